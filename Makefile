@@ -1,0 +1,53 @@
+# Everything a person does here. `make run` and `make test` need Python 3.11 or later and nothing else.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+
+.PHONY: help run test test-all check lint format viz mlflow bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, and no python3 here is one: install it, or give make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+run: $(READY) ## the whole line on the embedded synthetic portraits; ARGS="--env celeba" for others
+	$(BIN)/kedro run $(ARGS)
+
+test: check ## formatter, linter, types, import contracts, tests
+	$(BIN)/pytest -m "not slow" -n 2 $(ARGS)
+
+test-all: check ## the same with the slow tests
+	$(BIN)/pytest -n 2 $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lint: check ## all of test but the tests
+
+format: $(READY) ## formats the code, mends what the linter can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+viz: $(READY) ## the pipeline with its pictures, in the browser
+	$(BIN)/kedro viz run $(ARGS)
+
+mlflow: $(READY) ## the tracked runs, in the browser
+	$(BIN)/mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db} $(ARGS)
+
+bench: $(READY) ## packing time, training images/s against a textbook loop, peak memory
+	$(BIN)/python benchmarks/packing.py
+	$(BIN)/python benchmarks/training.py
+
+clean: ## removes .venv and caches; data/ and the tracked runs stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build src/*.egg-info
+	find src tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
