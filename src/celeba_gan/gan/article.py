@@ -1,0 +1,81 @@
+"""The article's own pair of networks at 112x112, put right where it cannot work as printed.
+
+The generator ends in tanh, so images are in [-1, 1]; batch norm trains with batch statistics; the last pooling of
+the discriminator keeps one pixel.
+"""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from celeba_gan.gan.config import ArticleSettings
+
+SLOPE = 0.2  # of every leaky ReLU
+
+
+class ArticleGenerator(nn.Module):
+    """Dense layer to 7x7, batch norm, and four 5x5 transposed convolutions of stride 2, up to 112x112.
+
+    Batch norm mixes the samples of a batch: the one exception to this project's rule, because the article has it.
+    """
+
+    def __init__(self, settings: ArticleSettings, latent_size: int) -> None:
+        super().__init__()
+        self.width = settings.width
+        self.dense = nn.Linear(latent_size, 7 * 7 * self.width)
+        layers: list[nn.Module] = [nn.BatchNorm2d(self.width), nn.LeakyReLU(SLOPE)]
+        width = self.width
+        for _ in range(3):
+            layers += [
+                nn.ConvTranspose2d(width, width // 2, 5, stride=2, padding=2, output_padding=1),
+                nn.BatchNorm2d(width // 2),
+                nn.LeakyReLU(SLOPE),
+            ]
+            width //= 2
+        layers += [nn.ConvTranspose2d(width, 3, 5, stride=2, padding=2, output_padding=1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        _initialise(self)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents (batch, latent size) to images (batch, 3, 112, 112) in [-1, 1]."""
+        images: Tensor = self.layers(self.dense(latents).unflatten(1, (self.width, 7, 7)))
+        return images
+
+
+class ArticleDiscriminator(nn.Module):
+    """Four 5x5 convolutions of stride 2, each with local response norm and 2x2 pooling, then one score.
+
+    Sizes: 112, 56 -> 28, 14 -> 7, 4 -> 2, 1 -> 1. The fourth pooling would shrink 1x1 below one pixel; it is an
+    average pooling with `ceil_mode`, which keeps it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [3, 64, 128, 256, 512]
+        layers: list[nn.Module] = []
+        for index, (narrow, wide) in enumerate(pairwise(widths)):
+            last = index == len(widths) - 2
+            layers += [
+                nn.Conv2d(narrow, wide, 5, stride=2, padding=2),
+                nn.LeakyReLU(SLOPE),
+                # TensorFlow's radius 5 is a window of 11, and its alpha 1e-4 is not divided by the window.
+                nn.LocalResponseNorm(size=11, alpha=11e-4, beta=0.75, k=2.0),
+                nn.AvgPool2d(2, ceil_mode=True) if last else nn.MaxPool2d(2),
+            ]
+        self.layers = nn.Sequential(*layers)
+        self.score = nn.Linear(widths[-1], 1)
+        _initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (batch, 3, 112, 112) in [-1, 1] to scores (batch,)."""
+        scores: Tensor = self.score(self.layers(images).flatten(1))
+        return scores.flatten()
+
+
+def _initialise(network: nn.Module) -> None:
+    """Normal weights of deviation 0.02 (Radford et al. 2016), as is usual beside batch norm."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            nn.init.normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,94 @@
+"""Checkpoints: tensors plus a card, on disk as safetensors with the card as JSON in the file's own header.
+
+One file and one rename make a save atomic, reading the card needs no tensor, and loading a stranger's file runs no
+code.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT_VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint of this project, or of another kind or version."""
+
+
+@dataclass
+class Checkpoint:
+    """Named tensors and a JSON-serialisable card that says what they are.
+
+    The tensors may be live ones of a running training: save at once, or copy.
+    """
+
+    kind: str
+    card: dict[str, Any]
+    tensors: "dict[str, Tensor]"
+
+    def save(self, path: Path) -> None:
+        """Writes the file, complete or not at all.
+
+        The staging folder has a fixed name, so that what a killed process left behind goes with the next save.
+        """
+        from safetensors.torch import save_file  # imports torch, which the card's readers can do without
+
+        staging = path.parent / f".{path.name}.partial"
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        card = {"format_version": FORMAT_VERSION, "kind": self.kind, **self.card}
+        # safetensors takes contiguous tensors only; strides are restored from the parameters on loading.
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        save_file(tensors, staging / path.name, metadata={"card": json.dumps(card)})
+        # safetensors makes its files readable by their owner only.
+        umask = os.umask(0)
+        os.umask(umask)
+        (staging / path.name).chmod(0o666 & ~umask)
+        (staging / path.name).replace(path)
+        staging.rmdir()
+
+    @classmethod
+    def load(cls, path: Path, kind: str) -> Self:
+        """Reads a checkpoint; its tensors are on the CPU.
+
+        Raises:
+            CheckpointError: The file is damaged, no checkpoint, of another kind, or of a later format version.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        card = read_card(path, kind)
+        try:
+            return cls(kind, card, load_file(path))
+        except SafetensorError as error:
+            raise CheckpointError(f"{path} is damaged ({error}); restore it, or delete it to start anew") from error
+
+
+def read_card(path: Path, kind: str) -> dict[str, Any]:
+    """Reads a checkpoint's card without its tensors.
+
+    Raises:
+        CheckpointError: The file is damaged, no checkpoint, of another kind, or of a later format version.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 0 < length <= path.stat().st_size:
+                raise ValueError("its header does not fit the file")
+            card: dict[str, Any] = json.loads(json.loads(file.read(length))["__metadata__"]["card"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint of celeba_gan ({error})") from error
+    if card.pop("kind", None) != kind:
+        raise CheckpointError(f"{path} is not a {kind.replace('_', ' ')}")
+    if (version := card.pop("format_version", None)) != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has format version {version}, this program reads {FORMAT_VERSION}; "
+            "use the version of celeba_gan that wrote it"
+        )
+    return card

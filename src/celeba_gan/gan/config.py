@@ -1,0 +1,134 @@
+"""Settings of training: one typed model per component, a line per field with its unit and range.
+
+A choice is a `name` plus one sub-model per variant, so that an environment which changes the name need not know the
+other variant's fields.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Settings(BaseModel):
+    """A frozen settings model that refuses unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DCGANSettings(Settings):
+    """DCGAN-style pair: strided convolutions; pixel norm in the generator, no norm in the discriminator."""
+
+    width: int = Field(32, ge=4, le=1024, description="channels at full resolution; doubles with each halving")
+    max_width: int = Field(512, ge=4, le=4096, description="upper limit of channels")
+
+
+class ArticleSettings(Settings):
+    """The article's pair at 112x112: batch norm in the generator, local response norm in the discriminator."""
+
+    width: int = Field(1024, ge=16, le=4096, multiple_of=16, description="generator channels at 7x7")
+
+
+class NetworkSettings(Settings):
+    """Which pair of networks is trained."""
+
+    name: Literal["dcgan", "article"] = "dcgan"
+    dcgan: DCGANSettings = DCGANSettings()
+    article: ArticleSettings = ArticleSettings()
+
+
+class LatentSettings(Settings):
+    """The noise z that the generator turns into an image."""
+
+    size: int = Field(128, ge=1, le=4096, description="numbers per latent vector")
+    distribution: Literal["normal", "uniform"] = Field("normal", description="standard normal, or uniform in [-1, 1]")
+
+
+class ObjectiveSettings(Settings):
+    """The pair of losses."""
+
+    name: Literal["wgan", "minimax"] = Field("wgan", description="Wasserstein, or the original saturating minimax")
+
+
+class GradientPenaltySettings(Settings):
+    """Gradient penalty of WGAN-GP (Gulrajani et al. 2017, equation 3)."""
+
+    weight: float = Field(10.0, gt=0, description="lambda")
+    target: float = Field(1.0, ge=0, description="gradient norm that costs nothing")
+
+
+class PenaltySettings(Settings):
+    """What is added to the discriminator's loss."""
+
+    name: Literal["gradient_penalty", "none"] = "gradient_penalty"
+    gradient_penalty: GradientPenaltySettings = GradientPenaltySettings()
+
+
+class AdamSettings(Settings):
+    """Adam (Kingma and Ba 2015)."""
+
+    learning_rate: float = Field(4e-4, gt=0, lt=1, description="step size")
+    beta1: float = Field(0.0, ge=0, lt=1, description="decay of the first moment")
+    beta2: float = Field(0.9, ge=0, lt=1, description="decay of the second moment")
+
+
+class EMASettings(Settings):
+    """Exponential moving average of the generator's weights: the network that is kept and measured."""
+
+    half_life_kimg: float = Field(5.0, gt=0, description="thousand images after which a weight counts half")
+    ramp_up: float = Field(0.05, gt=0, le=1, description="the half-life never exceeds this share of the images so far")
+
+
+class GridSettings(Settings):
+    """The sample grid of every tick."""
+
+    rows: int = Field(6, ge=1, le=32, description="rows of samples")
+    columns: int = Field(10, ge=1, le=32, description="samples in a row")
+    refresh_every: int = Field(0, ge=0, description="generator updates after which the noise is drawn anew; 0: never")
+
+
+class TrainSettings(Settings):
+    """Everything that training may be told."""
+
+    seed: int = Field(0, description="decides every random draw")
+    resume: bool = Field(True, description="carry on from the saved state; false sets the old results aside")
+    kimg: float = Field(gt=0, description="length: thousand images shown to the discriminator")
+    tick_kimg: float = Field(gt=0, description="thousand images between two saved states")
+    rows_per_tick: int = Field(4, ge=1, le=1000, description="metric rows per tick, each a mean over its share")
+    batch_size: int = Field(ge=1, le=65536, description="images per discriminator step")
+    n_critic: int = Field(5, ge=1, le=100, description="discriminator steps per generator step")
+    mirror: bool = Field(True, description="show each image mirrored with probability one half")
+    network: NetworkSettings = NetworkSettings()
+    latent: LatentSettings = LatentSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    penalty: PenaltySettings = PenaltySettings()
+    generator_optimizer: AdamSettings = AdamSettings()
+    discriminator_optimizer: AdamSettings = AdamSettings()
+    ema: EMASettings = EMASettings()
+    grid: GridSettings = GridSettings()
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else CPU")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the networks' arithmetic; auto: bfloat16 where the hardware computes it"
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads; none: those of the resumed state, else all cores")
+
+    @model_validator(mode="after")
+    def _tick_fits(self) -> Self:
+        if self.tick_kimg * 1000 < self.images_per_iteration:
+            raise ValueError(
+                f"tick_kimg {self.tick_kimg:g} is shorter than one iteration, "
+                f"batch_size x n_critic = {self.images_per_iteration} images; "
+                f"give at least {self.images_per_iteration / 1000:g}"
+            )
+        return self
+
+    @property
+    def images_per_iteration(self) -> int:
+        """Images shown to the discriminator in one iteration (`n_critic` discriminator steps, one generator step)."""
+        return self.batch_size * self.n_critic
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that make two trainings the same run; the rest may change between a stop and a resume."""
+        return self.model_dump(
+            mode="json",
+            include={"seed", "batch_size", "n_critic", "mirror", "network", "latent", "objective", "penalty"},
+        )

@@ -1,0 +1,95 @@
+"""Which device, precision and number of threads a training uses."""
+
+import logging
+import os
+import platform
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from celeba_gan.gan.config import TrainSettings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the arithmetic runs on. Equal values (and torch versions) give equal bits."""
+
+    device: str
+    device_name: str
+    precision: str
+    threads: int
+    torch: str
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Context in which the networks compute in this precision; their weights stay float32."""
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def card(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def choose_hardware(settings: TrainSettings, before: dict[str, Any] | None) -> Hardware:
+    """Settles what is `auto`, and pins torch's thread count (results differ between one thread and two).
+
+    Args:
+        settings: What was asked for.
+        before: The card of the hardware of the state that is resumed: on the same kind of device, `auto` keeps its
+            precision and threads, so that a resumed run equals an undisturbed one.
+
+    Raises:
+        ValueError: The device or precision asked for is not there.
+    """
+    device = _device(settings.device)
+    same = before if before is not None and before["device"] == device else None
+    precision = settings.precision
+    if precision == "auto":
+        able = computes_bfloat16(device)
+        precision = "bfloat16" if able else "float32"
+        if same is not None and (able or same["precision"] == "float32"):
+            precision = same["precision"]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = settings.threads or cores
+    if settings.threads is None and same is not None and same["threads"] <= cores:
+        threads = same["threads"]
+    torch.set_num_threads(threads)
+    chosen = Hardware(device, _device_name(device), precision, threads, torch.__version__)
+    logger.info("Training on %s (%s), %s, %d CPU threads", device, chosen.device_name, precision, threads)
+    if before is not None and chosen.card() != before:
+        changed = [f"{key} {before[key]} -> {value}" for key, value in chosen.card().items() if before[key] != value]
+        logger.warning("Carrying on with %s: close to an undisturbed run, but not bit for bit", ", ".join(changed))
+    return chosen
+
+
+def computes_bfloat16(device: str) -> bool:
+    """Whether this machine computes bfloat16 in hardware on `device`, rather than emulating it."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return False
+
+
+def _device(name: str) -> str:
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(device for device, there in available.items() if there)
+    if not available[name]:
+        there = ", ".join(device for device, is_there in available.items() if is_there)
+        raise ValueError(
+            f"train.device: {name} is not available to torch {torch.__version__} on this machine; "
+            f"available: {there}. Give one of them, or auto"
+        )
+    return name
+
+
+def _device_name(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    name = torch.cpu.get_capabilities().get("cpu_name") if device == "cpu" else None
+    return str(name or platform.processor() or platform.machine())

@@ -1,0 +1,12 @@
+"""The metric rows of one tick."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MetricRows:
+    """What was measured since the tick before: each row has its clock, `images`, and numbers by name."""
+
+    images: int
+    """The tick's image count."""
+    rows: list[dict[str, float]]

@@ -1,0 +1,117 @@
+"""The generator, the discriminator, the average of the generator, and their optimisers, as one thing that is saved."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+from torch.optim import Adam
+
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.config import AdamSettings, TrainSettings
+from celeba_gan.gan.hardware import Hardware
+from celeba_gan.gan.networks import build_discriminator, build_generator
+from celeba_gan.gan.randomness import random_generator
+
+
+class Players:
+    """Both networks and all that moves them.
+
+    A device flag, `broken`, is set by the first loss or gradient that is not finite and never cleared. It is handed to
+    the fused optimisers as `found_inf` and holds back the average: from then on nothing changes, without a host sync.
+    """
+
+    def __init__(self, settings: TrainSettings, size: int, hardware: Hardware, resumed: Checkpoint | None) -> None:
+        self.settings = settings
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(random_generator(settings.seed, "weights", 0).initial_seed())
+            generator = build_generator(settings.network, settings.latent, size)
+            discriminator = build_discriminator(settings.network, size)
+        self.generator = generator.to(hardware.device).to(memory_format=torch.channels_last)
+        self.discriminator = discriminator.to(hardware.device).to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.generator_optimizer = _adam(self.generator, settings.generator_optimizer)
+        self.discriminator_optimizer = _adam(self.discriminator, settings.discriminator_optimizer)
+        self.broken = torch.zeros((), device=hardware.device)
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            optimizer.found_inf = self.broken  # type: ignore[attr-defined]  # the fused optimiser's own protocol
+        if resumed is not None:
+            self._restore(resumed.tensors)
+
+    def step_discriminator(self, loss: Tensor) -> Tensor:
+        """Updates the discriminator. Returns its gradient's norm, a scalar on the device."""
+        return self._step(loss, self.discriminator, self.discriminator_optimizer)
+
+    def step_generator(self, loss: Tensor) -> Tensor:
+        """Updates the generator. Returns its gradient's norm, a scalar on the device."""
+        return self._step(loss, self.generator, self.generator_optimizer)
+
+    def update_average(self, shown: int) -> None:
+        """Moves the average towards the generator.
+
+        Its half-life counts images, and is at most a share of the `shown` images, so that the first weights do not
+        linger in a short run.
+        """
+        ema = self.settings.ema
+        half_life = min(ema.half_life_kimg * 1000, ema.ramp_up * shown)
+        weight = (1 - self.broken) * (1 - 0.5 ** (self.settings.images_per_iteration / half_life))
+        kept: list[Tensor] = list(self.average.parameters())
+        now: list[Tensor] = list(self.generator.parameters())
+        steps = list(torch._foreach_sub(now, kept))
+        torch._foreach_mul_(steps, weight)
+        torch._foreach_add_(kept, steps)
+        for kept_buffer, buffer in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            kept_buffer.copy_(torch.where(self.broken > 0, kept_buffer, buffer))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state, live, by name."""
+        tensors: dict[str, Tensor] = {}
+        for name, network in self._networks().items():
+            tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
+        for name, (network, optimizer) in self._optimized().items():
+            for key, parameter in network.named_parameters():
+                tensors |= {
+                    f"{name}_optimizer.{key}.{slot}": value for slot, value in optimizer.state[parameter].items()
+                }
+        return tensors
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        for name, network in self._networks().items():
+            network.load_state_dict({key: tensors[f"{name}.{key}"] for key in network.state_dict()})
+        for name, (network, optimizer) in self._optimized().items():
+            for key, parameter in network.named_parameters():
+                prefix = f"{name}_optimizer.{key}."
+                slots = {saved.removeprefix(prefix): tensors[saved] for saved in tensors if saved.startswith(prefix)}
+                # Moments take the strides of their parameter: the fused kernel walks both storages flat, and a
+                # contiguous moment beside a channels_last weight would be applied to the wrong places, silently.
+                optimizer.state[parameter] = {
+                    slot: torch.empty_like(parameter).copy_(value) if value.ndim else value.to(parameter.device)
+                    for slot, value in slots.items()
+                }
+
+    def _step(self, loss: Tensor, network: nn.Module, optimizer: Adam) -> Tensor:
+        parameters = list(network.parameters())
+        optimizer.zero_grad()
+        # backward, not autograd.grad: it lays gradients out like their parameters, which the fused kernel relies on.
+        # `inputs` keeps the other player's parameters out of it.
+        loss.backward(inputs=parameters)
+        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        finite = torch.isfinite(loss.detach()) & torch.isfinite(norm)
+        self.broken.copy_(torch.maximum(self.broken, (~finite).float()))
+        optimizer.step()
+        return norm
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+
+    def _optimized(self) -> dict[str, tuple[nn.Module, Adam]]:
+        return {
+            "generator": (self.generator, self.generator_optimizer),
+            "discriminator": (self.discriminator, self.discriminator_optimizer),
+        }
+
+
+def _adam(network: nn.Module, settings: AdamSettings) -> Adam:
+    # Python floats: torch refuses betas of which one is an int.
+    betas = (float(settings.beta1), float(settings.beta2))
+    return Adam(network.parameters(), lr=settings.learning_rate, betas=betas, fused=True)

@@ -1,0 +1,268 @@
+"""The training loop.
+
+The clock is images shown to the discriminator. An iteration is `n_critic` discriminator steps and one generator step;
+the loop stops only between two of them. A tick is what is saved: the metric rows since the last one, samples, the
+networks and the state from which the run carries on exactly.
+"""
+
+import logging
+import math
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.hardware import Hardware, choose_hardware
+from celeba_gan.gan.interrupt import StopSignal
+from celeba_gan.gan.metering import Meter
+from celeba_gan.gan.objectives import OBJECTIVES, PENALTIES, Terms
+from celeba_gan.gan.players import Players
+from celeba_gan.gan.randomness import ShuffledOrder, draw_latents, random_generator
+from celeba_gan.gan.trained import as_uint8, from_uint8
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingImages(Protocol):
+    """What training reads: packed images."""
+
+    @property
+    def size(self) -> int:
+        """Height and width in pixels."""
+
+    @property
+    def digest(self) -> str:
+        """Identifies the content."""
+
+    def split(self, name: str) -> tuple[int, int]:
+        """The first index of a split, and the one after its last."""
+
+    def gather(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Images uint8 (n, size, size, 3) at these indices."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot start, carry on or go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one tick saves. The checkpoints hold the live tensors: save them before the next tick, or copy them."""
+
+    images: int
+    rows: list[dict[str, float]]
+    samples: NDArray[np.uint8]  # (rows x columns, size, size, 3)
+    generator: Checkpoint
+    discriminator: Checkpoint
+    state: Checkpoint
+
+
+def train(
+    images: TrainingImages,
+    settings: TrainSettings,
+    resumed: Checkpoint | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Tick]:
+    """Trains a pair of networks and yields a tick at the start, every `tick_kimg`, and when it ends or is stopped.
+
+    Args:
+        images: The training images are its split `train`.
+        settings: All of them; see `TrainSettings`.
+        resumed: The state to carry on from. A run that was stopped and resumed gives the same weights as one that was
+            not: bit for bit on one kind of machine, torch version, precision and thread count.
+        progress: Called after each iteration with the images shown so far and in all.
+
+    Raises:
+        TrainingError: The state belongs to another run, or a value became NaN or infinite. The weights then stay as
+            they were before that happened, and are yielded first.
+        KeyboardInterrupt: After Ctrl-C, once the last tick has been yielded.
+        SystemExit: After SIGTERM, likewise.
+    """
+    if resumed is not None:
+        _check_same_run(settings, images, resumed.card)
+    hardware = choose_hardware(settings, resumed.card["hardware"] if resumed else None)
+    players = Players(settings, images.size, hardware, resumed)
+    run = _Run(settings, images, hardware, players, resumed)
+    length = math.ceil(settings.kimg * 1000 / settings.images_per_iteration) * settings.images_per_iteration
+    if run.shown >= length:
+        logger.info(
+            "Already trained on %d images, and train.kimg asks for %g thousand: nothing to train. "
+            "Ask for more, or start anew with --params train.resume=false",
+            run.shown,
+            settings.kimg,
+        )
+        yield run.tick([], finished=True)
+        return
+    if resumed is None:
+        yield run.tick([], finished=False)
+
+    meter = Meter(players.generator_optimizer, players.discriminator_optimizer)
+    with StopSignal() as stop:
+        while run.shown < length and stop.received is None:
+            tick_images = settings.tick_kimg * 1000
+            end = min(length, (run.shown // tick_images + 1) * tick_images)
+            meter.start(run.shown)
+            while run.shown < end and stop.received is None:
+                terms = run.iterate()
+                meter.add(run.shown, terms)
+                if progress is not None:
+                    progress(run.shown, length)
+            rows, broken = meter.rows(settings.rows_per_tick)  # the only host sync of the tick
+            if broken is not None:
+                run.shown, run.iteration = broken.shown, broken.shown // settings.images_per_iteration
+            yield run.tick(rows, finished=run.shown >= length)
+            if broken is not None:
+                raise TrainingError(
+                    f"{broken.term} became {broken.value} after {run.shown} images. The weights stayed as they were "
+                    "before and are saved. Lower the learning rates or raise the penalty's weight, then run the same "
+                    "command to carry on, or start anew with --params train.resume=false"
+                )
+        stop.raise_if_received()
+
+
+class _Run:
+    """A training under way: its clock, its draws and its two kinds of step."""
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        images: TrainingImages,
+        hardware: Hardware,
+        players: Players,
+        resumed: Checkpoint | None,
+    ) -> None:
+        self.settings = settings
+        self.images = images
+        self.hardware = hardware
+        self.players = players
+        self.objective = OBJECTIVES[settings.objective.name](settings.objective)
+        self.penalty = PENALTIES[settings.penalty.name](settings.penalty)
+        start, stop = images.split("train")
+        self.first = start
+        self.order = ShuffledOrder(settings.seed, stop - start)
+        card = resumed.card if resumed is not None else {}
+        self.id: str = card.get("id", uuid.uuid4().hex)
+        self.shown: int = card.get("images", 0)
+        self.iteration: int = card.get("iteration", 0)
+
+    def iterate(self) -> Terms:
+        """One iteration. Returns scalar terms on the device; the discriminator's are means over its steps."""
+        steps = []
+        for step in range(self.iteration * self.settings.n_critic, (self.iteration + 1) * self.settings.n_critic):
+            real = self._real(step)
+            steps.append(self._discriminator_step(step, real))
+        terms = {name: torch.stack([terms[name] for terms in steps]).mean() for name in steps[0]}
+        terms |= self._generator_step(real)
+        self.iteration += 1
+        self.shown += self.settings.images_per_iteration
+        self.players.update_average(self.shown)
+        return terms
+
+    def _discriminator_step(self, step: int, real: Tensor) -> Terms:
+        settings, players = self.settings, self.players
+        with torch.no_grad(), self.hardware.autocast():
+            fake = players.generator(self._latents("discriminator", step)).float()
+        epsilon = torch.rand(settings.batch_size, generator=random_generator(settings.seed, "epsilon", step))
+        with self.hardware.autocast():
+            terms = self.objective.discriminator(players.discriminator, real, fake)
+            terms |= self.penalty(players.discriminator, real, fake, epsilon.to(self.hardware.device))
+        loss = terms["loss"] + terms["penalty"] if "penalty" in terms else terms["loss"]
+        gradient = players.step_discriminator(loss)
+        named = {"discriminator_loss": loss, **{name: term for name, term in terms.items() if name != "loss"}}
+        return {name: term.detach() for name, term in named.items()} | {"discriminator_gradient": gradient}
+
+    def _generator_step(self, real: Tensor) -> Terms:
+        players = self.players
+        with self.hardware.autocast():
+            fake = players.generator(self._latents("generator", self.iteration))
+            loss = self.objective.generator(players.discriminator, real, fake)["loss"]
+        gradient = players.step_generator(loss)
+        return {"generator_loss": loss.detach(), "generator_gradient": gradient}
+
+    def _real(self, step: int) -> Tensor:
+        """The real images of a discriminator step: (batch, 3, size, size) in [-1, 1]."""
+        batch = self.settings.batch_size
+        indices = self.order.indices(step * batch, batch) + self.first
+        real = from_uint8(self.images.gather(indices.numpy()), self.hardware.device)
+        if not self.settings.mirror:
+            return real
+        mirrored = torch.rand(batch, generator=random_generator(self.settings.seed, "mirror", step)) < 0.5
+        return torch.where(mirrored.to(self.hardware.device)[:, None, None, None], real.flip(3), real)
+
+    def _latents(self, purpose: str, index: int) -> Tensor:
+        generator = random_generator(self.settings.seed, f"latents of the {purpose}", index)
+        return draw_latents(self.settings.latent, self.settings.batch_size, generator).to(self.hardware.device)
+
+    def samples(self) -> NDArray[np.uint8]:
+        """The grid's samples from the averaged generator, its noise fixed or drawn anew every so many updates."""
+        grid = self.settings.grid
+        draw = self.iteration // grid.refresh_every if grid.refresh_every else 0
+        latents = draw_latents(
+            self.settings.latent, grid.rows * grid.columns, random_generator(self.settings.seed, "grid", draw)
+        )
+        with torch.inference_mode(), self.hardware.autocast():
+            parts = [as_uint8(self.players.average(part.to(self.hardware.device))) for part in torch.split(latents, 64)]
+        return np.concatenate(parts)
+
+    def tick(self, rows: list[dict[str, float]], *, finished: bool) -> Tick:
+        """Everything that is saved at this moment."""
+        common: dict[str, Any] = {
+            "id": self.id,
+            "images": self.shown,
+            "finished": finished,
+            "size": self.images.size,
+            "data_digest": self.images.digest,
+        }
+        network: dict[str, Any] = {
+            **common,
+            "network": self.settings.network.model_dump(mode="json"),
+            "latent": self.settings.latent.model_dump(mode="json"),
+            "objective": self.settings.objective.name,
+            "probability": self.objective.probability,
+        }
+        state = {
+            **common,
+            "iteration": self.iteration,
+            "identity": self.settings.identity(),
+            "hardware": self.hardware.card(),
+        }
+        return Tick(
+            images=self.shown,
+            rows=rows,
+            samples=self.samples(),
+            generator=Checkpoint("generator", network, self.players.average.state_dict()),
+            discriminator=Checkpoint("discriminator", network, self.players.discriminator.state_dict()),
+            state=Checkpoint("training_state", state, self.players.tensors()),
+        )
+
+
+def _check_same_run(settings: TrainSettings, images: TrainingImages, card: dict[str, Any]) -> None:
+    """Refuses to carry on another run, naming both values of each difference and the way out."""
+    before = _flatten({**card["identity"], "data_digest": card["data_digest"]})
+    now = _flatten({**settings.identity(), "data_digest": images.digest})
+    differences = [
+        f"  {name}: {before.get(name, 'absent')} in the saved state, {now.get(name, 'absent')} now"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    if differences:
+        raise TrainingError(
+            "The saved training state belongs to another run:\n"
+            + "\n".join(differences)
+            + "\nGive the values of the saved state to carry it on, keep both runs with --params experiment=NAME, or "
+            "start anew with --params train.resume=false (the old results are set aside, not deleted)"
+        )
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

@@ -1,0 +1,53 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from celeba_gan.gan.config import TrainSettings
+
+
+class ImagesInMemory:
+    """Packed images as training sees them: 100 smooth random pictures, of which 80 are for training."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.digest = f"random-{size}"
+        rng = np.random.default_rng(0)
+        coarse = rng.integers(0, 256, (100, 4, 4, 3), dtype=np.uint8)
+        self.pixels = coarse.repeat(size // 4, axis=1).repeat(size // 4, axis=2)
+
+    def split(self, name: str) -> tuple[int, int]:
+        return {"train": (0, 80), "valid": (80, 90), "test": (90, 100)}[name]
+
+    def gather(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self.pixels[indices]
+
+
+@pytest.fixture
+def images_at() -> Callable[[int], ImagesInMemory]:
+    return ImagesInMemory
+
+
+@pytest.fixture
+def images() -> ImagesInMemory:
+    return ImagesInMemory(16)
+
+
+@pytest.fixture
+def make_settings() -> Callable[..., TrainSettings]:
+    def make(**changes: Any) -> TrainSettings:
+        small: dict[str, Any] = {
+            "kimg": 0.32,
+            "tick_kimg": 0.08,
+            "batch_size": 8,
+            "n_critic": 2,
+            "network": {"dcgan": {"width": 8}},
+            "latent": {"size": 8},
+            "grid": {"rows": 1, "columns": 4},
+            "threads": 1,
+        }
+        return TrainSettings.model_validate(small | changes)
+
+    return make

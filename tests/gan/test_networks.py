@@ -1,0 +1,84 @@
+import pytest
+import torch
+from torch import nn
+
+from celeba_gan.gan.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.networks import PixelNorm, build_discriminator, build_generator
+
+DCGAN = NetworkSettings.model_validate({"dcgan": {"width": 8}})
+ARTICLE = NetworkSettings.model_validate({"name": "article", "article": {"width": 64}})
+LATENT = LatentSettings(size=12)
+
+
+@pytest.mark.parametrize(
+    ("network", "size"),
+    [(DCGAN, 16), (DCGAN, 32), (DCGAN, 64), (DCGAN, 128), (ARTICLE, 112)],
+    ids=lambda value: str(getattr(value, "name", value)),
+)
+def test_generator_and_discriminator_have_the_promised_shapes_and_range(network: NetworkSettings, size: int) -> None:
+    torch.manual_seed(0)
+    images = build_generator(network, LATENT, size)(torch.randn(3, LATENT.size))
+    assert images.shape == (3, 3, size, size)
+    assert -1 <= images.min() < -0.001
+    assert 0.001 < images.max() <= 1
+    assert build_discriminator(network, size)(images).shape == (3,)
+
+
+@pytest.mark.parametrize(("network", "size"), [(DCGAN, 32), (ARTICLE, 112)], ids=["dcgan", "article"])
+def test_discriminator_mixes_no_samples(network: NetworkSettings, size: int) -> None:
+    torch.manual_seed(0)
+    discriminator = build_discriminator(network, size).double()
+    images = torch.rand(4, 3, size, size, dtype=torch.float64) * 2 - 1
+    alone = torch.cat([discriminator(image[None]) for image in images])
+    torch.testing.assert_close(discriminator(images), alone, rtol=1e-12, atol=1e-12)
+
+
+def test_dcgan_generator_mixes_no_samples() -> None:
+    generator = build_generator(DCGAN, LATENT, 32).double()
+    latents = torch.randn(4, LATENT.size, dtype=torch.float64)
+    alone = torch.cat([generator(latent[None]) for latent in latents])
+    torch.testing.assert_close(generator(latents), alone, rtol=1e-12, atol=1e-12)
+
+
+def test_every_parameter_has_a_gradient() -> None:
+    for network, size in ((DCGAN, 32), (ARTICLE, 112)):
+        generator, discriminator = build_generator(network, LATENT, size), build_discriminator(network, size)
+        discriminator(generator(torch.randn(4, LATENT.size))).sum().backward()
+        for name, parameter in [*generator.named_parameters(), *discriminator.named_parameters()]:
+            assert parameter.grad is not None, name
+            # Batch norm takes out what a bias before it adds.
+            if not (network is ARTICLE and name.endswith("bias")):
+                assert parameter.grad.abs().max() > 0, name
+
+
+def test_pixel_norm_gives_each_pixel_unit_root_mean_square() -> None:
+    normalised = PixelNorm()(torch.randn(2, 7, 3, 3) * 5)
+    torch.testing.assert_close(normalised.square().mean(dim=1), torch.ones(2, 3, 3))
+
+
+def test_first_activations_neither_vanish_nor_explode() -> None:
+    torch.manual_seed(0)
+    discriminator = build_discriminator(NetworkSettings(), 64)
+    scores = discriminator(torch.rand(32, 3, 64, 64) * 2 - 1)
+    assert 1e-2 < scores.abs().mean() < 1e2
+
+
+def test_local_response_norm_of_the_article_is_tensorflows() -> None:
+    """b / (2 + 1e-4 * sum over the window of radius 5 of a^2) ^ 0.75, by hand."""
+    norm = next(
+        module for module in build_discriminator(ARTICLE, 112).modules() if isinstance(module, nn.LocalResponseNorm)
+    )
+    features = torch.rand(1, 20, 2, 2, dtype=torch.float64) * 30
+    expected = torch.empty_like(features)
+    for channel in range(20):
+        window = features[:, max(0, channel - 5) : channel + 6].square().sum(dim=1)
+        expected[:, channel] = features[:, channel] / (2 + 1e-4 * window) ** 0.75
+    torch.testing.assert_close(norm(features), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("network", "size"), [(DCGAN, 48), (DCGAN, 8), (ARTICLE, 64)])
+def test_impossible_sizes_are_refused_with_the_way_out(network: NetworkSettings, size: int) -> None:
+    with pytest.raises(ValueError, match=rf"{size}x{size}; set preprocess.size to"):
+        build_generator(network, LATENT, size)
+    with pytest.raises(ValueError, match=rf"{size}x{size}; set preprocess.size to"):
+        build_discriminator(network, size)

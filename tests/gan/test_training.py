@@ -1,0 +1,315 @@
+import copy
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.hardware import Hardware
+from celeba_gan.gan.networks import build_discriminator, build_generator
+from celeba_gan.gan.objectives import GradientPenalty
+from celeba_gan.gan.players import Players
+from celeba_gan.gan.training import Tick, TrainingError, TrainingImages, train
+
+MakeSettings = Callable[..., TrainSettings]
+
+
+def run(images: TrainingImages, settings: TrainSettings, resumed: Checkpoint | None = None) -> list[Tick]:
+    """All ticks, with copies of their tensors: a tick's own are live."""
+    return [
+        replace(tick, state=copy.deepcopy(tick.state), generator=copy.deepcopy(tick.generator))
+        for tick in train(images, settings, resumed)
+    ]
+
+
+def assert_same_tensors(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    different = [name for name, tensor in first.items() if not torch.equal(tensor, second[name])]
+    assert not different
+
+
+def through_disk(state: Checkpoint, folder: Path) -> Checkpoint:
+    state.save(folder / "state.safetensors")
+    return Checkpoint.load(folder / "state.safetensors", "training_state")
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "float32": {"precision": "float32"},
+    "bfloat16": {"precision": "bfloat16"},
+    "beta1": {"precision": "float32", "generator_optimizer": {"beta1": 0.5}, "discriminator_optimizer": {"beta1": 0.5}},
+    "minimax": {"precision": "float32", "objective": {"name": "minimax"}, "penalty": {"name": "none"}},
+    "uniform": {"precision": "float32", "latent": {"size": 8, "distribution": "uniform"}, "mirror": False},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_resumed_run_is_bit_identical(
+    images: TrainingImages, make_settings: MakeSettings, tmp_path: Path, variant: str, at: int
+) -> None:
+    settings = make_settings(**VARIANTS[variant])
+    undisturbed = run(images, settings)
+    resumed = run(images, settings, through_disk(undisturbed[at].state, tmp_path))
+    assert_same_tensors(undisturbed[-1].state.tensors, resumed[-1].state.tensors)
+    assert undisturbed[-1].state.card == resumed[-1].state.card
+    assert np.array_equal(undisturbed[-1].samples, resumed[-1].samples)
+    assert [tick.images for tick in resumed] == [tick.images for tick in undisturbed[at + 1 :]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_saves_a_whole_state_from_which_the_run_carries_on_exactly(
+    images: TrainingImages, make_settings: MakeSettings, tmp_path: Path, number: int
+) -> None:
+    settings = make_settings()
+    undisturbed = run(images, settings)
+
+    def interrupt(shown: int, total: int) -> None:
+        if shown == 112:  # in the middle of the second tick
+            os.kill(os.getpid(), number)
+
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    stopped: list[Tick] = []
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit) as raised:
+        stopped.extend(replace(t, state=copy.deepcopy(t.state)) for t in train(images, settings, None, interrupt))
+    if number == signal.SIGTERM:
+        assert raised.value.code == 143  # type: ignore[union-attr]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    state = stopped[-1].state
+    assert (state.card["images"], state.card["finished"]) == (112, False)
+    resumed = run(images, settings, through_disk(state, tmp_path))
+    assert_same_tensors(undisturbed[-1].state.tensors, resumed[-1].state.tensors)
+
+
+def test_second_signal_aborts_at_once(images: TrainingImages, make_settings: MakeSettings) -> None:
+    def interrupt(shown: int, total: int) -> None:
+        if shown == 112:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    ticks = []
+    with pytest.raises(KeyboardInterrupt):
+        for tick in train(images, make_settings(), None, interrupt):
+            ticks.append(tick.images)
+    assert ticks == [0, 80]
+
+
+def test_ticks_clock_and_rows(images: TrainingImages, make_settings: MakeSettings) -> None:
+    settings = make_settings(kimg=0.25, tick_kimg=0.1, rows_per_tick=2)
+    ticks = run(images, settings)
+    # An iteration shows 16 images; a tick ends with the first that reaches a multiple of 100.
+    assert [tick.images for tick in ticks] == [0, 112, 208, 256]
+    assert [tick.state.card["finished"] for tick in ticks] == [False, False, False, True]
+    assert [[row["images"] for row in tick.rows] for tick in ticks] == [[], [64, 112], [160, 208], [240, 256]]
+    assert {
+        "images",
+        "discriminator_loss",
+        "generator_loss",
+        "score_real",
+        "score_fake",
+        "penalty",
+        "images_per_second",
+        "learning_rate_generator",
+        "learning_rate_discriminator",
+    } <= ticks[1].rows[0].keys()
+    assert all(tick.samples.shape == (4, 16, 16, 3) and tick.samples.dtype == np.uint8 for tick in ticks)
+
+
+def test_training_moves_both_networks_and_the_grid(images: TrainingImages, make_settings: MakeSettings) -> None:
+    ticks = run(images, make_settings())
+    first, last = ticks[0], ticks[-1]
+    for name, tensor in first.state.tensors.items():
+        if name.split(".")[0] in ("generator", "discriminator", "average") and name.endswith("weight"):
+            assert not torch.equal(tensor, last.state.tensors[name]), name
+    assert not np.array_equal(first.samples, last.samples)
+
+
+@pytest.mark.parametrize(("refresh_every", "changes"), [(0, False), (5, True)])
+def test_grid_noise_is_fixed_or_refreshed(
+    images: TrainingImages, make_settings: MakeSettings, refresh_every: int, changes: bool
+) -> None:
+    """With learning rates too small to change a pixel, only new noise changes the grid."""
+    still = {"learning_rate": 1e-12}
+    grid = {"rows": 1, "columns": 4, "refresh_every": refresh_every}
+    ticks = run(images, make_settings(generator_optimizer=still, discriminator_optimizer=still, grid=grid))
+    # 0, 5, 10, 15 and 20 generator updates
+    assert all(np.array_equal(tick.samples, ticks[0].samples) != changes for tick in ticks[1:])
+
+
+def test_enough_is_enough_and_more_carries_on(
+    images: TrainingImages, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    settings = make_settings()
+    finished = run(images, settings)[-1]
+    state = through_disk(finished.state, tmp_path)
+    for kimg in (0.32, 0.1):
+        (again,) = run(images, settings.model_copy(update={"kimg": kimg}), state)
+        assert again.rows == []
+        assert again.state.card == finished.state.card
+        assert_same_tensors(again.state.tensors, finished.state.tensors)
+        assert np.array_equal(again.samples, finished.samples)
+    longer = settings.model_copy(update={"kimg": 0.48})
+    assert_same_tensors(run(images, longer, state)[-1].state.tensors, run(images, longer)[-1].state.tensors)
+
+
+def test_another_run_is_refused_naming_both_values_and_the_way_out(
+    images: Any, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    state = through_disk(run(images, make_settings(kimg=0.08))[-1].state, tmp_path)
+    with pytest.raises(TrainingError, match=r"batch_size: 8 in the saved state, 16 now[\s\S]*experiment=NAME"):
+        next(train(images, make_settings(batch_size=16), state))
+    with pytest.raises(TrainingError, match=r"network\.dcgan\.width: 8 in the saved state, 4 now"):
+        next(train(images, make_settings(network={"dcgan": {"width": 4}}), state))
+    images.digest = "other"
+    with pytest.raises(TrainingError, match="data_digest: random-16 in the saved state, other now"):
+        next(train(images, make_settings(), state))
+
+
+def test_lengths_ticks_and_learning_rates_may_change(
+    images: TrainingImages, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    state = through_disk(run(images, make_settings(kimg=0.08))[-1].state, tmp_path)
+    changed = make_settings(kimg=0.2, tick_kimg=0.05, generator_optimizer={"learning_rate": 1e-3})
+    ticks = run(images, changed, state)
+    assert ticks[-1].images == 208
+    assert ticks[-1].rows[-1]["learning_rate_generator"] == 1e-3
+
+
+@pytest.mark.parametrize("where", ["real images", "discriminator's weights"])
+def test_nan_never_reaches_the_weights_and_stops_the_run(
+    images: Any, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A NaN appears in the middle of the second tick; everything stays as it was before that step."""
+    settings = make_settings(n_critic=1, kimg=0.32, tick_kimg=0.08, precision="float32")
+    reference = {tick.images: tick for tick in run(images, settings.model_copy(update={"tick_kimg": 0.008}))}
+    step = 15  # batches 0 to 14 are good: 120 images
+    good = Players.step_discriminator
+    calls = 0
+
+    def poisoned(self: Players, loss: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return good(self, loss * float("nan") if calls == step + 1 else loss)
+
+    monkeypatch.setattr(Players, "step_discriminator", poisoned)
+    if where == "real images":
+        monkeypatch.setattr(Players, "step_discriminator", good)
+        from celeba_gan.gan import training
+
+        clean = training.from_uint8
+        batches = 0
+
+        def dirty(pixels: Any, device: str) -> Tensor:
+            nonlocal batches
+            batches += 1
+            return clean(pixels, device) * (float("inf") if batches == step + 1 else 1)
+
+        monkeypatch.setattr(training, "from_uint8", dirty)
+    ticks = []
+    with pytest.raises(TrainingError, match="after 120 images") as raised:
+        for tick in train(images, settings):
+            ticks.append(replace(tick, state=copy.deepcopy(tick.state)))
+    assert "became nan" in str(raised.value) or "became inf" in str(raised.value)
+    last = ticks[-1]
+    assert last.images == last.state.card["images"] == 120
+    assert not last.state.card["finished"]
+    assert_same_tensors(last.state.tensors, reference[120].state.tensors)
+    assert all(np.isfinite(list(row.values())).all() for row in last.rows)
+
+
+def test_average_is_its_closed_form(images: TrainingImages, make_settings: MakeSettings) -> None:
+    settings = make_settings(ema={"half_life_kimg": 0.02, "ramp_up": 0.5}, precision="float32", tick_kimg=0.016)
+    ticks = run(images, settings)
+    name = "layers.0.weight"
+    expected = ticks[0].state.tensors[f"generator.{name}"]
+    for tick in ticks[1:]:
+        decay = 0.5 ** (16 / min(20, 0.5 * tick.images))
+        expected = expected * decay + tick.state.tensors[f"generator.{name}"] * (1 - decay)
+    torch.testing.assert_close(ticks[-1].state.tensors[f"average.{name}"], expected)
+    assert torch.equal(ticks[-1].generator.tensors[name], ticks[-1].state.tensors[f"average.{name}"])
+
+
+def test_gradients_of_one_player_leave_the_other_alone(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    players = Players(settings, 16, Hardware("cpu", "", "float32", 1, torch.__version__), None)
+    before = copy.deepcopy(players.tensors())
+    images = players.generator(torch.randn(2, 8))
+    players.step_discriminator(players.discriminator(images.detach()).mean())
+    after = players.tensors()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"discriminator"}
+    before = copy.deepcopy(players.tensors())
+    players.step_generator(players.discriminator(players.generator(torch.randn(2, 8))).mean())
+    after = players.tensors()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"generator"}
+
+
+def test_steps_equal_those_of_a_textbook_loop(images: TrainingImages, make_settings: MakeSettings) -> None:
+    """The same losses and draws with plain Adam on contiguous weights: no fused kernel, no memory format."""
+    settings = make_settings(precision="float32", threads=1)
+    hardware = Hardware("cpu", "", "float32", 1, torch.__version__)
+    ours = Players(settings, 16, hardware, None)
+    generator = build_generator(settings.network, settings.latent, 16)
+    discriminator = build_discriminator(settings.network, 16)
+    generator.load_state_dict(ours.generator.state_dict())
+    discriminator.load_state_dict(ours.discriminator.state_dict())
+    adams = [torch.optim.Adam(net.parameters(), lr=4e-4, betas=(0.0, 0.9)) for net in (generator, discriminator)]
+    penalty = GradientPenalty(settings.penalty.gradient_penalty)
+    for step in range(20):
+        torch.manual_seed(step)
+        real, latents, epsilon = torch.rand(4, 3, 16, 16), torch.randn(4, 8), torch.rand(4)
+        fake = ours.generator(latents).detach()
+        loss = ours.discriminator(fake).mean() - ours.discriminator(real).mean()
+        ours.step_discriminator(loss + penalty(ours.discriminator, real, fake, epsilon)["penalty"])
+        ours.step_generator(-ours.discriminator(ours.generator(latents)).mean())
+
+        fake = generator(latents).detach()
+        loss = discriminator(fake).mean() - discriminator(real).mean()
+        adams[1].zero_grad()
+        (loss + penalty(discriminator, real, fake, epsilon)["penalty"]).backward()
+        adams[1].step()
+        adams[0].zero_grad()
+        (-discriminator(generator(latents)).mean()).backward()
+        adams[0].step()
+    for net, reference in ((ours.generator, generator), (ours.discriminator, discriminator)):
+        for parameter, expected in zip(net.parameters(), reference.parameters(), strict=True):
+            # Adam divides by the gradient's size, so rounding in tiny gradients moves a weight by up to a step.
+            assert (parameter - expected).abs().mean() < 2e-5
+
+
+def test_same_seed_same_weights_other_seed_others(images: TrainingImages, make_settings: MakeSettings) -> None:
+    settings = make_settings(kimg=0.05, tick_kimg=0.05)
+    torch.manual_seed(1)
+    first = run(images, settings)[-1]
+    torch.manual_seed(2)  # torch's global generator has no say
+    assert_same_tensors(first.state.tensors, run(images, settings)[-1].state.tensors)
+    other = run(images, settings.model_copy(update={"seed": 1}))[-1]
+    assert not np.array_equal(first.samples, other.samples)
+
+
+def test_training_leaves_the_global_generator_alone(images: TrainingImages, make_settings: MakeSettings) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    run(images, make_settings(kimg=0.05, tick_kimg=0.05))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_articles_batch_norm_average_is_measured_with_trained_statistics(
+    images_at: Callable[[int], TrainingImages], make_settings: MakeSettings
+) -> None:
+    settings = make_settings(
+        network={"name": "article", "article": {"width": 32}}, kimg=0.032, tick_kimg=0.016, precision="float32"
+    )
+    last = run(images_at(112), settings)[-1]
+    for name, tensor in last.state.tensors.items():
+        if name.startswith("average.") and "running" in name:
+            assert torch.equal(tensor, last.state.tensors[name.replace("average.", "generator.")])
