@@ -1,0 +1,1 @@
+"""How good a generator is: metrics that say how they were measured."""

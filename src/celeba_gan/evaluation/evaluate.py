@@ -1,0 +1,149 @@
+"""Measuring a generator, with the way it was measured beside every number."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from celeba_gan.evaluation.age import average_generalisation_error, find_centre
+from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.swd import sliced_wasserstein
+
+logger = logging.getLogger(__name__)
+
+Images = NDArray[np.uint8]
+Scores = NDArray[np.float64]
+BATCH = 256
+
+
+class EvaluationError(ValueError):
+    """The generator cannot be measured; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is measured, and the discriminator it was trained against."""
+
+    sample: Callable[[int, int], Iterator[Images]]
+    """(count, seed) -> batches of samples, uint8 (n, size, size, 3)."""
+    score: Callable[[Images], Scores]
+    """Images -> scores (n,)."""
+    probability: Literal["sigmoid", "centred_sigmoid"]
+    card: Mapping[str, Any]
+    """The generator's: `id`, `images`, `finished`, `size`, `data_digest`."""
+
+
+@dataclass(frozen=True)
+class Reals:
+    """The packed images."""
+
+    gather: Callable[[NDArray[np.int64]], Images]
+    splits: Mapping[str, tuple[int, int]]
+    manifest: Mapping[str, Any]
+    """`size`, `digest` and `recipe` go into the protocol."""
+
+
+def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[str, Any]:
+    """AGE and sliced Wasserstein distance on the test split.
+
+    AGE's centre comes from the valid split and fakes of its own, apart from those measured. The distance compares half
+    of the reals with as many samples; the floor compares it with the other half of the reals.
+
+    Returns:
+        `metrics`, `floor` and `protocol`, as in `evaluation.json`.
+
+    Raises:
+        EvaluationError: The images have another size than the generator's, or there are too few.
+    """
+    size = reals.manifest["size"]
+    if size != models.card["size"]:
+        raise EvaluationError(
+            f"The generator makes images of {models.card['size']} pixels a side, the packed ones have {size}; "
+            "evaluate it with the environment and --params dataset=NAME it was trained with"
+        )
+    if models.card["data_digest"] != reals.manifest["digest"]:
+        logger.warning("The generator was trained on other images than these: its numbers speak of a transfer")
+    if not models.card["finished"]:
+        logger.warning("The generator is unfinished: %d images into its training", models.card["images"])
+    test = _choose(reals, "test", settings.images, settings.seed)
+    valid = _choose(reals, "valid", settings.images, settings.seed)
+
+    fake = np.concatenate(list(models.sample(len(test), _seed(settings.seed, "measured"))))
+    fake_for_centre = models.sample(len(valid), _seed(settings.seed, "centre"))
+    centre = find_centre(
+        models.probability,
+        np.concatenate([models.score(batch) for batch in _gather(reals, valid)]),
+        np.concatenate([models.score(batch) for batch in fake_for_centre]),
+    )
+    real = np.concatenate(list(_gather(reals, test)))
+    score_real = np.concatenate([models.score(batch) for batch in _batches(real)])
+    score_fake = np.concatenate([models.score(batch) for batch in _batches(fake)])
+    age = average_generalisation_error(score_real, score_fake, centre)
+
+    half = len(real) // 2  # `test` is in random order
+    options = {"projections": settings.swd_projections, "patches": settings.swd_patches, "seed": settings.seed}
+    distance = sliced_wasserstein(real[:half], fake[:half], **options)
+    floor = sliced_wasserstein(real[:half], real[half : 2 * half], **options)
+    return {
+        "metrics": {
+            **age,
+            "age_raw": average_generalisation_error(score_real, score_fake, 0.0)["age"],
+            "score_real": float(score_real.mean()),
+            "score_fake": float(score_fake.mean()),
+            **distance,
+        },
+        "floor": floor,
+        "protocol": {
+            "split": "test",
+            "reals": len(real),
+            "samples": len(fake),
+            "swd_images_per_side": half,
+            "swd_projections": settings.swd_projections,
+            "swd_patches": settings.swd_patches,
+            "age_centre": centre,
+            "age_centre_from": (
+                "zero of the objective"
+                if models.probability == "sigmoid"
+                else f"midpoint of mean scores: {len(valid)} reals of valid, {len(valid)} samples"
+            ),
+            "seed": settings.seed,
+            "precision": "float32",
+            "size": size,
+            "recipe": reals.manifest["recipe"],
+            "data_digest": reals.manifest["digest"],
+            "training_id": models.card["id"],
+            "images": models.card["images"],
+            "finished": models.card["finished"],
+        },
+    }
+
+
+def _choose(reals: Reals, split: str, most: int, seed: int) -> NDArray[np.int64]:
+    """Indices of up to `most` images of a split, in random order."""
+    start, stop = reals.splits[split]
+    if stop - start < 2:
+        raise EvaluationError(
+            f"The {split} split has {stop - start} images, evaluation needs at least 2; give ingest a larger "
+            "valid_images (without a partition file valid and test have that many), or more images"
+        )
+    order = np.random.default_rng(seed).permutation(stop - start)
+    return start + order[:most]
+
+
+def _gather(reals: Reals, indices: NDArray[np.int64]) -> Iterator[Images]:
+    for start in range(0, len(indices), BATCH):
+        yield reals.gather(indices[start : start + BATCH])
+
+
+def _batches(images: Images) -> Iterator[Images]:
+    for start in range(0, len(images), BATCH):
+        yield images[start : start + BATCH]
+
+
+def _seed(seed: int, purpose: str) -> int:
+    """Seeds for the two sets of samples; `generate` samples with the plain seed."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=4).digest(), "little")

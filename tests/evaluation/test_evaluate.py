@@ -1,0 +1,91 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.evaluate import EvaluationError, Models, Reals, evaluate
+
+SPLITS = {"train": (0, 10), "valid": (10, 50), "test": (50, 130)}
+SETTINGS = EvaluateSettings(swd_projections=32, swd_patches=8)
+
+
+def brightness(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return images.mean((1, 2, 3), dtype=np.float64) / 10
+
+
+def noise(count: int, seed: int, mean: float) -> NDArray[np.uint8]:
+    pixels = np.random.default_rng(seed).normal(mean, 20, (count, 16, 16, 3))
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def reals() -> Reals:
+    pixels = noise(130, 0, 140)
+    return Reals(lambda indices: pixels[indices], SPLITS, {"size": 16, "digest": "d", "recipe": {"crop": 178}})
+
+
+@pytest.fixture
+def models() -> Models:
+    def sample(count: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+        images = noise(count, seed, 110)
+        yield images[: count // 3]
+        yield images[count // 3 :]
+
+    card: dict[str, Any] = {"id": "i", "images": 160, "finished": True, "size": 16, "data_digest": "d"}
+    return Models(sample, brightness, "centred_sigmoid", card)
+
+
+def test_result_keeps_its_contract(models: Models, reals: Reals) -> None:
+    result = evaluate(models, reals, SETTINGS)
+    assert result.keys() == {"metrics", "floor", "protocol"}
+    assert {"age", "age_mean_square", "age_raw", "prob_real", "prob_fake", "swd"} <= result["metrics"].keys()
+    assert result["floor"].keys() <= result["metrics"].keys()
+    assert result["protocol"]["reals"] == result["protocol"]["samples"] == 80
+    assert result["protocol"]["swd_images_per_side"] == 40
+    assert result == evaluate(models, reals, SETTINGS)
+
+
+def test_centre_lies_between_reals_and_fakes_of_the_valid_split(models: Models, reals: Reals) -> None:
+    result = evaluate(models, reals, SETTINGS)
+    assert result["protocol"]["age_centre"] == pytest.approx(12.5, abs=0.05)
+    assert result["metrics"]["age"] < 0.1  # brightness tells them apart
+    assert result["metrics"]["age_raw"] > 0.9  # without a centre every score means "real"
+    with_zero = evaluate(replace(models, probability="sigmoid"), reals, SETTINGS)
+    assert with_zero["protocol"]["age_centre"] == 0
+    assert with_zero["metrics"]["age"] == with_zero["metrics"]["age_raw"]
+
+
+def test_the_test_split_in_the_generators_place_scores_at_the_floor(models: Models, reals: Reals) -> None:
+    def same_source(count: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+        yield noise(count, seed + 1000, 140)
+
+    perfect = evaluate(replace(models, sample=same_source), reals, SETTINGS)
+    assert perfect["metrics"]["swd"] == pytest.approx(perfect["floor"]["swd"], rel=0.25)
+    assert perfect["metrics"]["age"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_no_more_than_the_images_asked_for(models: Models, reals: Reals) -> None:
+    result = evaluate(models, reals, SETTINGS.model_copy(update={"images": 21}))
+    assert result["protocol"]["reals"] == 21
+    assert result["protocol"]["swd_images_per_side"] == 10
+
+
+def test_what_cannot_be_measured_is_refused(models: Models, reals: Reals) -> None:
+    other = replace(reals, manifest={**reals.manifest, "size": 32})
+    with pytest.raises(EvaluationError, match=r"images of 16 pixels a side, the packed ones have 32"):
+        evaluate(models, other, SETTINGS)
+    with pytest.raises(EvaluationError, match="valid split has 1 images"):
+        evaluate(models, replace(reals, splits={**SPLITS, "valid": (10, 11)}), SETTINGS)
+
+
+def test_unfinished_and_foreign_generators_are_said(
+    models: Models, reals: Reals, caplog: pytest.LogCaptureFixture
+) -> None:
+    card = {**models.card, "finished": False, "data_digest": "other"}
+    assert evaluate(replace(models, card=card), reals, SETTINGS)["protocol"]["finished"] is False
+    assert "unfinished: 160 images" in caplog.text
+    assert "trained on other images" in caplog.text
