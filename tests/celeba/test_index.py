@@ -1,0 +1,135 @@
+import io
+
+import pytest
+from PIL import Image
+
+from celeba_gan.celeba.attributes import ATTRIBUTES
+from celeba_gan.celeba.config import IngestSettings
+from celeba_gan.celeba.errors import SourceError
+from celeba_gan.celeba.index import build_index, check_rejected
+from celeba_gan.celeba.source import CelebA
+
+LENIENT = IngestSettings(max_rejected_fraction=1.0)
+
+
+def jpeg(width=178, height=218, **options):
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "gray").save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def name(number):
+    return f"{number:06d}.jpg"
+
+
+def write(folder, images, *, attributes=(), partition=(), identities=()):
+    (folder / "img_align_celeba").mkdir(exist_ok=True)
+    for image_id, data in images.items():
+        (folder / "img_align_celeba" / image_id).write_bytes(data)
+    if attributes:
+        rows = [f"{image_id} " + " 1 -1" * 20 for image_id in attributes]
+        (folder / "list_attr_celeba.txt").write_text("\n".join([" ".join(ATTRIBUTES), *rows]))
+    if partition:
+        rows = [f"{image_id} {split}" for image_id, split in partition.items()]
+        (folder / "list_eval_partition.txt").write_text("\n".join(rows))
+    if identities:
+        (folder / "identity_CelebA.txt").write_text("\n".join(f"{image_id} 7" for image_id in identities))
+    return CelebA(folder)
+
+
+def test_index_joins_sizes_splits_and_annotations(tmp_path):
+    images = {name(1): jpeg(), name(2): jpeg(89, 109), name(3): jpeg(icc_profile=bytes(9000))}
+    every = [name(number) for number in range(1, 9)]  # rows without an image are no error: a sample of CelebA
+    celeba = write(
+        tmp_path, images, attributes=every, partition={i: n % 3 for n, i in enumerate(every)}, identities=every
+    )
+    seen = []
+    index, rejected = build_index(celeba, IngestSettings(), lambda done, total: seen.append((done, total)))
+    assert index.columns.tolist() == ["image_id", "split", "width", "height", *ATTRIBUTES, "identity"]
+    assert index["image_id"].tolist() == [name(1), name(2), name(3)]
+    assert index["split"].tolist() == ["train", "valid", "test"]
+    assert index[["width", "height"]].to_numpy().tolist() == [[178, 218], [89, 109], [178, 218]]
+    assert index[list(ATTRIBUTES)].to_numpy().tolist() == [[1, 0] * 20] * 3
+    assert {str(index[attribute].dtype) for attribute in ATTRIBUTES} == {"int8"}
+    assert index["identity"].tolist() == [7, 7, 7]
+    assert rejected.columns.tolist() == ["image_id", "reason"]
+    assert rejected.empty
+    assert seen == [(3, 3)]
+
+
+def test_every_reason_to_reject(tmp_path):
+    good = {name(number): jpeg() for number in range(1, 4)}
+    bad = {
+        "portrait.jpg": jpeg(),
+        "000001 (1).jpg": jpeg(),
+        "000009.png": jpeg(),
+        name(10): b"",
+        name(11): b"<html>not found</html>",
+        name(12): jpeg()[:20],
+        name(13): jpeg(),
+        name(14): jpeg(),
+    }
+    known = [*good, name(10), name(11), name(12)]
+    partition = dict.fromkeys([*known, name(14)], 0)
+    index, rejected = build_index(
+        write(tmp_path, good | bad, attributes=[*known, name(13)], partition=partition), LENIENT
+    )
+    assert index["image_id"].tolist() == list(good)
+    reasons = dict(rejected.itertuples(index=False))
+    assert reasons.keys() == bad.keys()
+    for image_id in ("portrait.jpg", "000001 (1).jpg", "000009.png"):
+        assert "not a CelebA file name" in reasons[image_id]
+    assert reasons[name(10)] == "empty file"
+    assert "a web page" in reasons[name(11)]
+    assert "not an image" in reasons[name(12)] or "cannot be read" in reasons[name(12)]
+    assert reasons[name(13)] == "no row in list_eval_partition.txt"
+    assert reasons[name(14)] == "no row in list_attr_celeba.txt"
+
+
+def test_without_annotation_files_columns_are_absent_and_a_split_is_drawn(tmp_path, caplog):
+    celeba = write(tmp_path, {name(number): jpeg(16, 16) for number in range(1, 41)})
+    index, _ = build_index(celeba, IngestSettings())
+    assert index.columns.tolist() == ["image_id", "split", "width", "height"]
+    assert index["split"].value_counts().to_dict() == {"train": 32, "valid": 4, "test": 4}
+    for file in ("list_attr_celeba.txt", "list_eval_partition.txt", "identity_CelebA.txt"):
+        assert sum(file in record.getMessage() for record in caplog.records) == 1
+    fewer, _ = build_index(celeba, IngestSettings(valid_images=1))
+    assert fewer["split"].value_counts().to_dict() == {"train": 38, "valid": 1, "test": 1}
+    other, _ = build_index(celeba, IngestSettings(seed=1))
+    assert other["split"].tolist() != index["split"].tolist()
+
+
+def test_a_drawn_split_does_not_depend_on_the_order_of_the_disk(tmp_path):
+    images = {name(number): jpeg(16, 16) for number in range(1, 31)}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, _ = build_index(write(tmp_path / "a", images), IngestSettings())
+    other, _ = build_index(write(tmp_path / "b", dict(reversed(images.items()))), IngestSettings())
+    assert one.equals(other)
+
+
+def test_too_many_rejected_images_stop_the_run(tmp_path):
+    images = {name(number): jpeg(16, 16) for number in range(1, 18)} | {name(20): b"", name(21): b"", "x.jpg": b""}
+    with pytest.raises(SourceError) as caught:
+        build_index(write(tmp_path, images), IngestSettings())
+    message = str(caught.value)
+    assert "3 of 20 images (15.0%) cannot be used; at most 1.0%" in message
+    assert "2  empty file" in message
+    assert "x.jpg: not a CelebA file name" in message
+    assert "--params ingest.max_rejected_fraction=0.16" in message
+
+
+def test_check_rejected_shows_ten_and_counts_kinds():
+    rejected = [(name(number), f"damaged: {number} bytes missing") for number in range(30)]
+    check_rejected(rejected, 3000, 0.01)
+    with pytest.raises(SourceError) as caught:
+        check_rejected(rejected, 2999, 0.01)
+    assert "30  damaged\n" in str(caught.value)
+    assert str(caught.value).count("bytes missing") == 10
+
+
+def test_an_index_needs_an_image_to_train_on(tmp_path):
+    with pytest.raises(SourceError, match="No image to train on"):
+        build_index(write(tmp_path, {name(1): jpeg(16, 16)}, partition={name(1): 1}), IngestSettings())
+    with pytest.raises(SourceError, match="No image to train on"):
+        build_index(write(tmp_path, {name(1): b""}, partition={name(1): 0}), LENIENT)

@@ -1,0 +1,187 @@
+import io
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from PIL import Image
+
+from celeba_gan.celeba.errors import SourceError
+from celeba_gan.celeba.source import CelebA
+
+
+def jpeg(shade):
+    file = io.BytesIO()
+    Image.new("RGB", (178, 218), (shade, 100, 50)).save(file, "JPEG")
+    return file.getvalue()
+
+
+IMAGES = {f"{number:06d}.jpg": jpeg(8 * number) for number in (1, 2, 30)}
+
+
+def write_zip(path, images=IMAGES, folder="img_align_celeba/"):
+    with zipfile.ZipFile(path, "w") as archive:
+        if folder:
+            archive.writestr(folder, b"")
+        for name, data in images.items():
+            archive.writestr(folder + name, data)
+
+
+def write_folder(folder, images=IMAGES):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in images.items():
+        (folder / name).write_bytes(data)
+
+
+def as_zip(folder):
+    write_zip(folder / "img_align_celeba.zip")
+
+
+def as_zip_without_inner_folder(folder):
+    write_zip(folder / "img_align_celeba.zip", folder="")
+
+
+def as_zip_from_a_mac(folder):
+    write_zip(folder / "img_align_celeba.zip", folder="faces/inner/")
+    with zipfile.ZipFile(folder / "img_align_celeba.zip", "a") as archive:
+        archive.writestr("__MACOSX/faces/inner/._000001.jpg", b"litter")
+        archive.writestr("faces/inner/.DS_Store", b"litter")
+        archive.writestr("faces/readme.txt", b"elsewhere")
+
+
+def as_folder(folder):
+    write_folder(folder / "img_align_celeba")
+
+
+def as_doubled_folder(folder):
+    write_folder(folder / "img_align_celeba" / "img_align_celeba")
+
+
+def as_images_beside_text_files(folder):
+    write_folder(folder)
+    (folder / "list_eval_partition.txt").write_text("000001.jpg 0\n000002.jpg 1\n000030.jpg 2\n")
+    (folder / "Thumbs.db").write_bytes(b"litter")
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        as_zip,
+        as_zip_without_inner_folder,
+        as_zip_from_a_mac,
+        as_folder,
+        as_doubled_folder,
+        as_images_beside_text_files,
+    ],
+)
+def test_every_layout_gives_the_same_images(tmp_path, layout):
+    layout(tmp_path)
+    celeba = CelebA(tmp_path)
+    assert celeba.image_names == sorted(IMAGES)
+    assert {name: celeba.read(name) for name in celeba.image_names} == IMAGES
+    assert celeba.header("000002.jpg") == IMAGES["000002.jpg"][:4096]
+    assert "3 images" in celeba.describe()
+    with pytest.raises(OSError, match=r"no image 000003\.jpg"):
+        celeba.read("000003.jpg")
+
+
+def test_the_zip_has_precedence_over_a_folder_unpacked_halfway(tmp_path):
+    as_zip(tmp_path)
+    write_folder(tmp_path / "img_align_celeba", {"000001.jpg": b""})
+    assert CelebA(tmp_path).image_names == sorted(IMAGES)
+
+
+def test_strange_names_are_listed_not_hidden(tmp_path):
+    write_folder(tmp_path / "img_align_celeba", IMAGES | {"000004.jpg.part": b"x"})
+    assert "000004.jpg.part" in CelebA(tmp_path).image_names
+
+
+def test_annotations_are_what_is_there(tmp_path):
+    as_images_beside_text_files(tmp_path)
+    celeba = CelebA(tmp_path)
+    assert celeba.splits is not None
+    assert celeba.splits["000030.jpg"] == "test"
+    assert celeba.attributes is None
+    assert celeba.identities is None
+
+
+@pytest.mark.parametrize("layout", [as_zip, as_folder])
+def test_fingerprint_changes_with_the_image_alone(tmp_path, layout):
+    layout(tmp_path)
+    before = CelebA(tmp_path).fingerprint(sorted(IMAGES))
+    changed = IMAGES | {"000002.jpg": jpeg(150)}
+    if layout is as_zip:
+        write_zip(tmp_path / "img_align_celeba.zip", changed)
+    else:
+        path = tmp_path / "img_align_celeba" / "000002.jpg"
+        path.write_bytes(changed["000002.jpg"])
+        os.utime(path, ns=(1, 1))
+    after = CelebA(tmp_path).fingerprint(sorted(IMAGES))
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True]
+    with pytest.raises(SourceError, match="run again from the ingest stage"):
+        CelebA(tmp_path).fingerprint(["999999.jpg"])
+
+
+def test_a_pickle_is_small_and_opens_its_own_zip(tmp_path):
+    as_zip(tmp_path)
+    celeba = CelebA(tmp_path)
+    celeba.read("000001.jpg")
+    pickled = pickle.dumps(celeba)
+    assert len(pickled) < 500
+    assert pickle.loads(pickled).read("000030.jpg") == IMAGES["000030.jpg"]
+
+
+def test_damage_inside_the_zip_is_an_error_of_that_image(tmp_path):
+    as_zip(tmp_path)
+    path = tmp_path / "img_align_celeba.zip"
+    data = bytearray(path.read_bytes())
+    data[data.index(IMAGES["000002.jpg"]) + 300] ^= 0xFF
+    path.write_bytes(data)
+    celeba = CelebA(tmp_path)
+    assert celeba.read("000001.jpg") == IMAGES["000001.jpg"]
+    with pytest.raises(OSError, match="damaged in the zip"):
+        celeba.read("000002.jpg")
+
+
+def test_a_missing_source_says_where_to_get_it_and_where_to_put_it(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for folder in ("absent", "empty"):
+        with pytest.raises(SourceError) as caught:
+            CelebA(folder).image_names  # noqa: B018
+        message = str(caught.value)
+        assert str(tmp_path / folder) in message
+        assert "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html" in message
+        assert "--params source.path=DIR" in message
+        for file in (
+            "img_align_celeba.zip",
+            "list_attr_celeba.txt",
+            "list_eval_partition.txt",
+            "identity_CelebA.txt",
+        ):
+            assert file in message
+
+
+@pytest.mark.parametrize(
+    ("content", "looks"),
+    [
+        (b"<html>Google Drive - Quota exceeded</html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "a Git LFS pointer"),
+        (b"", "an empty file"),
+        (b"PK\x03\x04" + bytes(5000), "cut off"),
+    ],
+)
+def test_a_zip_that_is_none_is_named(tmp_path, content, looks):
+    (tmp_path / "img_align_celeba.zip").write_bytes(content)
+    with pytest.raises(SourceError, match=looks) as caught:
+        CelebA(tmp_path).describe()
+    assert str(tmp_path / "img_align_celeba.zip") in str(caught.value)
+
+
+def test_importing_is_cheap():
+    heavy = "{'torch', 'pandas', 'kedro', 'mlflow', 'PIL'} & set(sys.modules)"
+    subprocess.run(
+        [sys.executable, "-c", f"import sys, celeba_gan.celeba.source; assert not {heavy}, {heavy}"], check=True
+    )
