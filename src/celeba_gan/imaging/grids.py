@@ -1,0 +1,69 @@
+"""Sample grids and the animation of how they grew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+CAPTION_HEIGHT = 28  # pixels
+
+
+@dataclass(frozen=True)
+class ImageGrid:
+    """A picture of many samples."""
+
+    images: int
+    """Images shown to the discriminator when it was made: its place in training."""
+    pixels: NDArray[np.uint8]
+    """(height, width, 3)"""
+
+
+def make_grid(samples: NDArray[np.uint8], images: int, columns: int, tile: int = 96) -> ImageGrid:
+    """Lays samples out in rows, enlarged by a whole factor where they are smaller than a tile.
+
+    Args:
+        samples: uint8 (n, size, size, 3).
+        images: The grid's place in training, in images shown.
+        columns: Samples in a row.
+        tile: Samples are enlarged by the largest whole factor that keeps them within this many pixels.
+    """
+    import torch  # torchvision's grid works on tensors; everything else here does without torch
+    from torchvision.utils import make_grid as tile_images
+
+    factor = max(1, tile // samples.shape[1])
+    enlarged = samples.repeat(factor, axis=1).repeat(factor, axis=2)
+    grid = tile_images(torch.from_numpy(enlarged).permute(0, 3, 1, 2), nrow=columns, padding=2, pad_value=255)
+    return ImageGrid(images, grid.permute(1, 2, 0).contiguous().numpy())
+
+
+def animate(grids: Sequence[ImageGrid], max_width: int = 720) -> list[Image.Image]:
+    """Frames of an animation: each grid with a caption of its place in training.
+
+    Args:
+        grids: In order of time; the last is taken as the end, for the bar below the pictures.
+        max_width: Frames are reduced to at most this many pixels.
+
+    Raises:
+        ValueError: There is no grid.
+    """
+    if not grids:
+        raise ValueError("No training grids to animate: train first (kedro run --pipelines train)")
+    end = max(1, grids[-1].images)
+    return [_frame(grid, end, max_width) for grid in grids]
+
+
+def _frame(grid: ImageGrid, end: int, max_width: int) -> Image.Image:
+    picture = Image.fromarray(grid.pixels)
+    if picture.width > max_width:
+        height = round(picture.height * max_width / picture.width)
+        picture = picture.resize((max_width, height), Image.Resampling.LANCZOS)
+    frame = Image.new("RGB", (picture.width, picture.height + CAPTION_HEIGHT), "white")
+    frame.paste(picture)
+    draw = ImageDraw.Draw(frame)
+    draw.rectangle((0, picture.height, picture.width * grid.images // end, picture.height + 3), fill="#4477aa")
+    draw.text(
+        (4, picture.height + 7), f"{grid.images / 1000:,.0f} kimg", fill="#222222", font=ImageFont.load_default(15)
+    )
+    return frame

@@ -1,0 +1,246 @@
+"""Packed images on disk: shards of uint8 pixels and the manifest that makes them whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+MANIFEST_FILE: Final = "manifest.json"
+SPLITS: Final = ("train", "valid", "test")
+"""The splits in the order in which they are packed."""
+
+
+class PackedImagesError(ValueError):
+    """Packed images are missing, unfinished, damaged, or belong to something else."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Recipe(_Record):
+    """Everything that decides which pixels a photograph becomes."""
+
+    crop: int | Literal["none"]
+    size: int
+    filter: str
+    pillow: str
+
+
+class ShardRecord(_Record):
+    """One shard: its file, how many images it has, and the sha256 of its pixels (not of the file)."""
+
+    file: str
+    images: int
+    sha256: str
+
+
+class Unreadable(_Record):
+    """A photograph of the index that could not be packed, and why."""
+
+    image_id: str
+    reason: str
+
+
+class Manifest(_Record):
+    """What a folder of packed images holds; it is written last, so it stands for a whole packing.
+
+    Attributes:
+        format_version: Of the manifest and shards together.
+        count: Images in all shards.
+        size: Their side in pixels.
+        recipe: How photographs became images.
+        shard_images: Images in every shard but the last.
+        source_digest: Hash over image_id, split and fingerprint of every photograph that was to be packed.
+        images_digest: Hash over image_id and split of the images that are packed, in their order.
+        splits: For each split the half-open range [start, stop) of its images.
+        shards: The shards in order.
+        unreadable: Photographs left out.
+        digest: Hash of the content: size, shard checksums and splits.
+    """
+
+    format_version: Literal[1] = 1
+    count: int
+    size: int
+    recipe: Recipe
+    shard_images: int
+    source_digest: str
+    images_digest: str
+    splits: dict[str, tuple[int, int]]
+    shards: list[ShardRecord]
+    unreadable: list[Unreadable]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard on its way to disk.
+
+    Attributes:
+        index: Its number, from 0.
+        images: (n, size, size, 3) uint8.
+    """
+
+    index: int
+    images: NDArray[np.uint8]
+
+
+class PackedImages:
+    """Packed images, memory-mapped: uint8, (height, width, RGB), ordered train, valid, test.
+
+    Nothing is read before it is asked for; a pickle holds the path alone.
+
+    Args:
+        folder: Where the manifest and the shards lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder).absolute()
+        self._maps: dict[int, NDArray[np.uint8]] = {}
+
+    def __reduce__(self) -> tuple[type[PackedImages], tuple[Path]]:
+        return PackedImages, (self.folder,)
+
+    def __repr__(self) -> str:
+        return f"PackedImages({str(self.folder)!r})"
+
+    def __len__(self) -> int:
+        return self.manifest.count
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest.
+
+        Raises:
+            PackedImagesError: There is none (packing was not finished), or it cannot be read.
+        """
+        path = self.folder / MANIFEST_FILE
+        try:
+            return Manifest.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise PackedImagesError(
+                f"No finished packed images in {self.folder} (no {MANIFEST_FILE}). {_PACK_AGAIN}"
+            ) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise PackedImagesError(
+                f"{path} is not a manifest this version reads: {'.'.join(map(str, first['loc']))}: {first['msg']}. "
+                f"{_PACK_AGAIN}"
+            ) from error
+
+    @property
+    def digest(self) -> str:
+        """The hash of the content: equal digests mean equal pixels, order and splits."""
+        return self.manifest.digest
+
+    def split(self, name: str) -> tuple[int, int]:
+        """The half-open range (start, stop) of the images of one split; start == stop when it has none.
+
+        Raises:
+            PackedImagesError: There is no split of that name.
+        """
+        try:
+            return self.manifest.splits[name]
+        except KeyError:
+            raise PackedImagesError(f"No split {name!r}; the splits are {', '.join(self.manifest.splits)}.") from None
+
+    def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:
+        """Copy images out of the shards.
+
+        Args:
+            indices: (n,) integers in [0, len), in any order, repeats allowed.
+
+        Returns:
+            (n, size, size, 3) uint8, in the order asked for.
+
+        Raises:
+            IndexError: An index is out of range.
+            PackedImagesError: A shard is missing or damaged.
+        """
+        wanted = np.asarray(indices)
+        if wanted.ndim != 1 or (wanted.size and not np.issubdtype(wanted.dtype, np.integer)):
+            raise IndexError(f"gather needs one dimension of integers, not shape {wanted.shape} of {wanted.dtype}")
+        order = np.argsort(wanted, kind="stable")  # sorted access: each shard once, and forwards
+        ascending = wanted[order].astype(np.int64)
+        if ascending.size and (ascending[0] < 0 or ascending[-1] >= len(self)):
+            raise IndexError(
+                f"image {ascending[0]} .. {ascending[-1]} asked for, there are images 0 .. {len(self) - 1}"
+            )
+        size = self.manifest.size
+        images = np.empty((len(ascending), size, size, 3), np.uint8)
+        borders = np.searchsorted(ascending, self._starts)
+        for shard, (first, last) in enumerate(pairwise(borders.tolist())):
+            if first < last:
+                images[order[first:last]] = self._shard(shard)[ascending[first:last] - self._starts[shard]]
+        return images
+
+    def check(self) -> None:
+        """Check that the manifest is there and that every shard it names has the right shape; reads no pixels.
+
+        Raises:
+            PackedImagesError: Naming the file.
+        """
+        if sum(shard.images for shard in self.manifest.shards) != self.manifest.count:
+            raise PackedImagesError(f"{self.folder / MANIFEST_FILE} contradicts itself. {_PACK_AGAIN}")
+        for shard in range(len(self.manifest.shards)):
+            self._shard(shard)
+
+    def verify(self) -> None:
+        """Read every shard and compare its checksum with the manifest's.
+
+        Raises:
+            PackedImagesError: Naming the file whose pixels have changed.
+        """
+        self.check()
+        for shard, record in enumerate(self.manifest.shards):
+            if hash_pixels(self._shard(shard)) != record.sha256:
+                raise PackedImagesError(f"{self.folder / record.file} has changed since it was packed. {_PACK_AGAIN}")
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        """The index of the first image of each shard, and the number of images."""
+        return np.array([0, *accumulate(shard.images for shard in self.manifest.shards)], np.int64)
+
+    def _shard(self, shard: int) -> NDArray[np.uint8]:
+        if shard not in self._maps:
+            record, size = self.manifest.shards[shard], self.manifest.size
+            path = self.folder / record.file
+            try:
+                pixels: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+            except (OSError, ValueError, EOFError) as error:
+                raise PackedImagesError(f"{path} cannot be read: {error}. {_PACK_AGAIN}") from error
+            if pixels.shape != (record.images, size, size, 3) or pixels.dtype != np.uint8:
+                raise PackedImagesError(
+                    f"{path} has shape {pixels.shape} of {pixels.dtype}, the manifest says "
+                    f"({record.images}, {size}, {size}, 3) of uint8. {_PACK_AGAIN}"
+                )
+            self._maps[shard] = pixels
+        return self._maps[shard]
+
+
+_PACK_AGAIN = "Pack them again: kedro run --pipelines preprocess"
+
+
+def shard_file(index: int) -> str:
+    """The file name of a shard, counted from 0."""
+    return f"shard-{index:05d}.npy"
+
+
+def hash_pixels(pixels: NDArray[np.uint8]) -> str:
+    """The sha256 of an array's bytes in C order, in hexadecimal."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
+
+
+def hash_texts(*columns: Iterable[Any]) -> str:
+    """The sha256 over equally long columns of texts and numbers, row by row, in hexadecimal."""
+    rows = ("\t".join(map(str, row)) for row in zip(*columns, strict=True))
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()

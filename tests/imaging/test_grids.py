@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from celeba_gan.imaging.grids import ImageGrid, animate, make_grid
+
+
+def test_samples_stand_in_reading_order_enlarged_by_a_whole_factor() -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    grid = make_grid(samples, images=1000, columns=3, tile=50)  # 3 x 16 = 48
+    assert grid.images == 1000
+    assert grid.pixels.shape == (2 * 50 + 2, 3 * 50 + 2, 3)
+    for index, sample in enumerate(samples):
+        row, column = divmod(index, 3)
+        top, left = 2 + row * 50, 2 + column * 50
+        tile = grid.pixels[top : top + 48, left : left + 48]
+        assert np.array_equal(tile, sample.repeat(3, 0).repeat(3, 1))
+
+
+def test_large_samples_keep_their_size() -> None:
+    grid = make_grid(np.zeros((2, 128, 128, 3), np.uint8), images=0, columns=2)
+    assert grid.pixels.shape == (132, 262, 3)
+
+
+def test_animation_keeps_order_captions_progress_and_limits_width() -> None:
+    grids = [ImageGrid(images, np.full((100, 1000, 3), 50 + images, np.uint8)) for images in (0, 50, 100)]
+    frames = animate(grids, max_width=500)
+    assert [frame.size for frame in frames] == [(500, 78)] * 3
+    for grid, frame in zip(grids, frames, strict=True):
+        assert frame.getpixel((250, 20)) == (50 + grid.images,) * 3
+    bars = [sum(frame.getpixel((x, 51)) != (255, 255, 255) for x in range(500)) for frame in frames]
+    assert bars[0] <= 1
+    assert bars[1] == pytest.approx(250, abs=2)
+    assert bars[2] == 500
+
+
+def test_nothing_to_animate_is_said() -> None:
+    with pytest.raises(ValueError, match="train first"):
+        animate([])
