@@ -1,0 +1,1 @@
+"""Kedro datasets: the only place that knows the file formats of this project's artifacts."""

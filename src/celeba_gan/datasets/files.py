@@ -1,0 +1,17 @@
+"""Writing a file complete or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Gives a staging name beside `path`, and renames it to `path` when the block ends well.
+
+    The name is fixed, so that what a killed process left behind is overwritten by the next save.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(f".{path.name}.partial")
+    yield staging
+    staging.replace(path)

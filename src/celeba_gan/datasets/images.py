@@ -1,0 +1,123 @@
+"""Samples, grids and animations as people look at them."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from kedro.io import AbstractDataset
+from PIL import Image
+
+from celeba_gan.datasets.files import staged
+from celeba_gan.datasets.previews import ImagePreview, image_preview
+from celeba_gan.imaging.grids import ImageGrid
+from celeba_gan.imaging.samples import SampleBatch
+
+
+class ImageGridDataset(AbstractDataset[ImageGrid, ImageGrid]):
+    """A sample grid as a PNG, its place in training in a text chunk."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: ImageGrid) -> None:
+        """Writes the picture."""
+        from PIL.PngImagePlugin import PngInfo
+
+        info = PngInfo()
+        info.add_text("images", str(data.images))
+        with staged(self._filepath) as staging:
+            Image.fromarray(data.pixels).save(staging, "PNG", pnginfo=info)
+
+    def load(self) -> ImageGrid:
+        """Reads the picture."""
+        with Image.open(self._filepath) as image:
+            return ImageGrid(int(image.info["images"]), np.asarray(image.convert("RGB")))
+
+    def preview(self) -> ImagePreview:
+        """The picture."""
+        return image_preview(self._filepath)
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class AnimationDataset(AbstractDataset[list[Image.Image], list[Image.Image]]):
+    """Frames as an endless GIF that rests on its last frame."""
+
+    def __init__(
+        self, filepath: str, frame_ms: int = 250, last_frame_ms: int = 3000, metadata: dict[str, Any] | None = None
+    ) -> None:
+        """Names the file.
+
+        Args:
+            filepath: The GIF.
+            frame_ms: Milliseconds per frame.
+            last_frame_ms: Milliseconds on the last one.
+            metadata: Left to hooks and kedro-viz.
+        """
+        self._filepath = Path(filepath)
+        self.frame_ms = frame_ms
+        self.last_frame_ms = last_frame_ms
+        self.metadata = metadata
+
+    def save(self, data: list[Image.Image]) -> None:
+        """Writes the animation. One palette, from the last frame, keeps the colours from flickering."""
+        palette = data[-1].quantize(256)
+        frames = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in data]
+        durations = [self.frame_ms] * (len(frames) - 1) + [self.last_frame_ms]
+        with staged(self._filepath) as staging:
+            frames[0].save(
+                staging, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=False
+            )
+
+    def load(self) -> list[Image.Image]:
+        """Reads the frames."""
+        from PIL import ImageSequence
+
+        with Image.open(self._filepath) as image:
+            return [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
+
+    def preview(self) -> ImagePreview:
+        """The animation."""
+        return image_preview(self._filepath)
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class SamplesDataset(AbstractDataset[SampleBatch, list[Path]]):
+    """A folder of samples `000000.png`, ..., saved a batch at a time and there only when all are."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.staging = self._filepath.with_name(f".{self._filepath.name}.partial")
+        self.metadata = metadata
+
+    def save(self, data: SampleBatch) -> None:
+        """Writes one batch. The first clears what was left half done; the last replaces the folder."""
+        if data.first == 0:
+            shutil.rmtree(self.staging, ignore_errors=True)
+        self.staging.mkdir(parents=True, exist_ok=True)
+        for index, image in enumerate(data.images, start=data.first):
+            Image.fromarray(image).save(self.staging / f"{index:06d}.png")
+        if data.first + len(data.images) == data.total:
+            shutil.rmtree(self._filepath, ignore_errors=True)
+            self.staging.replace(self._filepath)
+
+    def load(self) -> list[Path]:
+        """The files in order."""
+        return sorted(self._filepath.glob("*.png"))
+
+    def _exists(self) -> bool:
+        return self._filepath.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

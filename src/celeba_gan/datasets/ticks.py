@@ -1,0 +1,98 @@
+"""What every tick of training leaves: a file per tick, named by its image count in twelve digits."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from kedro.io import AbstractDataset
+from PIL import Image
+
+from celeba_gan.datasets.files import staged
+from celeba_gan.datasets.previews import ImagePreview, image_preview
+from celeba_gan.gan.metric_rows import MetricRows
+from celeba_gan.imaging.grids import ImageGrid
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class _Ticks:
+    """The folder. Training saves its state last, so after a crash there may be ticks later than the state."""
+
+    suffix: ClassVar[str]
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def files(self) -> list[Path]:
+        """The ticks' files in order of time."""
+        return sorted(self._filepath.glob(f"[0-9]*{self.suffix}"))
+
+    def file(self, images: int) -> Path:
+        """The file of the tick at this image count."""
+        return self._filepath / f"{images:012d}{self.suffix}"
+
+    def drop_later(self, images: int) -> None:
+        """Removes ticks after this one: they belong to a course of training that was not committed."""
+        for file in self.files():
+            if int(file.stem) > images:
+                file.unlink()
+
+    def _exists(self) -> bool:
+        return bool(self.files())
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class MetricRowsDataset(_Ticks, AbstractDataset[MetricRows, "pd.DataFrame"]):
+    """Metric rows: saved a tick at a time, loaded as one table in order of `images`."""
+
+    suffix = ".json"
+
+    def save(self, data: MetricRows) -> None:
+        """Writes the rows of one tick, over what it had before.
+
+        A finished training that is run again has nothing new to tell, and keeps the rows it has.
+        """
+        self.drop_later(data.images)
+        path = self.file(data.images)
+        if not data.rows and path.exists():
+            return
+        with staged(path) as staging:
+            staging.write_text(json.dumps(data.rows, indent=1) + "\n", encoding="utf-8")
+
+    def load(self) -> "pd.DataFrame":
+        """All rows of all ticks."""
+        import pandas as pd
+
+        return pd.DataFrame([row for file in self.files() for row in json.loads(file.read_text(encoding="utf-8"))])
+
+
+class TrainingGridsDataset(_Ticks, AbstractDataset[ImageGrid, list[ImageGrid]]):
+    """Sample grids: saved a tick at a time, loaded as a list in order of time."""
+
+    suffix = ".png"
+
+    def save(self, data: ImageGrid) -> None:
+        """Writes the grid of one tick, over what it had before."""
+        self.drop_later(data.images)
+        with staged(self.file(data.images)) as staging:
+            Image.fromarray(data.pixels).save(staging, "PNG")
+
+    def load(self) -> list[ImageGrid]:
+        """All grids."""
+        grids = []
+        for file in self.files():
+            with Image.open(file) as image:
+                grids.append(ImageGrid(int(file.stem), np.asarray(image.convert("RGB"))))
+        return grids
+
+    def preview(self) -> ImagePreview:
+        """The latest grid."""
+        files = self.files()
+        if not files:
+            raise FileNotFoundError(f"No grids in {self._filepath}")
+        return image_preview(files[-1])

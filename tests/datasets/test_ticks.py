@@ -1,0 +1,75 @@
+import base64
+import json
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from celeba_gan.datasets.ticks import MetricRowsDataset, TrainingGridsDataset
+from celeba_gan.gan.metric_rows import MetricRows
+from celeba_gan.imaging.grids import ImageGrid
+
+
+def rows(images: int, loss: float = 0.0) -> MetricRows:
+    return MetricRows(images, [{"images": images - 5.0, "loss": loss}, {"images": float(images), "loss": loss}])
+
+
+def grid(images: int) -> ImageGrid:
+    return ImageGrid(images, np.full((6, 8, 3), images % 256, np.uint8))
+
+
+def test_rows_are_a_file_per_tick_and_load_as_one_table(tmp_path: Path) -> None:
+    dataset = MetricRowsDataset(str(tmp_path))
+    assert not dataset.exists()
+    dataset.save(MetricRows(0, []))
+    dataset.save(rows(10))
+    dataset.save(rows(100))
+    assert [file.name for file in sorted(tmp_path.iterdir())] == [
+        "000000000000.json",
+        "000000000010.json",
+        "000000000100.json",
+    ]
+    assert dataset.load()["images"].tolist() == [5, 10, 95, 100]
+
+
+def test_repeated_tick_overwrites_its_rows_and_drops_uncommitted_later_ones(tmp_path: Path) -> None:
+    dataset = MetricRowsDataset(str(tmp_path))
+    for images in (10, 20, 30):
+        dataset.save(rows(images))
+    dataset.save(rows(20, loss=1.0))
+    table = dataset.load()
+    assert table["images"].tolist() == [5, 10, 15, 20]
+    assert table["loss"].tolist() == [0, 0, 1, 1]
+
+
+def test_finished_training_run_again_keeps_its_rows(tmp_path: Path) -> None:
+    dataset = MetricRowsDataset(str(tmp_path))
+    dataset.save(rows(10))
+    before = (tmp_path / "000000000010.json").read_bytes()
+    dataset.save(MetricRows(10, []))
+    assert (tmp_path / "000000000010.json").read_bytes() == before
+    assert len(json.loads(before)) == 2
+
+
+def test_grids_round_trip_with_their_place_in_training(tmp_path: Path) -> None:
+    dataset = TrainingGridsDataset(str(tmp_path))
+    for images in (30, 10, 20):
+        dataset.save(grid(images))
+    assert [loaded.images for loaded in dataset.load()] == [10, 20]  # 30 was later than 10: not of this course
+    assert all(np.array_equal(loaded.pixels, grid(loaded.images).pixels) for loaded in dataset.load())
+
+
+def test_preview_is_the_latest_grid(tmp_path: Path) -> None:
+    dataset = TrainingGridsDataset(str(tmp_path))
+    dataset.save(grid(10))
+    dataset.save(grid(20))
+    with Image.open(BytesIO(base64.b64decode(dataset.preview()))) as image:
+        assert image.getpixel((0, 0)) == (20, 20, 20)
+
+
+def test_leftovers_of_a_killed_save_are_no_ticks(tmp_path: Path) -> None:
+    dataset = MetricRowsDataset(str(tmp_path))
+    dataset.save(rows(10))
+    (tmp_path / ".000000000020.json.partial").write_text("[{")
+    assert dataset.load()["images"].tolist() == [5, 10]
