@@ -1,0 +1,20 @@
+"""Nodes of the evaluate stage."""
+
+from typing import Any
+
+from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.imaging.packed import PackedImages
+
+
+def evaluate_generator(
+    generator: Checkpoint, discriminator: Checkpoint, packed_images: PackedImages, settings: EvaluateSettings
+) -> dict[str, Any]:
+    """Measures the generator against the test split: `{"metrics": ..., "floor": ..., "protocol": ...}`."""
+    from celeba_gan.evaluation.evaluate import Models, Reals, evaluate
+    from celeba_gan.gan.trained import TrainedDiscriminator, TrainedGenerator
+
+    trained, judge = TrainedGenerator(generator), TrainedDiscriminator(discriminator)
+    models = Models(trained.sample, judge.scores, discriminator.card["probability"], generator.card)
+    reals = Reals(packed_images.gather, packed_images.manifest.splits, packed_images.manifest.model_dump(mode="json"))
+    return evaluate(models, reals, settings)

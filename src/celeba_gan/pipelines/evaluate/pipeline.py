@@ -1,0 +1,20 @@
+"""Wiring of the evaluate stage."""
+
+from kedro.pipeline import Node, Pipeline
+
+from celeba_gan.pipelines.evaluate.nodes import evaluate_generator
+
+
+def create_pipeline() -> Pipeline:
+    """generator, discriminator, packed_images -> evaluation."""
+    return Pipeline(
+        [
+            Node(
+                evaluate_generator,
+                inputs=["generator", "discriminator", "packed_images", "params:evaluate"],
+                outputs="evaluation",
+                name="evaluate_generator",
+                tags="evaluate",
+            )
+        ]
+    )

@@ -1,0 +1,40 @@
+"""Nodes of the generate stage."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.imaging.config import GenerateSettings
+from celeba_gan.imaging.grids import ImageGrid, animate, make_grid
+from celeba_gan.imaging.samples import SampleBatch
+
+logger = logging.getLogger(__name__)
+
+
+def generate_samples(generator: Checkpoint, settings: GenerateSettings) -> Iterator[SampleBatch]:
+    """Samples images and yields them batch by batch."""
+    from celeba_gan.gan.trained import TrainedGenerator
+
+    if not generator.card["finished"]:
+        logger.warning("Sampling from an unfinished generator, %d images into its training", generator.card["images"])
+    first = 0
+    for images in TrainedGenerator(generator).sample(settings.images, settings.seed):
+        yield SampleBatch(first, images, settings.images)
+        first += len(images)
+
+
+def draw_sample_grid(generator: Checkpoint, settings: GenerateSettings) -> ImageGrid:
+    """Lays out a grid of fresh samples."""
+    import numpy as np
+
+    from celeba_gan.gan.trained import TrainedGenerator
+
+    count = settings.grid_rows * settings.grid_columns
+    samples = np.concatenate(list(TrainedGenerator(generator).sample(count, settings.seed)))
+    return make_grid(samples, generator.card["images"], settings.grid_columns)
+
+
+def animate_training(training_grids: list[ImageGrid]) -> list[Any]:
+    """Strings the grids of all ticks together: frames (Pillow images) of an animation."""
+    return list(animate(training_grids))

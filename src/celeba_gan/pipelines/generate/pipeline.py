@@ -1,0 +1,34 @@
+"""Wiring of the generate stage."""
+
+from kedro.pipeline import Node, Pipeline
+
+from celeba_gan.pipelines.generate.nodes import animate_training, draw_sample_grid, generate_samples
+
+
+def create_pipeline() -> Pipeline:
+    """From generator to samples, sample_grid; from training_grids to training_animation."""
+    return Pipeline(
+        [
+            Node(
+                generate_samples,
+                inputs=["generator", "params:generate"],
+                outputs="samples",
+                name="generate_samples",
+                tags="generate",
+            ),
+            Node(
+                draw_sample_grid,
+                inputs=["generator", "params:generate"],
+                outputs="sample_grid",
+                name="draw_sample_grid",
+                tags="generate",
+            ),
+            Node(
+                animate_training,
+                inputs="training_grids",
+                outputs="training_animation",
+                name="animate_training",
+                tags="generate",
+            ),
+        ]
+    )

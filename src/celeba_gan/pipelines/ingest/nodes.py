@@ -1,0 +1,22 @@
+"""Nodes of the ingest stage."""
+
+from typing import Any
+
+from celeba_gan.celeba.config import IngestSettings
+from celeba_gan.celeba.source import CelebA
+
+
+def index_images(celeba: CelebA, settings: IngestSettings) -> tuple[Any, Any]:
+    """List the usable images of the source with their sizes, splits and annotations, and the rejected ones.
+
+    Returns:
+        Two DataFrames, `image_index` and `rejected_images`; see `build_index`.
+    """
+    from rich import get_console
+    from rich.progress import Progress
+
+    from celeba_gan.celeba.index import build_index
+
+    with Progress(console=get_console()) as bar:
+        task = bar.add_task("Reading image headers")
+        return build_index(celeba, settings, lambda done, total: bar.update(task, completed=done, total=total))

@@ -1,0 +1,27 @@
+"""Wiring of the train stage."""
+
+from kedro.pipeline import Node, Pipeline
+
+from celeba_gan.pipelines.train.nodes import plot_training_curves, train_gan
+
+
+def create_pipeline() -> Pipeline:
+    """packed_images -> networks, training state, metric rows, grids -> training curves."""
+    return Pipeline(
+        [
+            Node(
+                train_gan,
+                inputs=["packed_images", "params:train", "resume_state"],
+                outputs=["metric_rows", "training_grids", "generator", "discriminator", "training_state"],
+                name="train_gan",
+                tags="train",
+            ),
+            Node(
+                plot_training_curves,
+                inputs=["metric_rows"],
+                outputs="training_curves",
+                name="plot_training_curves",
+                tags="train",
+            ),
+        ]
+    )
