@@ -138,6 +138,11 @@ class PackedImages:
             ) from error
 
     @property
+    def size(self) -> int:
+        """Height and width of the images in pixels."""
+        return self.manifest.size
+
+    @property
     def digest(self) -> str:
         """The hash of the content: equal digests mean equal pixels, order and splits."""
         return self.manifest.digest

@@ -8,19 +8,10 @@ from __future__ import annotations
 
 import io
 import logging
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.context import SpawnContext, SpawnProcess
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import PIL
@@ -40,13 +31,13 @@ from celeba_gan.imaging.packed import (
     hash_texts,
     shard_file,
 )
+from celeba_gan.workers import available_cores, map_in_processes
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 _CHUNK_BYTES: Final = 4 * 2**20
 _CHUNK_IMAGES: Final = 128
-_CHUNKS_PER_WORKER: Final = 4
 
 logger = logging.getLogger(__name__)
 
@@ -222,75 +213,15 @@ def _decode_all(
 def _decode_chunks(
     source: ImageSource, recipe: Recipe, chunks: list[list[str]], workers: int | None
 ) -> Iterator[_Chunk]:
-    """The decoded chunks in order, with a bounded number of them begun and not yet taken."""
-    workers = min(workers or _available_cores(), len(chunks))
-    if workers <= 1:
-        yield from (_decode_chunk(source, recipe, chunk) for chunk in chunks)
-        return
-    pool = ProcessPoolExecutor(workers, _WorkerContext(), _start_worker, (source, recipe))
-    begun: deque[Future[_Chunk]] = deque()
+    """The decoded chunks in order."""
+    workers = max(1, min(workers or available_cores(), len(chunks)))
     try:
-        for chunk in chunks:
-            if len(begun) == workers * _CHUNKS_PER_WORKER:
-                yield begun.popleft().result()
-            begun.append(pool.submit(_work, chunk))
-        while begun:
-            yield begun.popleft().result()
+        yield from map_in_processes(_decode_chunk, (source, recipe), chunks, workers)
     except BrokenProcessPool as error:
         raise PackingError(
             f"One of the {workers} processes that decode photographs died, perhaps for want of memory. What was packed "
             f"so far does not count. Try fewer: --params preprocess.workers={max(1, workers // 2)}"
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _available_cores() -> int:
-    """The cores this process may use, which in a container or a batch job are often fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _WorkerProcess(SpawnProcess):
-    """A spawned process that does not import its parent's main module.
-
-    The main module would bring Kedro, and perhaps torch, into every worker, and where it is a script without a
-    `__name__ == "__main__"` guard, or standard input, spawning fails.
-    """
-
-    @staticmethod
-    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - the name is multiprocessing's
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            return SpawnProcess._Popen(process_obj)
-        finally:
-            sys.modules["__main__"] = main
-
-
-class _WorkerContext(SpawnContext):
-    Process: ClassVar[Any] = _WorkerProcess
-
-
-_worker: tuple[ImageSource, Recipe]
-
-
-def _start_worker(source: ImageSource, recipe: Recipe) -> None:
-    global _worker
-    _worker = (source, recipe)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent ends the workers
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """A killed parent closes no queue: without this its workers would wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(image_ids: Sequence[str]) -> _Chunk:
-    return _decode_chunk(*_worker, image_ids)
 
 
 def _fill_shards(chunks: Iterator[NDArray[np.uint8]], length: int, size: int) -> Iterator[NDArray[np.uint8]]:

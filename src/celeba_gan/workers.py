@@ -1,0 +1,103 @@
+"""Worker processes for images: light, in order, and gone with their parent.
+
+Pillow does not scale with threads at CelebA's size, so images are drawn and decoded in processes.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
+from typing import Any, ClassVar, Final, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_TASKS_PER_WORKER: Final = 4
+
+
+def available_cores() -> int:
+    """The cores this process may use, which in a container or a batch job are often fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_in_processes(
+    function: Callable[..., Result], shared: tuple[Any, ...], tasks: Iterable[Task], workers: int
+) -> Iterator[Result]:
+    """Yields `function(*shared, task)` for every task, in order; in this process where one worker is asked for.
+
+    Memory stays flat: at most four tasks per worker are begun and not yet taken. Processes are spawned, since a fork of
+    a process with torch's or MLflow's threads may hang.
+
+    Args:
+        function: A function of a module, which is all that the workers import.
+        shared: Its first arguments, sent to each worker once.
+        tasks: Its last argument, one after the other.
+        workers: Processes, at least 1.
+
+    Raises:
+        concurrent.futures.process.BrokenProcessPool: A worker died.
+    """
+    if workers == 1:
+        yield from (function(*shared, task) for task in tasks)
+        return
+    pool = ProcessPoolExecutor(workers, _LightContext(), _start, (function, shared))
+    begun: deque[Future[Result]] = deque()
+    try:
+        for task in tasks:
+            if len(begun) == workers * _TASKS_PER_WORKER:
+                yield begun.popleft().result()
+            begun.append(pool.submit(_work, task))
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _LightProcess(SpawnProcess):
+    """A spawned process that does not import its parent's main module.
+
+    The main module would bring Kedro, and perhaps torch, into every worker, and where it is a script without a
+    `__name__ == "__main__"` guard, or standard input, spawning fails.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - the name is multiprocessing's
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            return SpawnProcess._Popen(process_obj)
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _LightContext(SpawnContext):
+    Process: ClassVar[Any] = _LightProcess
+
+
+_function: Callable[[Any], Any]
+
+
+def _start(function: Callable[..., Any], shared: tuple[Any, ...]) -> None:
+    global _function
+    _function = partial(function, *shared)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent ends the workers
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A killed parent closes no queue: without this its workers would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(task: Any) -> Any:
+    return _function(task)
