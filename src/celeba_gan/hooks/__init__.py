@@ -1,0 +1,1 @@
+"""Kedro hooks other than tracking."""

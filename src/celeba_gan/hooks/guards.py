@@ -1,0 +1,154 @@
+"""Parameters that nothing would read, or that would write outside their folder, are refused before anything runs."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from pydantic import BaseModel, ValidationError
+
+# Top-level keys that the catalog reads from --params (`${runtime_params:...}`), and no pipeline reads at all.
+NAMES: Final = ("dataset", "experiment")
+SOURCE_FIELDS: Final = ("path",)
+RUNTIME_ONLY: Final = (*NAMES, "source")
+
+# One folder name. A leading dot would hide the folder or leave it (`..`).
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+
+class ParameterError(ValueError):
+    """Parameters that cannot be meant; the message names each with what is allowed and what to do."""
+
+
+class ParameterGuard:
+    """Checks all parameters, of the files and of --params, whichever pipeline is run.
+
+    Kedro by itself does not see a misspelt top-level key, and validates only the sections of the pipelines that run.
+    """
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Checks as soon as the configuration can be read. Commands that read none are not slowed.
+
+        Raises:
+            ParameterError: Lists everything that is wrong.
+        """
+        from kedro.framework.project import pipelines
+
+        loader = context.config_loader
+        _check_environment(Path(loader.conf_source), loader.env)
+        runtime: Mapping[str, Any] = loader.runtime_params or {}
+        parameters: dict[str, Any] = loader["parameters"]
+        registered = dict(pipelines)
+        problems = [
+            *_unread_keys(parameters, runtime, sections_of(registered)),
+            *_wrong_names(runtime, loader["globals"]),
+            *_wrong_source(runtime, loader),
+            *_wrong_values(parameters, registered),
+        ]
+        if problems:
+            raise ParameterError("\n".join(problems))
+
+
+def sections_of(pipelines: Mapping[str, Any]) -> set[str]:
+    """The top-level parameter keys that the nodes of these pipelines read."""
+    inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
+    return {name.removeprefix("params:").split(".")[0] for name in inputs if name.startswith("params:")}
+
+
+def _check_environment(conf: Path, environment: str | None) -> None:
+    """Refuses an environment that has no folder; Kedro's own message names neither the others nor the option."""
+    if environment is None or not conf.is_dir() or (conf / environment).is_dir():
+        return
+    known = sorted(folder.name for folder in conf.iterdir() if folder.is_dir())
+    raise ParameterError(f"There is no environment {environment!r} in {conf}{_instead(environment, known)}")
+
+
+def _unread_keys(parameters: Mapping[str, Any], runtime: Mapping[str, Any], sections: set[str]) -> Iterable[str]:
+    for key in map(str, parameters):
+        if key in sections or key.startswith("_"):  # the latter are templates for other keys
+            continue
+        if key not in RUNTIME_ONLY:
+            where = "in --params" if key in runtime else "in the parameters.yml files"
+            allowed = sorted(sections | (set(RUNTIME_ONLY) if key in runtime else set()))
+            yield f"No stage reads the parameter {key!r} {where}{_instead(key, allowed)}"
+        elif key not in runtime:
+            place = "globals.yml of the environment" if key in NAMES else "catalog.yml, as the filepath of celeba,"
+            yield (
+                f"{key!r} in the parameters.yml files has no effect, since the catalog cannot read them; "
+                f"write it into {place} or give it with --params"
+            )
+
+
+def _wrong_names(runtime: Mapping[str, Any], globals_: Mapping[str, Any]) -> Iterable[str]:
+    for key in NAMES:
+        name = runtime[key] if key in runtime else globals_.get(key)
+        if name is None or not _NAME.fullmatch(str(name)):  # --params turns 5 into a number: as a name that is fine
+            where = "--params" if key in runtime else "globals.yml"
+            given = "nothing" if name is None else repr(name)
+            yield (
+                f"{key} in {where} names a folder: letters, digits, dots, underscores and hyphens, not beginning with "
+                f"a dot; it is {given}"
+            )
+
+
+def _wrong_source(runtime: Mapping[str, Any], loader: Mapping[str, Any]) -> Iterable[str]:
+    """`source.path` must be the only field of `source`, and the environment's `celeba` entry must use it."""
+    if "source" not in runtime:
+        return
+    source = runtime["source"]
+    if not isinstance(source, Mapping):
+        yield f"source in --params has the field path: give source.path={source}"
+        return
+    for field in source:
+        if field not in SOURCE_FIELDS:
+            yield f"There is no parameter source.{field} in --params{_instead(field, SOURCE_FIELDS)}"
+    if "path" not in source:
+        return
+    if (path := source["path"]) is None:
+        yield "source.path in --params is empty; give the folder of the images"
+    elif path not in (entry := loader["catalog"].get("celeba", {})).values():
+        yield (
+            f"source.path={path} would not be read: in this environment the catalog's celeba is a "
+            f"{str(entry.get('type')).rpartition('.')[2]} that does not use it; add --env celeba"
+        )
+
+
+def _wrong_values(parameters: Mapping[str, Any], pipelines: dict[str, Any]) -> Iterable[str]:
+    """Validates every section against the model that a node of any pipeline declares for it."""
+    from kedro.validation import TypeExtractor
+
+    for section, model in sorted(TypeExtractor(pipelines).extract_types_from_pipelines().items()):
+        if section in parameters and issubclass(model, BaseModel):
+            try:
+                model.model_validate(parameters[section])
+            except ValidationError as error:
+                yield from (_finding(section, model, details) for details in error.errors())
+
+
+def _finding(section: str, model: type[BaseModel], details: Mapping[str, Any]) -> str:
+    """One of pydantic's findings, with the parameter's name as --params spells it."""
+    path = [section]
+    for part in details["loc"]:
+        path.append(str(part))
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break  # a plain field, or none; what pydantic adds for items and alternatives is no part of its name
+        model = annotation
+    name, message = ".".join(path), details["msg"].removeprefix("Value error, ")
+    if details["type"] == "extra_forbidden":
+        return f"There is no parameter {name}{_instead(path[-1], model.model_fields)}"
+    if details["type"] == "missing":
+        return f"{name} is missing; give it in parameters.yml or with --params"
+    value = details["input"]
+    return f"{name}: {message}" if isinstance(value, Mapping) else f"{name} is {value!r}: {message}"
+
+
+def _instead(word: str, allowed: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest allowed one, and all of them."""
+    allowed = list(allowed)
+    near = difflib.get_close_matches(word, allowed, n=1)
+    return (f"; did you mean {near[0]!r}?" if near else ";") + f" There are: {', '.join(allowed)}"

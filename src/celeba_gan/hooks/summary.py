@@ -1,0 +1,185 @@
+"""What a person wants to know when a run ends: what was made, how good it is, where it lies, how to look at it."""
+
+import atexit
+import csv
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+
+from celeba_gan.hooks.artifacts import path_of, shown
+from celeba_gan.hooks.set_aside import RESUME, STATE
+
+Lines = Iterable[tuple[str, str]]
+"""A label and what it says."""
+
+
+class Tracking(Protocol):
+    """The tracking hook, which knows the run's page."""
+
+    def summary(self) -> dict[str, Any] | None:
+        """`run_id`, `experiment_id`, `experiment`, `run_name` and `tracking_uri`; None where nothing was tracked."""
+
+
+class Summary:
+    """Prints a short account of what the run's pipeline made; after an interruption, where training carries on.
+
+    It reads files, never weights. Kedro calls the hook that is registered first last: then tracking is done.
+    """
+
+    def __init__(self, tracking: Tracking | None = None) -> None:
+        self._tracking = tracking
+        self._started = 0.0
+        self._saved: dict[str, Any] | None = None
+        self._resuming_command = ""
+
+    @hook_impl
+    def before_pipeline_run(self, catalog: DataCatalog) -> None:
+        """Starts the clock, and stands by for an interruption."""
+        self._started = time.monotonic()
+        self._saved = None
+        starts_anew = RESUME in catalog and not catalog.load(RESUME)
+        self._resuming_command = "the same command" + (" without train.resume=false" if starts_anew else "")
+        # Kedro has a hook for errors, but none for Ctrl-C and SIGTERM.
+        atexit.unregister(self._print_interruption)
+        atexit.register(self._print_interruption)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Remembers how far the training state on disk is."""
+        if dataset_name == STATE:
+            self._saved = dict(data.card)
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Leaves the word to the error."""
+        atexit.unregister(self._print_interruption)
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Prints the account."""
+        atexit.unregister(self._print_interruption)
+        made = pipeline.all_outputs()
+        lines = [
+            line
+            for name, describe in _ACCOUNTS.items()
+            if name in made and (path := path_of(catalog, name)) is not None
+            for line in describe(path)
+        ]
+        lines.append(("Time", _duration(time.monotonic() - self._started)))
+        lines.append(("Look", _viz_command(run_params)))
+        tracked = self._tracking.summary() if self._tracking is not None else None
+        if tracked is not None:
+            lines.append(("Compare", _run_page(tracked)))
+        _print(lines)
+
+    def _print_interruption(self) -> None:
+        if self._saved is None:
+            return
+        images = f"{self._saved['images']:,} images"
+        if self._saved["finished"]:
+            _print([("Stopped", f"training is finished ({images}) and saved; {self._resuming_command} makes the rest")])
+        else:
+            _print([("Stopped", f"training is saved at {images}; {self._resuming_command} carries on from there")])
+
+
+def _indexed(path: Path) -> Lines:
+    import pyarrow.parquet
+
+    yield "Indexed", f"{pyarrow.parquet.read_metadata(path).num_rows:,} images"
+
+
+def _rejected(path: Path) -> Lines:
+    with path.open(encoding="utf-8", newline="") as file:
+        count = max(sum(1 for _ in csv.reader(file)) - 1, 0)  # its head
+    yield "Rejected", f"{count:,} images" + (f", listed with the reason in {shown(path)}" if count else "")
+
+
+def _packed(path: Path) -> Lines:
+    manifest = _read(path / "manifest.json")
+    yield "Packed", f"{manifest['count']:,} images of {manifest['size']}x{manifest['size']} pixels"
+
+
+def _trained(path: Path) -> Lines:
+    card = _read(path.with_name(f"{path.name}.json"))
+    state = "finished" if card["finished"] else "not finished: the train pipeline carries on"
+    yield "Trained", f"on {card['images']:,} images ({card['images'] / 1000:g} kimg), {state}"
+    yield "Generator", shown(path.with_name(f"{path.name}.safetensors"))
+
+
+_METRICS: Final = {
+    "swd": "distance to real images, less is better; the floor, real against real, is as good as it gets",
+    "age": "at 0.5 the discriminator cannot tell real from generated, at 0 it always can; ranks no generators",
+}
+
+
+def _measured(path: Path) -> Lines:
+    evaluation = _read(path)
+    for name, meaning in _METRICS.items():
+        if name in evaluation["metrics"]:
+            floor = evaluation["floor"].get(name)
+            beside = "" if floor is None else f" (floor {floor:.3g})"
+            yield name.upper(), f"{evaluation['metrics'][name]:.3g}{beside}: {meaning}"
+
+
+def _place(label: str) -> Callable[[Path], Lines]:
+    return lambda path: [(label, shown(path))]
+
+
+_ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
+    "image_index": _indexed,
+    "rejected_images": _rejected,
+    "packed_images": _packed,
+    "generator": _trained,
+    "evaluation": _measured,
+    "sample_grid": _place("Pictures"),
+    "training_animation": _place("Animation"),
+    "samples": _place("Samples"),
+}
+
+
+def _viz_command(run_params: dict[str, Any]) -> str:
+    """The command that shows the graph with this run's artifacts."""
+    params = run_params.get("runtime_params") or {}
+    names = [f"{key}={params[key]}" for key in ("dataset", "experiment") if key in params]
+    options = [f"--env {run_params['env']}"] if run_params.get("env") else []
+    options += [f"--params {','.join(names)}"] if names else []
+    command = " ".join(["kedro viz run", *options])
+    return f"{command}  (the pipeline with its pictures, curves and numbers)" + ("" if options else "; or make viz")
+
+
+def _run_page(tracked: dict[str, Any]) -> str:
+    """Where the run is in MLflow."""
+    run = f"run {tracked['run_name']!r} of experiment {tracked['experiment']!r}"
+    if str(tracked["tracking_uri"]).startswith("http"):
+        address = str(tracked["tracking_uri"]).rstrip("/")
+        return f"{address}/#/experiments/{tracked['experiment_id']}/runs/{tracked['run_id']}  ({run})"
+    return f"make mlflow  ({run})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours = int(seconds // 60 % 60), int(seconds // 3600)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {int(seconds % 60)} s"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _print(lines: list[tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True, highlight=False)
+    width = max(len(label) for label, _ in lines)
+    console.print()
+    for label, text in lines:
+        console.print(Text.assemble((f"{label:<{width}}", "bold"), "  ", text))

@@ -1,0 +1,135 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from kedro.framework.context import KedroContext
+
+from celeba_gan.hooks.guards import ParameterError
+
+Load = Callable[..., KedroContext]
+
+
+def refusal(load: Load, env: str | None = None, **runtime_params: object) -> str:
+    with pytest.raises(ParameterError) as caught:
+        load(env, **runtime_params)
+    return str(caught.value)
+
+
+def write(path: Path, content: dict[str, object]) -> None:
+    path.write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize("env", sorted(p.name for p in (Path(__file__).parents[2] / "conf").iterdir() if p.is_dir()))
+def test_every_environment_of_the_project_passes(load_context: Load, env: str) -> None:
+    load_context(env)
+
+
+def test_allowed_runtime_parameters_pass(load_context: Load) -> None:
+    load_context(dataset="my_faces", experiment="a.b-c_1", train={"kimg": 5})
+    load_context(experiment=5)
+    load_context("celeba", source={"path": "/mnt/celeba"})
+
+
+def test_a_misspelt_top_level_key_names_the_nearest_and_all(load_context: Load, project: Path) -> None:
+    message = refusal(load_context, trian={"kimg": 5})
+    assert "'trian' in --params; did you mean 'train'?" in message
+    assert "dataset, evaluate, experiment, generate, ingest, preprocess, source, train" in message
+
+    write(project / "conf/local/parameters.yml", {"evalute": {"seed": 1}})
+    message = refusal(load_context)
+    assert "'evalute' in the parameters.yml files; did you mean 'evaluate'?" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "way_out"),
+    [
+        ("dataset", "mine", "globals.yml"),
+        ("experiment", "mine", "globals.yml"),
+        ("source", {"path": "/faces"}, "filepath of celeba"),
+    ],
+)
+def test_runtime_only_keys_are_refused_in_files(
+    load_context: Load, project: Path, key: str, value: object, way_out: str
+) -> None:
+    write(project / "conf/local/parameters.yml", {key: value})
+    message = refusal(load_context)
+    assert f"'{key}' in the parameters.yml files has no effect" in message
+    assert way_out in message
+
+
+def test_templates_in_files_pass(load_context: Load, project: Path) -> None:
+    write(project / "conf/local/parameters.yml", {"_adam": {"beta1": 0.5}})
+    load_context()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "..", "", None, "a b", "x\n", {"nested": 1}])
+def test_a_name_that_leaves_its_folder_is_refused(load_context: Load, name: object) -> None:
+    message = refusal(load_context, dataset=name, experiment=name)
+    assert "dataset in --params names a folder" in message
+    assert "experiment in --params names a folder" in message
+
+
+@pytest.mark.parametrize("name", ["../x", None])
+def test_names_in_globals_are_held_to_the_same(load_context: Load, project: Path, name: object) -> None:
+    write(project / "conf/local/globals.yml", {"experiment": name})
+    assert "experiment in globals.yml names a folder" in refusal(load_context)
+
+
+def test_a_good_name_in_params_stands_in_for_a_bad_one_in_globals(load_context: Load, project: Path) -> None:
+    write(project / "conf/local/globals.yml", {"experiment": "../x"})
+    load_context(experiment="fine")
+
+
+def test_source_is_checked_against_the_catalog_of_the_environment(load_context: Load) -> None:
+    assert "SyntheticCelebADataset that does not use it; add --env celeba" in refusal(
+        load_context, source={"path": "/faces"}
+    )
+    assert "source.pth in --params; did you mean 'path'?" in refusal(load_context, "celeba", source={"pth": "/faces"})
+    assert "give source.path=/faces" in refusal(load_context, "celeba", source="/faces")
+    assert "source.path in --params is empty" in refusal(load_context, "celeba", source={"path": None})
+
+
+def test_values_of_all_sections_are_checked_and_named_as_params_spells_them(load_context: Load) -> None:
+    message = refusal(
+        load_context,
+        train={"kimgg": 1, "batch_size": 0, "network": {"dcgan": {"widht": 3}}, "tick_kimg": "soon"},
+        evaluate={"seeds": 1},
+        preprocess={"crop": "half", "condition_on": [1]},
+        generate={"images": -1},
+    )
+    lines = message.splitlines()
+    assert "There is no parameter train.kimgg; did you mean 'kimg'? There are: seed, resume, kimg" in message
+    assert "There is no parameter train.network.dcgan.widht; did you mean 'width'? There are: width, max" in message
+    assert "train.batch_size is 0: Input should be greater than or equal to 1" in lines
+    assert any(line.startswith("train.tick_kimg is 'soon': Input should be a valid number") for line in lines)
+    assert "There is no parameter evaluate.seeds; did you mean 'seed'?" in message
+    assert any(line.startswith("preprocess.crop is 'half': ") for line in lines)
+    assert any(line.startswith("generate.images is -1: ") for line in lines)
+
+
+def test_a_missing_value_and_a_clash_between_values_are_named(load_context: Load, project: Path) -> None:
+    assert "train: tick_kimg 0.001 is shorter than one iteration" in refusal(load_context, train={"tick_kimg": 0.001})
+    base = project / "conf/base/parameters.yml"
+    parameters = yaml.safe_load(base.read_text())
+    del parameters["train"]["kimg"]
+    write(base, parameters)
+    assert refusal(load_context) == "train.kimg is missing; give it in parameters.yml or with --params"
+
+
+def test_an_environment_that_is_not_there_is_named_with_the_nearest(load_context: Load) -> None:
+    message = refusal(load_context, "celbea")
+    assert "There is no environment 'celbea'" in message
+    assert "did you mean 'celeba'?" in message
+
+
+def test_the_guard_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, celeba_gan.hooks.guards, celeba_gan.hooks.errors, celeba_gan.hooks.missing\n"
+        "import celeba_gan.hooks.set_aside, celeba_gan.hooks.summary\n"
+        "print([name for name in ('torch', 'pandas', 'mlflow', 'pyarrow') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,149 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from kedro.framework.context import KedroContext
+from kedro.framework.project import pipelines
+
+from celeba_gan.hooks.summary import Summary
+
+Say = Callable[..., list[str]]
+
+
+class Tracked:
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "run_id": "abc",
+            "experiment_id": "1",
+            "experiment": "celeba_gan",
+            "run_name": "demo train",
+            "tracking_uri": self.uri,
+        }
+
+
+@pytest.fixture
+def account(
+    load_context: Callable[..., KedroContext], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Say:
+    """The printed lines after a run of this pipeline, in the project's folder."""
+
+    def say(name: str, summary: Summary | None = None, env: str | None = None, **runtime_params: object) -> list[str]:
+        context = load_context(env, **runtime_params)
+        monkeypatch.chdir(context.project_path)
+        summary = summary or Summary()
+        summary.before_pipeline_run(context.catalog)
+        capsys.readouterr()
+        run_params = {"env": env, "runtime_params": runtime_params}
+        summary.after_pipeline_run(run_params, pipelines[name], context.catalog)
+        return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+    return say
+
+
+def fill(data: Path, *, finished: bool) -> None:
+    index = data / "03_primary/synthetic/image_index.parquet"
+    rejected = data / "02_intermediate/synthetic/rejected_images.csv"
+    manifest = data / "05_model_input/synthetic/images/manifest.json"
+    generator = data / "06_models/demo/generator.json"
+    evaluation = data / "08_reporting/demo/evaluation.json"
+    for path in (index, rejected, manifest, generator, evaluation):
+        path.parent.mkdir(parents=True)
+    pd.DataFrame({"image_id": [f"{i:06d}.jpg" for i in range(4096)]}).to_parquet(index)
+    pd.DataFrame({"image_id": ["7.jpg", "9.jpg"], "reason": ["a,\nb", "c"]}).to_csv(rejected, index=False)
+    manifest.write_text(json.dumps({"count": 4094, "size": 32}))
+    generator.write_text(json.dumps({"images": 180_000, "finished": finished}))
+    metrics = {"age": 0.4321, "prob_real": 0.5, "swd": 12.345, "swd_32": 1.0}
+    evaluation.write_text(json.dumps({"metrics": metrics, "floor": {"swd": 3.21}, "protocol": {}}))
+
+
+def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) -> None:
+    fill(project / "data", finished=True)
+    lines = account("__default__", Summary(Tracked("sqlite:////x/mlflow.db")))
+    assert "Indexed 4,096 images" in lines
+    assert "Rejected 2 images, listed with the reason in data/02_intermediate/synthetic/rejected_images.csv" in lines
+    assert "Packed 4,094 images of 32x32 pixels" in lines
+    assert "Trained on 180,000 images (180 kimg), finished" in lines
+    assert "Generator data/06_models/demo/generator.safetensors" in lines
+    assert any(line.startswith("SWD 12.3 (floor 3.21): distance") for line in lines)
+    assert any(line.startswith("AGE 0.432: at 0.5 the discriminator cannot tell") for line in lines)
+    assert "Pictures data/08_reporting/demo/sample_grid.png" in lines
+    assert "Animation data/08_reporting/demo/training.gif" in lines
+    assert "Samples data/07_model_output/demo/samples" in lines
+    assert any(line.startswith("Look kedro viz run (") and line.endswith("or make viz") for line in lines)
+    assert "Compare make mlflow (run 'demo train' of experiment 'celeba_gan')" in lines
+
+
+def test_only_what_the_run_made_is_told(account: Say, project: Path) -> None:
+    fill(project / "data", finished=True)
+    labels = [line.split()[0] for line in account("ingest") if line]
+    assert labels == ["Indexed", "Rejected", "Time", "Look"]
+
+
+def test_an_unfinished_generator_and_a_server_are_named(account: Say, project: Path) -> None:
+    fill(project / "data", finished=False)
+    lines = account("train", Summary(Tracked("https://mlflow.example/")))
+    assert "Trained on 180,000 images (180 kimg), not finished: the train pipeline carries on" in lines
+    assert lines[-1].startswith("Compare https://mlflow.example/#/experiments/1/runs/abc")
+
+
+def test_the_viz_command_shows_this_run(account: Say, project: Path) -> None:
+    generator = project / "data/06_models/mine/generator.json"
+    generator.parent.mkdir(parents=True)
+    generator.write_text(json.dumps({"images": 1, "finished": True}))
+    lines = account("train", env="smoke", experiment="mine")
+    assert any(line.startswith("Look kedro viz run --env smoke --params experiment=mine (") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("finished", "resume", "words"),
+    [
+        (False, True, "training is saved at 12,800 images; the same command carries on"),
+        (False, False, "the same command without train.resume=false carries on"),
+        (True, True, "training is finished (12,800 images) and saved; the same command makes the rest"),
+    ],
+)
+def test_an_interruption_says_where_training_carries_on(finished: bool, resume: bool, words: str) -> None:
+    """A process of its own: what counts is what it says as it ends."""
+    script = f"""
+from kedro.io import DataCatalog, MemoryDataset
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.hooks.summary import Summary
+
+summary = Summary()
+summary.before_pipeline_run(DataCatalog({{"params:train.resume": MemoryDataset({resume})}}))
+state = Checkpoint("training_state", {{"images": 12800, "finished": {finished}}}, {{}})
+summary.after_dataset_saved("training_state", state)
+summary.after_dataset_saved("generator", None)
+raise SystemExit(143)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 143
+    assert words in " ".join(ended.stdout.split())
+
+
+@pytest.mark.parametrize("ending", ["success", "error"])
+def test_a_run_that_ended_by_itself_leaves_no_word_for_the_end_of_the_process(ending: str) -> None:
+    script = f"""
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.hooks.summary import Summary
+
+summary, catalog = Summary(), DataCatalog()
+summary.before_pipeline_run(catalog)
+summary.after_dataset_saved("training_state", Checkpoint("training_state", {{"images": 1, "finished": False}}, {{}}))
+if "{ending}" == "success":
+    summary.after_pipeline_run({{}}, Pipeline([]), catalog)
+else:
+    summary.on_pipeline_error()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "Stopped" not in ended.stdout
