@@ -12,7 +12,9 @@ def main() -> None:
     """Runs the project whose folder, or a folder below it, is the current one."""
     project = find_kedro_project(Path.cwd())
     if project is None:
-        sys.exit(f"{Path.cwd()} is not inside a Kedro project; change to the folder that holds pyproject.toml and conf/")
+        sys.exit(
+            f"{Path.cwd()} is not inside a Kedro project; change to the folder that holds pyproject.toml and conf/"
+        )
     bootstrap_project(project)
     run()
 

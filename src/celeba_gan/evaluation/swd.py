@@ -37,8 +37,8 @@ def sliced_wasserstein(first: Images, second: Images, *, projections: int, patch
         raise ValueError(
             f"Sliced Wasserstein distance needs two sets of one shape, not {first.shape} and {second.shape}"
         )
-    size, distances = first.shape[1], {}
-    level = 0
+    size, level = first.shape[1], 0
+    distances: dict[str, float] = {}
     while size >= COARSEST or not distances:
         generator = torch.Generator().manual_seed((seed + 7919 * level) % 2**32)
         corners = torch.randint(0, size - PATCH + 1, (2, len(first), patches), generator=generator)

@@ -14,6 +14,10 @@ from celeba_gan.gan.config import TrainSettings
 logger = logging.getLogger(__name__)
 
 
+class HardwareError(ValueError):
+    """What was asked for is not on this machine; the message says what is."""
+
+
 @dataclass(frozen=True)
 class Hardware:
     """What the arithmetic runs on. Equal values (and torch versions) give equal bits."""
@@ -42,7 +46,7 @@ def choose_hardware(settings: TrainSettings, before: dict[str, Any] | None) -> H
             precision and threads, so that a resumed run equals an undisturbed one.
 
     Raises:
-        ValueError: The device or precision asked for is not there.
+        HardwareError: The device or precision asked for is not there.
     """
     device = _device(settings.device)
     same = before if before is not None and before["device"] == device else None
@@ -81,7 +85,7 @@ def _device(name: str) -> str:
         return next(device for device, there in available.items() if there)
     if not available[name]:
         there = ", ".join(device for device, is_there in available.items() if is_there)
-        raise ValueError(
+        raise HardwareError(
             f"train.device: {name} is not available to torch {torch.__version__} on this machine; "
             f"available: {there}. Give one of them, or auto"
         )

@@ -16,6 +16,10 @@ from celeba_gan.gan.config import DCGANSettings, LatentSettings, NetworkSettings
 SLOPE = 0.2  # of every leaky ReLU
 
 
+class NetworkError(ValueError):
+    """The network does not exist at this size; the message says at which it does."""
+
+
 class PixelNorm(nn.Module):
     """Scales each pixel's feature vector to unit root mean square (Karras et al. 2018, section 4.2).
 
@@ -77,7 +81,7 @@ def build_generator(network: NetworkSettings, latent: LatentSettings, size: int)
         size: Height and width of the images in pixels.
 
     Raises:
-        ValueError: The network does not exist at this size.
+        NetworkError: The network does not exist at this size.
     """
     _check_size(network, size)
     if network.name == "article":
@@ -93,7 +97,7 @@ def build_discriminator(network: NetworkSettings, size: int) -> nn.Module:
         size: Height and width of the images in pixels.
 
     Raises:
-        ValueError: The network does not exist at this size.
+        NetworkError: The network does not exist at this size.
     """
     _check_size(network, size)
     if network.name == "article":
@@ -103,12 +107,12 @@ def build_discriminator(network: NetworkSettings, size: int) -> nn.Module:
 
 def _check_size(network: NetworkSettings, size: int) -> None:
     if network.name == "article" and size != 112:
-        raise ValueError(
+        raise NetworkError(
             f"train.network.name: article works at 112x112 only, the packed images are {size}x{size}; "
             "set preprocess.size to 112, or choose dcgan"
         )
     if network.name == "dcgan" and (size < 16 or size & (size - 1)):
-        raise ValueError(
+        raise NetworkError(
             f"train.network.name: dcgan needs a size that is a power of two from 16, the packed images "
             f"are {size}x{size}; set preprocess.size to 32, 64 or 128, or choose another network"
         )

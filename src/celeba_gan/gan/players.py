@@ -92,9 +92,9 @@ class Players:
     def _step(self, loss: Tensor, network: nn.Module, optimizer: Adam) -> Tensor:
         parameters = list(network.parameters())
         optimizer.zero_grad()
-        # backward, not autograd.grad: it lays gradients out like their parameters, which the fused kernel relies on.
+        # backward, not grad: it lays gradients out like their parameters, which the fused kernel relies on.
         # `inputs` keeps the other player's parameters out of it.
-        loss.backward(inputs=parameters)
+        torch.autograd.backward(loss, inputs=parameters)
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         finite = torch.isfinite(loss.detach()) & torch.isfinite(norm)
         self.broken.copy_(torch.maximum(self.broken, (~finite).float()))

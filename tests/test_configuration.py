@@ -1,0 +1,126 @@
+"""Every environment is complete, and every mistake in it is found before anything runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.framework.context import KedroContext
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from celeba_gan.celeba.config import IngestSettings
+from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.gan.config import TrainSettings
+from celeba_gan.imaging.config import GenerateSettings, PreprocessSettings
+
+REPOSITORY = Path(__file__).parents[1]
+ENVIRONMENTS = sorted(
+    folder.name for folder in (REPOSITORY / "conf").iterdir() if folder.is_dir() and folder.name != "local"
+)
+SECTIONS = {
+    "ingest": IngestSettings,
+    "preprocess": PreprocessSettings,
+    "train": TrainSettings,
+    "evaluate": EvaluateSettings,
+    "generate": GenerateSettings,
+}
+
+
+@pytest.fixture(params=ENVIRONMENTS)
+def environment(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def context_of(environment: str, **parameters: Any) -> KedroContext:
+    bootstrap_project(REPOSITORY)
+    with KedroSession.create(REPOSITORY, env=environment, runtime_params=parameters) as session:
+        return session.load_context()
+
+
+@pytest.fixture
+def context(environment: str) -> KedroContext:
+    return context_of(environment)
+
+
+def test_environments_are_those_we_know() -> None:
+    assert ENVIRONMENTS == ["article", "base", "celeba", "smoke"]
+
+
+def test_every_dataset_is_declared_has_a_layer_and_its_file_in_the_data_folder(context: KedroContext) -> None:
+    catalog = context.catalog
+    names = {name for name in pipelines["__default__"].datasets() if not name.startswith("param")}
+    for name in names:
+        dataset = catalog.get(name)
+        assert type(dataset).__name__ != "MemoryDataset", name
+        assert dataset is not None
+        assert dataset.metadata["kedro-viz"]["layer"], name
+        path = str(dataset._filepath if hasattr(dataset, "_filepath") else dataset._folder)  # type: ignore[attr-defined]
+        assert str(REPOSITORY / "data") in path, name
+    assert set(catalog.keys()) - {name for name in catalog.keys() if name.startswith("param")} == names  # noqa: SIM118
+
+
+def test_parameters_load_and_validate(context: KedroContext) -> None:
+    for section, model in SECTIONS.items():
+        assert section in context.params
+        model.model_validate(context.params[section])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"trian": {"kimg": 5}}, "trian"),
+        ({"train": {"kmig": 5}}, "kmig"),
+        ({"train": {"network": {"dcgan": {"widht": 5}}}}, "widht"),
+        ({"ingest": {"valid": 5}}, "valid"),
+        ({"preprocess": {"sizes": 5}}, "sizes"),
+        ({"evaluate": {"sed": 5}}, "sed"),
+        ({"generate": {"image": 5}}, "image"),
+        ({"train": {"kimg": -1}}, "kimg"),
+        ({"experiment": "../escape"}, "experiment"),
+        ({"dataset": "a/b"}, "dataset"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_mistakes_are_refused_in_every_environment(environment: str, parameters: dict[str, Any], named: str) -> None:
+    with pytest.raises(Exception, match=named):
+        context_of(environment, **parameters)
+
+
+def test_no_two_environments_write_the_same_experiment() -> None:
+    experiments = [context_of(environment).config_loader["globals"]["experiment"] for environment in ENVIRONMENTS]
+    assert len(set(experiments)) == len(experiments)
+
+
+def test_environments_with_another_size_or_source_name_another_dataset() -> None:
+    made: dict[str, tuple[Any, ...]] = {}
+    for environment in ENVIRONMENTS:
+        context = context_of(environment)
+        params = PreprocessSettings.model_validate(context.params["preprocess"])
+        recipe = (params.size, params.crop, params.filter, repr(context.catalog.get("celeba")))
+        dataset = context.config_loader["globals"]["dataset"]
+        assert made.setdefault(dataset, recipe) == recipe
+
+
+def test_registry_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from pathlib import Path; from kedro.framework.startup import bootstrap_project;"
+        f"bootstrap_project(Path({str(REPOSITORY)!r}));"
+        "from kedro.framework.project import pipelines, settings; settings.HOOKS; list(pipelines.values());"
+        "print([name for name in ('torch', 'mlflow', 'pandas', 'plotly') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_typed_parameters_are_active() -> None:
+    """Kedro switches validation off with one log line when an annotation of a node cannot be resolved."""
+    from typing import get_type_hints
+
+    for node in pipelines["__default__"].nodes:
+        hints = get_type_hints(node.func)
+        parameters = [name.removeprefix("params:") for name in node.inputs if name.startswith("params:")]
+        assert {SECTIONS[name] for name in parameters} <= set(hints.values())

@@ -1,0 +1,212 @@
+"""The whole line as people run it: `kedro run` in a copy of the project."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+TRAIN = ["--env", "smoke", "--pipelines", "train", "--params", "train.kimg=24,train.tick_kimg=3.2,train.threads=1"]
+
+
+def kedro(project: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "kedro", "run", *arguments], cwd=project, capture_output=True, text=True, timeout=300
+    )
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Path], Path]) -> Path:
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    kedro(project, "--env", "smoke")
+    return project
+
+
+def test_every_artifact_of_the_contract_is_there(project: Path) -> None:
+    data = project / "data"
+    assert (data / "01_raw/smoke/img_align_celeba.zip").is_file()
+    assert (data / "02_intermediate/smoke/rejected_images.csv").is_file()
+    index = pd.read_parquet(data / "03_primary/smoke/image_index.parquet")
+    assert len(index) == 160
+    assert {"image_id", "split", "width", "height", "identity", "Smiling", "Eyeglasses"} <= set(index.columns)
+
+    packed = data / "05_model_input/smoke"
+    manifest = json.loads((packed / "images/manifest.json").read_text())
+    shards = [np.load(packed / "images" / f"shard-{number:05d}.npy") for number in range(3)]
+    assert [len(shard) for shard in shards] == [64, 64, 32]
+    assert all(shard.shape[1:] == (16, 16, 3) and shard.dtype == np.uint8 for shard in shards)
+    labels = pd.read_parquet(packed / "labels.parquet")
+    for split, (start, stop) in manifest["splits"].items():
+        part = labels.iloc[start:stop]
+        assert set(part["split"]) == {split}
+        assert part["image_id"].is_monotonic_increasing
+    assert (packed / "unreadable_images.csv").is_file()
+
+    models = data / "06_models/smoke"
+    for name in ("generator", "discriminator"):
+        card = json.loads((models / f"{name}.json").read_text())
+        assert card["finished"] is True
+        assert card["images"] == 960
+        assert load_file(models / f"{name}.safetensors")
+    assert list((models / "training_state").iterdir())
+
+    output = data / "07_model_output/smoke"
+    ticks = ["000000000000", "000000000320", "000000000640", "000000000960"]
+    assert sorted(file.stem for file in (output / "metric_rows").glob("*.json")) == ticks
+    assert sorted(file.stem for file in (output / "training_grids").glob("*.png")) == ticks
+    assert len(list((output / "samples").glob("*.png"))) == 8
+
+    report = data / "08_reporting/smoke"
+    with Image.open(report / "sample_grid.png") as grid:
+        assert grid.width > grid.height > 100
+    with Image.open(report / "training.gif") as animation:
+        assert animation.n_frames == 4  # type: ignore[attr-defined]
+    assert json.loads((report / "training_curves.json").read_text())["data"]
+    evaluation = json.loads((report / "evaluation.json").read_text())
+    assert evaluation.keys() == {"metrics", "floor", "protocol"}
+    assert {"age", "age_mean_square", "prob_real", "prob_fake", "swd"} <= evaluation["metrics"].keys()
+    assert "swd" in evaluation["floor"]
+    assert evaluation["protocol"]["images"] == 960
+
+
+def test_nothing_is_left_half_done(project: Path) -> None:
+    assert not [
+        path for path in (project / "data").rglob("*") if ".partial" in path.name or path.name.startswith(".tmp")
+    ]
+
+
+def test_running_again_changes_nothing_and_says_so(project: Path) -> None:
+    folder = project / "data"
+    files = [file for part in ("05_model_input", "06_models") for file in (folder / part).rglob("*") if file.is_file()]
+    before = {file: file.read_bytes() for file in files}
+    done = kedro(project, "--env", "smoke")
+    assert "nothing to train" in " ".join(done.stdout.split())
+    assert {file: file.read_bytes() for file in files} == before
+    rows = json.loads((folder / "07_model_output/smoke/metric_rows/000000000960.json").read_text())
+    assert rows
+
+
+def test_evaluate_runs_alone_also_in_the_old_spelling(project: Path) -> None:
+    evaluation = project / "data/08_reporting/smoke/evaluation.json"
+    before = json.loads(evaluation.read_text())
+    evaluation.unlink()
+    kedro(project, "--env", "smoke", "--pipeline", "evaluate")
+    assert json.loads(evaluation.read_text()) == before
+
+
+def test_another_experiment_leaves_this_one_alone(project: Path) -> None:
+    before = (project / "data/06_models/smoke/generator.safetensors").read_bytes()
+    kedro(project, "--env", "smoke", "--params", "train.kimg=0.32,experiment=short")
+    assert json.loads((project / "data/06_models/short/generator.json").read_text())["images"] == 320
+    assert (project / "data/06_models/smoke/generator.safetensors").read_bytes() == before
+
+
+def test_missing_celeba_is_one_clear_error(project: Path) -> None:
+    done = kedro(project, "--env", "celeba", check=False)
+    text = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 1
+    assert "img_align_celeba.zip" in text
+    assert "mmlab.ie.cuhk.edu.hk" in text
+    assert "source.path=" in text
+    assert "Traceback" not in text
+
+
+def start_training(project: Path) -> "subprocess.Popen[bytes]":
+    log = (project / "train.log").open("ab")
+    command = [sys.executable, "-m", "kedro", "run", *TRAIN]
+    return subprocess.Popen(command, cwd=project, stdout=log, stderr=log, start_new_session=True)
+
+
+def wait_for_tick(project: Path, images: int, process: "subprocess.Popen[bytes]") -> None:
+    """Waits until this tick is committed: its state's card says so."""
+    card = project / "data/06_models/smoke/generator.json"
+    deadline = time.monotonic() + 120
+    while not (card.is_file() and json.loads(card.read_text())["images"] >= images):
+        assert process.poll() is None, (project / "train.log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def fresh(project: Path, target: Path, copy_project: Callable[[Path], Path]) -> Path:
+    """A project with packed images and nothing trained."""
+    copy_project(target)
+    for name in ("01_raw", "03_primary", "05_model_input"):
+        shutil.copytree(project / "data" / name, target / "data" / name)
+    return target
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Path], Path]
+) -> dict[str, torch.Tensor]:
+    target = fresh(project, tmp_path_factory.mktemp("undisturbed"), copy_project)
+    kedro(target, *TRAIN)
+    return load_file(target / "data/06_models/smoke/training_state/state.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        pytest.param(signal.SIGKILL, -9, id="kill -9"),
+        pytest.param(signal.SIGINT, 1, id="Ctrl-C", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.slow),
+    ],
+)
+def test_stopped_training_carries_on_to_the_same_weights(
+    project: Path,
+    undisturbed: dict[str, torch.Tensor],
+    tmp_path: Path,
+    copy_project: Callable[[Path], Path],
+    number: int,
+    status: int,
+) -> None:
+    target = fresh(project, tmp_path / "project", copy_project)
+    process = start_training(target)
+    wait_for_tick(target, 6400, process)
+    time.sleep(0.2)  # into the next tick
+    os.killpg(process.pid, number)
+    assert process.wait(timeout=60) == status, (target / "train.log").read_text()
+    assert json.loads((target / "data/06_models/smoke/generator.json").read_text())["finished"] is False
+
+    kedro(target, *TRAIN)
+    state = load_file(target / "data/06_models/smoke/training_state/state.safetensors")
+    assert state.keys() == undisturbed.keys()
+    assert all(torch.equal(state[name], undisturbed[name]) for name in state)
+    ticks = sorted(int(file.stem) for file in (target / "data/07_model_output/smoke/metric_rows").glob("*.json"))
+    rows = [
+        row["images"]
+        for tick in ticks
+        for row in json.loads((target / f"data/07_model_output/smoke/metric_rows/{tick:012d}.json").read_text())
+    ]
+    assert rows == sorted(set(rows))
+    assert rows[-1] == 24000
+
+
+def test_unfinished_training_is_not_taken_for_complete_but_can_be_looked_at(
+    project: Path, tmp_path: Path, copy_project: Callable[[Path], Path]
+) -> None:
+    target = fresh(project, tmp_path / "project", copy_project)
+    process = start_training(target)
+    wait_for_tick(target, 3200, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kedro(target, "--env", "smoke", "--pipelines", "evaluate,generate")
+    protocol = json.loads((target / "data/08_reporting/smoke/evaluation.json").read_text())["protocol"]
+    assert protocol["finished"] is False
+
+    kedro(target, *TRAIN, "--only-missing-outputs")
+    assert json.loads((target / "data/06_models/smoke/generator.json").read_text())["images"] == 24000
