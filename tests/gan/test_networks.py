@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from celeba_gan.gan.config import LatentSettings, NetworkSettings
-from celeba_gan.gan.networks import PixelNorm, build_discriminator, build_generator
+from celeba_gan.gan.networks import NetworkError, PixelNorm, build_discriminator, build_generator
 
 DCGAN = NetworkSettings.model_validate({"dcgan": {"width": 8}})
 ARTICLE = NetworkSettings.model_validate({"name": "article", "article": {"width": 64}})
@@ -78,7 +78,7 @@ def test_local_response_norm_of_the_article_is_tensorflows() -> None:
 
 @pytest.mark.parametrize(("network", "size"), [(DCGAN, 48), (DCGAN, 8), (ARTICLE, 64)])
 def test_impossible_sizes_are_refused_with_the_way_out(network: NetworkSettings, size: int) -> None:
-    with pytest.raises(ValueError, match=rf"{size}x{size}; set preprocess.size to"):
+    with pytest.raises(NetworkError, match=rf"{size}x{size}; set preprocess.size to"):
         build_generator(network, LATENT, size)
-    with pytest.raises(ValueError, match=rf"{size}x{size}; set preprocess.size to"):
+    with pytest.raises(NetworkError, match=rf"{size}x{size}; set preprocess.size to"):
         build_discriminator(network, size)
