@@ -1,0 +1,90 @@
+"""Settings of tracking: `mlflow.yml`, and the marks on catalog entries. Neither imports MLflow."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+class TrackingError(RuntimeError):
+    """Tracking is set up wrongly or its store cannot be used; the message says where and what to do."""
+
+
+class TrackingSettings(BaseModel):
+    """The five keys of `mlflow.yml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tracking_uri: str | None = Field(None, description="store or server; none: SQLite, mlflow.db in the project")
+    artifact_location: str | None = Field(None, description="none: mlartifacts/ in the project, or the server's own")
+    experiment: str = Field("celeba_gan", min_length=1, description="MLflow experiment, made when missing")
+    run_name: str | None = Field(None, description="none: the experiment's name and the pipelines")
+    disable: bool = Field(False, description="track nothing and never import MLflow")
+
+    def store_uri(self, project: Path) -> str:
+        """Where runs are tracked. `MLFLOW_TRACKING_URI` wins; SQLite paths of `mlflow.yml` start at the project."""
+        from_user = os.environ.get("MLFLOW_TRACKING_URI")
+        if from_user:
+            return from_user
+        uri = self.tracking_uri or "sqlite:///mlflow.db"
+        scheme, separator, path = uri.partition(":///")
+        if scheme == "sqlite" and separator and path:
+            return f"sqlite:///{(project / path).as_posix()}"  # an absolute path replaces the project's
+        return uri
+
+    def artifact_uri(self, project: Path) -> str | None:
+        """Where a new experiment keeps its artifacts, absolute; none: the tracking server decides."""
+        location = self.artifact_location
+        if location is None:
+            # A bare database would put them below the current folder, wherever that is.
+            is_database = self.store_uri(project).split(":", 1)[0].split("+", 1)[0] in _DATABASES
+            location = "mlartifacts" if is_database else None
+        if location is None or ":" in location:
+            return location
+        return (project / location).as_uri()
+
+
+class Mark(BaseModel):
+    """A catalog entry's `metadata: {mlflow: ...}`: what tracking does with the dataset."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    log: Literal["metrics", "params", "image", "artifact", "model"] | None = Field(None, description="logged as this")
+    key: str | None = Field(None, description="name of the image series; none: the dataset's name")
+    folder: str | None = Field(None, description="artifact folder; none: the top one")
+    commit: bool = Field(False, description="saving it makes a tick of training count")
+    resume: bool = Field(False, description="reading it carries on the training it came from, in the same run")
+
+
+def read_settings(values: Mapping[str, Any]) -> TrackingSettings:
+    """Checks `mlflow.yml`.
+
+    Raises:
+        TrackingError: A key or a value that is none.
+    """
+    try:
+        return TrackingSettings.model_validate(dict(values))
+    except ValidationError as error:
+        allowed = ", ".join(TrackingSettings.model_fields)
+        raise TrackingError(f"mlflow.yml is wrong: {_reasons(error)}. Its keys are {allowed}") from error
+
+
+def read_mark(name: str, dataset: object) -> Mark:
+    """The mark of a catalog entry; an empty one where it has none.
+
+    Raises:
+        TrackingError: A key or a value that is none.
+    """
+    metadata = getattr(dataset, "metadata", None) or {}
+    try:
+        return Mark.model_validate(metadata.get("mlflow") or {})
+    except ValidationError as error:
+        raise TrackingError(f"Catalog entry {name}, metadata.mlflow is wrong: {_reasons(error)}") from error
+
+
+def _reasons(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())

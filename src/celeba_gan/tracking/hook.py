@@ -1,0 +1,145 @@
+"""The Kedro hook that tracks runs with MLflow, as `mlflow.yml` and the catalog say. No other module calls MLflow."""
+
+import atexit
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from kedro.config import AbstractConfigLoader, MissingConfigException
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog, SharedMemoryDataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from celeba_gan.tracking.config import read_settings
+from celeba_gan.tracking.recorder import KedroRun, Recorder
+
+logger = logging.getLogger(__name__)
+
+# atexit's functions run when thread pools already refuse work, and with them uploads to object stores. This is what
+# concurrent.futures itself uses to end its pools; functions registered later run earlier.
+_before_threads_end = getattr(threading, "_register_atexit", atexit.register)
+
+
+class MLflowTracking:
+    """Opens an MLflow run with the first node that runs, logs what the catalog marks, and closes it.
+
+    It ends as FINISHED, FAILED or, after Ctrl-C and SIGTERM, KILLED. After kill -9 it stays RUNNING until the training
+    is resumed, which continues the same MLflow run.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # Kedro's ThreadRunner calls from several threads
+        self._project = Path()
+        self._config: AbstractConfigLoader | None = None
+        self._recorder: Recorder | None = None
+        self._summary: dict[str, Any] | None = None
+        self._process: int | None = None
+        self._caught_sigterm = False
+
+    def summary(self) -> dict[str, Any] | None:
+        """`run_id`, `run_name`, `experiment_id`, `experiment` and `tracking_uri` of the last run, also once closed.
+
+        None where nothing was tracked.
+        """
+        return self._summary
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keeps the config loader; `mlflow.yml` is read when a pipeline runs, not by every command."""
+        self._project = Path(context.project_path)
+        self._config = context.config_loader
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Reads `mlflow.yml` and the catalog's marks; closes what an interrupted run of this process left open."""
+        self._close("KILLED")
+        self._summary = None
+        settings = read_settings(self._read("mlflow"))
+        if settings.disable:
+            return
+        if isinstance(catalog, SharedMemoryDataCatalog):
+            logger.warning("MLflow tracks nothing under ParallelRunner, whose nodes run in other processes")
+            return
+        names = {name: str(value) for name, value in self._read("globals").items() if name in ("dataset", "experiment")}
+        names |= {name: str(value) for name, value in (run_params.get("runtime_params") or {}).items() if name in names}
+        self._recorder = Recorder(settings, KedroRun(self._project, names, run_params, pipeline, catalog))
+        self._stand_by()
+
+    @hook_impl
+    def before_dataset_loaded(self) -> None:
+        """Opens the MLflow run before the first node's first input is loaded, which may take long."""
+        self._open()
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Opens the MLflow run, and logs the models that the node reads."""
+        self._open()
+        with self._lock:
+            if self._recorder is not None:
+                self._recorder.starts(node)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Logs the dataset as its catalog entry says."""
+        with self._lock:
+            if self._recorder is not None:
+                self._recorder.saved(dataset_name, data)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Closes the run as finished."""
+        self._close("FINISHED")
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Closes the run as failed. Kedro does not call it for Ctrl-C and SIGTERM."""
+        self._close("FAILED")
+
+    def _read(self, pattern: str) -> dict[str, Any]:
+        if self._config is None:
+            return {}
+        try:
+            return dict(self._config[pattern])
+        except MissingConfigException:
+            return {}
+
+    def _open(self) -> None:
+        with self._lock:
+            if self._recorder is not None and self._recorder.open():
+                self._summary = self._recorder.summary()
+
+    def _close(self, status: str) -> None:
+        with self._lock:
+            recorder, self._recorder = self._recorder, None
+            try:
+                if recorder is not None:
+                    recorder.close(status)
+            finally:
+                if self._caught_sigterm:
+                    self._caught_sigterm = False
+                    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _stand_by(self) -> None:
+        """Sees to it that a process which is asked to end closes its run. Training has handlers of its own."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            _before_threads_end(self._close_at_exit)
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _exit)
+            self._caught_sigterm = True
+
+    def _close_at_exit(self) -> None:
+        if self._process == os.getpid():  # forked workers come here too
+            self._close("KILLED")
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)

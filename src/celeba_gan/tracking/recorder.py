@@ -1,0 +1,223 @@
+"""What one Kedro run leaves in MLflow: which MLflow run it is, and what of its datasets goes there."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from celeba_gan.gan.metric_rows import MetricRows
+from celeba_gan.tracking.config import Mark, TrackingError, TrackingSettings, read_mark
+from celeba_gan.tracking.flat import flatten, is_number
+from celeba_gan.tracking.origin import describe_origin, pipeline_names
+
+if TYPE_CHECKING:  # importing the store imports MLflow
+    from celeba_gan.tracking.store import Store, TrackedRun
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KedroRun:
+    """What Kedro says about a run before it starts."""
+
+    project: Path
+    names: Mapping[str, str]
+    """The dataset's and the experiment's name."""
+    run_params: Mapping[str, Any]
+    pipeline: Pipeline
+    catalog: DataCatalog
+
+
+class Recorder:
+    """Records one Kedro run. The MLflow run is opened by the first node that runs; where none does, there is none."""
+
+    def __init__(self, settings: TrackingSettings, kedro_run: KedroRun) -> None:
+        self._settings = settings
+        self._kedro_run = kedro_run
+        self._catalog = kedro_run.catalog
+        self._marks = {name: read_mark(name, self._catalog.get(name)) for name in kedro_run.pipeline.datasets()}
+        self._run: TrackedRun | None = None
+        self._committed = False
+        self._tagged = False
+        self._unlogged: set[str] = set()  # models saved since they were last logged
+
+    def open(self) -> bool:
+        """Opens the MLflow run unless it is open. Returns whether it was opened.
+
+        Raises:
+            TrackingError: The store cannot be used: better said now than after hours of training.
+        """
+        if self._run is not None:
+            return False
+        from celeba_gan.tracking.store import Store
+
+        carried_on, read, params = self._cards(resume=True), self._cards(resume=False), self._params()
+        try:
+            store = Store.connect(self._settings, self._kedro_run.project)
+            self._run = self._carry_on(store, carried_on) or self._start(store, read)
+            self._run.log_params(params)
+            for card in read:
+                model_id = store.find_model(card["id"], card["images"])
+                if model_id is not None:
+                    self._run.link_input(model_id)
+        except Exception as error:
+            uri = self._settings.store_uri(self._kedro_run.project)
+            raise TrackingError(
+                f"MLflow cannot be used at {uri}: {error}. Check MLFLOW_TRACKING_URI and tracking_uri in mlflow.yml, "
+                "or run without tracking: `disable: true` in conf/local/mlflow.yml"
+            ) from error
+        return True
+
+    def summary(self) -> dict[str, Any] | None:
+        """Where the run is found; None before it is opened."""
+        if self._run is None:
+            return None
+        return {
+            "run_id": self._run.id,
+            "run_name": self._run.name,
+            "experiment_id": self._run.store.experiment_id,
+            "experiment": self._settings.experiment,
+            "tracking_uri": self._run.store.uri,
+        }
+
+    def starts(self, node: Node) -> None:
+        """Logs the models that this node reads: Kedro starts it when the node that made them is done."""
+        for name in self._unlogged & set(node.inputs):
+            self._log_model(name)
+
+    def saved(self, name: str, data: Any) -> None:
+        """Acts on a saved dataset as its catalog entry says."""
+        run, mark = self._run, self._marks.get(name, Mark())
+        if run is None:
+            return
+        if mark.log == "model":
+            self._unlogged.add(name)
+        elif mark.log is not None:
+            run.attempt(f"the dataset {name}", lambda: self._log(run, name, mark, data))
+        if mark.commit:
+            self._committed = True
+            self._tagged = self._tagged or run.attempt("the training's id", lambda: _tag_training(run, data.card))
+
+    def close(self, status: str) -> None:
+        """Ends the MLflow run; a training that ends or stops leaves its model there."""
+        run = self._run
+        if run is None:
+            return
+        try:
+            for name in sorted(self._unlogged):
+                self._log_model(name)
+        finally:
+            run.close(status)
+
+    def _carry_on(self, store: "Store", cards: list[dict[str, Any]]) -> "TrackedRun | None":
+        """Continues the run of the training whose state the pipeline reads."""
+        from celeba_gan.tracking.store import TrackedRun
+
+        for card in cards:
+            training = store.find_training(card["id"])
+            if training is not None:
+                run = TrackedRun.carry_on(store, training)
+                run.set_tags(self._origin())
+                return run
+        return None
+
+    def _start(self, store: "Store", cards: list[dict[str, Any]]) -> "TrackedRun":
+        """Makes a run; it is shown below the training's where the pipeline reads a model."""
+        from celeba_gan.tracking.store import TrackedRun
+
+        tags = self._origin()
+        for card in cards:
+            training = store.find_training(card["id"])
+            if training is not None:
+                tags["mlflow.parentRunId"] = training.info.run_id
+        label = self._kedro_run.names.get("experiment", "")
+        name = self._settings.run_name or f"{label} {pipeline_names(self._kedro_run.run_params)}".strip()
+        return TrackedRun.start(store, name, tags)
+
+    def _cards(self, *, resume: bool) -> list[dict[str, Any]]:
+        """Cards of the pipeline's inputs that say which training it carries on, or else whose model it reads."""
+        marks = {name: self._marks[name] for name in sorted(self._kedro_run.pipeline.inputs())}
+        names = [name for name, mark in marks.items() if (mark.resume if resume else mark.log == "model")]
+        return [card for name in names if (card := self._dataset(name).card()) is not None]
+
+    def _origin(self) -> dict[str, str]:
+        return describe_origin(self._kedro_run.project, self._kedro_run.run_params, self._kedro_run.names)
+
+    def _params(self) -> dict[str, Any]:
+        """The parameters that the pipeline reads, flattened: `train.network.dcgan.width`."""
+        flat: dict[str, Any] = {}
+        for name in sorted(self._kedro_run.pipeline.inputs()):
+            if name == "parameters" or name.startswith("params:"):
+                value = self._dataset(name).load()
+                flat |= flatten(value, name.removeprefix("parameters").removeprefix("params:"))
+        return flat
+
+    def _dataset(self, name: str) -> Any:
+        return self._catalog.get(name)
+
+    def _log(self, run: "TrackedRun", name: str, mark: Mark, data: Any) -> None:
+        if mark.log == "image":
+            run.log_image(data.pixels, mark.key or name, data.images)
+        elif mark.log == "params":
+            run.log_params(flatten(data, name))
+        elif mark.log == "artifact":
+            run.log_artifact(_path(name, self._dataset(name)), mark.folder)
+        elif isinstance(data, MetricRows):
+            points = [(f"train/{key}", value, int(row["images"])) for row in data.rows for key, value in row.items()]
+            run.log_metrics(point for point in points if point[0] != "train/images")
+        else:
+            self._log_evaluation(run, data)
+            run.log_artifact(_path(name, self._dataset(name)), mark.folder)
+
+    def _log_evaluation(self, run: "TrackedRun", data: Mapping[str, Any]) -> None:
+        """Logs `metrics` as `evaluate/<name>`, `floor` as `evaluate/floor/<name>`, and `protocol` as tags.
+
+        The numbers are those of the run and of the model that was measured.
+        """
+        protocol = data.get("protocol", {})
+        sections = {"evaluate": data.get("metrics", {}), "evaluate/floor": data.get("floor", {})}
+        values = {key: value for prefix, part in sections.items() for key, value in flatten(part, prefix, "/").items()}
+        step = int(protocol.get("images", 0))
+        model_id = run.store.find_model(protocol["training_id"], step) if "training_id" in protocol else None
+        run.log_metrics([(key, value, step) for key, value in values.items() if is_number(value)], model_id)
+        of_the_run = ("training_id", "images", "finished")
+        run.set_tags(flatten({key: value for key, value in protocol.items() if key not in of_the_run}, "protocol"))
+
+    def _log_model(self, name: str) -> None:
+        self._unlogged.discard(name)
+        run = self._run
+        if run is not None and self._committed:
+            run.attempt(f"the model {name}", lambda: self._upload_model(run, name), only_chance=True)
+
+    def _upload_model(self, run: "TrackedRun", name: str) -> None:
+        from celeba_gan.tracking.logged_model import log_model
+
+        checkpoint = self._dataset(name).load()
+        card = checkpoint.card
+        if run.store.find_model(card["id"], card["images"]) is None:  # a finished training, run again, has its model
+            model_id = log_model(run.store, run.id, name, checkpoint)
+            run.link_output(model_id, card["images"])
+
+
+def _tag_training(run: "TrackedRun", card: Mapping[str, Any]) -> None:
+    from celeba_gan.tracking.store import TRAINING_ID
+
+    run.set_tags({TRAINING_ID: card["id"], **flatten(card.get("hardware", {}), "hardware")})
+
+
+def _path(name: str, dataset: Any) -> Path:
+    """Where a dataset lies on this machine.
+
+    Raises:
+        ValueError: It has no file here.
+    """
+    filepath = dataset._get_save_path() if hasattr(dataset, "_get_save_path") else getattr(dataset, "_filepath", None)
+    path = Path(str(filepath))
+    if filepath is None or not path.exists():
+        raise ValueError(f"the dataset {name} has no file on this machine that could be uploaded ({filepath})")
+    return path

@@ -1,0 +1,55 @@
+"""Runs sessions one after the other in one process, as a notebook does; prints each one's `summary()` as JSON."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.runner import SequentialRunner, ThreadRunner
+
+PROJECT = Path(__file__).parent
+summaries: dict[str, Any] = {}
+
+
+def run(step: str, experiment: str, *names: str, env: str | None = None, **options: Any) -> None:
+    from tiny_gan.settings import TRACKING
+
+    params = {"experiment": experiment, **options.pop("params", {})}
+    options.setdefault("runner", SequentialRunner())
+    try:
+        with KedroSession.create(PROJECT, env=env, runtime_params=params) as session:
+            session.run(pipeline_names=list(names) or None, **options)
+    except (ValueError, KeyboardInterrupt) as error:
+        logging.getLogger(__name__).warning("%s: %r", step, error)
+    summaries[step] = TRACKING.summary()
+
+
+def status(step: str) -> str:
+    from mlflow.tracking import MlflowClient
+
+    found = summaries[step]
+    return str(MlflowClient(found["tracking_uri"]).get_run(found["run_id"]).info.status)
+
+
+bootstrap_project(PROJECT)
+run("untracked", "untracked", env="untracked")
+list(pipelines)
+imported = "mlflow" in sys.modules
+
+run("first", "demo", params={"train": {"notes": "long " * 2000}})
+run("finished", "demo")
+run("skipped", "demo", only_missing_outputs=True)
+run("evaluated", "demo", "evaluate")
+run("failed", "broken", "train", params={"train": {"fault": "error"}})
+failed_was = status("failed")
+run("repaired", "broken", "train", params={"train": {"learning_rate": 0.1}})
+run("threads", "threads", runner=ThreadRunner())
+run("interrupted", "notebook", "train", params={"train": {"fault": "interrupt"}})
+interrupted_was = status("interrupted")
+run("after", "notebook", "draw")
+facts = {"mlflow_imported": imported, "failed_was": failed_was, "interrupted_was": interrupted_was}
+print(json.dumps(facts | summaries))

@@ -1,0 +1,102 @@
+"""A training without arithmetic that stops, fails or dies where it is told to."""
+
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.metric_rows import MetricRows
+from celeba_gan.imaging.grids import ImageGrid
+
+Fault = Literal["none", "error", "interrupt", "interrupt_twice", "terminate", "kill", "kill_server"]
+TICK, SIZE = 100, 16
+
+
+class TinySettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    images: int
+    learning_rate: float
+    fault: Fault
+    network: NetworkSettings
+    notes: str = "short"
+
+
+class MeasureSettings(BaseModel):
+    fault: Fault
+
+
+def draw_dots() -> pd.DataFrame:
+    return pd.DataFrame({"x": [1, 2], "y": [3, 4]})
+
+
+def train_tiny(
+    settings: TinySettings, resume_state: Checkpoint | None
+) -> Iterator[tuple[MetricRows, ImageGrid, Checkpoint, Checkpoint]]:
+    from celeba_gan.gan.interrupt import StopSignal
+    from celeba_gan.gan.networks import build_generator
+
+    card = resume_state.card if resume_state else {"id": uuid.uuid4().hex, "images": 0}
+    latent = LatentSettings(size=8)
+    tensors = resume_state.tensors if resume_state else build_generator(settings.network, latent, SIZE).state_dict()
+
+    def tick(images: int, rows: list[dict[str, float]]) -> tuple[MetricRows, ImageGrid, Checkpoint, Checkpoint]:
+        common = {"id": card["id"], "images": images, "finished": images >= settings.images}
+        network = {"network": settings.network.model_dump(mode="json"), "latent": latent.model_dump(mode="json")}
+        grid = ImageGrid(images, np.full((8, 12, 3), images % 256, np.uint8))
+        state = Checkpoint("training_state", {**common, "hardware": {"device": "cpu"}}, tensors)
+        return (
+            MetricRows(images, rows),
+            grid,
+            Checkpoint("generator", common | network | {"size": SIZE}, tensors),
+            state,
+        )
+
+    images = card["images"]
+    if images >= settings.images:
+        yield tick(images, [])
+        return
+    with StopSignal() as stop:
+        while images < settings.images and stop.received is None:
+            images += TICK
+            yield tick(images, [{"images": images - 50.0, "loss": 0.5}, {"images": float(images), "loss": 1 / images}])
+            if images == 2 * TICK:
+                fail(settings.fault)
+        stop.raise_if_received()
+
+
+def choose(settings: MeasureSettings) -> dict[str, Any]:
+    fail(settings.fault)
+    return {"samples": {"count": 5}}
+
+
+def measure(generator: Checkpoint) -> dict[str, Any]:
+    card = generator.card
+    return {
+        "metrics": {"age": 0.25, "scores": {"real": 1, "fake": 2}, "split": "test"},
+        "floor": {"swd": 0.125},
+        "protocol": {"samples": 10, "training_id": card["id"], "images": card["images"]},
+    }
+
+
+def fail(fault: Fault) -> None:
+    me = os.getpid()
+    if fault == "error":
+        raise ValueError("as told")
+    if fault in ("interrupt", "interrupt_twice"):
+        os.kill(me, signal.SIGINT)
+    if fault == "interrupt_twice":
+        os.kill(me, signal.SIGINT)
+    if fault == "terminate":
+        os.kill(me, signal.SIGTERM)
+    if fault == "kill":
+        os.kill(me, signal.SIGKILL)
+    if fault == "kill_server":
+        os.killpg(int(os.environ["SERVER_GROUP"]), signal.SIGKILL)

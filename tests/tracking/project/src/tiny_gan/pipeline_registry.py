@@ -1,0 +1,27 @@
+"""The pipelines of the project that the tests of tracking run."""
+
+from kedro.pipeline import Node, Pipeline
+from tiny_gan.nodes import choose, draw_dots, measure, train_tiny
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    stages = {
+        "draw": Pipeline([Node(draw_dots, None, "dots", name="draw")]),
+        "train": Pipeline(
+            [
+                Node(
+                    train_tiny,
+                    ["params:train", "resume_state"],
+                    ["metric_rows", "training_grids", "generator", "training_state"],
+                    name="train",
+                )
+            ]
+        ),
+        "evaluate": Pipeline(
+            [
+                Node(choose, "params:evaluate", "chosen", name="choose"),
+                Node(measure, "generator", "evaluation", name="measure"),
+            ]
+        ),
+    }
+    return {**stages, "__default__": sum(stages.values(), start=Pipeline([]))}

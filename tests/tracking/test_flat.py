@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from celeba_gan.tracking.flat import LIMIT, as_text, flatten, is_number
+
+
+class Inner(BaseModel):
+    width: int = 32
+    sizes: list[int] = [1, 2]
+
+
+class Outer(BaseModel):
+    network: Inner = Inner()
+
+
+def test_models_and_mappings_flatten_alike() -> None:
+    expected = {"train.network.width": 32, "train.network.sizes": [1, 2]}
+    assert flatten(Outer(), "train") == expected
+    assert flatten({"train": Outer().model_dump()}, "") == expected
+    assert flatten(3, "train.kimg") == {"train.kimg": 3}
+    assert flatten({"swd": {"16": 0.5}}, "evaluate", "/") == {"evaluate/swd/16": 0.5}
+
+
+def test_long_values_are_cut_and_say_so() -> None:
+    assert as_text("a" * LIMIT) == "a" * LIMIT
+    cut = as_text("a" * (LIMIT + 1))
+    assert len(cut) == LIMIT
+    assert cut.endswith(f"a... ({LIMIT + 1} characters)")
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [(1, True), (0.5, True), (np.float32(1), True), (True, False), ("1", False), (None, False)]
+)
+def test_numbers(value: object, number: bool) -> None:
+    assert is_number(value) is number

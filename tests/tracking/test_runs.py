@@ -1,0 +1,197 @@
+"""What a Kedro run leaves in MLflow, and which MLflow run that is. One process runs all the steps."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Runs = Callable[[str], list[Any]]
+
+
+@pytest.fixture
+def first(client: Any, scenario: dict[str, Any]) -> Any:
+    return client.get_run(scenario["first"]["run_id"])
+
+
+def test_disabled_tracking_neither_imports_mlflow_nor_has_a_summary(scenario: dict[str, Any], runs: Runs) -> None:
+    assert scenario["mlflow_imported"] is False
+    assert scenario["untracked"] is None
+    assert runs("untracked") == []
+
+
+def test_the_summary_names_the_run_and_the_store(first: Any, scenario: dict[str, Any], project: Path) -> None:
+    assert scenario["first"] == {
+        "run_id": first.info.run_id,
+        "run_name": "demo default",
+        "experiment_id": first.info.experiment_id,
+        "experiment": "tiny",
+        "tracking_uri": f"sqlite:///{project}/mlflow.db",
+    }
+    assert first.info.artifact_uri.startswith(f"file://{project}/mlartifacts/")
+
+
+def test_parameters_of_the_pipeline_are_flattened_and_long_ones_cut(first: Any) -> None:
+    params = first.data.params
+    assert params["train.network.dcgan.width"] == "4"
+    assert params["train.network.dcgan.max_width"] == "512"  # a default, so the typed model was dumped
+    assert params["train.learning_rate"] == "0.01"
+    assert params["train.notes"].endswith("... (10000 characters)")
+    assert len(params["train.notes"]) == 6000
+    assert not [name for name in params if name.startswith("unused")]
+    assert params["chosen.samples.count"] == "5"  # a dataset marked `log: params`
+
+
+def test_tags_say_where_the_run_comes_from(first: Any) -> None:
+    tags = first.data.tags
+    assert tags["mlflow.source.name"] == "scenario.py"
+    assert tags["kedro.pipelines"] == "default"
+    assert (tags["dataset"], tags["experiment"]) == ("dots", "demo")
+    assert {"version.python", "version.torch", "version.kedro", "version.mlflow"} <= tags.keys()
+    assert tags["hardware.device"] == "cpu"
+
+
+def test_metric_rows_are_points_over_images(client: Any, first: Any) -> None:
+    points = client.get_metric_history(first.info.run_id, "train/loss")
+    assert [(point.step, point.value) for point in points] == [
+        (50, 0.5),
+        (100, 1 / 100),
+        (150, 0.5),
+        (200, 1 / 200),
+        (250, 0.5),
+        (300, 1 / 300),
+    ]
+    assert "train/images" not in first.data.metrics
+
+
+def test_grids_are_a_series_of_images_over_training(client: Any, first: Any) -> None:
+    names = [file.path for file in client.list_artifacts(first.info.run_id, "images")]
+    steps = {name.split("+")[2] for name in names if name.startswith("images/samples+step+")}
+    assert steps == {"100", "200", "300"}
+
+
+def test_files_are_artifacts(client: Any, first: Any) -> None:
+    assert [file.path for file in client.list_artifacts(first.info.run_id, "data")] == ["data/dots.csv"]
+    assert "evaluation.json" in [file.path for file in client.list_artifacts(first.info.run_id)]
+
+
+def test_an_evaluation_counts_for_the_run_and_for_the_model(client: Any, first: Any) -> None:
+    expected = {"evaluate/age": 0.25, "evaluate/scores/real": 1, "evaluate/scores/fake": 2, "evaluate/floor/swd": 0.125}
+    assert {name: value for name, value in first.data.metrics.items() if name.startswith("evaluate")} == expected
+    assert {metric.step for metric in client.get_metric_history(first.info.run_id, "evaluate/age")} == {300}
+    assert first.data.tags["protocol.samples"] == "10"
+    (model,) = _models(client, first)
+    assert {metric.key: metric.value for metric in model.metrics} == expected
+
+
+def test_the_model_is_logged_once_and_linked_with_its_clock(client: Any, first: Any) -> None:
+    (model,) = _models(client, first)  # although the same training was run twice more
+    assert model.name == "generator"
+    assert model.params["images"] == "300"
+    assert model.params["training_id"] == first.data.tags["celeba_gan.training_id"]
+    assert [(output.model_id, output.step) for output in first.outputs.model_outputs] == [(model.model_id, 300)]
+
+
+def test_the_model_loads_where_celeba_gan_is_not_installed(client: Any, first: Any, project: Path) -> None:
+    from celeba_gan.datasets.checkpoints import NetworkDataset
+    from celeba_gan.gan.trained import TrainedGenerator
+
+    (model,) = _models(client, first)
+    program = """
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+sys.path = [entry for entry in sys.path if not (Path(entry) / "celeba_gan").is_dir()]
+assert find_spec("celeba_gan") is None
+import mlflow.pyfunc, numpy as np
+model = mlflow.pyfunc.load_model(sys.argv[1])
+latents = np.load("latents.npy")
+np.save("images.npy", model.predict(latents))
+assert "kedro" not in sys.modules
+assert "model" in find_spec("celeba_gan").origin
+try:
+    model.predict(latents[:, :7])
+except Exception as error:
+    assert "shape" in str(error), error
+else:
+    raise AssertionError("the signature let latents of another size pass")
+"""
+    latents = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
+    np.save(project / "latents.npy", latents)
+    command = [sys.executable, "-IB", "-c", program, model.artifact_location]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+
+    import torch
+
+    generator = TrainedGenerator(NetworkDataset(str(project / "data" / "demo" / "generator")).load())
+    images = np.load(project / "images.npy")
+    assert images.dtype == np.uint8
+    assert images.shape == (3, 16, 16, 3)
+    assert np.array_equal(images, generator.images(torch.from_numpy(latents)))
+
+
+def test_the_logged_model_holds_no_pickle(client: Any, first: Any) -> None:
+    (model,) = _models(client, first)
+    suffixes = {path.suffix for path in Path(model.artifact_location.removeprefix("file://")).rglob("*.*")}
+    assert suffixes <= {".py", ".json", ".yaml", ".txt", ".safetensors", ".typed"}
+
+
+def test_a_finished_training_that_runs_again_stays_the_same_run(scenario: dict[str, Any], first: Any) -> None:
+    assert scenario["finished"]["run_id"] == first.info.run_id
+    assert first.data.tags["celeba_gan.resumed"] == "1"
+    assert first.info.status == "FINISHED"
+
+
+def test_a_run_that_skips_everything_leaves_nothing(scenario: dict[str, Any], runs: Runs) -> None:
+    assert scenario["skipped"] is None
+    assert len(runs("demo")) == 2  # training and evaluation
+
+
+def test_a_later_evaluation_is_nested_and_has_the_model_as_input(
+    client: Any, scenario: dict[str, Any], first: Any
+) -> None:
+    evaluated = client.get_run(scenario["evaluated"]["run_id"])
+    (model,) = _models(client, first)
+    assert evaluated.info.run_name == "demo evaluate"
+    assert evaluated.data.tags["mlflow.parentRunId"] == first.info.run_id
+    assert [one.model_id for one in evaluated.inputs.model_inputs] == [model.model_id]
+    assert evaluated.data.metrics["evaluate/age"] == 0.25
+    assert not [name for name in evaluated.data.params if name.startswith("train")]
+
+
+def test_a_failed_training_is_continued_and_says_what_changed(client: Any, scenario: dict[str, Any]) -> None:
+    assert scenario["failed_was"] == "FAILED"
+    run = client.get_run(scenario["failed"]["run_id"])
+    assert scenario["repaired"]["run_id"] == run.info.run_id
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.learning_rate"] == "0.01"
+    changed = {name: value for name, value in run.data.tags.items() if name.startswith("resumed.")}
+    assert changed == {"resumed.train.learning_rate": "0.1", "resumed.train.fault": "none"}
+    assert [model.params["images"] for model in _models(client, run)] == ["200", "300"]
+
+
+def test_kedros_thread_runner_is_tracked_too(client: Any, scenario: dict[str, Any]) -> None:
+    run = client.get_run(scenario["threads"]["run_id"])
+    assert run.info.status == "FINISHED"
+    assert {"train/loss", "evaluate/age"} <= run.data.metrics.keys()
+    (model,) = _models(client, run)
+    assert model.params["images"] == "300"
+
+
+def test_what_an_interrupt_leaves_open_in_a_notebook_is_killed_by_the_next_run(
+    client: Any, scenario: dict[str, Any]
+) -> None:
+    assert scenario["interrupted_was"] == "RUNNING"
+    assert client.get_run(scenario["interrupted"]["run_id"]).info.status == "KILLED"
+    assert client.get_run(scenario["after"]["run_id"]).info.status == "FINISHED"
+
+
+def _models(client: Any, run: Any) -> list[Any]:
+    """The logged models of a run, the oldest first."""
+    models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return sorted(models, key=lambda model: model.creation_timestamp)

@@ -1,0 +1,101 @@
+"""A store that does not answer: said at once before the first node, survived later."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+Kedro = Callable[..., CompletedProcess[str]]
+
+pytestmark = pytest.mark.slow  # processes of several seconds each
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """A port that nothing listens to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+@pytest.fixture(scope="module")
+def server(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+    """A real MLflow server, in a process group of its own. It starts slowly; the last test here kills it."""
+    folder = tmp_path_factory.mktemp("server")
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder)]
+    process = subprocess.Popen(
+        command, cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/health")
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # the test did it
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_an_unreachable_server_is_an_error_before_any_node_works(kedro: Kedro, project: Path, port: int) -> None:
+    began = time.monotonic()
+    done = kedro("--params", "experiment=unreachable", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
+    assert done.returncode == 1
+    assert f"MLflow cannot be used at http://127.0.0.1:{port}" in done.stderr
+    assert "disable: true" in done.stderr
+    assert not (project / "data" / "unreachable").exists()
+    assert time.monotonic() - began < 60  # MLflow's own patience is minutes
+
+
+@pytest.mark.usefixtures("server")
+def test_sigterm_leaves_a_model_on_a_server(kedro: Kedro, port: int) -> None:
+    from mlflow.tracking import MlflowClient
+
+    uri = f"http://127.0.0.1:{port}"
+    done = kedro("--pipelines", "train", "--params", "experiment=served,train.fault=terminate", MLFLOW_TRACKING_URI=uri)
+    assert done.returncode == 143, done.stdout + done.stderr
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    (run,) = client.search_runs([experiment])
+    (output,) = run.outputs.model_outputs
+    assert run.info.status == "KILLED"
+    assert client.get_logged_model(output.model_id).status == "READY"
+    assert "MLmodel" in [file.path for file in client.list_logged_model_artifacts(output.model_id)]
+
+
+def test_a_server_that_dies_costs_no_training(
+    kedro: Kedro, project: Path, port: int, server: subprocess.Popen[bytes]
+) -> None:
+    from celeba_gan.datasets.checkpoints import TrainingStateDataset
+
+    uri = f"http://127.0.0.1:{port}"
+    done = kedro(
+        "--params", "experiment=dying,train.fault=kill_server", MLFLOW_TRACKING_URI=uri, SERVER_GROUP=str(server.pid)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("did not take") == 1
+    assert "Lost for MLflow:" in done.stdout
+    card = TrainingStateDataset(str(project / "data" / "dying" / "training_state")).card()
+    assert card is not None
+    assert card["images"] == 300
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
