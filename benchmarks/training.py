@@ -100,7 +100,8 @@ def serve(loop: Any, size: int, settings: TrainSettings, threads: int, pipe: Con
     torch.set_num_threads(threads)
     for speed in loop(size, settings):
         pipe.send((speed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
-        pipe.recv()
+        if pipe.recv() == "stop":
+            return
 
 
 def compare(size: int, batch: int, width: int, rounds: int, iterations: int) -> None:
@@ -123,8 +124,9 @@ def compare(size: int, batch: int, width: int, rounds: int, iterations: int) -> 
             pipe.send("again")
             speed, memory[name] = pipe.recv()
             speeds[name].append(speed)
-    for process in processes:
-        process.terminate()
+    for pipe, process in zip(pipes.values(), processes, strict=True):
+        pipe.send("stop")
+        process.join()
     ratio = statistics.median(a / b for a, b in zip(speeds["ours"], speeds["textbook"], strict=True))
     print(
         f"{size}x{size} width {width} batch {batch}: {statistics.median(speeds['ours']):.0f} images/s, textbook "

@@ -156,10 +156,11 @@ def _viz_command(run_params: dict[str, Any]) -> str:
 def _run_page(tracked: dict[str, Any]) -> str:
     """Where the run is in MLflow."""
     run = f"run {tracked['run_name']!r} of experiment {tracked['experiment']!r}"
+    # Without the workflow type MLflow 3 opens the page as that of a language model.
+    page = f"#/experiments/{tracked['experiment_id']}/runs/{tracked['run_id']}?workflowType=machine_learning"
     if str(tracked["tracking_uri"]).startswith("http"):
-        address = str(tracked["tracking_uri"]).rstrip("/")
-        return f"{address}/#/experiments/{tracked['experiment_id']}/runs/{tracked['run_id']}  ({run})"
-    return f"make mlflow  ({run})"
+        return f"{str(tracked['tracking_uri']).rstrip('/')}/{page}  ({run})"
+    return f"make mlflow, then http://127.0.0.1:5000/{page}  ({run})"
 
 
 def _duration(seconds: float) -> str:
