@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,6 @@ from kedro.io import AbstractDataset, DatasetError
 
 from celeba_gan.celeba.errors import SourceError
 from celeba_gan.celeba.source import CelebA
-
-logger = logging.getLogger(__name__)
 
 
 class CelebADataset(AbstractDataset[CelebA, CelebA]):
@@ -33,7 +30,7 @@ class CelebADataset(AbstractDataset[CelebA, CelebA]):
             DatasetError: It has no images; the message says where to get them and where to put them.
         """
         celeba = CelebA(self._folder)
-        logger.info("CelebA: %s", celeba.describe())
+        celeba.image_names  # noqa: B018 - the first look: a missing or broken folder is an error here and now
         return celeba
 
     def save(self, data: CelebA) -> None:

@@ -1,9 +1,12 @@
 """Nodes of the ingest stage."""
 
+import logging
 from typing import Any
 
 from celeba_gan.celeba.config import IngestSettings
 from celeba_gan.celeba.source import CelebA
+
+logger = logging.getLogger(__name__)
 
 
 def index_images(celeba: CelebA, settings: IngestSettings) -> tuple[Any, Any]:
@@ -17,6 +20,7 @@ def index_images(celeba: CelebA, settings: IngestSettings) -> tuple[Any, Any]:
 
     from celeba_gan.celeba.index import build_index
 
+    logger.info("%s", celeba.describe())
     with Progress(console=get_console()) as bar:
         task = bar.add_task("Reading image headers")
         return build_index(celeba, settings, lambda done, total: bar.update(task, completed=done, total=total))
