@@ -62,6 +62,11 @@ def test_other_kinds_versions_and_files_are_refused(tmp_path: Path, checkpoint: 
     with pytest.raises(CheckpointError, match="is not a checkpoint of celeba_gan"):
         read_card(path, "generator")
 
+    for card in ("[]", "[" * 100_000, "3"):
+        save_file({"a": torch.zeros(1)}, path, metadata={"card": card})
+        with pytest.raises(CheckpointError, match="is not a checkpoint of celeba_gan"):
+            read_card(path, "generator")
+
     save_file({"a": torch.zeros(1)}, path, metadata={"card": json.dumps({"kind": "generator", "format_version": 99})})
     with pytest.raises(CheckpointError, match="format version 99, this program reads 1"):
         read_card(path, "generator")

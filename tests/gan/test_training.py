@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from celeba_gan.gan import training
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.hardware import Hardware
 from celeba_gan.gan.networks import build_discriminator, build_generator
 from celeba_gan.gan.objectives import GradientPenalty
-from celeba_gan.gan.players import Players
+from celeba_gan.gan.players import Players, _adam
 from celeba_gan.gan.training import Tick, TrainingError, TrainingImages, train
 
 MakeSettings = Callable[..., TrainSettings]
@@ -167,8 +168,10 @@ def test_another_run_is_refused_naming_both_values_and_the_way_out(
         next(train(images, make_settings(batch_size=16), state))
     with pytest.raises(TrainingError, match=r"network\.dcgan\.width: 8 in the saved state, 4 now"):
         next(train(images, make_settings(network={"dcgan": {"width": 4}}), state))
+    # The other variant's fields have no say.
+    next(train(images, make_settings(network={"dcgan": {"width": 8}, "article": {"width": 32}}), state))
     images.digest = "other"
-    with pytest.raises(TrainingError, match="data_digest: random-16 in the saved state, other now"):
+    with pytest.raises(TrainingError, match="packed images: digest random-16 in the saved state, other now"):
         next(train(images, make_settings(), state))
 
 
@@ -182,46 +185,89 @@ def test_lengths_ticks_and_learning_rates_may_change(
     assert ticks[-1].rows[-1]["learning_rate_generator"] == 1e-3
 
 
-@pytest.mark.parametrize("where", ["real images", "discriminator's weights"])
-def test_nan_never_reaches_the_weights_and_stops_the_run(
-    images: Any, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, where: str
+@pytest.mark.parametrize("network", ["dcgan", "article"])
+@pytest.mark.parametrize("where", ["real images", "latents", "discriminator's gradient", "generator's gradient"])
+def test_nan_stops_the_run_and_never_reaches_the_weights_or_the_disk(
+    images_at: Callable[[int], TrainingImages],
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    network: str,
 ) -> None:
-    """A NaN appears in the middle of the second tick; everything stays as it was before that step."""
-    settings = make_settings(n_critic=1, kimg=0.32, tick_kimg=0.08, precision="float32")
-    reference = {tick.images: tick for tick in run(images, settings.model_copy(update={"tick_kimg": 0.008}))}
-    step = 15  # batches 0 to 14 are good: 120 images
-    good = Players.step_discriminator
+    """It appears in the middle of the second tick; the last tick is what remains, and no weight has changed since."""
+    images = images_at(112 if network == "article" else 16)
+    settings = make_settings(
+        network={"name": network, "dcgan": {"width": 8}, "article": {"width": 16}},
+        batch_size=2,
+        kimg=0.016,
+        tick_kimg=0.008,
+        precision="float32",
+    )
+    seen: list[Players] = []
     calls = 0
+    good_d, good_g, good_draw, clean = (
+        Players.step_discriminator, Players.step_generator, training.draw_latents, training.from_uint8,
+    )  # fmt: skip
 
-    def poisoned(self: Players, loss: Tensor) -> Tensor:
+    def third_of_the_second_tick(kind: str) -> bool:
         nonlocal calls
-        calls += 1
-        return good(self, loss * float("nan") if calls == step + 1 else loss)
+        calls += kind == where
+        return kind == where and calls == {"generator's gradient": 3, "latents": 8}.get(where, 6)
 
-    monkeypatch.setattr(Players, "step_discriminator", poisoned)
-    if where == "real images":
-        monkeypatch.setattr(Players, "step_discriminator", good)
-        from celeba_gan.gan import training
+    def step_discriminator(self: Players, loss: Tensor) -> Tensor:
+        seen.append(self)
+        return good_d(self, loss * float("nan") if third_of_the_second_tick("discriminator's gradient") else loss)
 
-        clean = training.from_uint8
-        batches = 0
+    def step_generator(self: Players, loss: Tensor) -> Tensor:
+        return good_g(self, loss * float("nan") if third_of_the_second_tick("generator's gradient") else loss)
 
-        def dirty(pixels: Any, device: str) -> Tensor:
-            nonlocal batches
-            batches += 1
-            return clean(pixels, device) * (float("inf") if batches == step + 1 else 1)
+    def draw_latents(latent: Any, count: int, generator: Any) -> Tensor:
+        factor = float("inf") if count == 2 and third_of_the_second_tick("latents") else 1
+        return good_draw(latent, count, generator) * factor
 
-        monkeypatch.setattr(training, "from_uint8", dirty)
+    def from_uint8(pixels: Tensor) -> Tensor:
+        return clean(pixels) * (float("inf") if third_of_the_second_tick("real images") else 1)
+
+    monkeypatch.setattr(Players, "step_discriminator", step_discriminator)
+    monkeypatch.setattr(Players, "step_generator", step_generator)
+    monkeypatch.setattr(training, "draw_latents", draw_latents)
+    monkeypatch.setattr(training, "from_uint8", from_uint8)
     ticks = []
-    with pytest.raises(TrainingError, match="after 120 images") as raised:
+    with pytest.raises(TrainingError, match=r"became (nan|-?inf) after 8 images[\s\S]*at 8 images, stands"):
         for tick in train(images, settings):
             ticks.append(replace(tick, state=copy.deepcopy(tick.state)))
-    assert "became nan" in str(raised.value) or "became inf" in str(raised.value)
-    last = ticks[-1]
-    assert last.images == last.state.card["images"] == 120
-    assert not last.state.card["finished"]
-    assert_same_tensors(last.state.tensors, reference[120].state.tensors)
-    assert all(np.isfinite(list(row.values())).all() for row in last.rows)
+    assert [tick.images for tick in ticks] == [0, 8]
+    assert all(torch.isfinite(tensor).all() for tensor in ticks[-1].state.tensors.values())
+    parameters = [
+        *seen[-1].generator.parameters(),
+        *seen[-1].discriminator.parameters(),
+        *seen[-1].average.parameters(),
+    ]
+    assert all(torch.isfinite(parameter).all() for parameter in parameters)
+    assert seen[-1].broken == 1
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "MPS"])
+def test_once_broken_nothing_moves_any_more(make_settings: MakeSettings, fused: bool) -> None:
+    players = Players(make_settings(), 16, Hardware("cpu", "", "float32", 1, torch.__version__), None)
+    if not fused:
+        players._fused = False
+        players.generator_optimizer = _adam(players.generator, make_settings().generator_optimizer, fused=False)
+        players.discriminator_optimizer = _adam(players.discriminator, make_settings().generator_optimizer, fused=False)
+
+    def step(factor: float) -> None:
+        players.step_discriminator(players.discriminator(torch.rand(2, 3, 16, 16)).mean() * factor)
+        players.step_generator(players.discriminator(players.generator(torch.rand(2, 8))).mean() * factor)
+        players.update_average(16)
+
+    step(1)
+    before = copy.deepcopy(players.tensors())
+    step(1)
+    assert any(not torch.equal(before[name], tensor) for name, tensor in players.tensors().items())
+    before = copy.deepcopy(players.tensors())
+    step(float("nan"))
+    step(1)
+    assert_same_tensors(before, players.tensors())
 
 
 def test_average_is_its_closed_form(images: TrainingImages, make_settings: MakeSettings) -> None:

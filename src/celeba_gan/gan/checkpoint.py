@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT_VERSION = 1
+MOST_HEADER = 100_000_000  # bytes, as in safetensors itself
 
 
 class CheckpointError(ValueError):
@@ -37,6 +38,7 @@ class Checkpoint:
 
         The staging folder has a fixed name, so that what a killed process left behind goes with the next save.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file  # imports torch, which the card's readers can do without
 
         staging = path.parent / f".{path.name}.partial"
@@ -45,11 +47,17 @@ class Checkpoint:
         card = {"format_version": FORMAT_VERSION, "kind": self.kind, **self.card}
         # safetensors takes contiguous tensors only; strides are restored from the parameters on loading.
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        save_file(tensors, staging / path.name, metadata={"card": json.dumps(card)})
+        try:
+            save_file(tensors, staging / path.name, metadata={"card": json.dumps(card)})
+        except SafetensorError as error:  # a full disk, for one
+            shutil.rmtree(staging)
+            raise OSError(f"{path} could not be written: {error}") from error
         # safetensors makes its files readable by their owner only.
         umask = os.umask(0)
         os.umask(umask)
         (staging / path.name).chmod(0o666 & ~umask)
+        with (staging / path.name).open("rb") as file:
+            os.fsync(file.fileno())  # before the rename, or a power cut may leave an empty file under the name
         (staging / path.name).replace(path)
         staging.rmdir()
 
@@ -79,10 +87,12 @@ def read_card(path: Path, kind: str) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            if not 0 < length <= path.stat().st_size:
+            if not 0 < length <= min(path.stat().st_size, MOST_HEADER):
                 raise ValueError("its header does not fit the file")
-            card: dict[str, Any] = json.loads(json.loads(file.read(length))["__metadata__"]["card"])
-    except (ValueError, KeyError, TypeError) as error:
+            card: Any = json.loads(json.loads(file.read(length))["__metadata__"]["card"])
+        if not isinstance(card, dict):
+            raise TypeError("its card is no table")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of celeba_gan ({error})") from error
     if card.pop("kind", None) != kind:
         raise CheckpointError(f"{path} is not a {kind.replace('_', ' ')}")

@@ -9,10 +9,14 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
+class NetworkError(ValueError):
+    """The network does not exist at this size; the message says at which it does."""
+
+
 class Settings(BaseModel):
     """A frozen settings model that refuses unknown fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DCGANSettings(Settings):
@@ -34,6 +38,23 @@ class NetworkSettings(Settings):
     name: Literal["dcgan", "article"] = "dcgan"
     dcgan: DCGANSettings = DCGANSettings()
     article: ArticleSettings = ArticleSettings()
+
+    def check_size(self, size: int) -> None:
+        """Refuses image sizes, in pixels, at which the network does not exist.
+
+        Raises:
+            NetworkError: Says which sizes there are.
+        """
+        if self.name == "article" and size != 112:
+            raise NetworkError(
+                f"train.network.name: article works at 112x112 only, the images are {size}x{size}; "
+                "set preprocess.size to 112, or choose dcgan"
+            )
+        if self.name == "dcgan" and (size < 16 or size & (size - 1)):
+            raise NetworkError(
+                f"train.network.name: dcgan needs a size that is a power of two from 16, the images are {size}x{size}; "
+                "set preprocess.size to 32, 64 or 128, or choose another network"
+            )
 
 
 class LatentSettings(Settings):
@@ -109,7 +130,9 @@ class TrainSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the networks' arithmetic; auto: bfloat16 where the hardware computes it"
     )
-    threads: int | None = Field(None, ge=1, description="CPU threads; none: those of the resumed state, else all cores")
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads; none: those of the resumed state, else OMP_NUM_THREADS or all cores"
+    )
 
     @model_validator(mode="after")
     def _tick_fits(self) -> Self:
@@ -121,6 +144,15 @@ class TrainSettings(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _critic_is_bounded(self) -> Self:
+        if self.objective.name == "wgan" and self.penalty.name == "none":
+            raise ValueError(
+                "objective wgan needs penalty gradient_penalty: nothing else here keeps the critic's slope bounded, "
+                "and without a bound its loss has no minimum"
+            )
+        return self
+
     @property
     def images_per_iteration(self) -> int:
         """Images shown to the discriminator in one iteration (`n_critic` discriminator steps, one generator step)."""
@@ -128,7 +160,11 @@ class TrainSettings(Settings):
 
     def identity(self) -> dict[str, Any]:
         """The settings that make two trainings the same run; the rest may change between a stop and a resume."""
-        return self.model_dump(
-            mode="json",
-            include={"seed", "batch_size", "n_critic", "mirror", "network", "latent", "objective", "penalty"},
-        )
+        shared = self.model_dump(mode="json", include={"seed", "batch_size", "n_critic", "mirror", "latent"})
+        return {**shared, **{part: _chosen(getattr(self, part)) for part in ("network", "objective", "penalty")}}
+
+
+def _chosen(choice: Settings) -> dict[str, Any]:
+    """A choice's name with the sub-model of that name alone: the other variants' fields have no effect."""
+    values = choice.model_dump(mode="json")
+    return {key: value for key, value in values.items() if key in ("name", values["name"])}

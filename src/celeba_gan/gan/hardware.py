@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from celeba_gan.gan.config import TrainSettings
 
@@ -32,6 +33,12 @@ class Hardware:
         """Context in which the networks compute in this precision; their weights stay float32."""
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
 
+    def send(self, tensor: Tensor) -> Tensor:
+        """A CPU tensor on the device; on CUDA through pinned memory, so that the host does not wait."""
+        if self.device == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
+
     def card(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)
@@ -48,7 +55,7 @@ def choose_hardware(settings: TrainSettings, before: dict[str, Any] | None) -> H
     Raises:
         HardwareError: The device or precision asked for is not there.
     """
-    device = _device(settings.device)
+    device = find_device(settings.device)
     same = before if before is not None and before["device"] == device else None
     precision = settings.precision
     if precision == "auto":
@@ -56,13 +63,17 @@ def choose_hardware(settings: TrainSettings, before: dict[str, Any] | None) -> H
         precision = "bfloat16" if able else "float32"
         if same is not None and (able or same["precision"] == "float32"):
             precision = same["precision"]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = _cores()
     threads = settings.threads or cores
     if settings.threads is None and same is not None and same["threads"] <= cores:
         threads = same["threads"]
     torch.set_num_threads(threads)
+    if device == "cuda":
+        torch.backends.cudnn.deterministic = True
+        # float32 means float32: TF32 keeps ten bits of the mantissa.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     chosen = Hardware(device, _device_name(device), precision, threads, torch.__version__)
-    logger.info("Training on %s (%s), %s, %d CPU threads", device, chosen.device_name, precision, threads)
+    logger.info("Training on %s (%s), %s, CPU threads: %d", device, chosen.device_name, precision, threads)
     if before is not None and chosen.card() != before:
         changed = [f"{key} {before[key]} -> {value}" for key, value in chosen.card().items() if before[key] != value]
         logger.warning("Carrying on with %s: close to an undisturbed run, but not bit for bit", ", ".join(changed))
@@ -79,7 +90,12 @@ def computes_bfloat16(device: str) -> bool:
     return False
 
 
-def _device(name: str) -> str:
+def find_device(name: str) -> str:
+    """The device to use: itself, or for `auto` CUDA, else MPS, else the CPU.
+
+    Raises:
+        HardwareError: It is not on this machine.
+    """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return next(device for device, there in available.items() if there)
@@ -90,6 +106,13 @@ def _device(name: str) -> str:
             f"available: {there}. Give one of them, or auto"
         )
     return name
+
+
+def _cores() -> int:
+    """The cores to use: as many as this process may, or as OMP_NUM_THREADS says."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(allowed, int(asked)) if asked.isdecimal() and int(asked) else allowed
 
 
 def _device_name(device: str) -> str:

@@ -1,5 +1,6 @@
 """Stopping between two iterations when the user, a scheduler or the system asks for it."""
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -40,6 +41,8 @@ class StopSignal:
             self._restore()
             raise KeyboardInterrupt
         self.received = number
+        # os.write, because a handler may have interrupted a print.
+        os.write(2, b"\nStopping after this iteration, then saving. Once more: abort at once, back to the last tick\n")
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

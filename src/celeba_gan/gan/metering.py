@@ -48,7 +48,7 @@ class Meter:
         """
         if not self._terms:
             return [], None
-        values = torch.stack(self._terms).double().cpu().numpy()  # (iterations, terms)
+        values = torch.stack(self._terms).cpu().double().numpy()  # (iterations, terms)
         seconds = time.perf_counter() - self._began
         speed = (self._shown[-1] - self._shown[0]) / seconds
         rates = {f"learning_rate_{who}": float(opt.param_groups[0]["lr"]) for who, opt in self._optimizers.items()}

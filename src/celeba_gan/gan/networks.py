@@ -16,10 +16,6 @@ from celeba_gan.gan.config import DCGANSettings, LatentSettings, NetworkSettings
 SLOPE = 0.2  # of every leaky ReLU
 
 
-class NetworkError(ValueError):
-    """The network does not exist at this size; the message says at which it does."""
-
-
 class PixelNorm(nn.Module):
     """Scales each pixel's feature vector to unit root mean square (Karras et al. 2018, section 4.2).
 
@@ -83,7 +79,7 @@ def build_generator(network: NetworkSettings, latent: LatentSettings, size: int)
     Raises:
         NetworkError: The network does not exist at this size.
     """
-    _check_size(network, size)
+    network.check_size(size)
     if network.name == "article":
         return ArticleGenerator(network.article, latent.size)
     return DCGANGenerator(network.dcgan, latent.size, size)
@@ -99,23 +95,10 @@ def build_discriminator(network: NetworkSettings, size: int) -> nn.Module:
     Raises:
         NetworkError: The network does not exist at this size.
     """
-    _check_size(network, size)
+    network.check_size(size)
     if network.name == "article":
         return ArticleDiscriminator()
     return DCGANDiscriminator(network.dcgan, size)
-
-
-def _check_size(network: NetworkSettings, size: int) -> None:
-    if network.name == "article" and size != 112:
-        raise NetworkError(
-            f"train.network.name: article works at 112x112 only, the packed images are {size}x{size}; "
-            "set preprocess.size to 112, or choose dcgan"
-        )
-    if network.name == "dcgan" and (size < 16 or size & (size - 1)):
-        raise NetworkError(
-            f"train.network.name: dcgan needs a size that is a power of two from 16, the packed images "
-            f"are {size}x{size}; set preprocess.size to 32, 64 or 128, or choose another network"
-        )
 
 
 def _widths(settings: DCGANSettings, size: int) -> Iterator[int]:

@@ -30,11 +30,12 @@ class Players:
         self.generator = generator.to(hardware.device).to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(hardware.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.generator_optimizer = _adam(self.generator, settings.generator_optimizer)
-        self.discriminator_optimizer = _adam(self.discriminator, settings.discriminator_optimizer)
+        self._fused = hardware.device in ("cpu", "cuda")  # on MPS the fused kernel does not heed found_inf
+        self.generator_optimizer = _adam(self.generator, settings.generator_optimizer, self._fused)
+        self.discriminator_optimizer = _adam(self.discriminator, settings.discriminator_optimizer, self._fused)
         self.broken = torch.zeros((), device=hardware.device)
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            optimizer.found_inf = self.broken  # type: ignore[attr-defined]  # the fused optimiser's own protocol
+            optimizer.found_inf = self.broken if self._fused else None  # type: ignore[attr-defined]  # the fused optimiser's own protocol
         if resumed is not None:
             self._restore(resumed.tensors)
 
@@ -98,7 +99,8 @@ class Players:
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         finite = torch.isfinite(loss.detach()) & torch.isfinite(norm)
         self.broken.copy_(torch.maximum(self.broken, (~finite).float()))
-        optimizer.step()
+        if self._fused or not self.broken:  # the latter asks the device: a host sync per step
+            optimizer.step()
         return norm
 
     def _networks(self) -> dict[str, nn.Module]:
@@ -111,7 +113,7 @@ class Players:
         }
 
 
-def _adam(network: nn.Module, settings: AdamSettings) -> Adam:
+def _adam(network: nn.Module, settings: AdamSettings, fused: bool) -> Adam:
     # Python floats: torch refuses betas of which one is an int.
     betas = (float(settings.beta1), float(settings.beta2))
-    return Adam(network.parameters(), lr=settings.learning_rate, betas=betas, fused=True)
+    return Adam(network.parameters(), lr=settings.learning_rate, betas=betas, fused=fused)

@@ -53,13 +53,15 @@ class TrainedDiscriminator:
     def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Scores of images, uint8 (batch, size, size, 3): float64 (batch,)."""
         with torch.inference_mode():
-            scores: NDArray[np.float64] = self.module(from_uint8(images, self.device)).double().cpu().numpy()
+            scores: NDArray[np.float64] = (
+                self.module(from_uint8(torch.from_numpy(images).to(self.device))).cpu().double().numpy()
+            )
         return scores
 
 
-def from_uint8(images: NDArray[np.uint8], device: str) -> Tensor:
+def from_uint8(images: Tensor) -> Tensor:
     """Images uint8 (batch, height, width, 3) as float32 (batch, 3, height, width) in [-1, 1], channels last."""
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def as_uint8(images: Tensor) -> NDArray[np.uint8]:

@@ -80,8 +80,8 @@ def train(
         progress: Called after each iteration with the images shown so far and in all.
 
     Raises:
-        TrainingError: The state belongs to another run, or a value became NaN or infinite. The weights then stay as
-            they were before that happened, and are yielded first.
+        TrainingError: The state belongs to another run, or a value became NaN or infinite. The last tick then stands:
+            an iteration that broke off in the middle is no state to carry on from.
         KeyboardInterrupt: After Ctrl-C, once the last tick has been yielded.
         SystemExit: After SIGTERM, likewise.
     """
@@ -104,6 +104,7 @@ def train(
         yield run.tick([], finished=False)
 
     meter = Meter(players.generator_optimizer, players.discriminator_optimizer)
+    saved = run.shown
     with StopSignal() as stop:
         while run.shown < length and stop.received is None:
             tick_images = settings.tick_kimg * 1000
@@ -116,14 +117,14 @@ def train(
                     progress(run.shown, length)
             rows, broken = meter.rows(settings.rows_per_tick)  # the only host sync of the tick
             if broken is not None:
-                run.shown, run.iteration = broken.shown, broken.shown // settings.images_per_iteration
-            yield run.tick(rows, finished=run.shown >= length)
-            if broken is not None:
                 raise TrainingError(
-                    f"{broken.term} became {broken.value} after {run.shown} images. The weights stayed as they were "
-                    "before and are saved. Lower the learning rates or raise the penalty's weight, then run the same "
-                    "command to carry on, or start anew with --params train.resume=false"
+                    f"{broken.term} became {broken.value} after {broken.shown} images. No weight took it over: the "
+                    f"last saved state, at {saved} images, stands. Lower the learning rates or raise the penalty's "
+                    "weight, then the same command carries on from there, or start anew with "
+                    "--params train.resume=false"
                 )
+            yield run.tick(rows, finished=run.shown >= length)
+            saved = run.shown
         stop.raise_if_received()
 
 
@@ -172,7 +173,7 @@ class _Run:
         epsilon = torch.rand(settings.batch_size, generator=random_generator(settings.seed, "epsilon", step))
         with self.hardware.autocast():
             terms = self.objective.discriminator(players.discriminator, real, fake)
-            terms |= self.penalty(players.discriminator, real, fake, epsilon.to(self.hardware.device))
+            terms |= self.penalty(players.discriminator, real, fake, self.hardware.send(epsilon))
         loss = terms["loss"] + terms["penalty"] if "penalty" in terms else terms["loss"]
         gradient = players.step_discriminator(loss)
         named = {"discriminator_loss": loss, **{name: term for name, term in terms.items() if name != "loss"}}
@@ -190,15 +191,15 @@ class _Run:
         """The real images of a discriminator step: (batch, 3, size, size) in [-1, 1]."""
         batch = self.settings.batch_size
         indices = self.order.indices(step * batch, batch) + self.first
-        real = from_uint8(self.images.gather(indices.numpy()), self.hardware.device)
+        real = from_uint8(self.hardware.send(torch.from_numpy(self.images.gather(indices.numpy()))))
         if not self.settings.mirror:
             return real
         mirrored = torch.rand(batch, generator=random_generator(self.settings.seed, "mirror", step)) < 0.5
-        return torch.where(mirrored.to(self.hardware.device)[:, None, None, None], real.flip(3), real)
+        return torch.where(self.hardware.send(mirrored)[:, None, None, None], real.flip(3), real)
 
     def _latents(self, purpose: str, index: int) -> Tensor:
         generator = random_generator(self.settings.seed, f"latents of the {purpose}", index)
-        return draw_latents(self.settings.latent, self.settings.batch_size, generator).to(self.hardware.device)
+        return self.hardware.send(draw_latents(self.settings.latent, self.settings.batch_size, generator))
 
     def samples(self) -> NDArray[np.uint8]:
         """The grid's samples from the averaged generator, its noise fixed or drawn anew every so many updates."""
@@ -208,7 +209,7 @@ class _Run:
             self.settings.latent, grid.rows * grid.columns, random_generator(self.settings.seed, "grid", draw)
         )
         with torch.inference_mode(), self.hardware.autocast():
-            parts = [as_uint8(self.players.average(part.to(self.hardware.device))) for part in torch.split(latents, 64)]
+            parts = [as_uint8(self.players.average(self.hardware.send(part))) for part in torch.split(latents, 64)]
         return np.concatenate(parts)
 
     def tick(self, rows: list[dict[str, float]], *, finished: bool) -> Tick:
@@ -245,19 +246,25 @@ class _Run:
 
 def _check_same_run(settings: TrainSettings, images: TrainingImages, card: dict[str, Any]) -> None:
     """Refuses to carry on another run, naming both values of each difference and the way out."""
-    before = _flatten({**card["identity"], "data_digest": card["data_digest"]})
-    now = _flatten({**settings.identity(), "data_digest": images.digest})
+    before = _flatten({**card["identity"], "image size": card["size"]})
+    now = _flatten({**settings.identity(), "image size": images.size})
     differences = [
         f"  {name}: {before.get(name, 'absent')} in the saved state, {now.get(name, 'absent')} now"
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name)
     ]
+    if card["data_digest"] != images.digest:
+        differences.append(
+            f"  packed images: digest {card['data_digest'][:12]} in the saved state, {images.digest[:12]} now "
+            "(another source, split, crop or size)"
+        )
     if differences:
         raise TrainingError(
             "The saved training state belongs to another run:\n"
             + "\n".join(differences)
-            + "\nGive the values of the saved state to carry it on, keep both runs with --params experiment=NAME, or "
-            "start anew with --params train.resume=false (the old results are set aside, not deleted)"
+            + "\nGive the values of the saved state to carry it on; or keep both runs with --params experiment=NAME "
+            "(and dataset=NAME where the images differ); or start anew with --params train.resume=false (the old "
+            "results are set aside, not deleted)"
         )
 
 
