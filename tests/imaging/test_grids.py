@@ -36,3 +36,8 @@ def test_animation_keeps_order_captions_progress_and_limits_width() -> None:
 def test_nothing_to_animate_is_said() -> None:
     with pytest.raises(ValueError, match="train first"):
         animate([])
+
+
+def test_frames_of_several_sizes_are_fitted_to_the_last() -> None:
+    small, large = (ImageGrid(i, np.full((50 * (i + 1), 80, 3), 9, np.uint8)) for i in (0, 1))
+    assert len({frame.size for frame in animate([small, large])}) == 1

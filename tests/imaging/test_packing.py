@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from celeba_gan.imaging.config import PreprocessSettings
-from celeba_gan.imaging.packed import Manifest, Recipe, Shard
+from celeba_gan.imaging.packed import Manifest, PackedImagesError, Recipe, Shard
 from celeba_gan.imaging.packing import PackingError, decode_image, pack_images
 
 SETTINGS = PreprocessSettings(size=16, shard_images=50, workers=1)
@@ -75,12 +75,17 @@ def pixels_of(shards):
 
 
 class Before:
-    """Stands where packed images on disk would: only their manifest is looked at."""
+    """Stands where packed images on disk would: only their manifest, and whether they are damaged, is looked at."""
 
     folder = "somewhere"
 
-    def __init__(self, manifest):
+    def __init__(self, manifest, damage=None):
         self.manifest = manifest
+        self.damage = damage
+
+    def verify(self):
+        if self.damage:
+            raise PackedImagesError(self.damage)
 
 
 def test_every_photograph_is_packed_in_order(tmp_path):
@@ -164,6 +169,11 @@ def test_packed_before_is_reused_only_when_nothing_changed(tmp_path, caplog):
     assert source.count_reads() == reads
     assert checked == [manifest.unreadable]
     assert "59 packed images in somewhere are reused" in caplog.text
+
+    caplog.clear()
+    shards, _ = pack(source, index, before=Before(manifest, damage="shard-00000.npy has changed"))
+    assert shards
+    assert "shard-00000.npy has changed" in caplog.text
 
     for change, words in (
         ({"crop": 148}, "recipe: crop 178→148"),

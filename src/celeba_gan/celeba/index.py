@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _CELEBA_NAME = re.compile(r"\d{6}\.jpg")
 _PROGRESS_EVERY: Final = 1000
+_FORMATS: Final = ("JPEG", "PNG")  # others of Pillow's run programs, such as Ghostscript
 _SHOWN: Final = 10
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ def build_index(
     for annotation in annotations.values():
         index = index.join(annotation, on="image_id")
     if PARTITION_FILE not in annotations:
-        index["split"] = _draw_splits(index["image_id"].tolist(), settings)
+        index["split"] = "train"
+    index["split"] = _fill_splits(index["image_id"].tolist(), index["split"].tolist(), settings)
     _check_splits(celeba, index, rejected)
     index.insert(1, "split", index.pop("split"))
     return index, pd.DataFrame(rejected, columns=["image_id", "reason"], dtype="str")
@@ -90,8 +92,8 @@ def check_rejected(rejected: Sequence[tuple[str, str]], total: int, max_fraction
     raise SourceError(
         f"{len(rejected):,} of {total:,} images ({len(rejected) / total:.1%}) cannot be used; "
         f"at most {max_fraction:.1%} may be left out.\n{counts}\nThe first of them:\n{first}\n"
-        f"Repair the source, or, if they may be left out, allow it: --params ingest.max_rejected_fraction="
-        f"{min(1.0, len(rejected) / total + 0.01):.2f}"
+        "Repair the source; or for images smaller than the crop give a smaller preprocess.crop, or none; or, if they "
+        "may be left out, raise ingest.max_rejected_fraction"
     )
 
 
@@ -126,10 +128,10 @@ def _size(celeba: CelebA, name: str) -> tuple[int, int]:
         if not data:
             raise _RejectedError("empty file")
         try:
-            return Image.open(io.BytesIO(data)).size
+            return Image.open(io.BytesIO(data), formats=_FORMATS).size
         except (OSError, SyntaxError):  # a long colour profile or thumbnail before the size: look at the whole file
             data = celeba.read(name)
-            return Image.open(io.BytesIO(data)).size
+            return Image.open(io.BytesIO(data), formats=_FORMATS).size
     except (UnidentifiedImageError, SyntaxError) as error:
         raise _RejectedError(f"not an image: looks like {appearance(data)}") from error
     except Image.DecompressionBombError as error:
@@ -138,29 +140,34 @@ def _size(celeba: CelebA, name: str) -> tuple[int, int]:
         raise _RejectedError(f"cannot be read: {error}") from error
 
 
-def _draw_splits(image_ids: list[str], settings: IngestSettings) -> list[str]:
-    """A split that depends on the seed and the names alone, not on the order in which a disk lists them."""
-    held_out = min(settings.valid_images, max(1, len(image_ids) // 10))
-    order = sorted(image_ids, key=lambda name: hashlib.blake2b(f"{settings.seed}/{name}".encode()).digest())
-    splits = dict.fromkeys(order, "train")
-    splits |= dict.fromkeys(order[:held_out], "valid")
-    splits |= dict.fromkeys(order[held_out : 2 * held_out], "test")
-    logger.info("Split drawn with seed %d: %d valid, %d test images.", settings.seed, held_out, held_out)
-    return [splits[name] for name in image_ids]
+def _fill_splits(image_ids: list[str], splits: list[str], settings: IngestSettings) -> list[str]:
+    """Draws valid and test from train where they have no image: stages that measure could not work without.
+
+    That is so without a partition file, and where only the first images of CelebA are there. The draw depends on the
+    seed and the names alone, not on the order in which a disk lists them.
+    """
+    order = sorted(
+        (name for name, split in zip(image_ids, splits, strict=True) if split == "train"),
+        key=lambda name: hashlib.blake2b(f"{settings.seed}/{name}".encode()).digest(),
+    )
+    count = min(settings.valid_images, max(min(2, len(order) // 3), len(order) // 10))
+    drawn: dict[str, str] = {}
+    for split in ("valid", "test"):
+        if split not in splits and count:
+            drawn |= dict.fromkeys(order[len(drawn) : len(drawn) + count], split)
+            logger.warning(
+                "No image is marked as %s: %d are drawn from the %d of train, with seed %d",
+                split, count, len(order), settings.seed,
+            )  # fmt: skip
+    return [drawn.get(name, split) for name, split in zip(image_ids, splits, strict=True)]
 
 
 def _check_splits(celeba: CelebA, index: DataFrame, rejected: list[tuple[str, str]]) -> None:
     counts = index["split"].value_counts()
-    if "train" not in counts:
+    if set(counts.index) != {"train", "valid", "test"}:
         raise SourceError(
-            f"No image to train on in {celeba.describe()}: {len(index):,} usable, {len(rejected):,} rejected, "
-            f"by split {counts.to_dict()}. Add images of the train split (000001.jpg to 162770.jpg in CelebA), "
-            f"or remove {PARTITION_FILE} to have a split drawn from the images that are there (three at least)."
+            f"Too few images to train on and to measure with in {celeba.describe()}: {len(index):,} usable, "
+            f"{len(rejected):,} rejected, by split {counts.to_dict()}. Each of train, valid and test needs images. Add "
+            f"images (000001.jpg to 162770.jpg are train in CelebA), or remove {PARTITION_FILE} to have a split drawn "
+            "from the images that are there (three at least)."
         )
-    for split in ("valid", "test"):
-        if split not in counts:
-            logger.warning(
-                "No image of the %s split among the %d images in %s; stages that measure on it will refuse. "
-                "Without %s a split is drawn from the images that are there.",
-                split, len(index), celeba.folder, PARTITION_FILE,
-            )  # fmt: skip

@@ -195,7 +195,12 @@ class _ZipImages:
         try:
             with self._zip.open(self._find(name)) as file:
                 return file.read(size)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            RuntimeError,
+        ) as error:  # the last: encrypted, or unknown packing
             raise OSError(f"damaged in the zip: {error}") from error
 
     def fingerprint(self, name: str) -> str:

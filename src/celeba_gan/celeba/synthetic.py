@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from filelock import FileLock
 
+from celeba_gan.celeba.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
 from celeba_gan.celeba.attributes import ATTRIBUTES
 from celeba_gan.celeba.portraits import DRAWING_VERSION, IDENTITY_BLOCK, draw, sample_portrait
 from celeba_gan.workers import available_cores, map_in_processes
@@ -20,11 +21,8 @@ from celeba_gan.workers import available_cores, map_in_processes
 logger = logging.getLogger(__name__)
 
 IMAGES_FILE: Final = "img_align_celeba.zip"
-ATTRIBUTES_FILE: Final = "list_attr_celeba.txt"
-PARTITION_FILE: Final = "list_eval_partition.txt"
-IDENTITY_FILE: Final = "identity_CelebA.txt"
 RECORD_FILE: Final = "synthetic.json"
-_FILES = (IMAGES_FILE, ATTRIBUTES_FILE, PARTITION_FILE, IDENTITY_FILE, RECORD_FILE)
+_FILES = (IMAGES_FILE, ATTRIBUTES_FILE, PARTITION_FILE, IDENTITIES_FILE, RECORD_FILE)
 
 _JPEG_QUALITY = 90
 _CHUNK = 32  # images drawn per task: about a quarter of a second, about 300 KB
@@ -86,6 +84,7 @@ class SyntheticCelebA:
         Raises:
             NotSyntheticError: The folder holds files that were not drawn here. Nothing is touched.
         """
+        folder = folder.resolve()  # a link to another disk stays a link
         if self._is_in(folder):
             return False
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -108,13 +107,13 @@ class SyntheticCelebA:
         """
         folder.mkdir(parents=True, exist_ok=True)
         workers = min(self.workers or available_cores(), -(-self.images // _CHUNK))
-        logger.info("Drawing %d portraits (seed %d) on %d cores for %s", self.images, self.seed, workers, folder)
+        logger.info("Drawing %d portraits, seed %d, with %d processes", self.images, self.seed, workers)
         begin = time.monotonic()
         with (
             zipfile.ZipFile(folder / IMAGES_FILE, "w", zipfile.ZIP_STORED) as archive,
             (folder / ATTRIBUTES_FILE).open("w", newline="\r\n") as attributes,
             (folder / PARTITION_FILE).open("w", newline="\r\n") as partition,
-            (folder / IDENTITY_FILE).open("w", newline="\r\n") as identity,
+            (folder / IDENTITIES_FILE).open("w", newline="\r\n") as identity,
         ):
             attributes.write(f"{self.images}\n{' '.join(ATTRIBUTES)} \n")
             for index, drawn in enumerate(self._drawn(workers)):

@@ -20,7 +20,7 @@ class CelebADataset(AbstractDataset[CelebA, CelebA]):
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._folder = Path(filepath)
+        self._folder = _expand_home(filepath)
         self.metadata = metadata
 
     def load(self) -> CelebA:
@@ -75,3 +75,9 @@ class SyntheticCelebADataset(CelebADataset):
 
     def _describe(self) -> dict[str, Any]:
         return super()._describe() | {"images": self._images, "seed": self._seed}
+
+
+def _expand_home(filepath: str) -> Path:
+    """`~/` as a shell would have it: behind `source.path=` it does not, and Kedro puts the project before it."""
+    _, home, rest = filepath.partition("/~/")
+    return Path.home() / rest if home else Path(filepath)

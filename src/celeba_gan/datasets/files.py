@@ -1,5 +1,6 @@
 """Writing a file complete or not at all."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,4 +15,6 @@ def staged(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(f".{path.name}.partial")
     yield staging
+    with staging.open("rb") as file:
+        os.fsync(file.fileno())  # before the rename, or a power cut may leave an empty file under the name
     staging.replace(path)

@@ -56,6 +56,6 @@ class GenerateSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     images: int = Field(default=64, ge=1, le=1_000_000, description="Samples saved as PNG.")
-    seed: int = Field(default=0, description="Decides the latents.")
+    seed: int = Field(default=0, ge=0, description="Decides the latents.")
     grid_rows: int = Field(default=6, ge=1, le=64, description="Rows of the sample grid.")
     grid_columns: int = Field(default=10, ge=1, le=64, description="Samples in a row of the grid.")

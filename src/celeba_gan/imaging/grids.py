@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 CAPTION_HEIGHT = 28  # pixels
 
@@ -51,7 +51,9 @@ def animate(grids: Sequence[ImageGrid], max_width: int = 720) -> list[Image.Imag
     if not grids:
         raise ValueError("No training grids to animate: train first (kedro run --pipelines train)")
     end = max(1, grids[-1].images)
-    return [_frame(grid, end, max_width) for grid in grids]
+    frames = [_frame(grid, end, max_width) for grid in grids]
+    # A training that was resumed with another grid has frames of several sizes.
+    return [ImageOps.pad(frame, frames[-1].size, color="white") for frame in frames]
 
 
 def _frame(grid: ImageGrid, end: int, max_width: int) -> Image.Image:
@@ -64,6 +66,6 @@ def _frame(grid: ImageGrid, end: int, max_width: int) -> Image.Image:
     draw = ImageDraw.Draw(frame)
     draw.rectangle((0, picture.height, picture.width * grid.images // end, picture.height + 3), fill="#4477aa")
     draw.text(
-        (4, picture.height + 7), f"{grid.images / 1000:,.0f} kimg", fill="#222222", font=ImageFont.load_default(15)
+        (4, picture.height + 7), f"{grid.images / 1000:,.1f} kimg", fill="#222222", font=ImageFont.load_default(15)
     )
     return frame

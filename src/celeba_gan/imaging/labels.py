@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _NOT_ATTRIBUTES: Final = frozenset({"image_id", "split", "width", "height", "identity"})
 
 
+class LabelError(ValueError):
+    """The images cannot be labelled as asked; the message says why and what to do."""
+
+
 def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Sequence[str]) -> DataFrame:
     """Give every packed image its labels.
 
@@ -31,7 +35,7 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
 
     Raises:
         PackedImagesError: The images were packed from another index.
-        ValueError: An attribute of `condition_on` is not in the index, or a class has no image in the train split.
+        LabelError: An attribute of `condition_on` is not in the index, or a class has no image in the train split.
     """
     unreadable = {record.image_id for record in manifest.unreadable}
     packed = packing_order(image_index[~image_index["image_id"].isin(unreadable)])
@@ -43,7 +47,7 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
     attributes = [column for column in packed.columns if column not in _NOT_ATTRIBUTES]
     for name in condition_on:
         if name not in attributes:
-            raise ValueError(_unknown_attribute(name, attributes))
+            raise LabelError(_unknown_attribute(name, attributes))
     labels = packed[["image_id", "split", *attributes]].copy()
     classes = labels["split"].map(lambda _: 0)
     for name in condition_on:
@@ -79,7 +83,7 @@ def _check_no_class_is_empty(labels: DataFrame, condition_on: Sequence[str]) -> 
     present = set(labels.loc[labels["split"] == "train", "class"].tolist())
     empty = [name for number, name in enumerate(class_names(condition_on)) if number not in present]
     if empty:
-        raise ValueError(
+        raise LabelError(
             f"preprocess.condition_on = {list(condition_on)} makes classes without a single image in the train split: "
             f"{'; '.join(empty)}. Leave out one of the attributes."
         )

@@ -23,6 +23,7 @@ from celeba_gan.imaging.packed import (
     SPLITS,
     Manifest,
     PackedImages,
+    PackedImagesError,
     Recipe,
     Shard,
     ShardRecord,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES: Final = 4 * 2**20
 _CHUNK_IMAGES: Final = 128
+
+# Named, because others of Pillow's formats run programs: a stranger's EPS would start Ghostscript.
+FORMATS: Final = ("JPEG", "PNG")
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +96,7 @@ def pack_images(
     source_digest = hash_texts(image_ids, splits, source.fingerprint(image_ids))
     if packed_before is not None:
         before = packed_before.manifest
-        changes = _changes(before, recipe, settings.images_per_shard, source_digest)
+        changes = _changes(before, recipe, settings.images_per_shard, source_digest) or _damage(packed_before)
         if not changes:
             logger.info("The %d packed images in %s are reused.", before.count, packed_before.folder)
             check(before.unreadable)
@@ -148,7 +152,7 @@ def decode_image(data: bytes, recipe: Recipe) -> NDArray[np.uint8]:
         ValueError: The crop is larger than the photograph, or the photograph is too large to be one.
         OSError: The file is damaged or not an image.
     """
-    with Image.open(io.BytesIO(data)) as photograph:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as photograph:
         width, height = photograph.size
         if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
             raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels: {width}x{height}")
@@ -253,6 +257,15 @@ def _split_ranges(splits: list[str]) -> dict[str, tuple[int, int]]:
 def _content_digest(size: int, shards: list[ShardRecord], splits: dict[str, tuple[int, int]]) -> str:
     parts = [size, *((shard.images, shard.sha256) for shard in shards), *splits.items()]
     return hash_texts(parts)
+
+
+def _damage(packed: PackedImages) -> list[str]:
+    """What is wrong with the pixels on disk, by their checksums."""
+    try:
+        packed.verify()
+    except PackedImagesError as error:
+        return [f"damage: {error}"]
+    return []
 
 
 def _changes(before: Manifest, recipe: Recipe, shard_images: int, source_digest: str) -> list[str]:
