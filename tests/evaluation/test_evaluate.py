@@ -36,7 +36,7 @@ def models() -> Models:
         yield images[count // 3 :]
 
     card: dict[str, Any] = {"id": "i", "images": 160, "finished": True, "size": 16, "data_digest": "d"}
-    return Models(sample, brightness, "centred_sigmoid", card)
+    return Models(sample, brightness, "centred_sigmoid", card, card)
 
 
 def test_result_keeps_its_contract(models: Models, reals: Reals) -> None:
@@ -89,3 +89,13 @@ def test_unfinished_and_foreign_generators_are_said(
     assert evaluate(replace(models, card=card), reals, SETTINGS)["protocol"]["finished"] is False
     assert "unfinished: 160 images" in caplog.text
     assert "trained on other images" in caplog.text
+
+
+def test_generator_and_discriminator_must_be_of_one_training(
+    models: Models, reals: Reals, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(EvaluationError, match="of two trainings"):
+        evaluate(replace(models, judge={**models.judge, "id": "another"}), reals, SETTINGS)
+    result = evaluate(replace(models, judge={**models.judge, "images": 80}), reals, SETTINGS)
+    assert "has seen 80 images and the generator 160" in caplog.text
+    assert result["protocol"]["discriminator_images"] == 80

@@ -8,7 +8,7 @@ class EvaluateSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(0, description="decides latents, halves and projections")
+    seed: int = Field(0, ge=0, description="decides latents, halves and projections")
     images: int = Field(5000, ge=2, description="at most this many reals of the test split, and as many samples")
     swd_projections: int = Field(
         512, ge=1, le=65536, description="random directions of the sliced Wasserstein distance"

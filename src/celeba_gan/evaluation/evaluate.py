@@ -35,6 +35,8 @@ class Models:
     probability: Literal["sigmoid", "centred_sigmoid"]
     card: Mapping[str, Any]
     """The generator's: `id`, `images`, `finished`, `size`, `data_digest`."""
+    judge: Mapping[str, Any]
+    """The discriminator's."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,17 @@ def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[s
         raise EvaluationError(
             f"The generator makes images of {models.card['size']} pixels a side, the packed ones have {size}; "
             "evaluate it with the environment and --params dataset=NAME it was trained with"
+        )
+    if models.judge["id"] != models.card["id"]:
+        raise EvaluationError(
+            "The generator and the discriminator are of two trainings, so AGE would mean nothing; "
+            "train again (kedro run --pipelines train), or put both files of one training back"
+        )
+    if models.judge["images"] != models.card["images"]:
+        logger.warning(
+            "The discriminator has seen %d images and the generator %d: training was killed while it saved them",
+            models.judge["images"],
+            models.card["images"],
         )
     if models.card["data_digest"] != reals.manifest["digest"]:
         logger.warning("The generator was trained on other images than these: its numbers speak of a transfer")
@@ -117,6 +130,7 @@ def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[s
             "data_digest": reals.manifest["digest"],
             "training_id": models.card["id"],
             "images": models.card["images"],
+            "discriminator_images": models.judge["images"],
             "finished": models.card["finished"],
         },
     }

@@ -12,9 +12,11 @@ def evaluate_generator(
 ) -> dict[str, Any]:
     """Measures the generator against the test split: `{"metrics": ..., "floor": ..., "protocol": ...}`."""
     from celeba_gan.evaluation.evaluate import Models, Reals, evaluate
+    from celeba_gan.gan.hardware import find_device
     from celeba_gan.gan.trained import TrainedDiscriminator, TrainedGenerator
 
-    trained, judge = TrainedGenerator(generator), TrainedDiscriminator(discriminator)
-    models = Models(trained.sample, judge.scores, discriminator.card["probability"], generator.card)
+    device = find_device("auto")
+    trained, judge = TrainedGenerator(generator, device), TrainedDiscriminator(discriminator, device)
+    models = Models(trained.sample, judge.scores, discriminator.card["probability"], generator.card, discriminator.card)
     reals = Reals(packed_images.gather, packed_images.manifest.splits, packed_images.manifest.model_dump(mode="json"))
     return evaluate(models, reals, settings)

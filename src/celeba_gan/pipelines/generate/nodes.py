@@ -14,12 +14,13 @@ logger = logging.getLogger(__name__)
 
 def generate_samples(generator: Checkpoint, settings: GenerateSettings) -> Iterator[SampleBatch]:
     """Samples images and yields them batch by batch."""
+    from celeba_gan.gan.hardware import find_device
     from celeba_gan.gan.trained import TrainedGenerator
 
     if not generator.card["finished"]:
         logger.warning("Sampling from an unfinished generator, %d images into its training", generator.card["images"])
     first = 0
-    for images in TrainedGenerator(generator).sample(settings.images, settings.seed):
+    for images in TrainedGenerator(generator, find_device("auto")).sample(settings.images, settings.seed):
         yield SampleBatch(first, images, settings.images)
         first += len(images)
 

@@ -21,6 +21,6 @@ def index_images(celeba: CelebA, settings: IngestSettings) -> tuple[Any, Any]:
     from celeba_gan.celeba.index import build_index
 
     logger.info("%s", celeba.describe())
-    with Progress(console=get_console()) as bar:
+    with Progress(console=get_console(), transient=True) as bar:
         task = bar.add_task("Reading image headers")
         return build_index(celeba, settings, lambda done, total: bar.update(task, completed=done, total=total))

@@ -29,7 +29,7 @@ def pack_images(
 
     rejected = list(rejected_images.itertuples(index=False, name=None))
     found = len(image_index) + len(rejected)
-    with Progress(console=get_console()) as bar:
+    with Progress(console=get_console(), transient=True) as bar:
         task = bar.add_task("Packing images")
         yield from packing.pack_images(
             celeba,
