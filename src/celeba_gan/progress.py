@@ -44,7 +44,7 @@ class TrainingProgress:
         if rows:
             row = rows[-1]
             logger.info(
-                "%7.1f kimg  loss D %7.2f  G %7.2f  %5.0f images/s",
+                "%8.2f kimg  loss D %7.2f  G %7.2f  %5.0f images/s",
                 images / 1000,
                 row["discriminator_loss"],
                 row["generator_loss"],

@@ -4,17 +4,21 @@ import warnings
 
 from celeba_gan.hooks.errors import ShortErrors
 from celeba_gan.hooks.guards import ParameterGuard
+from celeba_gan.hooks.lock import RunLock
 from celeba_gan.hooks.missing import MissingSpreads
 from celeba_gan.hooks.set_aside import SetAside
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.tracking.hook import MLflowTracking
 
-warnings.filterwarnings("ignore", message="register_new_resolver")  # omegaconf's, about Kedro's own use of it
+# About Kedro's own use of omegaconf and pydantic, and about `--pipeline`, which this project goes on taking.
+for message in ("register_new_resolver", "Accessing the 'model_fields' attribute", "Option '--pipeline' is deprecated"):
+    warnings.filterwarnings("ignore", message=message)
 
 tracking = MLflowTracking()
-# The order matters: Kedro calls the last one first. Tracking reads the state's card, so it comes after SetAside;
-# SetAside asks what MissingSpreads found missing; Summary is last and asks tracking for the run.
-HOOKS = (Summary(tracking), tracking, SetAside(), MissingSpreads(), ParameterGuard(), ShortErrors())
+# The order matters: Kedro calls the last one first. RunLock comes before SetAside, which moves folders and asks what
+# MissingSpreads found missing; tracking reads the state's card, so it comes after SetAside; Summary is last and asks
+# tracking for the run.
+HOOKS = (Summary(tracking), tracking, SetAside(), MissingSpreads(), RunLock(), ParameterGuard(), ShortErrors())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -58,6 +58,8 @@ def fill(data: Path, *, finished: bool) -> None:
         path.parent.mkdir(parents=True)
     pd.DataFrame({"image_id": [f"{i:06d}.jpg" for i in range(4096)]}).to_parquet(index)
     pd.DataFrame({"image_id": ["7.jpg", "9.jpg"], "reason": ["a,\nb", "c"]}).to_csv(rejected, index=False)
+    unreadable = data / "05_model_input/synthetic/unreadable_images.csv"
+    pd.DataFrame({"image_id": ["8.jpg"], "reason": ["damaged"]}).to_csv(unreadable, index=False)
     manifest.write_text(json.dumps({"count": 4094, "size": 32}))
     generator.write_text(json.dumps({"images": 180_000, "finished": finished}))
     metrics = {"age": 0.4321, "prob_real": 0.5, "swd": 12.345, "swd_32": 1.0}
@@ -69,6 +71,7 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) ->
     lines = account("__default__", Summary(Tracked("sqlite:////x/mlflow.db")))
     assert "Indexed 4,096 images" in lines
     assert "Rejected 2 images, listed with the reason in data/02_intermediate/synthetic/rejected_images.csv" in lines
+    assert "Unreadable 1 images, listed with the reason in data/05_model_input/synthetic/unreadable_images.csv" in lines
     assert "Packed 4,094 images of 32x32 pixels" in lines
     assert "Trained on 180,000 images (180 kimg), finished" in lines
     assert "Generator data/06_models/demo/generator.safetensors" in lines

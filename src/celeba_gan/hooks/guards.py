@@ -48,6 +48,7 @@ class ParameterGuard:
             *_wrong_names(runtime, loader["globals"]),
             *_wrong_source(runtime, loader),
             *_wrong_values(parameters, registered),
+            *_wrong_size(parameters),
         ]
         if problems:
             raise ParameterError("\n".join(problems))
@@ -129,6 +130,20 @@ def _wrong_values(parameters: Mapping[str, Any], pipelines: dict[str, Any]) -> I
                 yield from (_finding(section, model, details) for details in error.errors())
 
 
+def _wrong_size(parameters: Mapping[str, Any]) -> Iterable[str]:
+    """The network must exist at the size that preprocess makes."""
+    from celeba_gan.gan.config import NetworkError, TrainSettings
+    from celeba_gan.imaging.config import PreprocessSettings
+
+    try:
+        size = PreprocessSettings.model_validate(parameters.get("preprocess", {})).size
+        TrainSettings.model_validate(parameters.get("train", {})).network.check_size(size)
+    except NetworkError as error:
+        yield str(error)
+    except ValidationError:
+        return  # said by _wrong_values
+
+
 def _finding(section: str, model: type[BaseModel], details: Mapping[str, Any]) -> str:
     """One of pydantic's findings, with the parameter's name as --params spells it."""
     path = [section]
@@ -151,4 +166,4 @@ def _instead(word: str, allowed: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest allowed one, and all of them."""
     allowed = list(allowed)
     near = difflib.get_close_matches(word, allowed, n=1)
-    return (f"; did you mean {near[0]!r}?" if near else ";") + f" There are: {', '.join(allowed)}"
+    return (f"; did you mean {near[0]!r}?" if near else ".") + f" There are: {', '.join(allowed)}"

@@ -95,9 +95,18 @@ def _indexed(path: Path) -> Lines:
 
 
 def _rejected(path: Path) -> Lines:
-    with path.open(encoding="utf-8", newline="") as file:
-        count = max(sum(1 for _ in csv.reader(file)) - 1, 0)  # its head
+    count = _rows(path)
     yield "Rejected", f"{count:,} images" + (f", listed with the reason in {shown(path)}" if count else "")
+
+
+def _unreadable(path: Path) -> Lines:
+    if count := _rows(path):
+        yield "Unreadable", f"{count:,} images, listed with the reason in {shown(path)}"
+
+
+def _rows(path: Path) -> int:
+    with path.open(encoding="utf-8", newline="") as file:
+        return max(sum(1 for _ in csv.reader(file)) - 1, 0)  # its head
 
 
 def _packed(path: Path) -> Lines:
@@ -113,7 +122,7 @@ def _trained(path: Path) -> Lines:
 
 
 _METRICS: Final = {
-    "swd": "distance to real images, less is better; the floor, real against real, is as good as it gets",
+    "swd": "distance to real images, less is better; the floor is what real images score against others",
     "age": "at 0.5 the discriminator cannot tell real from generated, at 0 it always can; ranks no generators",
 }
 
@@ -135,6 +144,7 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "image_index": _indexed,
     "rejected_images": _rejected,
     "packed_images": _packed,
+    "unreadable_images": _unreadable,
     "generator": _trained,
     "evaluation": _measured,
     "sample_grid": _place("Pictures"),
