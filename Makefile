@@ -42,7 +42,7 @@ viz: $(READY) ## the pipeline with its pictures, in the browser
 	$(BIN)/kedro viz run $(ARGS)
 
 mlflow: $(READY) ## the tracked runs, in the browser
-	$(BIN)/mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db} $(ARGS)
+	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" $(ARGS)
 
 bench: $(READY) ## packing time, training images/s against a textbook loop, peak memory
 	$(BIN)/python benchmarks/packing.py

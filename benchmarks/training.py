@@ -51,6 +51,7 @@ def settings_for(size: int, batch: int, width: int, iterations: int) -> TrainSet
             "tick_kimg": iterations * batch * 5 / 1000,
             "batch_size": batch,
             "network": {"dcgan": {"width": width}},
+            "device": "cpu",
             "rows_per_tick": 1,
             "grid": {"rows": 1, "columns": 1},
         }

@@ -80,6 +80,8 @@ def test_parameters_load_and_validate(context: KedroContext) -> None:
         ({"evaluate": {"sed": 5}}, "sed"),
         ({"generate": {"image": 5}}, "image"),
         ({"train": {"kimg": -1}}, "kimg"),
+        ({"train": {"kimg": float("inf")}}, "kimg"),
+        ({"preprocess": {"size": 48}}, "48x48"),
         ({"experiment": "../escape"}, "experiment"),
         ({"dataset": "a/b"}, "dataset"),
     ],

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+
+from celeba_gan.celeba.synthetic import SyntheticCelebA
+from celeba_gan.gan.checkpoint import read_card
 
 TRAIN = ["--env", "smoke", "--pipelines", "train", "--params", "train.kimg=24,train.tick_kimg=3.2,train.threads=1"]
 
@@ -125,6 +129,25 @@ def test_missing_celeba_is_one_clear_error(project: Path) -> None:
     assert "Traceback" not in text
 
 
+def test_odd_celeba_runs_through(project: Path) -> None:
+    """Unpacked, LF line ends, no identity file, only some of the images, all of them marked as train."""
+    folder = project / "odd"
+    SyntheticCelebA(images=80, seed=1, workers=1).write(folder)
+    (folder / "identity_CelebA.txt").unlink()
+    for name in ("list_attr_celeba.txt", "list_eval_partition.txt"):
+        text = (folder / name).read_bytes().replace(b"\r\n", b"\n")
+        (folder / name).write_bytes(text)
+    with zipfile.ZipFile(folder / "img_align_celeba.zip") as archive:
+        archive.extractall(folder, members=archive.namelist()[:60])
+    (folder / "img_align_celeba.zip").unlink()
+    small = "preprocess.size=16,train.network.dcgan.width=8,train.batch_size=8,train.kimg=0.08,train.tick_kimg=0.04"
+    names = f"dataset=odd,experiment=odd,source.path={folder},train.threads=1"
+    kedro(project, "--env", "celeba", "--params", f"{names},{small}")
+    splits = pd.read_parquet(project / "data/03_primary/odd/image_index.parquet")["split"].value_counts().to_dict()
+    assert splits == {"train": 48, "valid": 6, "test": 6}
+    assert json.loads((project / "data/08_reporting/odd/evaluation.json").read_text())["protocol"]["reals"] == 6
+
+
 def start_training(project: Path) -> "subprocess.Popen[bytes]":
     log = (project / "train.log").open("ab")
     command = [sys.executable, "-m", "kedro", "run", *TRAIN]
@@ -133,9 +156,9 @@ def start_training(project: Path) -> "subprocess.Popen[bytes]":
 
 def wait_for_tick(project: Path, images: int, process: "subprocess.Popen[bytes]") -> None:
     """Waits until this tick is committed: its state's card says so."""
-    card = project / "data/06_models/smoke/generator.json"
+    state = project / "data/06_models/smoke/training_state/state.safetensors"
     deadline = time.monotonic() + 120
-    while not (card.is_file() and json.loads(card.read_text())["images"] >= images):
+    while not (state.is_file() and read_card(state, "training_state")["images"] >= images):
         assert process.poll() is None, (project / "train.log").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
