@@ -7,12 +7,11 @@ if TYPE_CHECKING:
 
 # Four panels, two by two: kedro-viz shows figures in a frame of its own size, where more would be cramped.
 PANELS = {
-    "Losses": ["discriminator_loss", "generator_loss"],
-    "Mean scores": ["score_real", "score_fake"],
-    "Penalty": ["penalty", "gradient_norm"],
-    "Images per second": ["images_per_second"],
+    "Losses": {"discriminator_loss": "#4f9ddb", "generator_loss": "#ee6677"},
+    "Mean scores": {"score_real": "#3aa655", "score_fake": "#d1a400"},
+    "Penalty": {"penalty": "#aa3377", "gradient_norm": "#44bbcc"},
+    "Images per second": {"images_per_second": "#999999"},
 }
-COLOURS = ["#4f9ddb", "#ee6677"]
 FAINT, TEXT = "rgba(128, 128, 128, 0.25)", "#888888"  # to be read on light and on dark
 
 
@@ -27,9 +26,9 @@ def plot_curves(rows: "pd.DataFrame") -> Any:
     """
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(rows=2, cols=2, subplot_titles=list(PANELS), vertical_spacing=0.2, horizontal_spacing=0.1)
-    for panel, names in enumerate(PANELS.values()):
-        for name, colour in zip(names, COLOURS, strict=False):
+    figure = make_subplots(rows=2, cols=2, subplot_titles=list(PANELS), vertical_spacing=0.25, horizontal_spacing=0.1)
+    for panel, curves in enumerate(PANELS.values()):
+        for name, colour in curves.items():
             if name in rows:
                 figure.add_scatter(
                     x=(rows["images"] / 1000).tolist(),
@@ -41,7 +40,7 @@ def plot_curves(rows: "pd.DataFrame") -> Any:
                     col=panel % 2 + 1,
                 )
     figure.update_xaxes(gridcolor=FAINT, zerolinecolor=FAINT)
-    figure.update_xaxes(title_text="thousand images shown (kimg)", row=2)
+    figure.update_xaxes(title_text="kimg", row=2)
     figure.update_yaxes(gridcolor=FAINT, zerolinecolor=FAINT)
     figure.update_layout(
         font={"color": TEXT, "size": 11},
