@@ -16,7 +16,7 @@ Runs = Callable[[str], list[Any]]
     ("fault", "pipeline", "code", "status", "models"),
     [
         ("interrupt", "train", 1, "KILLED", 1),
-        ("interrupt_twice", "train", 1, "KILLED", 1),
+        ("interrupt_twice", "train", 1, "KILLED", 0),  # who asks twice does not wait for an upload
         ("terminate", "train", 143, "KILLED", 1),
         ("terminate", "evaluate", 143, "KILLED", 0),  # no training, whose loop has a handler of its own
     ],

@@ -143,8 +143,21 @@ def test_the_logged_model_holds_no_pickle(client: Any, first: Any) -> None:
 
 def test_a_finished_training_that_runs_again_stays_the_same_run(scenario: dict[str, Any], first: Any) -> None:
     assert scenario["finished"]["run_id"] == first.info.run_id
-    assert first.data.tags["celeba_gan.resumed"] == "1"
-    assert first.info.status == "FINISHED"
+    before, after, _ = scenario["pages"]
+    assert before["ended"][0] == "FINISHED"
+    assert {**after, "dots": None} == {**before, "dots": None}  # no tag, no picture twice
+    assert after["dots"] > before["dots"]  # and yet what it made is logged there
+
+
+def test_a_refused_training_leaves_the_former_run_as_it_is(scenario: dict[str, Any], first: Any) -> None:
+    assert scenario["refused"]["run_id"] == first.info.run_id
+    _, before, after = scenario["pages"]
+    assert after == before
+
+    before, after = scenario["pages_of_interrupted"]
+    assert scenario["refused_after"]["run_id"] == scenario["interrupted"]["run_id"]
+    assert before["ended"][0] == "KILLED"
+    assert after == before
 
 
 def test_a_run_that_skips_everything_leaves_nothing(scenario: dict[str, Any], runs: Runs) -> None:
@@ -172,6 +185,7 @@ def test_a_failed_training_is_continued_and_says_what_changed(client: Any, scena
     assert run.data.params["train.learning_rate"] == "0.01"
     changed = {name: value for name, value in run.data.tags.items() if name.startswith("resumed.")}
     assert changed == {"resumed.train.learning_rate": "0.1", "resumed.train.fault": "none"}
+    assert run.data.tags["celeba_gan.resumed"] == "1"
     assert [model.params["images"] for model in _models(client, run)] == ["200", "300"]
 
 

@@ -31,7 +31,7 @@ class MLflowTracking:
     """Opens an MLflow run with the first node that runs, logs what the catalog marks, and closes it.
 
     It ends as FINISHED, FAILED or, after Ctrl-C and SIGTERM, KILLED. After kill -9 it stays RUNNING until the training
-    is resumed, which continues the same MLflow run.
+    is resumed, which continues the same MLflow run. A run that ended keeps its end until its training moves on.
     """
 
     def __init__(self) -> None:
@@ -137,8 +137,12 @@ class MLflowTracking:
             self._caught_sigterm = True
 
     def _close_at_exit(self) -> None:
-        if self._process == os.getpid():  # forked workers come here too
+        if self._process != os.getpid():  # forked workers come here too
+            return
+        try:
             self._close("KILLED")
+        except KeyboardInterrupt:
+            logger.warning("Interrupted while MLflow took the model; it comes when the same command runs again")
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """What one Kedro run leaves in MLflow: which MLflow run it is, and what of its datasets goes there."""
 
 import logging
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from celeba_gan.gan.interrupt import StopSignal
 from celeba_gan.gan.metric_rows import MetricRows
 from celeba_gan.tracking.config import Mark, TrackingError, TrackingSettings, read_mark
 from celeba_gan.tracking.flat import flatten, is_number
@@ -34,7 +36,12 @@ class KedroRun:
 
 
 class Recorder:
-    """Records one Kedro run. The MLflow run is opened by the first node that runs; where none does, there is none."""
+    """Records one Kedro run. The MLflow run is opened by the first node that runs; where none does, there is none.
+
+    A training that is carried on has its MLflow run already. Whether it is carried on shows only when it saves a state:
+    it may be refused, or never be reached. Until then that run is left as it is. A finished training that runs again
+    saves its state once more and nothing new: then the run gets what it lacks, and keeps its end.
+    """
 
     def __init__(self, settings: TrackingSettings, kedro_run: KedroRun) -> None:
         self._settings = settings
@@ -42,8 +49,13 @@ class Recorder:
         self._catalog = kedro_run.catalog
         self._marks = {name: read_mark(name, self._catalog.get(name)) for name in kedro_run.pipeline.datasets()}
         self._run: TrackedRun | None = None
+        self._params: dict[str, Any] = {}
+        self._resumed_from: int | None = None  # images of the state that the pipeline carries on
+        self._waiting: list[tuple[str, Any]] | None = None  # datasets for a former run that is not touched yet
         self._committed = False
+        self._moved_on = False  # committed more than there was
         self._tagged = False
+        self._stopping = False  # the last commit is the one of a training that was asked to stop
         self._unlogged: set[str] = set()  # models saved since they were last logged
 
     def open(self) -> bool:
@@ -56,11 +68,10 @@ class Recorder:
             return False
         from celeba_gan.tracking.store import Store
 
-        carried_on, read, params = self._cards(resume=True), self._cards(resume=False), self._params()
+        carried_on, read, self._params = self._cards(resume=True), self._cards(resume=False), self._read_params()
         try:
             store = Store.connect(self._settings, self._kedro_run.project)
-            self._run = self._carry_on(store, carried_on) or self._start(store, read)
-            self._run.log_params(params)
+            self._run = self._former(store, carried_on) or self._start(store, read)
             for card in read:
                 model_id = store.find_model(card["id"], card["images"])
                 if model_id is not None:
@@ -69,7 +80,7 @@ class Recorder:
             uri = self._settings.store_uri(self._kedro_run.project)
             raise TrackingError(
                 f"MLflow cannot be used at {uri}: {error}. Check MLFLOW_TRACKING_URI and tracking_uri in mlflow.yml, "
-                "or run without tracking: `disable: true` in conf/local/mlflow.yml"
+                "or run without tracking: `disable: true` in conf/local/mlflow.yml, or with --env in that environment's"
             ) from error
         return True
 
@@ -97,33 +108,58 @@ class Recorder:
             return
         if mark.log == "model":
             self._unlogged.add(name)
+        elif mark.log is not None and self._waiting is not None:
+            self._waiting.append((name, data))
         elif mark.log is not None:
-            run.attempt(f"the dataset {name}", lambda: self._log(run, name, mark, data))
+            self._log(run, name, data)
         if mark.commit:
-            self._committed = True
-            self._tagged = self._tagged or run.attempt("the training's id", lambda: _tag_training(run, data.card))
+            self._commit(run, data.card)
 
     def close(self, status: str) -> None:
-        """Ends the MLflow run; a training that ends or stops leaves its model there."""
+        """Ends the MLflow run; a training that ends or stops leaves its model there.
+
+        Not one that is aborted: who presses Ctrl-C twice does not want to wait for an upload, and what the interrupt
+        hit, such as an import, may be unusable.
+        """
         run = self._run
         if run is None:
             return
         try:
-            for name in sorted(self._unlogged):
-                self._log_model(name)
+            if status == "FINISHED":
+                self._stop_waiting(run)
+            if status != "KILLED" or self._stopping:
+                for name in sorted(self._unlogged):
+                    self._log_model(name)
         finally:
-            run.close(status)
+            lacks_end = run.status == "RUNNING" and status == "FINISHED"
+            run.close(status if self._resumed_from is None or self._moved_on or lacks_end else None)
 
-    def _carry_on(self, store: "Store", cards: list[dict[str, Any]]) -> "TrackedRun | None":
-        """Continues the run of the training whose state the pipeline reads."""
+    def _commit(self, run: "TrackedRun", card: Mapping[str, Any]) -> None:
+        """Notes that a training's state was saved."""
+        self._committed = True
+        self._stopping = _is_stopping()
+        if self._resumed_from is None or card["images"] > self._resumed_from:
+            self._moved_on = True
+            self._tagged = self._tagged or run.attempt("the training's id", lambda: self._tag_training(run, card))
+        self._stop_waiting(run)
+
+    def _stop_waiting(self, run: "TrackedRun") -> None:
+        """Logs to a former run what this Kedro run made before it was known to belong there."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            run.attempt("the parameters", lambda: run.log_params(self._params))
+            for name, data in waiting:
+                self._log(run, name, data)
+
+    def _former(self, store: "Store", cards: list[dict[str, Any]]) -> "TrackedRun | None":
+        """The run of the training whose state the pipeline reads."""
         from celeba_gan.tracking.store import TrackedRun
 
         for card in cards:
             training = store.find_training(card["id"])
             if training is not None:
-                run = TrackedRun.carry_on(store, training)
-                run.set_tags(self._origin())
-                return run
+                self._resumed_from, self._waiting = card["images"], []
+                return TrackedRun(store, training)
         return None
 
     def _start(self, store: "Store", cards: list[dict[str, Any]]) -> "TrackedRun":
@@ -137,7 +173,9 @@ class Recorder:
                 tags["mlflow.parentRunId"] = training.info.run_id
         label = self._kedro_run.names.get("experiment", "")
         name = self._settings.run_name or f"{label} {pipeline_names(self._kedro_run.run_params)}".strip()
-        return TrackedRun.start(store, name, tags)
+        run = TrackedRun.start(store, name, tags)
+        run.log_params(self._params)
+        return run
 
     def _cards(self, *, resume: bool) -> list[dict[str, Any]]:
         """Cards of the pipeline's inputs that say which training it carries on, or else whose model it reads."""
@@ -148,7 +186,7 @@ class Recorder:
     def _origin(self) -> dict[str, str]:
         return describe_origin(self._kedro_run.project, self._kedro_run.run_params, self._kedro_run.names)
 
-    def _params(self) -> dict[str, Any]:
+    def _read_params(self) -> dict[str, Any]:
         """The parameters that the pipeline reads, flattened: `train.network.dcgan.width`."""
         flat: dict[str, Any] = {}
         for name in sorted(self._kedro_run.pipeline.inputs()):
@@ -160,7 +198,10 @@ class Recorder:
     def _dataset(self, name: str) -> Any:
         return self._catalog.get(name)
 
-    def _log(self, run: "TrackedRun", name: str, mark: Mark, data: Any) -> None:
+    def _log(self, run: "TrackedRun", name: str, data: Any) -> None:
+        run.attempt(f"the dataset {name}", lambda: self._upload(run, name, self._marks[name], data))
+
+    def _upload(self, run: "TrackedRun", name: str, mark: Mark, data: Any) -> None:
         if mark.log == "image":
             run.log_image(data.pixels, mark.key or name, data.images)
         elif mark.log == "params":
@@ -203,11 +244,20 @@ class Recorder:
             model_id = log_model(run.store, run.id, name, checkpoint)
             run.link_output(model_id, card["images"])
 
+    def _tag_training(self, run: "TrackedRun", card: Mapping[str, Any]) -> None:
+        from celeba_gan.tracking.store import TRAINING_ID
 
-def _tag_training(run: "TrackedRun", card: Mapping[str, Any]) -> None:
-    from celeba_gan.tracking.store import TRAINING_ID
+        tags = {TRAINING_ID: card["id"], **flatten(card.get("hardware", {}), "hardware")}
+        if self._resumed_from is None:
+            run.set_tags(tags)
+        else:
+            run.carry_on({**self._origin(), **tags}, self._params)
 
-    run.set_tags({TRAINING_ID: card["id"], **flatten(card.get("hardware", {}), "hardware")})
+
+def _is_stopping() -> bool:
+    """Whether training was asked to stop, and saves its last tick."""
+    stop = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    return isinstance(stop, StopSignal) and stop.received is not None
 
 
 def _path(name: str, dataset: Any) -> Path:

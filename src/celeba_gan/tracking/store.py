@@ -74,31 +74,42 @@ class TrackedRun:
     leaves the store alone for a while, so that waiting for it takes a tenth of the time at most.
     """
 
-    def __init__(self, store: Store, run: Run, *, resumed: bool = False) -> None:
+    def __init__(self, store: Store, run: Run) -> None:
         self.store = store
         self.id: str = run.info.run_id
         self.name: str = run.info.run_name
+        self.status: str = run.info.status
+        """The status when this object was made."""
         self.lost = 0
         self._before = run.data
         self._client = store.client
         self._paused_until = 0.0
-        # Its own way of recording is MLflow's fluent API; this is the same thread with explicit ids.
-        self._monitor = SystemMetricsMonitor(self.id, resume_logging=resumed, tracking_uri=store.uri)
-        self._monitor.start()
+        self._monitor: SystemMetricsMonitor | None = None
+        self._pictures: set[str] | None = None  # names of those that the run had already, once asked for
 
     @classmethod
     def start(cls, store: Store, name: str, tags: Mapping[str, str]) -> Self:
         """Makes a run."""
         tags = {key: as_text(value) for key, value in tags.items()}
-        return cls(store, store.client.create_run(store.experiment_id, tags=tags, run_name=name))
+        started = cls(store, store.client.create_run(store.experiment_id, tags=tags, run_name=name))
+        started._start_monitor(resumed=False)
+        started._pictures = set()
+        return started
 
-    @classmethod
-    def carry_on(cls, store: Store, run: Run) -> Self:
-        """Continues a run."""
-        store.client.update_run(run.info.run_id, status="RUNNING")
-        carried_on = cls(store, run, resumed=True)
-        carried_on.set_tags({RESUMED: int(run.data.tags.get(RESUMED, 0)) + 1})
-        return carried_on
+    def carry_on(self, tags: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+        """Makes a former run go on: it is running again, with these tags, and says which parameters changed.
+
+        A parameter of MLflow cannot change, so a tag `resumed.<name>` says what it is now.
+        """
+        before = self._before
+        changed = {
+            f"resumed.{name}": value
+            for name, value in params.items()
+            if name in before.params and (f"resumed.{name}" in before.tags or as_text(value) != before.params[name])
+        }
+        self._client.update_run(self.id, status="RUNNING")
+        self.set_tags({**tags, **changed, RESUMED: int(before.tags.get(RESUMED, 0)) + 1})
+        self._start_monitor(resumed=True)
 
     def attempt(self, what: str, action: Callable[[], Any], *, only_chance: bool = False) -> bool:
         """Does something with the store, and says whether it worked; a failure is told and counted, not raised.
@@ -120,9 +131,8 @@ class TrackedRun:
             self._paused_until = ended + _PAUSE * (ended - began)
             self.lost += 1
             if self.lost == 1:
-                logger.warning(
-                    "MLflow (%s) did not take %s: %s. The run goes on and keeps trying", self.store.uri, what, error
-                )
+                ahead = "" if only_chance else ". The run goes on and keeps trying"
+                logger.warning("MLflow (%s) did not take %s: %s%s", self.store.uri, what, error, ahead)
             return False
 
     def log_metrics(self, points: Iterable[tuple[str, float, int]], model_id: str | None = None) -> None:
@@ -135,19 +145,10 @@ class TrackedRun:
             self._client.log_batch(self.id, metrics=batch)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Logs parameters. MLflow's cannot change: what a resumed run changed becomes a tag `resumed.<name>`."""
-        before = self._before.params
-        new = [Param(name, as_text(value)) for name, value in params.items() if name not in before]
+        """Logs the parameters that a former run does not have yet: MLflow's cannot change."""
+        new = [Param(name, as_text(value)) for name, value in params.items() if name not in self._before.params]
         for batch in _batches(new, _PARAMS_PER_BATCH):
             self._client.log_batch(self.id, params=batch)
-        changed = {f"resumed.{name}": as_text(value) for name, value in params.items() if name in before}
-        self.set_tags(
-            {
-                tag: value
-                for tag, value in changed.items()
-                if tag in self._before.tags or value != before[tag.removeprefix("resumed.")]
-            }
-        )
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Sets tags."""
@@ -155,8 +156,12 @@ class TrackedRun:
             self._client.log_batch(self.id, tags=batch)
 
     def log_image(self, pixels: Any, key: str, images: int) -> None:
-        """Adds a picture, uint8 (height, width, 3), to a series the UI shows with a slider."""
-        self._client.log_image(self.id, pixels, key=key, step=images)
+        """Adds a picture, uint8 (height, width, 3), to a series the UI shows with a slider; not one it has already."""
+        if self._pictures is None:
+            self._pictures = {Path(file.path).name for file in self._client.list_artifacts(self.id, "images")}
+        name = f"{key.replace('/', '~')}+step+{images}+"  # MLflow's, up to the time
+        if not any(picture.startswith(name) for picture in self._pictures):
+            self._client.log_image(self.id, pixels, key=key, step=images)
 
     def log_artifact(self, path: Path, folder: str | None) -> None:
         """Uploads a file, or a folder's content."""
@@ -171,19 +176,27 @@ class TrackedRun:
         """Says that the run made this logged model."""
         self._client.log_outputs(self.id, [LoggedModelOutput(model_id, images)])
 
-    def close(self, status: str) -> None:
-        """Ends the run, and says what was lost."""
-        self._monitor.finish()
+    def close(self, status: str | None) -> None:
+        """Ends the run, or leaves it the end it has, and says what was lost."""
+        if self._monitor is not None:
+            self._monitor.finish()
         try:
-            self._client.set_terminated(self.id, status)
+            if status is not None:
+                self._client.set_terminated(self.id, status)
         except Exception as error:
             logger.warning("MLflow (%s) could not be told that the run is %s: %s", self.store.uri, status, error)
         if self.lost:
             logger.warning(
-                "Lost for MLflow: %d pieces of this run (batches of metrics, pictures, files, models). What lies in "
+                "Lost for MLflow: %d %s of this run (batches of metrics, pictures, files, models). What lies in "
                 "data/ is complete; the model comes when the same command runs again",
                 self.lost,
+                "piece" if self.lost == 1 else "pieces",
             )
+
+    def _start_monitor(self, *, resumed: bool) -> None:
+        # Its own way of recording is MLflow's fluent API; this is the same thread with explicit ids.
+        self._monitor = SystemMetricsMonitor(self.id, resume_logging=resumed, tracking_uri=self.store.uri)
+        self._monitor.start()
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -35,13 +35,33 @@ def status(step: str) -> str:
     return str(MlflowClient(found["tracking_uri"]).get_run(found["run_id"]).info.status)
 
 
+def page(step: str) -> dict[str, Any]:
+    """What a run's page shows but metrics, and when its file of dots was uploaded."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(summaries[step]["tracking_uri"])
+    found = client.get_run(summaries[step]["run_id"])
+    dots = Path(found.info.artifact_uri.removeprefix("file://")) / "data" / "dots.csv"
+    return {
+        "ended": [found.info.status, found.info.end_time],
+        "tags": found.data.tags,
+        "params": found.data.params,
+        "images": sorted(file.path for file in client.list_artifacts(found.info.run_id, "images")),
+        "dots": dots.stat().st_mtime_ns if dots.is_file() else None,
+    }
+
+
 bootstrap_project(PROJECT)
 run("untracked", "untracked", env="untracked")
 list(pipelines)
 imported = "mlflow" in sys.modules
 
 run("first", "demo", params={"train": {"notes": "long " * 2000}})
+pages = [page("first")]
 run("finished", "demo")
+pages.append(page("finished"))
+run("refused", "demo", params={"train": {"fault": "refuse", "learning_rate": 0.5}})
+pages.append(page("refused"))
 run("skipped", "demo", only_missing_outputs=True)
 run("evaluated", "demo", "evaluate")
 run("failed", "broken", "train", params={"train": {"fault": "error"}})
@@ -51,5 +71,9 @@ run("threads", "threads", runner=ThreadRunner())
 run("interrupted", "notebook", "train", params={"train": {"fault": "interrupt"}})
 interrupted_was = status("interrupted")
 run("after", "notebook", "draw")
-facts = {"mlflow_imported": imported, "failed_was": failed_was, "interrupted_was": interrupted_was}
+pages_of_interrupted = [page("interrupted")]
+run("refused_after", "notebook", "train", params={"train": {"fault": "refuse"}})
+pages_of_interrupted.append(page("interrupted"))
+facts = {"pages": pages, "pages_of_interrupted": pages_of_interrupted}
+facts |= {"mlflow_imported": imported, "failed_was": failed_was, "interrupted_was": interrupted_was}
 print(json.dumps(facts | summaries))

@@ -15,7 +15,7 @@ from celeba_gan.gan.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.metric_rows import MetricRows
 from celeba_gan.imaging.grids import ImageGrid
 
-Fault = Literal["none", "error", "interrupt", "interrupt_twice", "terminate", "kill", "kill_server"]
+Fault = Literal["none", "refuse", "error", "interrupt", "interrupt_twice", "terminate", "kill", "kill_server"]
 TICK, SIZE = 100, 16
 
 
@@ -60,15 +60,17 @@ def train_tiny(
         )
 
     images = card["images"]
+    if settings.fault == "refuse":
+        fail("error")
     if images >= settings.images:
         yield tick(images, [])
         return
     with StopSignal() as stop:
         while images < settings.images and stop.received is None:
-            images += TICK
-            yield tick(images, [{"images": images - 50.0, "loss": 0.5}, {"images": float(images), "loss": 1 / images}])
             if images == 2 * TICK:
                 fail(settings.fault)
+            images += TICK if stop.received is None else TICK // 2
+            yield tick(images, [{"images": images - 50.0, "loss": 0.5}, {"images": float(images), "loss": 1 / images}])
         stop.raise_if_received()
 
 
