@@ -1,0 +1,29 @@
+"""The README's pictures, from what `make run` left in data/: drawn portraits, and samples of the demo's generator."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from celeba_gan.celeba.portraits import draw, sample_portrait
+
+COLUMNS, ROWS = 8, 4
+PROJECT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    folder = PROJECT / "docs" / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    sheet = Image.new("RGB", (COLUMNS * 66, ROWS * 66), "white")
+    for place in range(COLUMNS * ROWS):
+        face = draw(sample_portrait(0, place)).crop((0, 20, 178, 198)).resize((64, 64), Image.Resampling.LANCZOS)
+        sheet.paste(face, (place % COLUMNS * 66 + 1, place // COLUMNS * 66 + 1))
+    sheet.save(folder / "portraits.png", optimize=True)
+
+    with Image.open(PROJECT / "data/08_reporting/demo/sample_grid.png") as grid:
+        tile = 32 * 3 + 2  # the samples' size, enlarged, and the gap
+        samples = grid.crop((0, 0, COLUMNS * tile + 2, ROWS * tile + 2))
+    samples.resize(sheet.size, Image.Resampling.LANCZOS).save(folder / "samples.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
