@@ -359,3 +359,28 @@ def test_articles_batch_norm_average_is_measured_with_trained_statistics(
     for name, tensor in last.state.tensors.items():
         if name.startswith("average.") and "running" in name:
             assert torch.equal(tensor, last.state.tensors[name.replace("average.", "generator.")])
+
+
+@pytest.mark.parametrize(
+    ("objective", "penalty"), [("minimax", "none"), ("wgan", "gradient_penalty")], ids=["minimax", "wgan_gp"]
+)
+def test_article_trains_and_resumes_exactly_under_both_objectives(
+    images_at: Callable[[int], TrainingImages],
+    make_settings: MakeSettings,
+    tmp_path: Path,
+    objective: str,
+    penalty: str,
+) -> None:
+    settings = make_settings(
+        network={"name": "article", "article": {"width": 16}},
+        objective={"name": objective},
+        penalty={"name": penalty},
+        batch_size=2,
+        kimg=0.012,
+        tick_kimg=0.004,
+        precision="float32",
+    )
+    undisturbed = run(images_at(112), settings)
+    resumed = run(images_at(112), settings, through_disk(undisturbed[1].state, tmp_path))
+    assert_same_tensors(undisturbed[-1].state.tensors, resumed[-1].state.tensors)
+    assert not np.array_equal(undisturbed[0].samples, undisturbed[-1].samples)
