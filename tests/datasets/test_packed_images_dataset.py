@@ -152,3 +152,18 @@ def test_kedro_streams_and_the_second_run_reuses(folder, caplog):
     SequentialRunner().run(pipeline, catalog)
     assert contents(folder) == before
     assert "are reused" in caplog.text
+
+
+def test_damaged_shards_are_found_by_their_checksum_and_packed_again(dataset, folder):
+    for chunk in chunks():
+        dataset.save(chunk)
+    whole = contents(folder)
+    shard = folder / "shard-00001.npy"
+    pixels = bytearray(shard.read_bytes())
+    pixels[-1] ^= 1
+    shard.write_bytes(pixels)
+    for chunk in pack_images(Source(), index(35), SETTINGS, dataset.load()):
+        dataset.save(chunk)
+    assert {name: data for name, (data, _) in contents(folder).items()} == {
+        name: data for name, (data, _) in whole.items()
+    }

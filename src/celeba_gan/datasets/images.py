@@ -14,12 +14,26 @@ from celeba_gan.imaging.grids import ImageGrid
 from celeba_gan.imaging.samples import SampleBatch
 
 
-class ImageGridDataset(AbstractDataset[ImageGrid, ImageGrid]):
-    """A sample grid as a PNG, its place in training in a text chunk."""
+class _Picture:
+    """One file that kedro-viz shows."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
         self.metadata = metadata
+
+    def preview(self) -> ImagePreview:
+        """The picture, or the animation."""
+        return image_preview(self._filepath)
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class ImageGridDataset(_Picture, AbstractDataset[ImageGrid, ImageGrid]):
+    """A sample grid as a PNG, its place in training in a text chunk."""
 
     def save(self, data: ImageGrid) -> None:
         """Writes the picture."""
@@ -35,18 +49,8 @@ class ImageGridDataset(AbstractDataset[ImageGrid, ImageGrid]):
         with Image.open(self._filepath) as image:
             return ImageGrid(int(image.info["images"]), np.asarray(image.convert("RGB")))
 
-    def preview(self) -> ImagePreview:
-        """The picture."""
-        return image_preview(self._filepath)
 
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class AnimationDataset(AbstractDataset[list[Image.Image], list[Image.Image]]):
+class AnimationDataset(_Picture, AbstractDataset[list[Image.Image], list[Image.Image]]):
     """Frames as an endless GIF that rests on its last frame."""
 
     def __init__(
@@ -60,10 +64,9 @@ class AnimationDataset(AbstractDataset[list[Image.Image], list[Image.Image]]):
             last_frame_ms: Milliseconds on the last one.
             metadata: Left to hooks and kedro-viz.
         """
-        self._filepath = Path(filepath)
+        super().__init__(filepath, metadata)
         self.frame_ms = frame_ms
         self.last_frame_ms = last_frame_ms
-        self.metadata = metadata
 
     def save(self, data: list[Image.Image]) -> None:
         """Writes the animation. One palette, from the last frame, keeps the colours from flickering."""
@@ -81,16 +84,6 @@ class AnimationDataset(AbstractDataset[list[Image.Image], list[Image.Image]]):
 
         with Image.open(self._filepath) as image:
             return [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
-
-    def preview(self) -> ImagePreview:
-        """The animation."""
-        return image_preview(self._filepath)
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 class SamplesDataset(AbstractDataset[SampleBatch, list[Path]]):

@@ -21,7 +21,7 @@ class HardwareError(ValueError):
 
 @dataclass(frozen=True)
 class Hardware:
-    """What the arithmetic runs on. Equal values (and torch versions) give equal bits."""
+    """What the arithmetic runs on. Equal values give equal bits on CPUs; on GPUs that is meant, and not yet shown."""
 
     device: str
     device_name: str

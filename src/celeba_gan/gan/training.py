@@ -115,7 +115,7 @@ def train(
                 meter.add(run.shown, terms)
                 if progress is not None:
                     progress(run.shown, length)
-            rows, broken = meter.rows(settings.rows_per_tick)  # the only host sync of the tick
+            rows, broken = meter.rows(settings.rows_per_tick)  # the loop waits for the device here, once a tick
             if broken is not None:
                 raise TrainingError(
                     f"{broken.term} became {broken.value} after {broken.shown} images. No weight took it over: the "

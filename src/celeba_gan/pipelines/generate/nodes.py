@@ -29,10 +29,11 @@ def draw_sample_grid(generator: Checkpoint, settings: GenerateSettings) -> Image
     """Lays out a grid of fresh samples."""
     import numpy as np
 
+    from celeba_gan.gan.hardware import find_device
     from celeba_gan.gan.trained import TrainedGenerator
 
     count = settings.grid_rows * settings.grid_columns
-    samples = np.concatenate(list(TrainedGenerator(generator).sample(count, settings.seed)))
+    samples = np.concatenate(list(TrainedGenerator(generator, find_device("auto")).sample(count, settings.seed)))
     return make_grid(samples, generator.card["images"], settings.grid_columns)
 
 
