@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -82,3 +84,16 @@ def test_impossible_sizes_are_refused_with_the_way_out(network: NetworkSettings,
         build_generator(network, LATENT, size)
     with pytest.raises(NetworkError, match=rf"{size}x{size}; set preprocess.size to"):
         build_discriminator(network, size)
+
+
+def test_networks_have_the_size_of_the_random_crop_where_there_is_one(make_settings: Any) -> None:
+    assert make_settings().network_size(64) == 64
+    assert make_settings(random_crop=64).network_size(64) == 64
+    assert make_settings(random_crop=64).network_size(80) == 64
+    assert make_settings(network={"name": "article"}, random_crop=112).network_size(128) == 112
+    with pytest.raises(NetworkError, match=r"80x80; set preprocess\.size to"):
+        make_settings().network_size(80)
+    with pytest.raises(NetworkError, match=r"article works at 112x112 only.*64x64; set train\.random_crop to 112"):
+        make_settings(network={"name": "article"}, random_crop=64).network_size(128)
+    with pytest.raises(NetworkError, match=r"train\.random_crop is 64 pixels, the packed images have 32"):
+        make_settings(random_crop=64).network_size(32)

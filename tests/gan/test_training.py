@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from celeba_gan.gan import training
+from celeba_gan.gan import feed, training
 from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.config import NetworkError, TrainSettings
+from celeba_gan.gan.feed import TrainingImages
 from celeba_gan.gan.hardware import Hardware
 from celeba_gan.gan.networks import build_discriminator, build_generator
 from celeba_gan.gan.objectives import GradientPenalty
 from celeba_gan.gan.players import Players, _adam
-from celeba_gan.gan.training import Tick, TrainingError, TrainingImages, train
+from celeba_gan.gan.training import Tick, TrainingError, train
 
 MakeSettings = Callable[..., TrainSettings]
 
@@ -48,6 +49,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "beta1": {"precision": "float32", "generator_optimizer": {"beta1": 0.5}, "discriminator_optimizer": {"beta1": 0.5}},
     "minimax": {"precision": "float32", "objective": {"name": "minimax"}, "penalty": {"name": "none"}},
     "uniform": {"precision": "float32", "latent": {"size": 8, "distribution": "uniform"}, "mirror": False},
+    "resident": {"precision": "float32", "data": "resident"},
 }
 
 
@@ -63,6 +65,49 @@ def test_resumed_run_is_bit_identical(
     assert undisturbed[-1].state.card == resumed[-1].state.card
     assert np.array_equal(undisturbed[-1].samples, resumed[-1].samples)
     assert [tick.images for tick in resumed] == [tick.images for tick in undisturbed[at + 1 :]]
+
+
+@pytest.mark.parametrize("data", ["stream", "resident"])
+def test_random_crops_are_learnt_at_their_size_and_resumed_exactly_wherever_the_pixels_lie(
+    images_at: Callable[[int], TrainingImages], make_settings: MakeSettings, tmp_path: Path, data: str
+) -> None:
+    images = images_at(20)
+    settings = make_settings(precision="float32", random_crop=16, data="stream")
+    undisturbed = run(images, settings)
+    resumed = run(images, settings.model_copy(update={"data": data}), through_disk(undisturbed[1].state, tmp_path))
+    assert_same_tensors(undisturbed[-1].state.tensors, resumed[-1].state.tensors)
+    assert undisturbed[-1].state.card == resumed[-1].state.card
+    for checkpoint in (undisturbed[-1].state, undisturbed[-1].generator, undisturbed[-1].discriminator):
+        assert (checkpoint.card["size"], checkpoint.card["random_crop"]) == (16, 16)
+    assert undisturbed[-1].samples.shape == (4, 16, 16, 3)
+
+
+def test_random_crop_is_part_of_the_run_and_must_fit_into_the_images(
+    images_at: Callable[[int], TrainingImages], make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    images = images_at(64)
+    state = through_disk(next(train(images, make_settings(random_crop=32))).state, tmp_path)
+    with pytest.raises(TrainingError, match=r"image size: 32 in [\s\S]*, 16 now\n  random_crop: 32 in .* 16 now"):
+        next(train(images, make_settings(random_crop=16), state))
+    with pytest.raises(TrainingError, match=r"random_crop: 32 in the saved state, None now"):
+        next(train(images, make_settings(), state))
+    with pytest.raises(NetworkError, match=r"random_crop is 128 pixels, the packed images have 64; give at most 64"):
+        next(train(images, make_settings(random_crop=128)))
+    with pytest.raises(NetworkError, match=r"power of two from 16, the images are 48x48; set train\.random_crop to"):
+        next(train(images, make_settings(random_crop=48)))
+
+
+def test_state_saved_before_there_were_crops_is_carried_on(
+    images: TrainingImages, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    undisturbed = run(images, make_settings())
+    state = through_disk(undisturbed[1].state, tmp_path)
+    del state.card["random_crop"], state.card["identity"]["random_crop"]  # as it was
+    resumed = run(images, make_settings(), state)
+    assert_same_tensors(undisturbed[-1].state.tensors, resumed[-1].state.tensors)
+    assert undisturbed[-1].state.card == resumed[-1].state.card
+    with pytest.raises(TrainingError, match=r"random_crop: None in the saved state, 16 now"):
+        next(train(images, make_settings(random_crop=16), state))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -206,7 +251,7 @@ def test_nan_stops_the_run_and_never_reaches_the_weights_or_the_disk(
     seen: list[Players] = []
     calls = 0
     good_d, good_g, good_draw, clean = (
-        Players.step_discriminator, Players.step_generator, training.draw_latents, training.from_uint8,
+        Players.step_discriminator, Players.step_generator, training.draw_latents, feed.from_uint8,
     )  # fmt: skip
 
     def third_of_the_second_tick(kind: str) -> bool:
@@ -231,7 +276,7 @@ def test_nan_stops_the_run_and_never_reaches_the_weights_or_the_disk(
     monkeypatch.setattr(Players, "step_discriminator", step_discriminator)
     monkeypatch.setattr(Players, "step_generator", step_generator)
     monkeypatch.setattr(training, "draw_latents", draw_latents)
-    monkeypatch.setattr(training, "from_uint8", from_uint8)
+    monkeypatch.setattr(feed, "from_uint8", from_uint8)
     ticks = []
     with pytest.raises(TrainingError, match=r"became (nan|-?inf) after 8 images[\s\S]*at 8 images, stands"):
         for tick in train(images, settings):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class NetworkError(ValueError):
-    """The network does not exist at this size; the message says at which it does."""
+    """The network cannot be built for these images; the message says for which it can."""
 
 
 class Settings(BaseModel):
@@ -39,8 +39,12 @@ class NetworkSettings(Settings):
     dcgan: DCGANSettings = DCGANSettings()
     article: ArticleSettings = ArticleSettings()
 
-    def check_size(self, size: int) -> None:
+    def check_size(self, size: int, setting: str = "preprocess.size") -> None:
         """Refuses image sizes, in pixels, at which the network does not exist.
+
+        Args:
+            size: Height and width.
+            setting: The parameter that decides it.
 
         Raises:
             NetworkError: Says which sizes there are.
@@ -48,12 +52,12 @@ class NetworkSettings(Settings):
         if self.name == "article" and size != 112:
             raise NetworkError(
                 f"train.network.name: article works at 112x112 only, the images are {size}x{size}; "
-                "set preprocess.size to 112, or choose dcgan"
+                f"set {setting} to 112, or choose dcgan"
             )
         if self.name == "dcgan" and (size < 16 or size & (size - 1)):
             raise NetworkError(
                 f"train.network.name: dcgan needs a size that is a power of two from 16, the images are {size}x{size}; "
-                "set preprocess.size to 32, 64 or 128, or choose another network"
+                f"set {setting} to 32, 64 or 128, or choose another network"
             )
 
 
@@ -117,7 +121,15 @@ class TrainSettings(Settings):
     rows_per_tick: int = Field(4, ge=1, le=1000, description="metric rows per tick, each a mean over its share")
     batch_size: int = Field(ge=1, le=65536, description="images per discriminator step")
     n_critic: int = Field(5, ge=1, le=100, description="discriminator steps per generator step")
+    random_crop: int | None = Field(
+        None, ge=1, description="side in pixels of the square cut at random from each image; none: whole images"
+    )
     mirror: bool = Field(True, description="show each image mirrored with probability one half")
+    data: Literal["auto", "stream", "resident"] = Field(
+        "auto",
+        description="stream images from disk, or keep them all in the device's memory; "
+        "auto: keep them on a GPU where they take at most half of its free memory",
+    )
     network: NetworkSettings = NetworkSettings()
     latent: LatentSettings = LatentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
@@ -158,9 +170,27 @@ class TrainSettings(Settings):
         """Images shown to the discriminator in one iteration (`n_critic` discriminator steps, one generator step)."""
         return self.batch_size * self.n_critic
 
+    def network_size(self, packed: int) -> int:
+        """Height and width in pixels of the images that the networks see, given those of the packed images.
+
+        Raises:
+            NetworkError: The random crop is larger than the packed images, or the network does not exist at this size.
+        """
+        if self.random_crop is None:
+            self.network.check_size(packed)
+            return packed
+        if self.random_crop > packed:
+            raise NetworkError(
+                f"train.random_crop is {self.random_crop} pixels, the packed images have {packed}; "
+                f"give at most {packed}, or a larger preprocess.size"
+            )
+        self.network.check_size(self.random_crop, "train.random_crop")
+        return self.random_crop
+
     def identity(self) -> dict[str, Any]:
         """The settings that make two trainings the same run; the rest may change between a stop and a resume."""
-        shared = self.model_dump(mode="json", include={"seed", "batch_size", "n_critic", "mirror", "latent"})
+        same = {"seed", "batch_size", "n_critic", "random_crop", "mirror", "latent"}
+        shared = self.model_dump(mode="json", include=same)
         return {**shared, **{part: _chosen(getattr(self, part)) for part in ("network", "objective", "penalty")}}
 
 

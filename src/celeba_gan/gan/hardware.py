@@ -39,6 +39,14 @@ class Hardware:
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
 
+    def free_memory(self) -> int | None:
+        """Bytes free on the GPU; None on the CPU, whose memory the memory maps share already."""
+        if self.device == "cuda":
+            return torch.cuda.mem_get_info()[0]
+        if self.device == "mps":
+            return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return None
+
     def card(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)

@@ -10,7 +10,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,33 +19,16 @@ from torch import Tensor
 
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.feed import ImageFeed, TrainingImages
 from celeba_gan.gan.hardware import Hardware, choose_hardware
 from celeba_gan.gan.interrupt import StopSignal
 from celeba_gan.gan.metering import Meter
 from celeba_gan.gan.objectives import OBJECTIVES, PENALTIES, Terms
 from celeba_gan.gan.players import Players
-from celeba_gan.gan.randomness import ShuffledOrder, draw_latents, random_generator
-from celeba_gan.gan.trained import as_uint8, from_uint8
+from celeba_gan.gan.randomness import draw_latents, random_generator
+from celeba_gan.gan.trained import as_uint8
 
 logger = logging.getLogger(__name__)
-
-
-class TrainingImages(Protocol):
-    """What training reads: packed images."""
-
-    @property
-    def size(self) -> int:
-        """Height and width in pixels."""
-
-    @property
-    def digest(self) -> str:
-        """Identifies the content."""
-
-    def split(self, name: str) -> tuple[int, int]:
-        """The first index of a split, and the one after its last."""
-
-    def gather(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images uint8 (n, size, size, 3) at these indices."""
 
 
 class TrainingError(RuntimeError):
@@ -80,16 +63,20 @@ def train(
         progress: Called after each iteration with the images shown so far and in all.
 
     Raises:
+        NetworkError: The network does not exist at the images' size, or the random crop does not fit into them.
+        FeedError: The images do not fit into the device's memory, where they were asked to be.
         TrainingError: The state belongs to another run, or a value became NaN or infinite. The last tick then stands:
             an iteration that broke off in the middle is no state to carry on from.
         KeyboardInterrupt: After Ctrl-C, once the last tick has been yielded.
         SystemExit: After SIGTERM, likewise.
     """
+    size = settings.network_size(images.size)
     if resumed is not None:
-        _check_same_run(settings, images, resumed.card)
+        _check_same_run(settings, size, images.digest, resumed.card)
     hardware = choose_hardware(settings, resumed.card["hardware"] if resumed else None)
-    players = Players(settings, images.size, hardware, resumed)
-    run = _Run(settings, images, hardware, players, resumed)
+    players = Players(settings, size, hardware, resumed)
+    seen = {"size": size, "random_crop": settings.random_crop, "data_digest": images.digest}
+    run = _Run(settings, hardware, players, seen, resumed)
     length = math.ceil(settings.kimg * 1000 / settings.images_per_iteration) * settings.images_per_iteration
     if run.shown >= length:
         logger.info(
@@ -100,6 +87,7 @@ def train(
         )
         yield run.tick([], finished=True)
         return
+    feed = ImageFeed(settings, images, hardware)
     if resumed is None:
         yield run.tick([], finished=False)
 
@@ -111,7 +99,7 @@ def train(
             end = min(length, (run.shown // tick_images + 1) * tick_images)
             meter.start(run.shown)
             while run.shown < end and stop.received is None:
-                terms = run.iterate()
+                terms = run.iterate(feed)
                 meter.add(run.shown, terms)
                 if progress is not None:
                     progress(run.shown, length)
@@ -134,30 +122,27 @@ class _Run:
     def __init__(
         self,
         settings: TrainSettings,
-        images: TrainingImages,
         hardware: Hardware,
         players: Players,
+        seen: dict[str, Any],
         resumed: Checkpoint | None,
     ) -> None:
         self.settings = settings
-        self.images = images
         self.hardware = hardware
         self.players = players
+        self.seen = seen  # what every card says of the images
         self.objective = OBJECTIVES[settings.objective.name](settings.objective)
         self.penalty = PENALTIES[settings.penalty.name](settings.penalty)
-        start, stop = images.split("train")
-        self.first = start
-        self.order = ShuffledOrder(settings.seed, stop - start)
         card = resumed.card if resumed is not None else {}
         self.id: str = card.get("id", uuid.uuid4().hex)
         self.shown: int = card.get("images", 0)
         self.iteration: int = card.get("iteration", 0)
 
-    def iterate(self) -> Terms:
+    def iterate(self, feed: ImageFeed) -> Terms:
         """One iteration. Returns scalar terms on the device; the discriminator's are means over its steps."""
         steps = []
         for step in range(self.iteration * self.settings.n_critic, (self.iteration + 1) * self.settings.n_critic):
-            real = self._real(step)
+            real = feed.batch(step)
             steps.append(self._discriminator_step(step, real))
         terms = {name: torch.stack([terms[name] for terms in steps]).mean() for name in steps[0]}
         terms |= self._generator_step(real)
@@ -187,16 +172,6 @@ class _Run:
         gradient = players.step_generator(loss)
         return {"generator_loss": loss.detach(), "generator_gradient": gradient}
 
-    def _real(self, step: int) -> Tensor:
-        """The real images of a discriminator step: (batch, 3, size, size) in [-1, 1]."""
-        batch = self.settings.batch_size
-        indices = self.order.indices(step * batch, batch) + self.first
-        real = from_uint8(self.hardware.send(torch.from_numpy(self.images.gather(indices.numpy()))))
-        if not self.settings.mirror:
-            return real
-        mirrored = torch.rand(batch, generator=random_generator(self.settings.seed, "mirror", step)) < 0.5
-        return torch.where(self.hardware.send(mirrored)[:, None, None, None], real.flip(3), real)
-
     def _latents(self, purpose: str, index: int) -> Tensor:
         generator = random_generator(self.settings.seed, f"latents of the {purpose}", index)
         return self.hardware.send(draw_latents(self.settings.latent, self.settings.batch_size, generator))
@@ -218,8 +193,7 @@ class _Run:
             "id": self.id,
             "images": self.shown,
             "finished": finished,
-            "size": self.images.size,
-            "data_digest": self.images.digest,
+            **self.seen,
         }
         network: dict[str, Any] = {
             **common,
@@ -244,18 +218,19 @@ class _Run:
         )
 
 
-def _check_same_run(settings: TrainSettings, images: TrainingImages, card: dict[str, Any]) -> None:
+def _check_same_run(settings: TrainSettings, size: int, digest: str, card: dict[str, Any]) -> None:
     """Refuses to carry on another run, naming both values of each difference and the way out."""
-    before = _flatten({**card["identity"], "image size": card["size"]})
-    now = _flatten({**settings.identity(), "image size": images.size})
+    later = {"random_crop": None}  # fields that states saved before they existed lack
+    before = _flatten({**later, **card["identity"], "image size": card["size"]})
+    now = _flatten({**settings.identity(), "image size": size})
     differences = [
         f"  {name}: {before.get(name, 'absent')} in the saved state, {now.get(name, 'absent')} now"
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name)
     ]
-    if card["data_digest"] != images.digest:
+    if card["data_digest"] != digest:
         differences.append(
-            f"  packed images: digest {card['data_digest'][:12]} in the saved state, {images.digest[:12]} now "
+            f"  packed images: digest {card['data_digest'][:12]} in the saved state, {digest[:12]} now "
             "(another source, split, crop or size)"
         )
     if differences:
