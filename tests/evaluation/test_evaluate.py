@@ -99,3 +99,21 @@ def test_generator_and_discriminator_must_be_of_one_training(
     result = evaluate(replace(models, judge={**models.judge, "images": 80}), reals, SETTINGS)
     assert "has seen 80 images and the generator 160" in caplog.text
     assert result["protocol"]["discriminator_images"] == 80
+
+
+def test_generator_of_random_crops_is_compared_with_the_centres_of_the_reals(models: Models, reals: Reals) -> None:
+    """Packed images whose border would ruin every number: evaluation must not see it."""
+    inner = reals.gather(np.arange(130))
+    outer = np.random.default_rng(5).integers(0, 256, (130, 21, 21, 3), dtype=np.uint8)
+    outer[:, 2:18, 2:18] = inner
+    bordered = Reals(lambda indices: outer[indices], SPLITS, {**reals.manifest, "size": 21})
+    cropped = replace(models, card={**models.card, "random_crop": 16})
+    result, expected = evaluate(cropped, bordered, SETTINGS), evaluate(models, reals, SETTINGS)
+    assert result["protocol"] == {**expected["protocol"], "centre_crop": 16}
+    assert (result["metrics"], result["floor"]) == (expected["metrics"], expected["floor"])
+    assert expected["protocol"]["centre_crop"] is None
+    with pytest.raises(EvaluationError, match="images of 16 pixels a side, the packed ones have 21"):
+        evaluate(models, bordered, SETTINGS)
+    small = replace(reals, manifest={**reals.manifest, "size": 12})
+    with pytest.raises(EvaluationError, match="images of 16 pixels a side, the packed ones have 12"):
+        evaluate(cropped, small, SETTINGS)

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -34,7 +34,7 @@ class Models:
     """Images -> scores (n,)."""
     probability: Literal["sigmoid", "centred_sigmoid"]
     card: Mapping[str, Any]
-    """The generator's: `id`, `images`, `finished`, `size`, `data_digest`."""
+    """The generator's: `id`, `images`, `finished`, `size`, `random_crop`, `data_digest`."""
     judge: Mapping[str, Any]
     """The discriminator's."""
 
@@ -53,7 +53,8 @@ def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[s
     """AGE and sliced Wasserstein distance on the test split.
 
     AGE's centre comes from the valid split and fakes of its own, apart from those measured. The distance compares half
-    of the reals with as many samples; the floor compares it with the other half of the reals.
+    of the reals with as many samples; the floor compares it with the other half of the reals. A generator that was
+    trained on random crops is compared with the centres of the reals, of its own size.
 
     Returns:
         `metrics`, `floor` and `protocol`, as in `evaluation.json`.
@@ -61,12 +62,7 @@ def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[s
     Raises:
         EvaluationError: The images have another size than the generator's, or there are too few.
     """
-    size = reals.manifest["size"]
-    if size != models.card["size"]:
-        raise EvaluationError(
-            f"The generator makes images of {models.card['size']} pixels a side, the packed ones have {size}; "
-            "evaluate it with the environment and --params dataset=NAME it was trained with"
-        )
+    reals = _as_trained_on(reals, models.card)
     if models.judge["id"] != models.card["id"]:
         raise EvaluationError(
             "The generator and the discriminator are of two trainings, so AGE would mean nothing; "
@@ -125,7 +121,8 @@ def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[s
             ),
             "seed": settings.seed,
             "precision": "float32",
-            "size": size,
+            "size": models.card["size"],
+            "centre_crop": models.card.get("random_crop"),
             "recipe": reals.manifest["recipe"],
             "data_digest": reals.manifest["digest"],
             "training_id": models.card["id"],
@@ -134,6 +131,20 @@ def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[s
             "finished": models.card["finished"],
         },
     }
+
+
+def _as_trained_on(reals: Reals, card: Mapping[str, Any]) -> Reals:
+    """The reals at the generator's size: whole, or their centres where it was trained on random crops."""
+    size, packed = card["size"], reals.manifest["size"]
+    cropped = card.get("random_crop") is not None  # cards of before there were crops lack the field
+    if size > packed or (size < packed and not cropped):
+        raise EvaluationError(
+            f"The generator makes images of {size} pixels a side, the packed ones have {packed}; "
+            "evaluate it with the environment and --params dataset=NAME it was trained with"
+        )
+    first = (packed - size) // 2
+    centre = slice(first, first + size)
+    return replace(reals, gather=lambda indices: reals.gather(indices)[:, centre, centre])
 
 
 def _choose(reals: Reals, split: str, most: int, seed: int) -> NDArray[np.int64]:
