@@ -1,19 +1,21 @@
-"""The evaluation as JSON."""
+"""Reports as JSON, and the pictures that go with them."""
 
 import json
 from pathlib import Path
 from typing import Any, NewType
 
 from kedro.io import AbstractDataset
+from PIL import Image
 
 from celeba_gan.datasets.files import staged
+from celeba_gan.datasets.previews import ImagePreview, image_preview
 
 # kedro-viz recognises the preview by the name of this annotation.
 JSONPreview = NewType("JSONPreview", str)
 
 
-class EvaluationDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
-    """`{"metrics": {...}, "floor": {...}, "protocol": {...}}`, complete or not there."""
+class JSONReportDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
+    """Numbers and words, complete or not there; an evaluation is one, and so is a report about the data."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
@@ -37,6 +39,34 @@ class EvaluationDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
     def preview(self) -> JSONPreview:
         """The file's content."""
         return JSONPreview(json.dumps(self.load()))
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class PictureDataset(AbstractDataset[Image.Image, Image.Image]):
+    """A picture as PNG, complete or not there."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: Image.Image) -> None:
+        """Writes the picture."""
+        with staged(self._filepath) as staging:
+            data.save(staging, "PNG")
+
+    def load(self) -> Image.Image:
+        """Reads the picture."""
+        with Image.open(self._filepath) as image:
+            return image.convert("RGB")
+
+    def preview(self) -> ImagePreview:
+        """The picture."""
+        return image_preview(self._filepath)
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
