@@ -1,0 +1,402 @@
+"""From the bytes of any image file that people have to one small square of RGB pixels.
+
+Worker processes import this: numpy and Pillow only.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageColor,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from celeba_gan.celeba.errors import appearance
+
+FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""What is read, and nothing else: some of Pillow's formats run programs (a stranger's EPS would start Ghostscript)."""
+
+IMAGE_SUFFIXES: Final = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
+)
+"""Names, in lower case, of files that are read."""
+
+_FOREIGN_NAMES: Final = (
+    "heic heif hif avif jxl jp2 j2k jpx jxr psd psb xcf svg svgz eps ai wmf emf ico cur icns tga pcx dds exr hdr "
+    "ppm pgm pbm pnm raw dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr erf kdc mrw rwl"
+)
+FOREIGN_SUFFIXES: Final = frozenset(f".{name}" for name in _FOREIGN_NAMES.split())
+"""Names, in lower case, of images that are not read: they want converting to JPEG or PNG first."""
+
+DECODER_VERSION: Final = 2
+"""Raise it with every change that gives a photograph other pixels: it is part of the recipe."""
+
+# Photographs of 60 megapixels pass. Pillow warns of bombs from 89 million on, so never of one that passes.
+MAX_PIXELS: Final = 80_000_000
+
+_REDUCING_GAP: Final = 3  # as Pillow advises: a JPEG decoded at 1/2, 1/4 or 1/8 keeps this many pixels for each one
+
+_FOREIGN: Final = (
+    (re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.S), "HEIC"),
+    (re.compile(rb"....ftypavi", re.S), "AVIF"),
+    (re.compile(rb"....ftypcrx ", re.S), "Canon raw"),
+    (re.compile(rb"\xff\x0a|....JXL \r\n", re.S), "JPEG XL"),
+    (re.compile(rb"\xff\x4f\xff\x51|....jP  \r\n", re.S), "JPEG 2000"),
+    (re.compile(rb"8BPS"), "Photoshop"),
+    (re.compile(rb"%!PS|\xc5\xd0\xd3\xc6"), "EPS"),
+    (re.compile(rb"\xef?\xbb?\xbf?\s*(<\?xml.{,999}?)?<svg", re.S), "SVG"),
+)
+_PLUGINS: Final[dict[str, type[ImageFile.ImageFile]]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+}
+_BMP_HEADERS: Final = (12, 40, 52, 56, 64, 108, 124)  # their lengths, which tell a bitmap from a text that begins so
+_CARRIERS: Final = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"))  # of an orientation
+_MODES: Final = frozenset(("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16L", "I;16B"))
+# Orientations by what the way to upright does to the image as it lies in the file
+_SWAPS_LEFT_AND_RIGHT: Final = (2, 3, 7, 8)
+_SWAPS_TOP_AND_BOTTOM: Final = (3, 4, 6, 7)
+_SWAPS_WIDTH_AND_HEIGHT: Final = (5, 6, 7, 8)
+_STDERR: Final = threading.Lock()
+# Pillow logs one of the faults of a TIFF file, but not of which; the reason that is given here goes with the name.
+logging.getLogger(TiffImagePlugin.__name__).setLevel(logging.CRITICAL)
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class UnreadableImageError(ValueError):
+    """An image cannot be used; the text is the reason, "kind" or "kind: detail", so that reasons can be counted."""
+
+
+class NeedsMoreError(UnreadableImageError):
+    """The size is not in these bytes: the beginning of a file was too short, or the whole of one is damaged."""
+
+
+class DecodingRecipe(Protocol):
+    """What decides which pixels a photograph becomes."""
+
+    @property
+    def crop(self) -> int | Literal["none"]:
+        """Side of the centre crop in pixels of the photograph; none: the largest centred square."""
+
+    @property
+    def size(self) -> int:
+        """Side of the result, in pixels."""
+
+    @property
+    def filter(self) -> str:
+        """One of Pillow's resize filters: box, bilinear, bicubic, lanczos."""
+
+    @property
+    def background(self) -> str:
+        """The colour behind transparent pixels, #rrggbb."""
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels as a viewer shows the image, from its header; no pixel is decoded.
+
+    The EXIF orientation is applied. (One that a PNG carries behind its pixels is not looked for; `decode_image` obeys
+    it.)
+
+    Args:
+        data: An image file or its first few thousand bytes.
+
+    Raises:
+        NeedsMoreError: The size is not in these bytes. Ask again with the whole file; where that is what they are, the
+            text is the reason not to use it.
+        UnreadableImageError: The file cannot be used, whatever else is in it.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            if _kind(data) == "WEBP" and not _webp_tells_more(data):
+                return _webp_canvas(data)
+            photograph = _open(data)
+            if not photograph.tile and photograph.format != "WEBP":  # WebP has one once it is loaded
+                raise EOFError("no image data")
+            return _upright_size(photograph)
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # whatever Pillow stumbles over in hostile bytes
+        raise NeedsMoreError(_reason(error)) from error
+
+
+def decode_image(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
+    """Decode one photograph, turn it upright, crop its centre and resize it with antialiasing.
+
+    The first frame of an animation counts. Transparent pixels get the background before resizing. 16 bits become 8 by
+    their high byte. Colour profiles are not applied. With `crop: none` a JPEG that is at least six times as large as the
+    result is decoded at a half, a quarter or an eighth of its size, which takes a fraction of the time.
+
+    Args:
+        data: An image file.
+        recipe: Crop, size, filter and background.
+
+    Returns:
+        (size, size, 3) uint8, RGB.
+
+    Raises:
+        UnreadableImageError: The file cannot be used, or the image is too small: nothing is ever enlarged.
+    """
+    try:
+        # Pillow warns of odd metadata, which say nothing about the pixels and would not name the file.
+        with warnings.catch_warnings(action="ignore"):
+            return _decode(data, recipe)
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # whatever Pillow stumbles over in hostile bytes: one bad file must not stop a run
+        raise UnreadableImageError(_reason(error)) from error
+
+
+def _decode(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
+    photograph = _open(data)
+    _check_large_enough(*_upright_size(photograph), recipe)
+    if recipe.crop == "none":
+        photograph.draft(None, (_REDUCING_GAP * recipe.size, _REDUCING_GAP * recipe.size))  # for JPEG only
+    with _quiet_libtiff(photograph):
+        photograph.load()
+    orientation = _orientation(photograph)
+    tags = photograph.tag_v2 if isinstance(photograph, TiffImagePlugin.TiffImageFile) else None
+    square = _crop(photograph, recipe.crop, orientation)
+    del photograph  # 200 MB of one with 50 megapixels
+    square = _flatten(square, tags, recipe.background)
+    if orientation != 1:
+        square = square.transpose(_UPRIGHT[orientation])
+    small = square.resize((recipe.size, recipe.size), Image.Resampling[recipe.filter.upper()])
+    return np.asarray(small if small.mode == "RGB" else small.convert("RGB"))
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
+    """Read the header, and refuse what is too large or has no known colours, before a pixel is decoded.
+
+    Pillow's classes are called, because `Image.open` would warn of bombs which are refused here. An MPO is a JPEG with
+    further ones behind it.
+    """
+    kind = _kind(data)
+    if kind == "WEBP":
+        _webp_canvas(data)  # Pillow takes memory for the canvas at once
+    photograph = _PLUGINS[kind](io.BytesIO(data))
+    if isinstance(photograph, PngImagePlugin.PngImageFile):
+        _match_transparent_colour(photograph, depth=data[24])
+    elif isinstance(photograph, TiffImagePlugin.TiffImageFile):
+        _check_tiff(photograph, data)
+    _check_pixels(*photograph.size)
+    if photograph.mode not in _MODES:
+        raise UnreadableImageError(
+            f"unsupported: pixels of type {photograph.mode}; gray, RGB, CMYK and palettes of up to 16 bits are read"
+        )
+    return photograph
+
+
+def _kind(data: bytes) -> str:
+    """The format by its signature."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG"):
+        return "PNG"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith(b"GIF8"):
+        return "GIF"
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    if not data:
+        raise UnreadableImageError("empty file")
+    for signature, name in _FOREIGN:
+        if signature.match(data):
+            raise UnreadableImageError(f"unsupported: {name} is not read, convert it to JPEG or PNG")
+    raise UnreadableImageError(f"not an image: looks like {appearance(data[:4096])}")
+
+
+def _check_tiff(photograph: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
+    """Refuse tags that lie beyond the end, where Pillow goes on with wrong values, and tiles larger than any image."""
+    order: Literal["little", "big"] = "little" if data.startswith(b"I") else "big"
+    large = data[2:4] in (b"+\0", b"\0+")
+    start = int.from_bytes(data[8:16] if large else data[4:8], order)
+    entries = int.from_bytes(data[start : start + (8 if large else 2)], order)
+    if start + entries * (20 if large else 12) + (8 if large else 2) > len(data):
+        raise EOFError("its tags lie beyond the end of the file")
+    tile = (photograph.tag_v2.get(tag, 1) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
+    _check_pixels(*tile)  # libtiff takes memory for a whole tile, whatever the size of the image
+
+
+def _webp_canvas(data: bytes) -> tuple[int, int]:
+    chunk = data[12:16]
+    if len(data) < 30:
+        raise EOFError("its header is cut off")
+    if chunk == b"VP8X":
+        width, height = 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    elif chunk == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    elif chunk == b"VP8 ":
+        width, height = (int.from_bytes(data[start : start + 2], "little") & 0x3FFF for start in (26, 28))
+    else:
+        raise SyntaxError(f"a WebP file cannot begin with {chunk!r}")
+    if not (width and height):
+        raise SyntaxError("no pixels")
+    _check_pixels(width, height)
+    return width, height
+
+
+def _webp_tells_more(data: bytes) -> bool:
+    """Whether EXIF or XMP, which may turn the image, follow the pixels."""
+    return data[12:16] == b"VP8X" and bool(data[20] & 0b1100)
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise UnreadableImageError(f"too large: {width:,}x{height:,} pixels, at most {MAX_PIXELS:,} in all")
+
+
+def _check_large_enough(width: int, height: int, recipe: DecodingRecipe) -> None:
+    side = min(width, height)
+    if recipe.crop != "none":
+        if recipe.crop > side:
+            raise UnreadableImageError(f"smaller than the crop of {recipe.crop}: {width}x{height}")
+        if recipe.crop < recipe.size:
+            raise UnreadableImageError(f"smaller than the target of {recipe.size}: a crop of {recipe.crop} pixels")
+    elif side < recipe.size:
+        raise UnreadableImageError(f"smaller than the target of {recipe.size}: {width}x{height} pixels")
+
+
+@contextmanager
+def _quiet_libtiff(photograph: ImageFile.ImageFile) -> Iterator[None]:
+    """Close the terminal to libtiff, which writes there what is wrong with a file, but not with which."""
+    if not isinstance(photograph, TiffImagePlugin.TiffImageFile):
+        yield
+        return
+    with _STDERR:
+        try:
+            terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        except OSError:  # there is none
+            yield
+            return
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            os.close(nowhere)
+
+
+def _orientation(photograph: ImageFile.ImageFile) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none, or none that can be understood, as in every viewer."""
+    if _CARRIERS.isdisjoint(photograph.info):
+        return 1
+    if isinstance(photograph, TiffImagePlugin.TiffImageFile):
+        return 1  # Pillow has turned it
+    try:
+        # not PNG's own method, which would decode the pixels to look behind them
+        orientation = Image.Image.getexif(photograph).get(ExifTags.Base.Orientation)
+        return int(orientation) if orientation in _UPRIGHT else 1
+    except Exception:  # damaged metadata
+        return 1
+
+
+def _upright_size(photograph: ImageFile.ImageFile) -> tuple[int, int]:
+    if isinstance(photograph, TiffImagePlugin.TiffImageFile):
+        return photograph.size  # already as it will be turned
+    width, height = photograph.size
+    return (height, width) if _orientation(photograph) in _SWAPS_WIDTH_AND_HEIGHT else (width, height)
+
+
+def _crop(photograph: ImageFile.ImageFile, crop: int | Literal["none"], orientation: int) -> Image.Image:
+    """The centred square as it lies in the file: the very pixels which a crop of the upright image would have."""
+    width, height = photograph.size
+    side = min(width, height) if crop == "none" else crop
+    if width == height == side:
+        return photograph  # a copy could be large
+    # Where the middle is half a pixel off, the upright image rounds it to the left and up.
+    left = (width - side + (orientation in _SWAPS_LEFT_AND_RIGHT)) // 2
+    top = (height - side + (orientation in _SWAPS_TOP_AND_BOTTOM)) // 2
+    # crop, then resize: resize(box=...) would let the filter look at pixels outside of the crop
+    return photograph.crop((left, top, left + side, top + side))
+
+
+def _flatten(square: Image.Image, tags: TiffImagePlugin.ImageFileDirectory_v2 | None, background: str) -> Image.Image:
+    """Gray or RGB with eight bits, and the background where it was transparent."""
+    if square.mode == "RGB" and "transparency" not in square.info:
+        return square
+    if square.mode.startswith("I;16"):
+        square = _eight_bits(square, tags)
+    elif square.mode == "La":  # premultiplied; Pillow converts it to nothing else
+        square = square.convert("LA")
+    if not square.has_transparency_data:
+        return square if square.mode == "L" else square.convert("RGB")
+    layer = square if square.mode == "RGBA" else square.convert("RGBA")
+    flat = Image.new("RGB", square.size, ImageColor.getrgb(background))
+    flat.paste(layer, mask=layer)
+    return flat
+
+
+def _eight_bits(square: Image.Image, tags: TiffImagePlugin.ImageFileDirectory_v2 | None) -> Image.Image:
+    """Gray of 16 or (in TIFF) 12 bits by its high bits, as Pillow reads colours; its own conversion would clip."""
+    values, bits, white_is_zero = np.asarray(square), 16, False
+    if tags is not None:
+        bits = tags[TiffImagePlugin.BITSPERSAMPLE][0]
+        # Pillow forgets this at 16 bits, and takes it for the default
+        white_is_zero = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) == 0
+    high = (values >> (bits - 8)).astype(np.uint8)
+    grey = Image.fromarray(255 - high if white_is_zero else high)
+    if "transparency" not in square.info:
+        return grey
+    opaque = Image.fromarray(np.where(values == square.info["transparency"], 0, 255).astype(np.uint8))
+    return Image.merge("LA", (grey, opaque))
+
+
+def _match_transparent_colour(photograph: PngImagePlugin.PngImageFile, depth: int) -> None:
+    """Scale a PNG's transparent colour to 8 bits: Pillow scales only the samples that are compared with it.
+
+    Of 16 bits the high byte counts, the only one that Pillow keeps of colours.
+    """
+    colour = photograph.info.get("transparency")
+    top = (1 << depth) - 1
+    if photograph.mode == "L" and colour is not None:
+        photograph.info["transparency"] = (colour & top) * 255 // top
+    elif photograph.mode == "RGB" and colour is not None:
+        photograph.info["transparency"] = tuple(value >> 8 if depth == 16 else value & 255 for value in colour)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too large: {error}"
+    if isinstance(error, MemoryError):
+        return "too large: there is not enough memory to decode it"
+    if isinstance(error.__cause__, KeyError):
+        return f"unsupported: the value {error.__cause__} in its header is not known"
+    text = " ".join(str(error).split())[:200] or type(error).__name__
+    kind = "unsupported" if re.search("unsupported|unknown pixel mode|cannot handle", text, re.I) else "damaged"
+    return f"{kind}: {text}"
