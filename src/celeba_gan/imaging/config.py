@@ -17,12 +17,18 @@ class PreprocessSettings(BaseModel):
         default=178,
         description="Side of the centre crop before resizing, in pixels of the photograph; papers use 178, 148 and 108 "
         "on CelebA, and numbers from different crops do not compare. Photographs smaller than the crop are left out. "
-        "none: the largest centred square, so that a square photograph is resized whole.",
+        "none: the largest centred square, so that a square photograph is resized whole; those smaller than `size` are "
+        "left out. Nothing is ever enlarged.",
     )
     filter: Literal["box", "bilinear", "bicubic", "lanczos"] = Field(
         default="bilinear",
         description="Pillow's resize filter, always antialiased. Decode, crop 178 and resize to 64 cost 0.25-0.30 ms "
         "(box), 0.30 (bilinear), 0.42 (bicubic), 0.54 (lanczos) an image on one core.",
+    )
+    background: str = Field(
+        default="#ffffff",
+        pattern="^#[0-9a-fA-F]{6}$",
+        description="The colour behind transparent pixels, #rrggbb; laid under them before resizing.",
     )
     condition_on: list[str] = Field(
         default=[],
@@ -42,6 +48,15 @@ class PreprocessSettings(BaseModel):
     def _no_attribute_twice(self) -> Self:
         if len(set(self.condition_on)) < len(self.condition_on):
             raise ValueError(f"condition_on names an attribute twice: {self.condition_on}; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_enlarged(self) -> Self:
+        if self.crop != "none" and self.crop < self.size:
+            raise ValueError(
+                f"crop {self.crop} is smaller than size {self.size}, and nothing is enlarged: "
+                f"give a crop of {self.size} at least, or none, or a smaller size"
+            )
         return self
 
     @property
