@@ -59,6 +59,36 @@ def as_doubled_folder(folder):
     write_folder(folder / "img_align_celeba" / "img_align_celeba")
 
 
+def as_the_authors_folders(folder):
+    (folder / "Img").mkdir()
+    as_zip(folder / "Img")
+    (folder / "Anno").mkdir()
+    (folder / "Eval").mkdir()
+
+
+def as_kaggles_archive(folder):
+    with zipfile.ZipFile(folder / "archive.zip", "w") as archive:
+        for name, data in IMAGES.items():
+            archive.writestr(f"img_align_celeba/img_align_celeba/{name}", data)
+        archive.writestr("list_eval_partition.csv", "image_id,partition\n000001.jpg,0\n000002.jpg,1\n000030.jpg,2\n")
+
+
+def as_torchvisions_root(folder):
+    write_folder(folder / "celeba" / "img_align_celeba")
+
+
+def as_folders_of_splits(folder):
+    for split, name in zip(("train", "val", "test"), IMAGES, strict=True):
+        write_folder(folder / split, {name: IMAGES[name]})
+
+
+def with_the_original_photographs_beside(folder):
+    write_zip(folder / "img_align_celeba.zip", folder="img_align_celeba/")
+    with zipfile.ZipFile(folder / "img_align_celeba.zip", "a") as archive:
+        for number in range(1, 9):
+            archive.writestr(f"img_celeba/{number:06d}.jpg", jpeg(99))
+
+
 def as_images_beside_text_files(folder):
     write_folder(folder)
     (folder / "list_eval_partition.txt").write_text("000001.jpg 0\n000002.jpg 1\n000030.jpg 2\n")
@@ -74,6 +104,11 @@ def as_images_beside_text_files(folder):
         as_folder,
         as_doubled_folder,
         as_images_beside_text_files,
+        as_the_authors_folders,
+        as_kaggles_archive,
+        as_torchvisions_root,
+        as_folders_of_splits,
+        with_the_original_photographs_beside,
     ],
 )
 def test_every_layout_gives_the_same_images(tmp_path, layout):
@@ -93,9 +128,79 @@ def test_the_zip_has_precedence_over_a_folder_unpacked_halfway(tmp_path):
     assert CelebA(tmp_path).image_names == sorted(IMAGES)
 
 
-def test_strange_names_are_listed_not_hidden(tmp_path):
-    write_folder(tmp_path / "img_align_celeba", IMAGES | {"000004.jpg.part": b"x"})
-    assert "000004.jpg.part" in CelebA(tmp_path).image_names
+def test_strange_names_are_listed_or_counted_not_hidden(tmp_path):
+    write_folder(tmp_path / "img_align_celeba", IMAGES | {"000004.jpg.part": b"x", "1.jpg": b"x"})
+    celeba = CelebA(tmp_path)
+    assert "1.jpg" in celeba.image_names
+    assert celeba.files.ignored == {".part": 1}
+    assert [name for name in celeba.image_names if celeba.refusal(name)] == ["1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("000001.jpg", "000001.jpg"), ("000001.png", "000001.jpg"), ("202599.JPG", "202599.jpg")]
+)
+def test_an_image_is_called_in_the_tables_as_in_the_jpeg_edition(name, key):
+    assert CelebA("anywhere").refusal(name) is None
+    assert CelebA("anywhere").key(name) == key
+
+
+@pytest.mark.parametrize("name", ["000000.jpg", "00001.jpg", "0000001.jpg", "1.jpg", "000001.webp", "a00001.jpg"])
+def test_names_that_another_data_set_uses_are_refused(name):
+    """CelebA-HQ counts its images from 0, with five digits or none before them: its rows would be other people's."""
+    assert "not a CelebA file name" in CelebA("anywhere").refusal(name)
+
+
+def test_a_zip_may_be_named_itself(tmp_path):
+    as_kaggles_archive(tmp_path)
+    celeba = CelebA(tmp_path / "archive.zip")
+    assert celeba.image_names == sorted(IMAGES)
+    assert celeba.splits["000030.jpg"] == "test"
+    assert celeba.tables == {"list_eval_partition.txt": "list_eval_partition.csv"}
+
+
+def test_tables_are_found_in_the_authors_folders_and_the_text_form_goes_first(tmp_path):
+    as_the_authors_folders(tmp_path)
+    (tmp_path / "Anno" / "identity_CelebA.txt").write_text("000001.jpg 7\n")
+    (tmp_path / "Eval" / "list_eval_partition.txt").write_text("000001.jpg 0\n000030.jpg 2\n")
+    (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\n000001.jpg,0\n000030.jpg,1\n")
+    celeba = CelebA(tmp_path)
+    assert celeba.splits["000030.jpg"] == "test"
+    assert celeba.identities["000001.jpg"] == 7
+    assert [annotation.file for annotation in celeba.annotations()] == [
+        "list_eval_partition.txt",
+        "identity_CelebA.txt",
+    ]
+
+
+def test_one_of_several_zips_has_to_be_named(tmp_path):
+    for name in ("a.zip", "b.zip"):
+        write_zip(tmp_path / name)
+    with pytest.raises(SourceError, match=r"more than one zip with images \(a\.zip, b\.zip\).*source\.path=FILE"):
+        CelebA(tmp_path).image_names  # noqa: B018
+    assert CelebA(tmp_path / "b.zip").image_names == sorted(IMAGES)
+
+
+def test_archives_that_are_not_read_are_named(tmp_path):
+    (tmp_path / "img_celeba.7z.001").write_bytes(b"7z")
+    with pytest.raises(SourceError, match=r"only other files \(1 \.001\); a \.001 archive has to be unpacked once"):
+        CelebA(tmp_path).image_names  # noqa: B018
+
+
+def test_folders_that_repeat_names_are_left_out_and_said(tmp_path, caplog):
+    with_the_original_photographs_beside(tmp_path)
+    celeba = CelebA(tmp_path)
+    assert celeba.read("000001.jpg") == IMAGES["000001.jpg"]
+    assert "the 8 images in its folder 'img_celeba/' are not used" in caplog.text
+
+
+@pytest.mark.parametrize("layout", [as_zip, as_doubled_folder, as_folders_of_splits])
+def test_a_portion_reads_the_same_in_another_process(tmp_path, layout):
+    layout(tmp_path)
+    portion = pickle.loads(pickle.dumps(CelebA(tmp_path).portion(["000030.jpg", "000001.jpg"])))
+    for name in ("000001.jpg", "000030.jpg"):
+        assert portion.read(name) == IMAGES[name]
+    with pytest.raises(OSError, match="no image"):
+        portion.read("000002.jpg")
 
 
 def test_annotations_are_what_is_there(tmp_path):
@@ -181,7 +286,7 @@ def test_a_zip_that_is_none_is_named(tmp_path, content, looks):
 
 
 def test_importing_is_cheap():
-    heavy = "{'torch', 'pandas', 'kedro', 'mlflow', 'PIL'} & set(sys.modules)"
+    heavy = "{'torch', 'pandas', 'kedro', 'mlflow'} & set(sys.modules)"
     subprocess.run(
         [sys.executable, "-c", f"import sys, celeba_gan.celeba.source; assert not {heavy}, {heavy}"], check=True
     )

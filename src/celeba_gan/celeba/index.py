@@ -3,74 +3,86 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, islice, zip_longest
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from celeba_gan.celeba.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
+from celeba_gan.celeba.annotations import PARTITION_FILE
 from celeba_gan.celeba.config import IngestSettings
-from celeba_gan.celeba.errors import SourceError, appearance
-from celeba_gan.celeba.source import CelebA
+from celeba_gan.celeba.errors import SourceError
+from celeba_gan.celeba.source import Source
+from celeba_gan.celeba.source_report import count_reasons, report_source
+from celeba_gan.imaging.decoding import NeedsMoreError, UnreadableImageError, image_size
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
-_CELEBA_NAME = re.compile(r"\d{6}\.jpg")
 _PROGRESS_EVERY: Final = 1000
-_FORMATS: Final = ("JPEG", "PNG")  # others of Pillow's run programs, such as Ghostscript
 _SHOWN: Final = 10
 
 logger = logging.getLogger(__name__)
 
 
-def build_index(
-    celeba: CelebA, settings: IngestSettings, progress: Callable[[int, int], None] | None = None
-) -> tuple[DataFrame, DataFrame]:
-    """List the usable images and the rejected ones, from names, annotation files and image headers; no pixel is read.
+class Index(NamedTuple):
+    """What `build_index` finds.
+
+    Attributes:
+        images: One row per usable image in the order of `image_id`: `image_id` (str), `split` ("train", "valid",
+            "test"), `width` and `height` (int32, pixels, as the image is shown), attributes (int8, 0 or 1), and where
+            known `identity` (int32) and `label` (str). The columns of an absent table are absent.
+        rejected: `image_id` and `reason` of each image left out.
+        report: See `report_source`.
+    """
+
+    images: DataFrame
+    rejected: DataFrame
+    report: dict[str, Any]
+
+
+def build_index(source: Source, settings: IngestSettings, progress: Callable[[int, int], None] | None = None) -> Index:
+    """List the usable images and the rejected ones, from names, tables and image headers; no pixel is read.
 
     Args:
-        celeba: The source.
-        settings: How much may be rejected, and how to split where no partition file is present.
+        source: The images.
+        settings: How much may be rejected, and how to split where no table says it.
         progress: Called with (images looked at, images in all) every thousand images and at the end.
 
-    Returns:
-        The image index, one row per usable image in the order of `image_id`: `image_id` (str), `split` ("train",
-        "valid", "test"), `width` and `height` (int32, pixels), the forty attributes (int8, 0 or 1) and `identity`
-        (int32). The columns of an absent annotation file are absent. And the rejected images: `image_id`, `reason`.
-
     Raises:
-        SourceError: No image, an annotation file that is not what its name says, more rejected images than allowed, or
-            no image left to train on.
+        SourceError: No image, a table that is not what its name says, more rejected images than allowed, or no image
+            left to train on.
     """
     import pandas as pd
 
-    names = celeba.image_names
-    annotations = _annotations(celeba)
-    annotated = {file: frozenset(annotation.index) for file, annotation in annotations.items()}
-    rejected: list[tuple[str, str]] = []
-    rows: list[tuple[str, int, int]] = []
+    names = source.image_names
+    annotations = source.annotations()
+    annotated = {annotation.file: frozenset(annotation.table.index) for annotation in annotations}
+    rejected = list(source.files.rejected)
+    rows: list[tuple[str, str, int, int]] = []
     for done, name in enumerate(names, start=1):
         try:
-            _check_name_and_rows(name, annotated)
-            rows.append((name, *_size(celeba, name)))
-        except _RejectedError as reason:
+            key = _check_name_and_rows(source, name, annotated)
+            rows.append((name, key, *_size(source, name)))
+        except UnreadableImageError as reason:
             rejected.append((name, str(reason)))
         if progress is not None and (done % _PROGRESS_EVERY == 0 or done == len(names)):
             progress(done, len(names))
-    check_rejected(rejected, len(names), settings.max_rejected_fraction)
+    found = len(names) + len(source.files.rejected)
+    check_rejected(rejected, found, settings.max_rejected_fraction)
 
-    index = pd.DataFrame(rows, columns=["image_id", "width", "height"]).astype({"width": "int32", "height": "int32"})
-    for annotation in annotations.values():
-        index = index.join(annotation, on="image_id")
-    if PARTITION_FILE not in annotations:
+    index = pd.DataFrame(rows, columns=["image_id", "key", "width", "height"])
+    index = index.astype({"image_id": "str", "key": "str", "width": "int32", "height": "int32"})
+    for annotation in annotations:
+        index = index.join(annotation.table, on="key")
+    report = report_source(source, annotations, index["key"].tolist(), rejected)
+    index = index.drop(columns="key")
+    if "split" not in index:
         index["split"] = "train"
     index["split"] = _fill_splits(index["image_id"].tolist(), index["split"].tolist(), settings)
-    _check_splits(celeba, index, rejected)
+    _check_splits(source, index, rejected)
     index.insert(1, "split", index.pop("split"))
-    return index, pd.DataFrame(rejected, columns=["image_id", "reason"], dtype="str")
+    return Index(index, pd.DataFrame(rejected, columns=["image_id", "reason"], dtype="str"), report)
 
 
 def check_rejected(rejected: Sequence[tuple[str, str]], total: int, max_fraction: float) -> None:
@@ -82,62 +94,50 @@ def check_rejected(rejected: Sequence[tuple[str, str]], total: int, max_fraction
         max_fraction: Fraction of `total` that may be left out, in [0, 1].
 
     Raises:
-        SourceError: More are left out; the message counts them by reason and shows the first ten.
+        SourceError: More are left out; the message counts them by reason and shows ten, some of every reason.
     """
     if len(rejected) <= max_fraction * total:
         return
-    reasons = Counter(reason.partition(":")[0] for _, reason in rejected)
-    counts = "\n".join(f"  {count:>7,}  {reason}" for reason, count in reasons.most_common())
-    first = "\n".join(f"  {image_id}: {reason}" for image_id, reason in rejected[:_SHOWN])
+    reasons = count_reasons(reason for _, reason in rejected)
+    counts = "\n".join(f"  {count:>7,}  {reason}" for reason, count in reasons.items())
+    shown = "\n".join(f"  {image_id}: {reason}" for image_id, reason in islice(_some_of_each(rejected), _SHOWN))
     raise SourceError(
         f"{len(rejected):,} of {total:,} images ({len(rejected) / total:.1%}) cannot be used; "
-        f"at most {max_fraction:.1%} may be left out.\n{counts}\nThe first of them:\n{first}\n"
+        f"at most {max_fraction:.1%} may be left out.\n{counts}\nSome of them:\n{shown}\n"
         "Repair the source; or for images smaller than the crop give a smaller preprocess.crop, or none; or, if they "
         "may be left out, raise ingest.max_rejected_fraction"
     )
 
 
-class _RejectedError(Exception):
-    """Why an image is not used."""
+def _some_of_each(rejected: Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    """The rejected images in another order: the first of every reason, the second of every reason, and so on."""
+    by_reason = defaultdict(list)
+    for image_id, reason in rejected:
+        by_reason[reason.partition(":")[0]].append((image_id, reason))
+    rounds = zip_longest(*by_reason.values())
+    return (item for item in chain.from_iterable(rounds) if item is not None)
 
 
-def _annotations(celeba: CelebA) -> dict[str, DataFrame | Series[str] | Series[int]]:
-    """The annotations that are present, by the name of their file."""
-    sources = {PARTITION_FILE: celeba.splits, ATTRIBUTES_FILE: celeba.attributes, IDENTITIES_FILE: celeba.identities}
-    for name, annotation in sources.items():
-        if annotation is None:
-            consequence = "a split is drawn instead" if name == PARTITION_FILE else "its columns are left out"
-            logger.warning("No %s in %s: %s.", name, celeba.folder, consequence)
-    return {name: annotation for name, annotation in sources.items() if annotation is not None}
+def _check_name_and_rows(source: Source, name: str, annotated: dict[str, frozenset[str]]) -> str:
+    """The image's name in the tables."""
+    if (reason := source.refusal(name)) is not None:
+        raise UnreadableImageError(reason)
+    key = source.key(name)
+    for file, keys in annotated.items():
+        if key not in keys:
+            raise UnreadableImageError(f"no row in {file}")
+    return key
 
 
-def _check_name_and_rows(name: str, annotated: dict[str, frozenset[str]]) -> None:
-    if not _CELEBA_NAME.fullmatch(name):
-        raise _RejectedError("not a CelebA file name (six digits and .jpg)")
-    for file, image_ids in annotated.items():
-        if name not in image_ids:
-            raise _RejectedError(f"no row in {file}")
-
-
-def _size(celeba: CelebA, name: str) -> tuple[int, int]:
+def _size(source: Source, name: str) -> tuple[int, int]:
     """Width and height in pixels, from the header."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        data = celeba.header(name)
-        if not data:
-            raise _RejectedError("empty file")
         try:
-            return Image.open(io.BytesIO(data), formats=_FORMATS).size
-        except (OSError, SyntaxError):  # a long colour profile or thumbnail before the size: look at the whole file
-            data = celeba.read(name)
-            return Image.open(io.BytesIO(data), formats=_FORMATS).size
-    except (UnidentifiedImageError, SyntaxError) as error:
-        raise _RejectedError(f"not an image: looks like {appearance(data)}") from error
-    except Image.DecompressionBombError as error:
-        raise _RejectedError(f"too large: {error}") from error
+            return image_size(source.header(name))
+        except NeedsMoreError:  # a long colour profile or thumbnail before the size
+            return image_size(source.read(name))
     except OSError as error:
-        raise _RejectedError(f"cannot be read: {error}") from error
+        raise UnreadableImageError(f"cannot be read: {error}") from error
 
 
 def _fill_splits(image_ids: list[str], splits: list[str], settings: IngestSettings) -> list[str]:
@@ -162,11 +162,11 @@ def _fill_splits(image_ids: list[str], splits: list[str], settings: IngestSettin
     return [drawn.get(name, split) for name, split in zip(image_ids, splits, strict=True)]
 
 
-def _check_splits(celeba: CelebA, index: DataFrame, rejected: list[tuple[str, str]]) -> None:
+def _check_splits(source: Source, index: DataFrame, rejected: list[tuple[str, str]]) -> None:
     counts = index["split"].value_counts()
     if set(counts.index) != {"train", "valid", "test"}:
         raise SourceError(
-            f"Too few images to train on and to measure with in {celeba.describe()}: {len(index):,} usable, "
+            f"Too few images to train on and to measure with in {source.describe()}: {len(index):,} usable, "
             f"{len(rejected):,} rejected, by split {counts.to_dict()}. Each of train, valid and test needs images. Add "
             f"images (000001.jpg to 162770.jpg are train in CelebA), or remove {PARTITION_FILE} to have a split drawn "
             "from the images that are there (three at least)."

@@ -9,20 +9,19 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from filelock import FileLock
 
 from celeba_gan.celeba.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
 from celeba_gan.celeba.attributes import ATTRIBUTES
 from celeba_gan.celeba.portraits import DRAWING_VERSION, IDENTITY_BLOCK, draw, sample_portrait
+from celeba_gan.celeba.source import IMAGES_ZIP, SYNTHETIC_RECORD
 from celeba_gan.workers import available_cores, map_in_processes
 
 logger = logging.getLogger(__name__)
 
-IMAGES_FILE: Final = "img_align_celeba.zip"
-RECORD_FILE: Final = "synthetic.json"
-_FILES = (IMAGES_FILE, ATTRIBUTES_FILE, PARTITION_FILE, IDENTITIES_FILE, RECORD_FILE)
+_FILES = (IMAGES_ZIP, ATTRIBUTES_FILE, PARTITION_FILE, IDENTITIES_FILE, SYNTHETIC_RECORD)
 
 _JPEG_QUALITY = 90
 _CHUNK = 32  # images drawn per task: about a quarter of a second, about 300 KB
@@ -110,7 +109,7 @@ class SyntheticCelebA:
         logger.info("Drawing %d portraits, seed %d, with %d processes", self.images, self.seed, workers)
         begin = time.monotonic()
         with (
-            zipfile.ZipFile(folder / IMAGES_FILE, "w", zipfile.ZIP_STORED) as archive,
+            zipfile.ZipFile(folder / IMAGES_ZIP, "w", zipfile.ZIP_STORED) as archive,
             (folder / ATTRIBUTES_FILE).open("w", newline="\r\n") as attributes,
             (folder / PARTITION_FILE).open("w", newline="\r\n") as partition,
             (folder / IDENTITIES_FILE).open("w", newline="\r\n") as identity,
@@ -122,7 +121,7 @@ class SyntheticCelebA:
                 attributes.write(f"{name} {' '.join(f'{2 * value - 1:2d}' for value in drawn.attributes)}\n")
                 partition.write(f"{name} {self._split(index)}\n")
                 identity.write(f"{name} {drawn.identity}\n")
-        (folder / RECORD_FILE).write_text(json.dumps(self.record, indent=2) + "\n")
+        (folder / SYNTHETIC_RECORD).write_text(json.dumps(self.record, indent=2) + "\n")
         logger.info("Drew %d portraits in %.1f s", self.images, time.monotonic() - begin)
 
     def _split(self, index: int) -> int:
@@ -165,7 +164,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 def _read_record(folder: Path) -> object:
     """The content of ``synthetic.json``, or ``None`` where there is none that can be read."""
     try:
-        return json.loads((folder / RECORD_FILE).read_text())
+        return json.loads((folder / SYNTHETIC_RECORD).read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 

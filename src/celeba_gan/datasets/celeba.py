@@ -1,21 +1,25 @@
-"""CelebA and its synthetic look-alike as catalog entries."""
+"""Where the photographs come from, as catalog entries: CelebA, its synthetic look-alike, any folder."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from kedro.io import AbstractDataset, DatasetError
 
 from celeba_gan.celeba.errors import SourceError
-from celeba_gan.celeba.source import CelebA
+from celeba_gan.celeba.folder import ImageFolder
+from celeba_gan.celeba.source import IMAGES_ZIP, CelebA, Source
+
+SUBFOLDERS: Final = "subfolders"
 
 
-class CelebADataset(AbstractDataset[CelebA, CelebA]):
-    """CelebA in a folder; see `CelebA` for the files it may hold. It can only be loaded.
+class SourceDataset(AbstractDataset[Source, Source]):
+    """Photographs in a folder or a zip. They can only be loaded.
 
     Args:
-        filepath: The folder.
+        filepath: The folder or zip.
         metadata: Left to Kedro's plugins.
     """
 
@@ -23,23 +27,27 @@ class CelebADataset(AbstractDataset[CelebA, CelebA]):
         self._folder = _expand_home(filepath)
         self.metadata = metadata
 
-    def load(self) -> CelebA:
+    @abstractmethod
+    def source(self) -> Source:
+        """The source, not looked at yet."""
+
+    def load(self) -> Source:
         """Open the folder.
 
         Raises:
-            DatasetError: It has no images; the message says where to get them and where to put them.
+            DatasetError: It has no images; the message says what to do.
         """
-        celeba = CelebA(self._folder)
-        celeba.image_names  # noqa: B018 - the first look: a missing or broken folder is an error here and now
-        return celeba
+        source = self.source()
+        source.image_names  # noqa: B018 - the first look: a missing or broken folder is an error here and now
+        return source
 
-    def save(self, data: CelebA) -> None:
+    def save(self, data: Source) -> None:
         """Refuse: the source is never written."""
         raise DatasetError(f"{self._folder} is a source of photographs; the project only reads it.")
 
     def _exists(self) -> bool:
         try:
-            return bool(CelebA(self._folder).image_names)
+            return bool(self.source().image_names)
         except SourceError:
             return False
 
@@ -47,7 +55,69 @@ class CelebADataset(AbstractDataset[CelebA, CelebA]):
         return {"filepath": str(self._folder)}
 
 
-class SyntheticCelebADataset(CelebADataset):
+class CelebADataset(SourceDataset):
+    """CelebA in a folder or a zip; see `CelebA` for the files it may hold.
+
+    Args:
+        filepath: The folder or zip.
+        download: Where to get what is missing: google_drive, huggingface, huggingface:OWNER/DATASET or a web address;
+            nowhere, where None.
+        metadata: Left to Kedro's plugins.
+    """
+
+    def __init__(self, filepath: str, download: str | None = None, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(filepath, metadata)
+        self._download = download
+
+    def source(self) -> CelebA:
+        """As `SourceDataset.source`."""
+        return CelebA(self._folder)
+
+    def load(self) -> Source:
+        """Download what is missing if that was asked for, and open the folder.
+
+        Raises:
+            DatasetError: It has no images, or they cannot be downloaded; the message says what to do.
+        """
+        if self._download is not None:
+            self._fetch(self._download)
+        return super().load()
+
+    def _fetch(self, origin: str) -> None:
+        from celeba_gan.celeba.download import download_celeba
+        from celeba_gan.celeba.official import OFFICIAL_FILES
+
+        celeba = self.source()
+        there = {*celeba.tables, *([IMAGES_ZIP] if celeba.has_images else [])}  # in whatever form
+        missing = {name: file for name, file in OFFICIAL_FILES.items() if name not in there}
+        if missing:
+            download_celeba(self._folder, origin, missing)
+
+
+class ImageFolderDataset(SourceDataset):
+    """Any images in a folder and the folders below it, or in a zip; see `ImageFolder`.
+
+    Args:
+        filepath: The folder or zip.
+        labels: "subfolders": the name of an image's subfolder is its label. None: there are no labels.
+        metadata: Left to Kedro's plugins.
+    """
+
+    def __init__(self, filepath: str, labels: str | None = None, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(filepath, metadata)
+        if labels not in (None, SUBFOLDERS):
+            raise DatasetError(f"source.labels is {labels!r}; it can be {SUBFOLDERS}, or be left out")
+        self._labels = labels
+
+    def source(self) -> ImageFolder:
+        """As `SourceDataset.source`."""
+        return ImageFolder(self._folder, labels=self._labels == SUBFOLDERS)
+
+    def _describe(self) -> dict[str, Any]:
+        return super()._describe() | {"labels": self._labels}
+
+
+class SyntheticCelebADataset(SourceDataset):
     """Drawn portraits in CelebA's layout: loading draws those that are not there yet, and then reads the folder.
 
     Args:
@@ -62,7 +132,11 @@ class SyntheticCelebADataset(CelebADataset):
         self._images = images
         self._seed = seed
 
-    def load(self) -> CelebA:
+    def source(self) -> CelebA:
+        """As `SourceDataset.source`."""
+        return CelebA(self._folder)
+
+    def load(self) -> Source:
         """Draw the portraits if need be, and open the folder.
 
         Raises:

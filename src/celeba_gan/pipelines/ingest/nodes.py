@@ -4,16 +4,16 @@ import logging
 from typing import Any
 
 from celeba_gan.celeba.config import IngestSettings
-from celeba_gan.celeba.source import CelebA
+from celeba_gan.celeba.source import Source
 
 logger = logging.getLogger(__name__)
 
 
-def index_images(celeba: CelebA, settings: IngestSettings) -> tuple[Any, Any]:
+def index_images(celeba: Source, settings: IngestSettings) -> tuple[Any, Any, dict[str, Any]]:
     """List the usable images of the source with their sizes, splits and annotations, and the rejected ones.
 
     Returns:
-        Two DataFrames, `image_index` and `rejected_images`; see `build_index`.
+        Two DataFrames, `image_index` and `rejected_images`, and the `source_report`; see `Index`.
     """
     from rich import get_console
     from rich.progress import Progress

@@ -6,13 +6,13 @@ from celeba_gan.pipelines.ingest.nodes import index_images
 
 
 def create_pipeline() -> Pipeline:
-    """From the source to the index of its usable images."""
+    """From the source to the index of its usable images, and what was found in it."""
     return Pipeline(
         [
             Node(
                 index_images,
                 inputs=["celeba", "params:ingest"],
-                outputs=["image_index", "rejected_images"],
+                outputs=["image_index", "rejected_images", "source_report"],
                 name="index_images",
                 tags="ingest",
             )
