@@ -90,6 +90,39 @@ def test_source_is_checked_against_the_catalog_of_the_environment(load_context: 
     assert "source.pth in --params; did you mean 'path'?" in refusal(load_context, "celeba", source={"pth": "/faces"})
     assert "give source.path=/faces" in refusal(load_context, "celeba", source="/faces")
     assert "source.path in --params is empty" in refusal(load_context, "celeba", source={"path": None})
+    assert "source.download in --params is empty; give google_drive" in refusal(
+        load_context, "celeba", source={"download": None}
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "field", "value", "way_out"),
+    [
+        (None, "download", "google_drive", "add --env celeba"),
+        ("folder", "download", "google_drive", "add --env celeba"),
+        ("celeba", "labels", "subfolders", "add --env folder"),
+        (None, "path", "/faces", "add --env celeba or --env folder"),
+    ],
+)
+def test_a_field_of_source_that_the_environment_would_not_read_is_refused(
+    load_context: Load, environment: str | None, field: str, value: str, way_out: str
+) -> None:
+    message = refusal(load_context, environment, source={field: value})
+    assert f"source.{field}={value} would not be read" in message
+    assert way_out in message
+
+
+def test_fields_of_source_that_the_environment_reads_pass(load_context: Load) -> None:
+    load_context("celeba", source={"path": "/mnt/celeba", "download": "https://example.org/celeba/"})
+    load_context("folder", source={"path": "/mnt/faces", "labels": "subfolders"})
+
+
+def test_the_network_must_exist_at_the_size_that_the_random_crop_leaves(load_context: Load) -> None:
+    load_context(preprocess={"size": 72}, train={"random_crop": 64})
+    assert "network.name: dcgan needs a size" in refusal(load_context, preprocess={"size": 72})
+    assert "train.random_crop is 128 pixels, the packed images have 72" in refusal(
+        load_context, preprocess={"size": 72}, train={"random_crop": 128}
+    )
 
 
 def test_values_of_all_sections_are_checked_and_named_as_params_spells_them(load_context: Load) -> None:

@@ -12,7 +12,14 @@ from pydantic import BaseModel, ValidationError
 
 # Top-level keys that the catalog reads from --params (`${runtime_params:...}`), and no pipeline reads at all.
 NAMES: Final = ("dataset", "experiment")
-SOURCE_FIELDS: Final = ("path",)
+SOURCE_FIELDS: Final = {
+    "path": "the folder of the images",
+    "download": "google_drive, huggingface, huggingface:OWNER/DATASET or a web address",
+    "labels": "subfolders",
+}
+"""The fields of `source`, and what each wants."""
+_SOURCE_KEYS: Final = {"path": "filepath", "download": "download", "labels": "labels"}  # in the catalog
+_SOURCE_ENVIRONMENTS: Final = {"path": ("celeba", "folder"), "download": ("celeba",), "labels": ("folder",)}
 RUNTIME_ONLY: Final = (*NAMES, "source")
 
 # One folder name. A leading dot would hide the folder or leave it (`..`).
@@ -97,25 +104,26 @@ def _wrong_names(runtime: Mapping[str, Any], globals_: Mapping[str, Any]) -> Ite
 
 
 def _wrong_source(runtime: Mapping[str, Any], loader: Mapping[str, Any]) -> Iterable[str]:
-    """`source.path` must be the only field of `source`, and the environment's `celeba` entry must use it."""
+    """`source` has known fields, and the environment's `celeba` entry must use those that are given."""
     if "source" not in runtime:
         return
     source = runtime["source"]
     if not isinstance(source, Mapping):
-        yield f"source in --params has the field path: give source.path={source}"
+        yield f"source in --params has the fields {', '.join(SOURCE_FIELDS)}: give source.path={source}"
         return
-    for field in source:
+    entry = loader["catalog"].get("celeba", {})
+    for field, value in source.items():
         if field not in SOURCE_FIELDS:
             yield f"There is no parameter source.{field} in --params{_instead(field, SOURCE_FIELDS)}"
-    if "path" not in source:
-        return
-    if (path := source["path"]) is None:
-        yield "source.path in --params is empty; give the folder of the images"
-    elif path not in (entry := loader["catalog"].get("celeba", {})).values():
-        yield (
-            f"source.path={path} would not be read: in this environment the catalog's celeba is a "
-            f"{str(entry.get('type')).rpartition('.')[2]} that does not use it; add --env celeba"
-        )
+        elif value is None:
+            yield f"source.{field} in --params is empty; give {SOURCE_FIELDS[field]}"
+        elif entry.get(_SOURCE_KEYS[field]) != value:
+            kind = str(entry.get("type")).rpartition(".")[2]
+            wanted = " or ".join(f"--env {environment}" for environment in _SOURCE_ENVIRONMENTS[field])
+            yield (
+                f"source.{field}={value} would not be read: in this environment the catalog's celeba is a {kind} that "
+                f"does not use it; add {wanted}"
+            )
 
 
 def _wrong_values(parameters: Mapping[str, Any], pipelines: dict[str, Any]) -> Iterable[str]:
@@ -131,13 +139,13 @@ def _wrong_values(parameters: Mapping[str, Any], pipelines: dict[str, Any]) -> I
 
 
 def _wrong_size(parameters: Mapping[str, Any]) -> Iterable[str]:
-    """The network must exist at the size that preprocess makes."""
+    """The network must exist at the size that preprocess makes, or that the random crop leaves of it."""
     from celeba_gan.gan.config import NetworkError, TrainSettings
     from celeba_gan.imaging.config import PreprocessSettings
 
     try:
-        size = PreprocessSettings.model_validate(parameters.get("preprocess", {})).size
-        TrainSettings.model_validate(parameters.get("train", {})).network.check_size(size)
+        packed = PreprocessSettings.model_validate(parameters.get("preprocess", {})).size
+        TrainSettings.model_validate(parameters.get("train", {})).network_size(packed)
     except NetworkError as error:
         yield str(error)
     except ValidationError:
