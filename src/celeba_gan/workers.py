@@ -27,6 +27,24 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def tasks_begun(workers: int) -> int:
+    """How many tasks `map_in_processes` has begun, at most, whose results were not taken yet."""
+    return 1 if workers == 1 else workers * _TASKS_PER_WORKER
+
+
+def shared_memory(kind: str, length: int) -> Any:
+    """An array that workers share with this process, where it is among the arguments that each is sent once.
+
+    It lies in /dev/shm where that has room, which in a container it may not have, else in the folder for temporary
+    files, and is gone with the last process that has it.
+
+    Args:
+        kind: As in the standard library's `array`: "B" for bytes, "q" for int64.
+        length: Elements, all zero.
+    """
+    return multiprocessing.get_context("spawn").RawArray(kind, length)
+
+
 def map_in_processes(
     function: Callable[..., Result], shared: tuple[Any, ...], tasks: Iterable[Task], workers: int
 ) -> Iterator[Result]:
@@ -47,16 +65,18 @@ def map_in_processes(
     if workers == 1:
         yield from (function(*shared, task) for task in tasks)
         return
-    pool = ProcessPoolExecutor(workers, _LightContext(), _start, (function, shared))
+    stop = shared_memory("B", 1)
+    pool = ProcessPoolExecutor(workers, _LightContext(), _start, (function, shared, stop))
     begun: deque[Future[Result]] = deque()
     try:
         for task in tasks:
-            if len(begun) == workers * _TASKS_PER_WORKER:
+            if len(begun) == tasks_begun(workers):
                 yield begun.popleft().result()
             begun.append(pool.submit(_work, task))
         while begun:
             yield begun.popleft().result()
     finally:
+        stop[0] = 1
         pool.shutdown(cancel_futures=True)
 
 
@@ -82,11 +102,17 @@ class _LightContext(SpawnContext):
 
 
 _function: Callable[[Any], Any]
+_stop: Any = [0]
 
 
-def _start(function: Callable[..., Any], shared: tuple[Any, ...]) -> None:
-    global _function
-    _function = partial(function, *shared)
+def stopped() -> bool:
+    """Whether nobody waits for the present task any more: a long one asks, and returns whatever it has."""
+    return bool(_stop[0])
+
+
+def _start(function: Callable[..., Any], shared: tuple[Any, ...], stop: Any) -> None:
+    global _function, _stop
+    _function, _stop = partial(function, *shared), stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent ends the workers
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 

@@ -8,13 +8,17 @@ from pathlib import Path
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """Gives a staging name beside `path`, and renames it to `path` when the block ends well.
+    """Gives a staging name beside `path`, and renames it to `path` when the block ends well; else it is removed.
 
     The name is fixed, so that what a killed process left behind is overwritten by the next save.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(f".{path.name}.partial")
-    yield staging
-    with staging.open("rb") as file:
-        os.fsync(file.fileno())  # before the rename, or a power cut may leave an empty file under the name
-    staging.replace(path)
+    try:
+        yield staging
+        with staging.open("rb") as file:
+            os.fsync(file.fileno())  # before the rename, or a power cut may leave an empty file under the name
+        staging.replace(path)
+    except BaseException:
+        staging.unlink(missing_ok=True)  # on a full disk even a part of a shard is much
+        raise
