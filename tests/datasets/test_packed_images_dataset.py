@@ -1,3 +1,4 @@
+import errno
 import io
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 from celeba_gan.datasets.packed_images import PackedImagesDataset
 from celeba_gan.imaging.config import PreprocessSettings
+from celeba_gan.imaging.journal import UnfinishedPacking
 from celeba_gan.imaging.packing import pack_images
 
 SETTINGS = PreprocessSettings(size=8, crop=16, shard_images=10, workers=1)
@@ -29,13 +31,16 @@ class Source:
     def fingerprint(self, image_ids):
         return list(image_ids)
 
+    def portion(self, image_ids):
+        return self
+
 
 def index(count):
     return pd.DataFrame({"image_id": [f"{number:03d}" for number in range(count)], "split": "train"})
 
 
 def chunks(count=35, settings=SETTINGS):
-    return list(pack_images(Source(), index(count), settings, None))
+    yield from pack_images(Source(), index(count), settings, None)
 
 
 def contents(folder):
@@ -53,6 +58,7 @@ def dataset(folder):
 
 
 def test_shards_and_manifest_come_back(dataset, folder):
+    assert PackedImagesDataset(str(folder), missing_ok=True).load() is None
     for chunk in chunks():
         assert not dataset.exists()
         dataset.save(chunk)
@@ -70,7 +76,7 @@ def test_an_interrupted_packing_is_not_taken_for_whole(dataset, folder):
     dataset.save(next(packing))
     packing.close()
     assert not dataset.exists()
-    assert PackedImagesDataset(str(folder), missing_ok=True).load() is None
+    assert isinstance(PackedImagesDataset(str(folder), missing_ok=True).load(), UnfinishedPacking)
     with pytest.raises(DatasetError, match="No finished packed images"):
         dataset.load()
 
@@ -83,16 +89,15 @@ def test_a_killed_packing_is_not_taken_for_whole(dataset, folder):
         import numpy as np
         from celeba_gan.datasets.packed_images import PackedImagesDataset
         from celeba_gan.imaging.packed import Shard
-        save = np.save
-        def die_halfway(file, *arguments, **options):
+        def die_halfway(file, header):
             file.write(b"half"); file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
-        np.save = die_halfway
-        PackedImagesDataset(sys.argv[1]).save(Shard(0, np.zeros((10, 8, 8, 3), np.uint8)))
+        np.lib.format.write_array_header_1_0 = die_halfway
+        PackedImagesDataset(sys.argv[1]).save(Shard(0, np.zeros((10, 8, 8, 3), np.uint8), journal=None))
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(folder)], check=False)
     assert done.returncode == -9
-    assert not dataset.exists()
+    assert dataset.exists()  # what was there before counts until a new shard is whole
     for chunk in chunks():  # packing again repairs everything and leaves nothing behind
         dataset.save(chunk)
     dataset.load().verify()
@@ -108,17 +113,18 @@ def test_fewer_shards_than_before_leave_no_surplus(dataset, folder):
 
 
 def test_saving_the_same_manifest_changes_nothing(dataset, folder):
-    *shards, manifest = chunks()
-    for chunk in [*shards, manifest]:
+    for chunk in chunks():
         dataset.save(chunk)
+    manifest = dataset.load().manifest
     before = contents(folder)
     dataset.save(manifest)
     assert contents(folder) == before
 
 
 def test_a_manifest_without_its_shards_is_refused(dataset, folder):
-    *shards, manifest = chunks()
-    dataset.save(shards[0])
+    packing = chunks()
+    dataset.save(next(packing))
+    *_, manifest = packing
     with pytest.raises(DatasetError, match=r"has no shard-00001\.npy"):
         dataset.save(manifest)
     assert not dataset.exists()
@@ -167,3 +173,19 @@ def test_damaged_shards_are_found_by_their_checksum_and_packed_again(dataset, fo
     assert {name: data for name, (data, _) in contents(folder).items()} == {
         name: data for name, (data, _) in whole.items()
     }
+
+
+def test_what_fails_halfway_leaves_no_staging_file(dataset, folder, monkeypatch):
+    for chunk in chunks():
+        dataset.save(chunk)
+    whole = contents(folder)
+
+    def full(file, header):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
+    shard = next(chunks(settings=SETTINGS.model_copy(update={"size": 16})))
+    with pytest.raises(DatasetError, match=r"shard-00000\.npy cannot be written: No space left on device"):
+        dataset.save(shard)
+    assert contents(folder) == whole

@@ -1,3 +1,4 @@
+import hashlib
 import pickle
 
 import numpy as np
@@ -6,12 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from celeba_gan.imaging.packed import (
+    Journal,
     Manifest,
     PackedImages,
     PackedImagesError,
     Recipe,
     ShardRecord,
     hash_pixels,
+    hash_texts,
     shard_file,
 )
 
@@ -34,13 +37,15 @@ def write(folder):
     manifest = Manifest(
         count=len(PIXELS),
         size=8,
-        recipe=Recipe(crop=178, size=8, filter="box", pillow="1"),
+        recipe=Recipe(crop=178, size=8, filter="box", background="#ffffff", decoder=1, pillow="1"),
         shard_images=5,
         source_digest="source",
         images_digest="images",
         splits={"train": (0, 13), "valid": (13, 17), "test": (17, 17)},
         shards=records,
         unreadable=[],
+        leaks=[],
+        duplicates=[],
         digest="content",
     )
     (folder / "manifest.json").write_text(manifest.model_dump_json())
@@ -125,7 +130,8 @@ def test_verify_finds_a_changed_pixel(tmp_path):
     [
         (None, "No finished packed images"),
         ("{", "not a manifest"),
-        ('{"format_version": 2}', "not a manifest this version reads: format_version"),
+        ('{"format_version": 1}', "not a manifest this version reads: format_version"),
+        ('{"format_version": 3}', "not a manifest this version reads: format_version"),
     ],
 )
 def test_a_manifest_that_cannot_be_read(tmp_path, text, message):
@@ -133,3 +139,31 @@ def test_a_manifest_that_cannot_be_read(tmp_path, text, message):
         (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(PackedImagesError, match=message):
         PackedImages(tmp_path).manifest  # noqa: B018
+
+
+def test_texts_are_hashed_row_by_row():
+    rows = hash_texts(["a", "b"], [1, 2])
+    assert rows == hashlib.sha256(b"a\t1\nb\t2").hexdigest()
+    assert hash_texts([]) == hashlib.sha256(b"").hexdigest()
+
+
+def test_a_journal_comes_back_and_a_damaged_one_does_not():
+    journal = Journal(
+        plan="plan",
+        shard=ShardRecord(file="shard-00000.npy", images=3, sha256="0"),
+        start=0,
+        stop=4,
+        unreadable=[(1, "not an image: looks like a\nweb page")],
+        leaks=[],
+        digests="AAAA",
+    )
+    data = journal.to_bytes()
+    assert Journal.from_bytes(data) == journal
+    for place in range(len(data) - 1):
+        damaged = bytearray(data)
+        damaged[place] ^= 4
+        with pytest.raises(ValueError):  # noqa: PT011 - pydantic's, or the checksum's
+            Journal.from_bytes(bytes(damaged))
+    for length in range(len(data) - 1):
+        with pytest.raises(ValueError):  # noqa: PT011
+            Journal.from_bytes(data[:length])

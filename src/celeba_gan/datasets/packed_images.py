@@ -5,23 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from kedro.io import AbstractDataset, DatasetError
+from numpy.lib import format as npy
 
 from celeba_gan.datasets.files import staged
-from celeba_gan.imaging.packed import MANIFEST_FILE, Manifest, PackedImages, PackedImagesError, Shard, shard_file
+from celeba_gan.imaging.journal import UnfinishedPacking
+from celeba_gan.imaging.packed import (
+    MANIFEST_FILE,
+    Manifest,
+    PackedImages,
+    PackedImagesError,
+    Shard,
+    journal_file,
+    shard_file,
+)
 
 
-class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | None]):
+class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | UnfinishedPacking | None]):
     """A folder of packed images, saved in chunks: every shard in order, then the manifest.
 
     The first shard takes the old manifest away, and the new one is written last, so that an interrupted packing is
-    never taken for a whole one. Saving the manifest that is already there changes nothing.
+    never taken for a whole one. Until then each shard has a journal beside it, with which packing carries on. Saving
+    the manifest that is already there changes nothing.
 
     Args:
         filepath: The folder.
         metadata: Left to Kedro's plugins.
-        missing_ok: Load None where there are no whole packed images, instead of raising.
+        missing_ok: Where there are no whole packed images, load what there is to carry on with, or None, instead of
+            raising.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None, missing_ok: bool = False) -> None:
@@ -29,7 +40,7 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | None]
         self._missing_ok = missing_ok
         self.metadata = metadata
 
-    def load(self) -> PackedImages | None:
+    def load(self) -> PackedImages | UnfinishedPacking | None:
         """Map the shards.
 
         Raises:
@@ -38,17 +49,18 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | None]
         packed = PackedImages(self._folder)
         try:
             packed.check()
-        except PackedImagesError:
-            if self._missing_ok:
-                return None
-            raise
+        except PackedImagesError as error:
+            if not self._missing_ok:
+                raise
+            begun = any((self._folder / name).exists() for name in (MANIFEST_FILE, journal_file(0)))
+            return UnfinishedPacking(self._folder, str(error)) if begun else None
         return packed
 
     def save(self, data: Shard | Manifest) -> None:
         """Write one shard, or the manifest after all shards.
 
         Raises:
-            DatasetError: The manifest names shards that are not there.
+            DatasetError: The disk is full, or the manifest names shards that are not there.
         """
         if isinstance(data, Shard):
             self._save_shard(data)
@@ -58,23 +70,34 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | None]
             raise DatasetError(f"Packed images are saved as Shard or Manifest, not as {type(data).__name__}.")
 
     def _save_shard(self, shard: Shard) -> None:
-        (self._folder / MANIFEST_FILE).unlink(missing_ok=True)
-        with staged(self._folder / shard_file(shard.index)) as staging, staging.open("wb") as file:
-            np.save(file, shard.images, allow_pickle=False)
+        path = self._folder / shard_file(shard.index)
+        try:
+            with staged(path) as staging:
+                with staging.open("wb") as file:
+                    header = npy.header_data_from_array_1_0(shard.images)
+                    npy.write_array_header_1_0(file, header)
+                    file.write(shard.images.data)  # of a full disk, np.save's error would not say that it is full
+                (self._folder / MANIFEST_FILE).unlink(missing_ok=True)
+            with staged(self._folder / journal_file(shard.index)) as staging:
+                staging.write_bytes(shard.journal.to_bytes())
+        except OSError as error:
+            raise DatasetError(
+                f"{path} cannot be written: {error.strerror or error}. The {shard.index} shards before it are kept: "
+                f"once there is room for it, the same command carries on after them."
+            ) from error
 
     def _save_manifest(self, manifest: Manifest) -> None:
         path = self._folder / MANIFEST_FILE
         text = manifest.model_dump_json(indent=2).encode()
-        if path.exists() and path.read_bytes() == text:
-            return
         wanted = {shard.file for shard in manifest.shards}
-        if missing := sorted(wanted - {path.name for path in self._folder.glob("*.npy")}):
-            raise DatasetError(f"{self._folder} has no {missing[0]}, which the manifest to be saved names.")
-        for leftover in [*self._folder.glob("shard-*.npy"), *self._folder.glob(".*.partial")]:
+        if not path.exists() or path.read_bytes() != text:
+            if missing := sorted(wanted - {path.name for path in self._folder.glob("*.npy")}):
+                raise DatasetError(f"{self._folder} has no {missing[0]}, which the manifest to be saved names.")
+            with staged(path) as staging:
+                staging.write_bytes(text)
+        for leftover in [*self._folder.glob("shard-*"), *self._folder.glob(".*.partial")]:
             if leftover.name not in wanted:
                 leftover.unlink()
-        with staged(path) as staging:
-            staging.write_bytes(text)
 
     def _exists(self) -> bool:
         try:

@@ -33,6 +33,8 @@ class Recipe(_Record):
     crop: int | Literal["none"]
     size: int
     filter: str
+    background: str
+    decoder: int
     pillow: str
 
 
@@ -44,8 +46,8 @@ class ShardRecord(_Record):
     sha256: str
 
 
-class Unreadable(_Record):
-    """A photograph of the index that could not be packed, and why."""
+class LeftOut(_Record):
+    """A photograph of the index that is not packed, and why."""
 
     image_id: str
     reason: str
@@ -64,11 +66,13 @@ class Manifest(_Record):
         images_digest: Hash over image_id and split of the images that are packed, in their order.
         splits: For each split the half-open range [start, stop) of its images.
         shards: The shards in order.
-        unreadable: Photographs left out.
+        unreadable: Photographs left out because they cannot be read.
+        leaks: Photographs of train left out because valid or test has the same file.
+        duplicates: Groups of photographs whose files are the same byte for byte, leaks among them; sorted.
         digest: Hash of the content: size, shard checksums and splits.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     count: int
     size: int
     recipe: Recipe
@@ -77,8 +81,51 @@ class Manifest(_Record):
     images_digest: str
     splits: dict[str, tuple[int, int]]
     shards: list[ShardRecord]
-    unreadable: list[Unreadable]
+    unreadable: list[LeftOut]
+    leaks: list[LeftOut]
+    duplicates: list[list[str]]
     digest: str
+
+
+class Journal(_Record):
+    """What must be known of a finished shard to carry on after it; it lies beside the shard until all are finished.
+
+    Photographs are counted from 0 in the order in which they are packed.
+
+    Attributes:
+        plan: Hash of the recipe, the shard length and the source digest: the same plan gives the same shards.
+        shard: The shard.
+        start: The first photograph that was looked at for this shard.
+        stop: The first one after it.
+        unreadable: (photograph, reason) of those that cannot be read.
+        leaks: (photograph, reason) of those left out because valid or test has the same file.
+        digests: The digests of all files from start to stop (see `duplicates`), in base64.
+    """
+
+    plan: str
+    shard: ShardRecord
+    start: int
+    stop: int
+    unreadable: list[tuple[int, str]]
+    leaks: list[tuple[int, str]]
+    digests: str
+
+    def to_bytes(self) -> bytes:
+        """The content of its file: the journal in JSON, and the sha256 of that line."""
+        line = self.model_dump_json().encode()
+        return b"%b\n%b\n" % (line, hashlib.sha256(line).hexdigest().encode())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Journal:
+        """Read the content of its file.
+
+        Raises:
+            ValueError: It is damaged, or of another version.
+        """
+        line, _, seal = data.partition(b"\n")
+        if seal.decode("ascii", "replace").rstrip() != hashlib.sha256(line).hexdigest():
+            raise ValueError("damaged")
+        return cls.model_validate_json(line)
 
 
 @dataclass(frozen=True)
@@ -87,11 +134,13 @@ class Shard:
 
     Attributes:
         index: Its number, from 0.
-        images: (n, size, size, 3) uint8.
+        images: (n, size, size, 3) uint8; overwritten once the next shard is asked for.
+        journal: To be written beside it.
     """
 
     index: int
     images: NDArray[np.uint8]
+    journal: Journal
 
 
 class PackedImages:
@@ -206,8 +255,9 @@ class PackedImages:
             PackedImagesError: Naming the file whose pixels have changed.
         """
         self.check()
-        for shard, record in enumerate(self.manifest.shards):
-            if hash_pixels(self._shard(shard)) != record.sha256:
+        for record in self.manifest.shards:
+            # mapped for a moment only: what is mapped and read counts as memory of the process
+            if hash_pixels(map_shard(self.folder, record, self.manifest.size)) != record.sha256:
                 raise PackedImagesError(f"{self.folder / record.file} has changed since it was packed. {_PACK_AGAIN}")
 
     @cached_property
@@ -217,18 +267,7 @@ class PackedImages:
 
     def _shard(self, shard: int) -> NDArray[np.uint8]:
         if shard not in self._maps:
-            record, size = self.manifest.shards[shard], self.manifest.size
-            path = self.folder / record.file
-            try:
-                pixels: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-            except (OSError, ValueError, EOFError) as error:
-                raise PackedImagesError(f"{path} cannot be read: {error}. {_PACK_AGAIN}") from error
-            if pixels.shape != (record.images, size, size, 3) or pixels.dtype != np.uint8:
-                raise PackedImagesError(
-                    f"{path} has shape {pixels.shape} of {pixels.dtype}, the manifest says "
-                    f"({record.images}, {size}, {size}, 3) of uint8. {_PACK_AGAIN}"
-                )
-            self._maps[shard] = pixels
+            self._maps[shard] = map_shard(self.folder, self.manifest.shards[shard], self.manifest.size)
         return self._maps[shard]
 
 
@@ -240,6 +279,30 @@ def shard_file(index: int) -> str:
     return f"shard-{index:05d}.npy"
 
 
+def journal_file(index: int) -> str:
+    """The file name of a shard's journal."""
+    return f"shard-{index:05d}.journal"
+
+
+def map_shard(folder: Path, record: ShardRecord, size: int) -> NDArray[np.uint8]:
+    """Memory-map one shard; no pixel is read.
+
+    Raises:
+        PackedImagesError: It is missing, or not of the shape that its record says.
+    """
+    path = folder / record.file
+    try:
+        pixels: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    except (OSError, ValueError, EOFError) as error:
+        raise PackedImagesError(f"{path} cannot be read: {error}. {_PACK_AGAIN}") from error
+    if pixels.shape != (record.images, size, size, 3) or pixels.dtype != np.uint8:
+        raise PackedImagesError(
+            f"{path} has shape {pixels.shape} of {pixels.dtype}, the manifest says "
+            f"({record.images}, {size}, {size}, 3) of uint8. {_PACK_AGAIN}"
+        )
+    return pixels
+
+
 def hash_pixels(pixels: NDArray[np.uint8]) -> str:
     """The sha256 of an array's bytes in C order, in hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
@@ -247,5 +310,7 @@ def hash_pixels(pixels: NDArray[np.uint8]) -> str:
 
 def hash_texts(*columns: Iterable[Any]) -> str:
     """The sha256 over equally long columns of texts and numbers, row by row, in hexadecimal."""
-    rows = ("\t".join(map(str, row)) for row in zip(*columns, strict=True))
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    digest = hashlib.sha256()
+    for number, row in enumerate(zip(*columns, strict=True)):
+        digest.update((("\n" if number else "") + "\t".join(map(str, row))).encode())
+    return digest.hexdigest()

@@ -1,47 +1,40 @@
-"""From photographs to shards of small square uint8 images, decoded in parallel.
-
-Pillow does not scale with threads at this size, so the decoding runs in processes. They import this module and the
-source's: neither torch nor pandas nor Kedro.
-"""
+"""From photographs to shards of small square uint8 images."""
 
 from __future__ import annotations
 
-import io
+import base64
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image
 
+from celeba_gan.imaging.chunks import Chunk, ImageSource, WorkerDiedError, read_chunks
 from celeba_gan.imaging.config import PreprocessSettings
+from celeba_gan.imaging.decoding import DECODER_VERSION
+from celeba_gan.imaging.duplicates import DIGEST, HeldOut, duplicate_groups
+from celeba_gan.imaging.journal import UnfinishedPacking
 from celeba_gan.imaging.packed import (
     SPLITS,
+    Journal,
+    LeftOut,
     Manifest,
     PackedImages,
     PackedImagesError,
     Recipe,
     Shard,
     ShardRecord,
-    Unreadable,
     hash_pixels,
     hash_texts,
     shard_file,
 )
-from celeba_gan.workers import available_cores, map_in_processes
+from celeba_gan.workers import available_cores
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-_CHUNK_BYTES: Final = 4 * 2**20
-_CHUNK_IMAGES: Final = 128
-
-# Named, because others of Pillow's formats run programs: a stranger's EPS would start Ghostscript.
-FORMATS: Final = ("JPEG", "PNG")
 
 logger = logging.getLogger(__name__)
 
@@ -50,85 +43,71 @@ class PackingError(RuntimeError):
     """Packing could not be finished."""
 
 
-class ImageSource(Protocol):
-    """Where photographs come from; pickled into every worker, so it should be small."""
-
-    def read(self, image_id: str) -> bytes:
-        """Read one image file; raises OSError when it is missing or damaged."""
-
-    def fingerprint(self, image_ids: Sequence[str]) -> list[str]:
-        """For each image a short text that changes when the image does."""
-
-
 def pack_images(
     source: ImageSource,
     index: DataFrame,
     settings: PreprocessSettings,
-    packed_before: PackedImages | None,
+    packed_before: PackedImages | UnfinishedPacking | None,
     *,
-    check: Callable[[list[Unreadable]], None] = lambda unreadable: None,
+    check: Callable[[list[LeftOut]], None] = lambda unreadable: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Shard | Manifest]:
     """Decode, crop and resize every photograph of the index: train, valid, test in turn, each by image_id.
 
-    Photographs that cannot be read are left out and the shards stay dense. The result does not depend on the number of
-    workers. Memory holds two shards at most and four chunks for each worker, however many photographs there are.
+    Photographs that cannot be read are left out, and so are those of train whose file is also in valid or test; the
+    shards stay dense. The result depends neither on the number of workers nor on where an earlier packing was
+    interrupted. Memory holds one shard and four chunks for each worker, and some hundred bytes for each photograph.
 
     Args:
         source: Where the photographs come from.
         index: One row per photograph with `image_id` and `split`.
-        settings: Crop, size, filter, shard length, workers.
-        packed_before: The packed images that are there already; where their recipe, shard length and photographs are
-            the same, their manifest alone is given back.
-        check: Called with the photographs left out so far, each time there are more, and before the manifest; it
+        settings: Crop, size, filter, background, shard length, workers.
+        packed_before: What is there already. Packed images whose recipe, shard length and photographs are the same, are
+            not packed again: their manifest alone is given back. An interrupted packing of the same is carried on.
+        check: Called with the unreadable photographs so far, each time there are more, and before the manifest; it
             raises when they are too many.
         progress: Called with (photographs done, photographs in all).
 
     Yields:
-        Every shard in order, then the manifest.
+        Every shard in order but those that are there, then the manifest.
 
     Raises:
-        PackingError: A worker process died, or no photograph of the train split could be read.
+        PackingError: A worker process died, or no photograph of the train split could be packed.
     """
-    order = packing_order(index)
+    order = packing_order(index[["image_id", "split"]])
     image_ids, splits = order["image_id"].tolist(), order["split"].tolist()
-    recipe = Recipe(crop=settings.crop, size=settings.size, filter=settings.filter, pillow=PIL.__version__)
+    recipe = Recipe(
+        crop=settings.crop,
+        size=settings.size,
+        filter=settings.filter,
+        background=settings.background,
+        decoder=DECODER_VERSION,
+        pillow=PIL.__version__,
+    )
     source_digest = hash_texts(image_ids, splits, source.fingerprint(image_ids))
-    if packed_before is not None:
+    plan = hash_texts([recipe.model_dump_json(), settings.images_per_shard, source_digest])
+    packing = _Packing(image_ids, splits, plan, settings.images_per_shard)
+    if isinstance(packed_before, PackedImages):
         before = packed_before.manifest
-        changes = _changes(before, recipe, settings.images_per_shard, source_digest) or _damage(packed_before)
+        changes = _changes(before, recipe, settings.images_per_shard, source_digest, len(image_ids))
+        changes = changes or _damage(packed_before)
         if not changes:
             logger.info("The %d packed images in %s are reused.", before.count, packed_before.folder)
             check(before.unreadable)
             yield before
             return
         logger.info("Packing again, because of the %s.", "; ".join(changes))
+    elif packed_before is not None:
+        packing.carry_on(packed_before, recipe.size)
+        check(packing.unreadable_records)
+    progress(packing.done, len(image_ids))
 
-    unreadable: list[Unreadable] = []
-    shards: list[ShardRecord] = []
-    pixels = _decode_all(source, image_ids, recipe, settings.workers, unreadable, check, progress)
-    for images in _fill_shards(pixels, settings.images_per_shard, settings.size):
-        shards.append(ShardRecord(file=shard_file(len(shards)), images=len(images), sha256=hash_pixels(images)))
-        yield Shard(len(shards) - 1, images)
-    check(unreadable)
-
-    left_out = {record.image_id for record in unreadable}
-    packed = [(image_id, split) for image_id, split in zip(image_ids, splits, strict=True) if image_id not in left_out]
-    ranges = _split_ranges([split for _, split in packed])
-    if ranges["train"] == (0, 0):
-        raise PackingError(f"None of the {splits.count('train')} photographs of the train split could be read.")
-    yield Manifest(
-        count=len(packed),
-        size=settings.size,
-        recipe=recipe,
-        shard_images=settings.images_per_shard,
-        source_digest=source_digest,
-        images_digest=hash_texts(*zip(*packed, strict=True)),
-        splits=ranges,
-        shards=shards,
-        unreadable=unreadable,
-        digest=_content_digest(settings.size, shards, ranges),
-    )
+    try:
+        yield from packing.shards(source, recipe, settings.workers or available_cores(), check, progress)
+    except WorkerDiedError as error:
+        raise PackingError(_blame(error, settings.workers or available_cores())) from error
+    check(packing.unreadable_records)
+    yield packing.manifest(recipe, source_digest)
 
 
 def packing_order(index: DataFrame) -> DataFrame:
@@ -138,111 +117,156 @@ def packing_order(index: DataFrame) -> DataFrame:
     return ordered.drop(columns="_place")
 
 
-def decode_image(data: bytes, recipe: Recipe) -> NDArray[np.uint8]:
-    """Decode one photograph, crop its centre and resize it with antialiasing.
+class _Packing:
+    """A packing on its way: which photographs were looked at, what was found, and the shards that are full.
 
     Args:
-        data: An image file.
-        recipe: Crop, size and filter.
-
-    Returns:
-        (size, size, 3) uint8, RGB.
-
-    Raises:
-        ValueError: The crop is larger than the photograph, or the photograph is too large to be one.
-        OSError: The file is damaged or not an image.
+        image_ids: All photographs in order.
+        splits: Their splits.
+        plan: See `Journal`.
+        shard_images: Images in a shard.
     """
-    with Image.open(io.BytesIO(data), formats=FORMATS) as photograph:
-        width, height = photograph.size
-        if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
-            raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels: {width}x{height}")
-        side = min(width, height) if recipe.crop == "none" else recipe.crop
-        if side > min(width, height):
-            raise ValueError(f"smaller than the crop of {side}: {width}x{height}")
-        left, top = (width - side) // 2, (height - side) // 2
-        # crop, then resize: resize(box=...) would let the filter look at pixels outside of the crop
-        square = photograph.crop((left, top, left + side, top + side))
-    resample = Image.Resampling[recipe.filter.upper()]
-    if square.mode != "RGB":
-        square = square.convert("RGB")
-    return np.asarray(square.resize((recipe.size, recipe.size), resample))
 
+    def __init__(self, image_ids: Sequence[str], splits: Sequence[str], plan: str, shard_images: int) -> None:
+        self.image_ids = image_ids
+        self.splits = splits
+        self.plan = plan
+        self.shard_images = shard_images
+        self.done = 0
+        """Photographs whose images are in full shards, and those left out between them."""
+        self.records: list[ShardRecord] = []
+        self.unreadable: dict[int, str] = {}
+        """Reasons by the number of the photograph; so are `leaks`."""
+        self.leaks: dict[int, str] = {}
+        self.digests = np.zeros(len(image_ids), DIGEST)
+        self.train = range(splits.count("train"))
 
-@dataclass(frozen=True)
-class _Chunk:
-    images: NDArray[np.uint8]
-    unreadable: list[Unreadable]
+    @property
+    def unreadable_records(self) -> list[LeftOut]:
+        return self._left_out(self.unreadable)
 
+    def carry_on(self, unfinished: UnfinishedPacking, size: int) -> None:
+        """Take over the good shards of an interrupted packing, and say so."""
+        for journal in unfinished.finished(self.plan, size):
+            self.records.append(journal.shard)
+            self.unreadable.update(journal.unreadable)
+            self.leaks.update(journal.leaks)
+            self.digests[self.done : journal.stop] = np.frombuffer(base64.b64decode(journal.digests), DIGEST)
+            self.done = journal.stop
+        if self.records:
+            of = -(-len(self.image_ids) // self.shard_images)
+            logger.info("Carrying on after %d of %d shards.", len(self.records), of)
+        elif unfinished.begun:
+            logger.info("Packing from the beginning: what an interrupted packing left is of other images or damaged.")
+        else:
+            logger.info("Packing again: %s", unfinished.reason)
 
-def _decode_chunk(source: ImageSource, recipe: Recipe, image_ids: Sequence[str]) -> _Chunk:
-    """Decode a few photographs; those that cannot be read are left out and named."""
-    images = np.empty((len(image_ids), recipe.size, recipe.size, 3), np.uint8)
-    unreadable: list[Unreadable] = []
-    readable = 0
-    for image_id in image_ids:
-        try:
-            images[readable] = decode_image(source.read(image_id), recipe)
-            readable += 1
-        except (PIL.UnidentifiedImageError, SyntaxError):
-            unreadable.append(Unreadable(image_id=image_id, reason="not an image"))
-        except OSError as error:
-            unreadable.append(Unreadable(image_id=image_id, reason=f"damaged: {error}"))
-        except (ValueError, Image.DecompressionBombError) as error:
-            unreadable.append(Unreadable(image_id=image_id, reason=str(error)))
-    return _Chunk(images[:readable], unreadable)
+    def shards(
+        self,
+        source: ImageSource,
+        recipe: Recipe,
+        workers: int,
+        check: Callable[[list[LeftOut]], None],
+        progress: Callable[[int, int], None],
+    ) -> Iterator[Shard]:
+        """Every further shard."""
+        total = len(self.image_ids)
+        held_out = range(len(self.train), total)
+        # Who is to be left out of train must be known before; later digests come with the pixels.
+        chunks = read_chunks(
+            source,
+            self.image_ids,
+            recipe,
+            workers,
+            hashed=held_out if self.done < len(self.train) else range(0),
+            decoded=range(self.done, total),
+        )
+        yield from self._fill(self._examine(chunks, check, progress), recipe.size)
 
+    def _examine(
+        self, chunks: Iterable[Chunk], check: Callable[[list[LeftOut]], None], progress: Callable[[int, int], None]
+    ) -> Iterator[tuple[Chunk, NDArray[np.intp]]]:
+        """The decoded chunks, and which photographs in each are to be packed."""
+        held_out_digests = np.zeros(len(self.image_ids) - len(self.train), DIGEST)
+        held_out: HeldOut | None = None
+        for chunk in chunks:
+            stop = chunk.start + len(chunk.digests)
+            if not len(chunk.pixels):
+                held_out_digests[chunk.start - len(self.train) : stop - len(self.train)] = chunk.digests
+                continue
+            held_out = held_out or HeldOut(held_out_digests)
+            self.digests[chunk.start : stop] = chunk.digests
+            wanted = np.ones(len(chunk.digests), bool)
+            wanted[list(chunk.unreadable)] = False
+            for number, twin in held_out.find(chunk.digests[: max(0, len(self.train) - chunk.start)]).items():
+                wanted[number] = False
+                twin += len(self.train)
+                self.leaks[chunk.start + number] = f"duplicate of {self.image_ids[twin]} in {self.splits[twin]}"
+            progress(stop, len(self.image_ids))
+            if chunk.unreadable:
+                self.unreadable |= {chunk.start + number: reason for number, reason in chunk.unreadable.items()}
+                check(self.unreadable_records)
+            yield chunk, np.flatnonzero(wanted)
 
-def _decode_all(
-    source: ImageSource,
-    image_ids: list[str],
-    recipe: Recipe,
-    workers: int | None,
-    unreadable: list[Unreadable],
-    check: Callable[[list[Unreadable]], None],
-    progress: Callable[[int, int], None],
-) -> Iterator[NDArray[np.uint8]]:
-    """The pixels chunk by chunk, in order; appends to `unreadable` as it goes."""
-    length = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (recipe.size * recipe.size * 3)))
-    chunks = [image_ids[start : start + length] for start in range(0, len(image_ids), length)]
-    done = 0
-    for chunk, asked in zip(_decode_chunks(source, recipe, chunks, workers), chunks, strict=True):
-        done += len(asked)
-        progress(done, len(image_ids))
-        if chunk.unreadable:
-            unreadable += chunk.unreadable
-            check(unreadable)
-        yield chunk.images
+    def _fill(self, chunks: Iterable[tuple[Chunk, NDArray[np.intp]]], size: int) -> Iterator[Shard]:
+        """Regroup the images into shards; the last may be shorter.
 
+        One array serves all shards: on many machines a fresh one of this size costs more than copying into it.
+        """
+        images = np.empty((min(self.shard_images, len(self.image_ids)), size, size, 3), np.uint8)
+        filled = 0
+        for chunk, wanted in chunks:
+            while len(wanted):
+                taken, wanted = np.split(wanted, [len(images) - filled])
+                np.take(chunk.pixels, taken, axis=0, out=images[filled : filled + len(taken)], mode="clip")
+                filled += len(taken)
+                if filled == self.shard_images:
+                    yield self._close_shard(images, chunk.start + int(taken[-1]) + 1)
+                    filled = 0
+        if filled:
+            yield self._close_shard(images[:filled], len(self.image_ids))
 
-def _decode_chunks(
-    source: ImageSource, recipe: Recipe, chunks: list[list[str]], workers: int | None
-) -> Iterator[_Chunk]:
-    """The decoded chunks in order."""
-    workers = max(1, min(workers or available_cores(), len(chunks)))
-    try:
-        yield from map_in_processes(_decode_chunk, (source, recipe), chunks, workers)
-    except BrokenProcessPool as error:
-        raise PackingError(
-            f"One of the {workers} processes that decode photographs died, perhaps for want of memory. What was packed "
-            f"so far does not count. Try fewer: --params preprocess.workers={max(1, workers // 2)}"
-        ) from error
+    def _close_shard(self, images: NDArray[np.uint8], stop: int) -> Shard:
+        number, looked_at = len(self.records), range(self.done, stop)
+        self.records.append(ShardRecord(file=shard_file(number), images=len(images), sha256=hash_pixels(images)))
+        journal = Journal(
+            plan=self.plan,
+            shard=self.records[-1],
+            start=self.done,
+            stop=stop,
+            unreadable=[(place, reason) for place, reason in self.unreadable.items() if place in looked_at],
+            leaks=[(place, reason) for place, reason in self.leaks.items() if place in looked_at],
+            digests=base64.b64encode(self.digests[self.done : stop].tobytes()).decode(),
+        )
+        self.done = stop
+        return Shard(number, images, journal)
 
+    def manifest(self, recipe: Recipe, source_digest: str) -> Manifest:
+        """What stands for the whole, once all photographs were looked at."""
+        packed = [place not in self.unreadable and place not in self.leaks for place in range(len(self.image_ids))]
+        ranges = _split_ranges(list(compress(self.splits, packed)))
+        if ranges["train"] == (0, 0):
+            raise PackingError(
+                f"None of the {len(self.train):,} photographs of the train split could be packed: of all photographs "
+                f"{len(self.unreadable):,} cannot be read, and {len(self.leaks):,} of train are in valid or test, too."
+            )
+        return Manifest(
+            count=sum(packed),
+            size=recipe.size,
+            recipe=recipe,
+            shard_images=self.shard_images,
+            source_digest=source_digest,
+            images_digest=hash_texts(compress(self.image_ids, packed), compress(self.splits, packed)),
+            splits=ranges,
+            shards=self.records,
+            unreadable=self.unreadable_records,
+            leaks=self._left_out(self.leaks),
+            duplicates=duplicate_groups(self.image_ids, self.digests),
+            digest=_content_digest(recipe.size, self.records, ranges),
+        )
 
-def _fill_shards(chunks: Iterator[NDArray[np.uint8]], length: int, size: int) -> Iterator[NDArray[np.uint8]]:
-    """Regroup chunks into arrays of `length` images; the last may be shorter."""
-    shard = np.empty((length, size, size, 3), np.uint8)
-    filled = 0
-    for chunk in chunks:
-        taken = 0
-        while taken < len(chunk):
-            step = min(length - filled, len(chunk) - taken)
-            shard[filled : filled + step] = chunk[taken : taken + step]
-            filled, taken = filled + step, taken + step
-            if filled == length:
-                yield shard
-                shard, filled = np.empty_like(shard), 0
-    if filled:
-        yield shard[:filled]
+    def _left_out(self, reasons: dict[int, str]) -> list[LeftOut]:
+        return [LeftOut(image_id=self.image_ids[place], reason=reason) for place, reason in reasons.items()]
 
 
 def _split_ranges(splits: list[str]) -> dict[str, tuple[int, int]]:
@@ -268,12 +292,23 @@ def _damage(packed: PackedImages) -> list[str]:
     return []
 
 
-def _changes(before: Manifest, recipe: Recipe, shard_images: int, source_digest: str) -> list[str]:
+def _changes(before: Manifest, recipe: Recipe, shard_images: int, source_digest: str, photographs: int) -> list[str]:
     """What differs from an earlier packing, in words: "recipe: crop 178→148"."""
     old, new = before.recipe.model_dump(), recipe.model_dump()
     changes = [f"recipe: {name} {old[name]}→{new[name]}" for name in new if old[name] != new[name]]
     if before.shard_images != shard_images:
         changes.append(f"shards: {before.shard_images}→{shard_images} images")
     if before.source_digest != source_digest:
-        changes.append("source: images or splits differ")
+        photographs_before = before.count + len(before.unreadable) + len(before.leaks)
+        counts = f"{photographs_before:,}→{photographs:,}" if photographs_before != photographs else f"{photographs:,}"
+        changes.append(f"source: images or splits differ ({counts} photographs)")
     return changes
+
+
+def _blame(error: WorkerDiedError, workers: int) -> str:
+    at = f" The processes were at {', '.join(error.image_ids)}." if error.image_ids else ""
+    return (
+        f"One of the processes that decode photographs died, perhaps for want of memory.{at} The shards that are full "
+        f"are kept: the same command carries on after them. If it happens again, try fewer processes with --params "
+        f"preprocess.workers={max(1, workers // 2)}, or take that photograph away"
+    )

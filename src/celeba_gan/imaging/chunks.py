@@ -1,0 +1,180 @@
+"""Photographs read, hashed and decoded by many processes, a chunk at a time and in order.
+
+Pillow does not scale with threads at this size, so processes do it. They import this module and the source's: neither
+torch nor pandas nor Kedro, and not even pydantic, which would take as long as all the rest. Pixels do not travel
+through a pipe but lie in memory that all processes share: that pipe would cost a tenth as much as decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from celeba_gan.imaging.decoding import DecodingRecipe, UnreadableImageError, decode_image
+from celeba_gan.imaging.duplicates import DIGEST, Digests, file_digest
+from celeba_gan.workers import map_in_processes, shared_memory, stopped, tasks_begun
+
+_CHUNK_BYTES: Final = 4 * 2**20
+_CHUNK_IMAGES: Final = 128
+
+
+class WorkerDiedError(RuntimeError):
+    """A process died; `image_ids` are the photographs that the processes were at, one of which may be to blame."""
+
+    def __init__(self, image_ids: list[str]) -> None:
+        super().__init__(f"A process died at {' or '.join(image_ids) or 'its start'}")
+        self.image_ids = image_ids
+
+
+class Photographs(Protocol):
+    """A few photographs, pickled into a worker."""
+
+    def read(self, image_id: str) -> bytes:
+        """Read one image file; raises OSError when it is missing or damaged."""
+
+
+class ImageSource(Photographs, Protocol):
+    """Where photographs come from."""
+
+    def fingerprint(self, image_ids: Sequence[str]) -> list[str]:
+        """For each image a short text that changes when the image does."""
+
+    def portion(self, image_ids: Sequence[str]) -> Photographs:
+        """Some of the images, small enough to be sent to another process again and again."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Photographs that follow each other.
+
+    Attributes:
+        start: The number of the first one.
+        digests: (n,) of their files.
+        unreadable: {number in the chunk: reason} of those that have no pixels.
+        pixels: (n, size, size, 3) uint8, those of unreadable ones undefined; overwritten once the next chunk is asked
+            for. (0, ...) where the files were hashed only.
+    """
+
+    start: int
+    digests: Digests
+    unreadable: dict[int, str]
+    pixels: NDArray[np.uint8]
+
+
+def read_chunks(
+    source: ImageSource,
+    image_ids: Sequence[str],
+    recipe: DecodingRecipe,
+    workers: int,
+    *,
+    hashed: range,
+    decoded: range,
+) -> Iterator[Chunk]:
+    """Read some photographs and hash them, then read some, hash and decode them; the same workers do both.
+
+    Memory holds four chunks for each worker, however many photographs there are.
+
+    Args:
+        source: Where the photographs come from.
+        image_ids: All photographs.
+        recipe: How they become images.
+        workers: Processes, at most.
+        hashed: Those to be hashed only.
+        decoded: Those to be hashed and decoded.
+
+    Raises:
+        WorkerDiedError: A worker died.
+    """
+    longest = min(_CHUNK_IMAGES, max(1, _CHUNK_BYTES // (recipe.size * recipe.size * 3)))
+    length = max(1, min(longest, -(-len(decoded) // (2 * workers))))  # a few large photographs occupy all workers, too
+    spans = [(span, False) for span in _cut(hashed, length)] + [(span, True) for span in _cut(decoded, length)]
+    workers = max(1, min(workers, len(spans)))
+    # one more than are begun: the next is made ready while the oldest may still be at work
+    slots = _Slots(tasks_begun(workers) + 1, length, recipe.size)
+
+    def tasks() -> Iterator[_Task]:
+        for number, (span, decode) in enumerate(spans):
+            names = image_ids[span.start : span.stop]
+            yield _Task(source.portion(names), names, span.start, decode, number % slots.count)
+
+    try:
+        light = _Recipe(recipe.crop, recipe.size, recipe.filter, recipe.background)
+        results = map_in_processes(_work, (light, slots), tasks(), workers)
+        for number, ((span, decode), (digests, unreadable)) in enumerate(zip(spans, results, strict=True)):
+            pixels = slots.pixels[number % slots.count, : len(span) if decode else 0]
+            yield Chunk(span.start, np.frombuffer(digests, DIGEST), unreadable, pixels)
+    except BrokenProcessPool as error:
+        raise WorkerDiedError([image_ids[number] for number in slots.at if number >= 0]) from error
+
+
+def _cut(span: range, length: int) -> list[range]:
+    return [span[start : start + length] for start in range(0, len(span), length)]
+
+
+class _Slots:
+    """Memory that all processes share: a place for the pixels of every chunk that is begun.
+
+    Args:
+        count: Places.
+        length: Photographs in a chunk, at most.
+        size: Side of the images in pixels.
+    """
+
+    def __init__(self, count: int, length: int, size: int) -> None:
+        self.count, self.length, self.size = count, length, size
+        self.at = shared_memory("q", count)
+        self.at[:] = [-1] * count
+        self._buffer: Any = shared_memory("B", count * length * size * size * 3)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "pixels"}
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(slot, photograph, size, size, 3)."""
+        return np.frombuffer(self._buffer, np.uint8).reshape(self.count, self.length, self.size, self.size, 3)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    crop: int | Literal["none"]
+    size: int
+    filter: str
+    background: str
+
+
+@dataclass(frozen=True)
+class _Task:
+    photographs: Photographs
+    image_ids: Sequence[str]
+    start: int
+    decode: bool
+    slot: int
+
+
+def _work(recipe: _Recipe, slots: _Slots, task: _Task) -> tuple[bytes, dict[int, str]]:
+    """The digests of a few files, and which of the photographs cannot be read; the pixels go into the task's slot."""
+    digests, unreadable = [], {}
+    for number, image_id in enumerate(task.image_ids):
+        if stopped():  # a chunk of large photographs takes minutes, and Ctrl-C would wait for it
+            break
+        slots.at[task.slot] = task.start + number
+        digest = b""
+        try:
+            data = task.photographs.read(image_id)
+            digest = file_digest(data)
+            if task.decode:
+                slots.pixels[task.slot, number] = decode_image(data, recipe)
+        except UnreadableImageError as error:
+            digest, unreadable[number] = b"", str(error)
+        except Exception as error:  # from one file among many; how many may fail is up to the caller
+            digest, unreadable[number] = b"", f"cannot be read: {str(error) or type(error).__name__}"
+        digests.append(digest.ljust(DIGEST.itemsize, b"\0"))
+    slots.at[task.slot] = -1
+    return b"".join(digests), unreadable

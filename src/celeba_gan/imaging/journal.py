@@ -1,0 +1,52 @@
+"""An interrupted packing: the shards it has finished, and what must be known to carry on after them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from celeba_gan.imaging.packed import Journal, PackedImagesError, hash_pixels, journal_file, map_shard, shard_file
+
+
+@dataclass(frozen=True)
+class UnfinishedPacking:
+    """A folder with shards but without a manifest that counts.
+
+    Attributes:
+        folder: Where the shards and their journals lie.
+        reason: Why its images cannot be used.
+    """
+
+    folder: Path
+    reason: str
+
+    @property
+    def begun(self) -> bool:
+        """Whether a first shard has been finished, by whatever plan."""
+        return (self.folder / journal_file(0)).exists()
+
+    def finished(self, plan: str, size: int) -> list[Journal]:
+        """The journals of the shards that need not be packed again: from the first on, up to one that is not good.
+
+        Every shard is read, to compare its checksum: a power cut may have left other bytes under its name.
+
+        Args:
+            plan: The plan to be carried on with.
+            size: Side of the images in pixels.
+        """
+        journals: list[Journal] = []
+        while (journal := self._good(len(journals), plan, size)) is not None:
+            if journal.start != (journals[-1].stop if journals else 0):
+                break
+            journals.append(journal)
+        return journals
+
+    def _good(self, index: int, plan: str, size: int) -> Journal | None:
+        try:
+            journal = Journal.from_bytes((self.folder / journal_file(index)).read_bytes())
+            if journal.plan != plan or journal.shard.file != shard_file(index):
+                return None
+            pixels = map_shard(self.folder, journal.shard, size)
+        except (OSError, ValueError, PackedImagesError):
+            return None
+        return journal if hash_pixels(pixels) == journal.shard.sha256 else None
