@@ -146,6 +146,8 @@ def image_size(data: bytes) -> tuple[int, int]:
             return _upright_size(photograph)
     except UnreadableImageError:
         raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(_reason(error)) from error
     except Exception as error:  # whatever Pillow stumbles over in hostile bytes
         raise NeedsMoreError(_reason(error)) from error
 
@@ -154,7 +156,7 @@ def decode_image(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
     """Decode one photograph, turn it upright, crop its centre and resize it with antialiasing.
 
     The first frame of an animation counts. Transparent pixels get the background before resizing. 16 bits become 8 by
-    their high byte. Colour profiles are not applied. With `crop: none` a JPEG that is at least six times as large as the
+    their high byte. Colour profiles are not applied. With `crop: none` a JPEG at least six times as large as the
     result is decoded at a half, a quarter or an eighth of its size, which takes a fraction of the time.
 
     Args:
@@ -384,7 +386,7 @@ def _match_transparent_colour(photograph: PngImagePlugin.PngImageFile, depth: in
     """
     colour = photograph.info.get("transparency")
     top = (1 << depth) - 1
-    if photograph.mode == "L" and colour is not None:
+    if photograph.mode in ("1", "L") and colour is not None:
         photograph.info["transparency"] = (colour & top) * 255 // top
     elif photograph.mode == "RGB" and colour is not None:
         photograph.info["transparency"] = tuple(value >> 8 if depth == 16 else value & 255 for value in colour)
@@ -395,7 +397,7 @@ def _reason(error: Exception) -> str:
         return f"too large: {error}"
     if isinstance(error, MemoryError):
         return "too large: there is not enough memory to decode it"
-    if isinstance(error.__cause__, KeyError):
+    if isinstance(error.__cause__, KeyError) and str(error) == str(error.__cause__):
         return f"unsupported: the value {error.__cause__} in its header is not known"
     text = " ".join(str(error).split())[:200] or type(error).__name__
     kind = "unsupported" if re.search("unsupported|unknown pixel mode|cannot handle", text, re.I) else "damaged"
