@@ -401,7 +401,7 @@ def _check_status(response: requests.Response, patience: Patience) -> None:
 def _pause(download: _Download, broken: _BrokenError, pause: float | None) -> None:
     """Wait before the next try; None: there is none."""
     if pause is None:
-        raise _UnavailableError(f"{broken}, and did so in {len(download.patience.pauses) + 1} tries") from broken
+        raise _UnavailableError(f"{broken} ({len(download.patience.pauses) + 1} tries)") from broken
     pause = max(pause, broken.after)
     so_far = filesize.decimal(download.half.size)
     logger.warning("%s: %s; trying again in %.0f s (%s so far)", download.file.name, broken, pause, so_far)
