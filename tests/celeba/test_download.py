@@ -21,9 +21,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from celeba_gan.celeba.download import Patience, download_celeba
+from celeba_gan.celeba.download import download_celeba
 from celeba_gan.celeba.errors import SourceError
 from celeba_gan.celeba.official import OFFICIAL_FILES, OfficialFile
+from celeba_gan.celeba.transfer import Patience
 
 ZIP, ATTRIBUTES, PARTITION = "img_align_celeba.zip", "list_attr_celeba.txt", "list_eval_partition.txt"
 CONTENT = {
@@ -469,9 +470,10 @@ def test_what_is_private_in_an_address_is_used_but_not_told(tmp_path, server, ca
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from celeba_gan.celeba.download import Patience, download_celeba
+from celeba_gan.celeba.download import download_celeba
 from celeba_gan.celeba.errors import SourceError
 from celeba_gan.celeba.official import OfficialFile
+from celeba_gan.celeba.transfer import Patience
 folder, source, files = json.loads(sys.argv[1])
 files = {name: OfficialFile(*file) for name, file in files.items()}
 try:
