@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
 
 from celeba_gan.celeba.annotations import PARTITION_FILE
 from celeba_gan.celeba.config import IngestSettings
 from celeba_gan.celeba.errors import SourceError
-from celeba_gan.celeba.source import Source
-from celeba_gan.celeba.source_report import count_reasons, report_source
+from celeba_gan.celeba.source import Annotation, Source
+from celeba_gan.celeba.source_report import check_files, count_reasons, report_source
 from celeba_gan.imaging.decoding import NeedsMoreError, UnreadableImageError, image_size
 
 if TYPE_CHECKING:
@@ -47,42 +51,32 @@ def build_index(source: Source, settings: IngestSettings, progress: Callable[[in
     Args:
         source: The images.
         settings: How much may be rejected, and how to split where no table says it.
-        progress: Called with (images looked at, images in all) every thousand images and at the end.
+        progress: Called with (headers read, headers to read) every thousand images and at the end.
 
     Raises:
         SourceError: No image, a table that is not what its name says, more rejected images than allowed, or no image
             left to train on.
     """
-    import pandas as pd
-
     names = source.image_names
     annotations = source.annotations()
-    annotated = {annotation.file: frozenset(annotation.table.index) for annotation in annotations}
-    rejected = list(source.files.rejected)
-    rows: list[tuple[str, str, int, int]] = []
-    for done, name in enumerate(names, start=1):
-        try:
-            key = _check_name_and_rows(source, name, annotated)
-            rows.append((name, key, *_size(source, name)))
-        except UnreadableImageError as reason:
-            rejected.append((name, str(reason)))
-        if progress is not None and (done % _PROGRESS_EVERY == 0 or done == len(names)):
-            progress(done, len(names))
-    found = len(names) + len(source.files.rejected)
-    check_rejected(rejected, found, settings.max_rejected_fraction)
+    # Hashing CelebA's zip takes seconds in which the headers can be read: it leaves the interpreter to others.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        verdicts = beside.submit(check_files, source, annotations)
+        index, unlisted = _list_named(source, names, annotations)
+        index, unread = _add_sizes(source, index, progress)
+    rejected = sorted([*source.files.rejected, *unlisted, *unread])
+    check_rejected(rejected, len(names) + len(source.files.rejected), settings.max_rejected_fraction)
 
-    index = pd.DataFrame(rows, columns=["image_id", "key", "width", "height"])
-    index = index.astype({"image_id": "str", "key": "str", "width": "int32", "height": "int32"})
     for annotation in annotations:
         index = index.join(annotation.table, on="key")
-    report = report_source(source, annotations, index["key"].tolist(), rejected)
+    report = report_source(source, annotations, verdicts.result(), index["key"], rejected)
     index = index.drop(columns="key")
     if "split" not in index:
         index["split"] = "train"
     index["split"] = _fill_splits(index["image_id"].tolist(), index["split"].tolist(), settings)
     _check_splits(source, index, rejected)
     index.insert(1, "split", index.pop("split"))
-    return Index(index, pd.DataFrame(rejected, columns=["image_id", "reason"], dtype="str"), report)
+    return Index(index, _as_table(rejected), report)
 
 
 def check_rejected(rejected: Sequence[tuple[str, str]], total: int, max_fraction: float) -> None:
@@ -118,15 +112,44 @@ def _some_of_each(rejected: Sequence[tuple[str, str]]) -> Iterable[tuple[str, st
     return (item for item in chain.from_iterable(rounds) if item is not None)
 
 
-def _check_name_and_rows(source: Source, name: str, annotated: dict[str, frozenset[str]]) -> str:
-    """The image's name in the tables."""
-    if (reason := source.refusal(name)) is not None:
-        raise UnreadableImageError(reason)
-    key = source.key(name)
-    for file, keys in annotated.items():
-        if key not in keys:
-            raise UnreadableImageError(f"no row in {file}")
-    return key
+def _list_named(
+    source: Source, names: Sequence[str], annotations: Sequence[Annotation]
+) -> tuple[DataFrame, list[tuple[str, str]]]:
+    """The images with a good name and a row in every table: `image_id`, `key`; and (image_id, reason) of the others."""
+    import pandas as pd
+
+    refused = [(name, reason) for name in names if (reason := source.refusal(name)) is not None]
+    left_out = {name for name, _ in refused}
+    index = pd.DataFrame({"image_id": [name for name in names if name not in left_out]}, dtype="str")
+    index["key"] = index["image_id"].map(source.key).astype("str")
+    for annotation in annotations:
+        has_row = index["key"].isin(annotation.table.index)
+        refused += [(name, f"no row in {annotation.file}") for name in index.loc[~has_row, "image_id"]]
+        index = index[has_row]
+    return index.reset_index(drop=True), refused
+
+
+def _add_sizes(
+    source: Source, index: DataFrame, progress: Callable[[int, int], None] | None
+) -> tuple[DataFrame, list[tuple[str, str]]]:
+    """The images whose header can be read, with `width` and `height`; and (image_id, reason) of the others."""
+    sizes, refused = array("i"), []
+    for done, name in enumerate(index["image_id"], start=1):
+        try:
+            sizes.extend(_size(source, name))
+        except UnreadableImageError as reason:
+            refused.append((name, str(reason)))
+            sizes.extend((0, 0))
+        if progress is not None and (done % _PROGRESS_EVERY == 0 or done == len(index)):
+            progress(done, len(index))
+    index[["width", "height"]] = np.array(sizes, np.int32).reshape(-1, 2)
+    return index[index["width"] > 0].reset_index(drop=True), refused
+
+
+def _as_table(rejected: list[tuple[str, str]]) -> DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rejected, columns=["image_id", "reason"], dtype="str")
 
 
 def _size(source: Source, name: str) -> tuple[int, int]:

@@ -219,7 +219,7 @@ class CelebA(Source):
 
     def key(self, image_id: str) -> str:
         """The name in the official tables, where every image is a .jpg."""
-        return f"{image_id[:6]}.jpg"
+        return image_id if image_id[6:] == ".jpg" else f"{image_id[:6]}.jpg"
 
     def file_name(self, image_id: str) -> str:
         """As `Source.file_name`."""
@@ -292,9 +292,9 @@ class CelebA(Source):
     def _tables(self) -> dict[str, Path | str]:
         """The tables that are there, by their official names: a file on the disk, or the name of one in the zip."""
         found: dict[str, Path | str] = {}
+        folders = [self.path.parent] if self.path.is_file() else [self.path / place for place in _PLACES]
         for table in TABLES:
             names = (table, f"{Path(table).stem}.csv")
-            folders = [self.path / place for place in _PLACES] if self.path.is_dir() else [self.path.parent]
             on_disk = [path for name in names for folder in folders if (path := folder / name).is_file()]
             zipped = self.files.others if self.has_images and isinstance(self.files, ZipFiles) else []
             in_zip = [other for name in names for other in zipped if other.rpartition("/")[2] == name]

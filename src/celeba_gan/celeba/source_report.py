@@ -4,52 +4,65 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celeba_gan.celeba.annotations import PARTITION_FILE
 from celeba_gan.celeba.official import verdict
 from celeba_gan.celeba.source import TABLES, Annotation, CelebA, Source
+
+if TYPE_CHECKING:
+    from pandas import Series
 
 _WHOLE: Final = 202_599  # images in all of CelebA
 
 logger = logging.getLogger(__name__)
 
 
+def check_files(source: Source, annotations: Sequence[Annotation]) -> dict[str, str]:
+    """Whether CelebA's own files are at hand, by their md5: for each file's name what `verdict` says.
+
+    The zip is read where it holds as many images as CelebA has: another number needs no 1.4 GB to be read.
+    """
+    if source.kind != "celeba":
+        return {}
+    places = [annotation.place for annotation in annotations]
+    images = source.files.path
+    if images.is_file() and len(source.image_names) == _WHOLE:
+        places.append(images)
+    return {place.name: verdict(place) for place in places if isinstance(place, Path)}
+
+
 def report_source(
-    source: Source, annotations: Sequence[Annotation], keys: Sequence[str], rejected: Sequence[tuple[str, str]]
+    source: Source,
+    annotations: Sequence[Annotation],
+    verdicts: Mapping[str, str],
+    keys: Series[str],
+    rejected: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
     """Sum up a source, for JSON; what a person should know is logged, too.
 
     Args:
         source: The images.
         annotations: Its tables.
+        verdicts: See `check_files`.
         keys: The names in the tables of the images that were indexed.
         rejected: (image_id, reason) of the others.
 
     Returns:
         `source` and `kind` (texts); `images_found` and `indexed` (numbers); `rejected` (images by reason);
-        `ignored_files` (numbers by suffix); `files`: for each table, and the zip where it holds all of CelebA, `name`,
-        `verdict`, `rows`, `rows_without_image`; `notes`: sentences.
+        `ignored_files` (numbers by suffix); `files`: for each table, and the zip where it was checked, `name`,
+        `verdict` ("" without one), `rows`, `rows_without_image`; `notes`: sentences.
     """
-    files = []
-    present = frozenset(keys)
+    files: list[dict[str, Any]] = []
     for annotation in annotations:
         rows = annotation.table.index
-        files.append(
-            {
-                "name": annotation.file,
-                "verdict": _verdict(source, annotation.place),
-                "rows": len(rows),
-                "rows_without_image": sum(row not in present for row in rows),
-            }
-        )
-    images = source.files.path
-    if images.is_file() and len(source.image_names) == _WHOLE:  # else it is another file, and 1.4 GB need not be read
-        files.append(
-            {"name": images.name, "verdict": _verdict(source, images), "rows": None, "rows_without_image": None}
-        )
+        without = len(rows) - int(rows.isin(keys).sum())
+        files.append({"name": annotation.file, "rows": len(rows), "rows_without_image": without})
+    if source.files.path.name in verdicts:
+        files.append({"name": source.files.path.name, "rows": None, "rows_without_image": None})
+    files = [{"name": file["name"], "verdict": verdicts.get(file["name"], ""), **file} for file in files]
     notes = [*_absent(source), *(note for annotation in annotations for note in annotation.notes)]
     ignored = _not_looked_at(source, annotations)
     if ignored:
@@ -101,8 +114,3 @@ def _absent(source: Source) -> Iterable[str]:
         if table not in source.tables:
             consequence = "a split is drawn instead" if table == PARTITION_FILE else "its columns are left out"
             yield f"No {table} in {source.path}: {consequence}."
-
-
-def _verdict(source: Source, place: Path | str) -> str:
-    """Whether it is CelebA's own file; "" where that is no question."""
-    return verdict(place) if source.kind == "celeba" and isinstance(place, Path) else ""
