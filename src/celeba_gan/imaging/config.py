@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 _MAX_SHARD_BYTES: Final = 512 * 2**20
 
@@ -33,7 +33,8 @@ class PreprocessSettings(BaseModel):
     condition_on: list[str] = Field(
         default=[],
         max_length=8,
-        description="Attributes whose combinations are a conditional model's classes, at most 8; empty: one class.",
+        description="Attributes whose combinations are a conditional model's classes, at most 8; `label` stands for the "
+        "labels of a folder. Empty: one class. In --params, which has no lists: Male+Smiling.",
     )
     shard_images: int = Field(
         default=4096,
@@ -43,6 +44,11 @@ class PreprocessSettings(BaseModel):
     workers: int | None = Field(
         default=None, ge=1, description="Processes that decode photographs; null: one for each CPU core."
     )
+
+    @field_validator("condition_on", mode="before")
+    @classmethod
+    def _from_one_word(cls, value: object) -> object:
+        return [name.strip() for name in value.split("+")] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _no_attribute_twice(self) -> Self:
