@@ -130,18 +130,18 @@ def test_mutated_sources_give_an_index_or_an_error_of_ours(tmp_path, cases):
             for name, data in files.items():
                 (folder / name).write_bytes(data)
             archive = next(name for name in files if name.endswith(".zip"))
-            for source in (CelebA(folder), ImageFolder(folder / archive, labels=dice.random() < 0.3)):
-                signal.alarm(10)
-                try:
-                    run(source)
-                    outcomes["index"] += 1
-                except SourceError:
-                    outcomes["refused"] += 1
-                except Exception as error:
-                    raise AssertionError(f"case {case}, {source}: {type(error).__name__}: {error}") from error
-                finally:
-                    signal.alarm(0)
+            source = CelebA(folder) if case % 3 else ImageFolder(folder / archive, labels=dice.random() < 0.3)
+            signal.alarm(10)
+            try:
+                run(source)
+                outcomes["index"] += 1
+            except SourceError:
+                outcomes["refused"] += 1
+            except Exception as error:
+                raise AssertionError(f"case {case}, {source}: {type(error).__name__}: {error}") from error
+            finally:
+                signal.alarm(0)
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert outcomes["index"] > cases / 3  # the mutations are not so coarse that all is refused at the door
-    assert outcomes["refused"] > cases / 10
+    assert outcomes["index"] > cases / 5  # the mutations are not so coarse that all is refused at the door
+    assert outcomes["refused"] > cases / 20
