@@ -324,6 +324,11 @@ def test_large_images_make_shorter_shards():
     assert settings.images_per_shard * 1024 * 1024 * 3 <= 512 * 2**20
 
 
+def test_attributes_can_be_named_in_one_word():
+    assert PreprocessSettings(condition_on="Male+Smiling").condition_on == ["Male", "Smiling"]
+    assert PreprocessSettings(condition_on="label").condition_on == ["label"]
+
+
 def test_settings_refuse_an_attribute_named_twice():
     with pytest.raises(ValueError, match="names an attribute twice"):
         PreprocessSettings(condition_on=["Male", "Male"])
