@@ -33,8 +33,8 @@ class PreprocessSettings(BaseModel):
     condition_on: list[str] = Field(
         default=[],
         max_length=8,
-        description="Attributes whose combinations are a conditional model's classes, at most 8; label stands for those "
-        "of a folder. Empty: one class. In --params, which has no lists: Male+Smiling.",
+        description="Attributes whose combinations are a conditional model's classes, at most 8; label stands for a "
+        "folder's labels. Empty: one class. In --params, which has no lists: Male+Smiling.",
     )
     shard_images: int = Field(
         default=4096,
