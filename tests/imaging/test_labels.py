@@ -1,36 +1,51 @@
 import io
+from itertools import product
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from celeba_gan.imaging.config import PreprocessSettings
-from celeba_gan.imaging.labels import class_names, label_images
-from celeba_gan.imaging.packed import PackedImagesError
-from celeba_gan.imaging.packing import pack_images
+from celeba_gan.imaging.labels import attribute_names, class_names, count_classes, label_images, list_duplicates
+from celeba_gan.imaging.packed import Manifest, PackedImagesError, Recipe, hash_texts
+from celeba_gan.imaging.packing import pack_images, packing_order
 
 
 class Source:
     def read(self, image_id):
+        """Every photograph in a gray of its own, but for `leak`, which is `d`, and `twin`, which is `a`."""
+        if image_id == "unreadable":
+            return b""
         file = io.BytesIO()
-        Image.new("RGB", (16, 16)).save(file, "JPEG")
-        return b"" if image_id == "unreadable" else file.getvalue()
+        gray = 8 * ord({"leak": "d", "twin": "a"}.get(image_id, image_id)) % 256
+        Image.new("RGB", (16, 16), (gray, gray, gray)).save(file, "PNG")
+        return file.getvalue()
 
     def fingerprint(self, image_ids):
         return ["same"] * len(image_ids)
 
+    def portion(self, image_ids):
+        return self
+
 
 INDEX = pd.DataFrame(
     [
-        ("e", "test", 0, 1),
-        ("c", "train", 1, 1),
-        ("unreadable", "train", 1, 0),
-        ("a", "train", 0, 0),
-        ("d", "valid", 1, 0),
-        ("b", "train", 0, 1),
-        ("f", "train", 1, 0),
+        ("e", "test", 0, 1, "dogs"),
+        ("c", "train", 1, 1, "cats"),
+        ("unreadable", "train", 1, 0, "cats"),
+        ("a", "train", 0, 0, "dogs"),
+        ("leak", "train", 1, 0, "dogs"),
+        ("d", "valid", 1, 0, "cats"),
+        ("b", "train", 0, 1, "cats"),
+        ("f", "train", 1, 0, "dogs"),
+        ("twin", "train", 0, 0, "dogs"),
     ],
-    columns=["image_id", "split", "Male", "Smiling"],
+    columns=["image_id", "split", "Male", "Smiling", "label"],
 ).assign(width=16, height=16, identity=3)
 
 
@@ -40,11 +55,31 @@ def manifest():
     return manifest
 
 
+def manifest_of(index):
+    """What packing would write about an index of which everything can be packed, without packing it."""
+    order = packing_order(index)
+    return Manifest(
+        count=len(order),
+        size=8,
+        recipe=Recipe(crop=16, size=8, filter="box", background="white", decoder=1, pillow="12"),
+        shard_images=64,
+        source_digest="",
+        images_digest=hash_texts(order["image_id"], order["split"]),
+        splits={},
+        shards=[],
+        unreadable=[],
+        leaks=[],
+        duplicates=[],
+        digest="",
+    )
+
+
 def test_row_i_describes_packed_image_i(manifest):
     labels = label_images(manifest, INDEX, ["Male", "Smiling"])
-    assert labels.columns.tolist() == ["image_id", "split", "Male", "Smiling", "class"]
-    assert labels["image_id"].tolist() == ["a", "b", "c", "f", "d", "e"]
-    assert labels.index.tolist() == list(range(6))
+    assert labels.columns.tolist() == ["image_id", "split", "label", "Male", "Smiling", "class"]
+    assert labels["image_id"].tolist() == ["a", "b", "c", "f", "twin", "d", "e"]  # neither unreadable nor leak
+    assert labels["label"].tolist() == ["dogs", "cats", "cats", "dogs", "dogs", "cats", "dogs"]
+    assert labels.index.tolist() == list(range(7))
     for split, (start, stop) in manifest.splits.items():
         assert set(labels["split"][start:stop]) == {split}
     assert str(labels["class"].dtype) == "int16"
@@ -55,10 +90,71 @@ def test_row_i_describes_packed_image_i(manifest):
     ]
 
 
+def test_duplicates_are_listed_and_the_leak_is_marked(manifest):
+    duplicates = list_duplicates(manifest, INDEX)
+    assert duplicates.columns.tolist() == ["image_id", "split", "group", "removed"]
+    assert duplicates.to_numpy().tolist() == [
+        ["a", "train", 1, 0],
+        ["twin", "train", 1, 0],
+        ["d", "valid", 2, 0],
+        ["leak", "train", 2, 1],
+    ]
+
+
+def test_without_duplicates_the_list_has_a_head_alone():
+    assert list_duplicates(manifest_of(INDEX), INDEX).to_csv(index=False) == "image_id,split,group,removed\n"
+
+
 def test_without_a_choice_there_is_one_class(manifest):
-    labels = label_images(manifest, INDEX, [])
-    assert labels["class"].tolist() == [0] * 6
+    labels = label_images(manifest, INDEX.drop(columns=["Male", "Smiling", "label"]), [])
+    assert labels.columns.tolist() == ["image_id", "split", "class"]
+    assert labels["class"].tolist() == [0] * 7
     assert class_names([]) == ["all"]
+    assert count_classes(labels, []).to_dict("records") == [
+        {"class": 0, "name": "all", "train": 5, "valid": 1, "test": 1}
+    ]
+
+
+CATALOG = yaml.safe_load((Path(__file__).parents[2] / "conf/base/catalog.yml").read_text())["classes"]
+SAVE, LOAD = CATALOG["save_args"], CATALOG["load_args"]
+folders = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    values=st.lists(folders, min_size=1, max_size=6, unique=True),
+    attribute=folders.filter(lambda name: name not in {"image_id", "split", "label", "class"}),
+    order=st.permutations(["label", "attribute"]),
+    data=st.data(),
+)
+def test_any_folder_name_makes_classes_that_can_be_counted_again(values, attribute, order, data):
+    """Whatever the names, such as `a: {b}`, `null` or one with commas: they come back from the class numbers."""
+    every = [(value, has, split) for value in values for has in (0, 1) for split in ("train", "valid")]
+    more = data.draw(st.lists(st.sampled_from(every), max_size=10))
+    rows = data.draw(st.permutations(every + more))
+    index = pd.DataFrame(rows, columns=["label", attribute, "split"])
+    index.insert(0, "image_id", [f"{number:03d}" for number in range(len(index))])
+    condition_on = [attribute if name == "attribute" else name for name in order]
+    labels = label_images(manifest_of(index), index, condition_on)
+
+    choices = {"label": sorted(values), attribute: [f"not {attribute}", attribute]}
+    names = [" + ".join(name) for name in product(*(choices[name] for name in condition_on))]
+    assert class_names(condition_on, sorted(values)) == names
+    for row in labels.to_dict("records"):
+        own = {"label": row["label"], attribute: choices[attribute][row[attribute]]}
+        assert names[row["class"]] == " + ".join(own[name] for name in condition_on)
+    counted = count_classes(labels, condition_on)
+    assert counted["name"].tolist() == names
+    for split in ("train", "valid", "test"):
+        expected = [((labels["class"] == number) & (labels["split"] == split)).sum() for number in range(len(names))]
+        assert counted[split].tolist() == expected
+    # as the catalog keeps it, and a reader finds it again
+    again = pd.read_csv(io.StringIO(counted.to_csv(**SAVE)), **LOAD)
+    pd.testing.assert_frame_equal(again, counted, check_dtype=False)
+
+
+def test_attributes_are_all_columns_but_the_known_ones():
+    assert attribute_names(INDEX.assign(**{"any: name": 1})) == ["Male", "Smiling", "any: name"]
 
 
 def test_an_unknown_attribute_is_refused_with_near_matches(manifest):
@@ -68,12 +164,30 @@ def test_an_unknown_attribute_is_refused_with_near_matches(manifest):
         label_images(manifest, INDEX, ["xyz"])
     with pytest.raises(ValueError, match=r"add list_attr_celeba\.txt"):
         label_images(manifest, INDEX.drop(columns=["Male", "Smiling"]), ["Male"])
+    with pytest.raises(ValueError, match=r"no labels.*source\.labels=subfolders"):
+        label_images(manifest, INDEX.drop(columns="label"), ["label"])
+    with pytest.raises(ValueError, match="'identity'"):
+        label_images(manifest, INDEX, ["identity"])
 
 
-def test_an_empty_class_is_refused_by_name(manifest):
+def test_empty_classes_are_refused_by_name_and_number(manifest):
     index = INDEX.assign(Smiling=(INDEX["image_id"] == "d").astype("int8"))  # smiling only outside of train
-    with pytest.raises(ValueError, match=r"\['Smiling'\].*without a single image in the train split: Smiling\."):
+    with pytest.raises(
+        ValueError,
+        match=r"\['Smiling'\] makes 2 classes, 1 of them .* train split: Smiling \(valid 1, test 0\)\. .*5 to 5",
+    ):
         label_images(manifest, index, ["Smiling"])
+    index = INDEX.assign(label=np.where(INDEX["image_id"] == "e", "only in test", INDEX["label"]))
+    with pytest.raises(ValueError, match=r"only in test \(valid 0, test 1\)\. The others have 2 to 3\."):
+        label_images(manifest, index, ["label"])
+
+
+def test_more_classes_than_numbers_are_refused_before_they_are_made():
+    index = INDEX.loc[np.zeros(20_000, int)].assign(
+        image_id=[f"{number:05d}" for number in range(20_000)], label=[f"person {number}" for number in range(20_000)]
+    )
+    with pytest.raises(ValueError, match=r"makes 40,000 classes; 32,768 at most"):
+        label_images(manifest_of(index), index, ["label", "Male"])
 
 
 def test_labels_of_another_index_are_refused(manifest):

@@ -5,15 +5,23 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Final
 
-from celeba_gan.imaging.packed import Manifest, PackedImagesError, hash_texts
+import numpy as np
+from numpy.typing import NDArray
+
+from celeba_gan.imaging.packed import SPLITS, Manifest, PackedImagesError, hash_texts
 from celeba_gan.imaging.packing import packing_order
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_NOT_ATTRIBUTES: Final = frozenset({"image_id", "split", "width", "height", "identity"})
+LABEL: Final = "label"
+"""The column of folder names; `condition_on` may name it like an attribute."""
+_NOT_ATTRIBUTES: Final = frozenset({"image_id", "split", "width", "height", "identity", LABEL, "class"})
+_MOST_CLASSES: Final = 2**15  # their numbers are int16
+_SHOWN: Final = 10
 
 
 class LabelError(ValueError):
@@ -26,64 +34,145 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
     Args:
         manifest: Of the packed images.
         image_index: The index they were packed from.
-        condition_on: Attributes whose combinations are the classes; empty: every image is of class 0.
+        condition_on: Attributes, or `label`, whose combinations are the classes; empty: every image is of class 0.
 
     Returns:
-        A table whose row i describes packed image i: `image_id`, `split` (str), every attribute of the index (int8, 0
-        or 1: multi-hot) and `class` (int16), which counts as `class_names(condition_on)` does. Photographs that could
-        not be packed have no row.
+        A table whose row i describes packed image i: `image_id`, `split`, `label` where the index has it (str), every
+        attribute of the index (int8, 0 or 1: multi-hot) and `class` (int16), which counts as `class_names` does.
+        Photographs that could not be packed, or were left out as leaks, have no row.
 
     Raises:
         PackedImagesError: The images were packed from another index.
-        LabelError: An attribute of `condition_on` is not in the index, or a class has no image in the train split.
+        LabelError: A name in `condition_on` is not in the index, a class has no image in the train split, or there are
+            more than 32,768 classes.
     """
-    unreadable = {record.image_id for record in manifest.unreadable}
-    packed = packing_order(image_index[~image_index["image_id"].isin(unreadable)])
+    left_out = {record.image_id for record in [*manifest.unreadable, *manifest.leaks]}
+    packed = packing_order(image_index[~image_index["image_id"].isin(left_out)])
     if hash_texts(packed["image_id"], packed["split"]) != manifest.images_digest:
         raise PackedImagesError(
             f"The {manifest.count:,} packed images were packed from another index than this one, which has "
-            f"{len(packed):,} readable images. Pack them again: kedro run --pipelines preprocess"
+            f"{len(packed):,} usable images. Pack them again: kedro run --pipelines preprocess"
         )
-    attributes = [column for column in packed.columns if column not in _NOT_ATTRIBUTES]
+    attributes = attribute_names(packed)
     for name in condition_on:
-        if name not in attributes:
-            raise LabelError(_unknown_attribute(name, attributes))
-    labels = packed[["image_id", "split", *attributes]].copy()
-    classes = labels["split"].map(lambda _: 0)
-    for name in condition_on:
-        classes = 2 * classes + labels[name]
-    labels["class"] = classes.astype("int16")
+        if name not in ([*attributes, LABEL] if LABEL in packed else attributes):
+            raise LabelError(_unknown(name, attributes))
+    labels = packed[["image_id", "split", *([LABEL] if LABEL in packed else []), *attributes]].copy()
+    labels["class"] = _class_numbers(labels, condition_on)
     _check_no_class_is_empty(labels, condition_on)
     return labels
 
 
-def class_names(condition_on: Sequence[str]) -> list[str]:
+def attribute_names(table: DataFrame) -> list[str]:
+    """The attributes among the columns of an image index or of labels."""
+    return [str(column) for column in table.columns if column not in _NOT_ATTRIBUTES]
+
+
+def class_names(condition_on: Sequence[str], label_values: Sequence[str] = ()) -> list[str]:
     """The names of the classes in their order: the combinations of the attributes, the first varying slowest.
 
     `["Male", "Smiling"]` gives "not Male + not Smiling", "not Male + Smiling", "Male + not Smiling", "Male + Smiling";
     no attribute gives the one class "all".
+
+    Args:
+        condition_on: Attributes, or `label`.
+        label_values: The values of `label`, sorted.
     """
-    choices = [(f"not {name}", name) for name in condition_on]
+    choices = [label_values if name == LABEL else (f"not {name}", name) for name in condition_on]
     return [" + ".join(combination) for combination in product(*choices)] if choices else ["all"]
 
 
-def _unknown_attribute(name: str, attributes: list[str]) -> str:
+def count_classes(labels: DataFrame, condition_on: Sequence[str]) -> DataFrame:
+    """How many images each class has.
+
+    Args:
+        labels: What `label_images` gave.
+        condition_on: As it was given to it.
+
+    Returns:
+        A table with one row per class in the order of their numbers: `class`, `name`, and the images of each split in
+        `train`, `valid` and `test`.
+    """
+    import pandas as pd
+
+    names = class_names(condition_on, _label_values(labels))
+    counts = pd.crosstab(labels["class"], labels["split"]).reindex(index=range(len(names)), columns=SPLITS)
+    table = counts.fillna(0).astype("int64").reset_index().rename_axis(columns=None)
+    table.insert(1, "name", names)
+    return table
+
+
+def list_duplicates(manifest: Manifest, image_index: DataFrame) -> DataFrame:
+    """The photographs whose files are byte for byte those of others.
+
+    Returns:
+        A table with one row per photograph: `image_id`, `split`, `group` (from 1; those of one group are equal) and
+        `removed` (1 for a photograph of train that was left out because another split has it, else 0).
+    """
+    import pandas as pd
+
+    numbered = [(image_id, group) for group, ids in enumerate(manifest.duplicates, start=1) for image_id in ids]
+    table = pd.DataFrame(numbered, columns=["image_id", "group"]).astype({"image_id": "str", "group": "int64"})
+    table.insert(1, "split", table["image_id"].map(image_index.set_index("image_id")["split"]))
+    table["removed"] = table["image_id"].isin([leak.image_id for leak in manifest.leaks]).astype("int64")
+    return table
+
+
+def _label_values(labels: DataFrame) -> list[str]:
+    return sorted(labels[LABEL].unique()) if LABEL in labels else []
+
+
+def _class_numbers(labels: DataFrame, condition_on: Sequence[str]) -> NDArray[np.int16]:
+    """The class of each row, int16; the first of `condition_on` is the most significant digit."""
+    import pandas as pd
+
+    values = _label_values(labels)
+    count = prod(len(values) if name == LABEL else 2 for name in condition_on)
+    if count > _MOST_CLASSES:
+        raise LabelError(
+            f"preprocess.condition_on = {list(condition_on)} makes {count:,} classes; {_MOST_CLASSES:,} at most can be "
+            f"numbered. Leave out one of the names."
+        )
+    numbers = np.zeros(len(labels), np.int64)
+    for name in condition_on:
+        if name == LABEL:
+            numbers = numbers * len(values) + pd.Categorical(labels[LABEL], categories=values).codes
+        else:
+            numbers = numbers * 2 + labels[name].to_numpy()
+    return numbers.astype(np.int16)
+
+
+def _unknown(name: str, attributes: list[str]) -> str:
+    if name == LABEL:
+        return (
+            "preprocess.condition_on names 'label', but these images have no labels: take them from the names of "
+            "subfolders with --params source.labels=subfolders, or give attributes.csv a column label."
+        )
     if not attributes:
         return (
-            f"preprocess.condition_on names {name!r}, but these images have no attributes: "
-            f"add list_attr_celeba.txt to the source, or leave condition_on empty."
+            f"preprocess.condition_on names {name!r}, but these images have no attributes: add list_attr_celeba.txt, "
+            f"or attributes.csv to a folder of other images, or leave condition_on empty."
         )
     lower = {attribute.lower(): attribute for attribute in attributes}
     near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"the attributes are {', '.join(attributes)}."
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the attributes are {_shorten(attributes, 50)}."
     return f"preprocess.condition_on names {name!r}, which is no attribute of these images; {hint}"
 
 
 def _check_no_class_is_empty(labels: DataFrame, condition_on: Sequence[str]) -> None:
-    present = set(labels.loc[labels["split"] == "train", "class"].tolist())
-    empty = [name for number, name in enumerate(class_names(condition_on)) if number not in present]
-    if empty:
+    classes = count_classes(labels, condition_on)
+    empty = classes[classes["train"] == 0]
+    if len(empty):
+        named = [f"{row.name} (valid {row.valid:,}, test {row.test:,})" for row in empty.itertuples(index=False)]
+        others = classes.loc[classes["train"] > 0, "train"]
         raise LabelError(
-            f"preprocess.condition_on = {list(condition_on)} makes classes without a single image in the train split: "
-            f"{'; '.join(empty)}. Leave out one of the attributes."
+            f"preprocess.condition_on = {list(condition_on)} makes {len(classes):,} classes, {len(empty):,} of them "
+            f"without a single image in the train split: {_shorten(named, _SHOWN, '; ')}. "
+            f"The others have {others.min():,} to {others.max():,}. Leave out one of the names."
         )
+
+
+def _shorten(texts: list[str], most: int, separator: str = ", ") -> str:
+    """The first of them, and how many more there are."""
+    more = [f"{len(texts) - most:,} more"] if len(texts) > most else []
+    return separator.join(texts[:most] + more)
