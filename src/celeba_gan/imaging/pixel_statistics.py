@@ -1,0 +1,93 @@
+"""What the training images have in common: their mean, how far they differ from it, and whether they have colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from celeba_gan.imaging.packed import PackedImages, map_shard
+
+_CHUNK_BYTES: Final = 8 * 2**20
+_CHUNK_IMAGES: Final = 2**15  # a sum of so many squares stays within 32 bits
+_GRAY: Final = 4  # of 255: the noise that JPEG leaves between the channels of a gray photograph
+
+_SIDE, _GAP, _CAPTION = 320, 12, 26  # pixels
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """Over the images of one split.
+
+    Attributes:
+        images: How many there are.
+        mean: (size, size, 3) float64 in [0, 255].
+        deviation: (size, size, 3) float64, the standard deviation.
+        gray: How many images are gray: their channels differ by less than 4 of 255 on average.
+    """
+
+    images: int
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    gray: int
+
+
+def measure_pixels(packed: PackedImages, split: str = "train") -> PixelStatistics:
+    """Go through the images of a split once, a few megabytes at a time.
+
+    Colour is looked at in every second pixel of every second row.
+
+    Raises:
+        ValueError: The split is empty.
+    """
+    start, stop = packed.split(split)
+    if start == stop:
+        raise ValueError(f"There are no images in the {split} split to take the mean of.")
+    shape = (packed.size, packed.size, 3)
+    step = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (packed.size * packed.size * 3)))
+    total, squares, gray = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64), 0
+    for images in _read(packed, start, stop, step):
+        total += images.sum(axis=0, dtype=np.uint32)
+        squares += np.square(images, dtype=np.uint16).sum(axis=0, dtype=np.uint32)  # 255² is within 16 bits
+        gray += _count_gray(images[:, ::2, ::2])
+    count = stop - start
+    mean = total / count
+    return PixelStatistics(count, mean, np.sqrt(np.maximum(squares / count - mean**2, 0)), gray)
+
+
+def _read(packed: PackedImages, start: int, stop: int, step: int) -> Iterator[NDArray[np.uint8]]:
+    """The images from start to stop, a few at a time, each mapped for a moment: what is mapped counts as memory."""
+    place = 0
+    for record in packed.manifest.shards:
+        for first in range(max(start - place, 0), min(stop - place, record.images), step):
+            yield map_shard(packed.folder, record, packed.size)[first : min(first + step, stop - place)]
+        place += record.images
+
+
+def _count_gray(images: NDArray[np.uint8]) -> int:
+    red, green, blue = images[..., 0], images[..., 1], images[..., 2]
+    chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return int((chroma.mean(axis=(1, 2)) < _GRAY).sum())
+
+
+def draw_mean(statistics: PixelStatistics) -> Image.Image:
+    """The mean image, and beside it the standard deviation of each pixel, both enlarged to 320 pixels."""
+    spread = statistics.deviation.mean(axis=2)
+    brightest = float(spread.max())
+    shown = spread * (255 / brightest) if brightest else spread
+    panels = [
+        (statistics.mean, f"Mean of {statistics.images:,} training images"),
+        (np.repeat(shown[:, :, None], 3, axis=2), f"Standard deviation, white: {brightest:.0f} of 255"),
+    ]
+    picture = Image.new("RGB", (2 * _SIDE + 3 * _GAP, _SIDE + 2 * _GAP + _CAPTION), "white")
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
+    for number, (pixels, caption) in enumerate(panels):
+        left = _GAP + number * (_SIDE + _GAP)
+        panel = Image.fromarray(np.rint(pixels).astype(np.uint8))
+        picture.paste(panel.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC), (left, _GAP))
+        draw.text((left, _GAP + _SIDE + 6), caption, fill="#222222", font=font)
+    return picture
