@@ -1,0 +1,191 @@
+"""What a careful colleague would point out about the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import sqrt
+from typing import Any, Final
+
+# Two shares count as different from 2 percentage points on: less makes no difference to a generator. And from 4
+# standard errors on: forty attributes are looked at at once, and at 3 chance alone would raise one in ten reports.
+POINTS: Final = 0.02
+STANDARD_ERRORS: Final = 4
+FEW_IMAGES: Final = 1000
+FEW_OF_A_CLASS: Final = 100
+HALF_SIZE: Final = (89, 109)  # of CelebA's 178x218
+NOTHING: Final = "Nothing unusual was found."
+
+_ONE_SIZE: Final = 0.9  # of the photographs
+_SOME_GRAY, _ALL_GRAY = 0.1, 0.9
+_SHOWN: Final = 8
+
+
+def find_peculiarities(report: Mapping[str, Any]) -> list[str]:
+    """What is unusual in a data report, in sentences; one that says so where nothing is.
+
+    Photographs of one person resemble each other, so that where persons are known it is their number that decides how
+    far a share may be off by chance.
+    """
+    looks = (_files, _unusable, _duplicates, _sizes, _few, _gray, _published, _splits)
+    return [finding for look in looks for finding in look(report)] or [NOTHING]
+
+
+def _files(report: Mapping[str, Any]) -> Iterator[str]:
+    for file in report["source"]["files"]:
+        if file["verdict"].startswith("not "):
+            yield f"{file['name']} is {file['verdict']}."
+
+
+def _unusable(report: Mapping[str, Any]) -> Iterator[str]:
+    left_out = report["left_out"]
+    share, limit = left_out["share"], left_out["largest_share"]
+    if left_out["unusable"] and share >= limit / 2:
+        reasons = _enumerate([f"{reason} ({count:,})" for reason, count in
+                              [*left_out["rejected"].items(), *left_out["unreadable"].items()]])  # fmt: skip
+        yield (
+            f"{left_out['unusable']:,} of {report['images']['found']:,} photographs ({share:.2%}) cannot be used, near "
+            f"the {limit:.2%} at which a run stops (ingest.max_rejected_fraction): {reasons}."
+        )
+
+
+def _duplicates(report: Mapping[str, Any]) -> Iterator[str]:
+    duplicates, leaks = report["duplicates"], report["left_out"]["leaks"]
+    if duplicates["groups"]:
+        removed = (
+            f"{leaks:,} of train were left out because valid or test has them"
+            if leaks
+            else "none of train is in valid or test"
+        )
+        yield (
+            f"{duplicates['photographs']:,} photographs are the same file as another, in {duplicates['groups']:,} "
+            f"groups; {removed}. duplicate_images.csv lists them."
+        )
+
+
+def _sizes(report: Mapping[str, Any]) -> Iterator[str]:
+    sizes, crop, kind = report["sizes"], report["recipe"]["crop"], report["source"]["kind"]
+    total = report["images"]["indexed"]["all"]
+    first = sizes["most_common"][0]
+    one_size = first["photographs"] >= _ONE_SIZE * total
+    if one_size and (first["width"], first["height"]) == HALF_SIZE:
+        seen = {"none": "all of their width is kept", 89: "crop 89 keeps what 178 keeps at full size"}.get(
+            crop, f"a crop of 89 would keep what 178 keeps at full size, {crop} keeps less"
+        )
+        yield f"The photographs are 89x109, half of CelebA's 178x218; {seen}. Numbers do not compare with full size."
+    if not one_size and kind == "celeba":
+        yield (
+            f"The photographs have {_range(sizes)}, while CelebA's aligned ones are all 178x218: they look like the "
+            "originals from the wild, in which faces are anywhere, and a crop of the centre cuts through them. Take "
+            "img_align_celeba."
+        )
+    elif not one_size and crop != "none":
+        yield (
+            f"The photographs have {_range(sizes)}, and a crop of {crop} pixels shows more of small ones than of large "
+            "ones. preprocess.crop=none takes the largest square of each."
+        )
+
+
+def _few(report: Mapping[str, Any]) -> Iterator[str]:
+    train = report["images"]["packed"]["train"]
+    if train < FEW_IMAGES:
+        yield (
+            f"There are only {train:,} training images; with fewer than about {FEW_IMAGES:,} a GAN soon repeats them. "
+            "Compare its samples with them."
+        )
+    classes = report["classes"]
+    few = classes["with_few_images"]
+    if classes["number"] > 1 and few:
+        smallest = [f"{row['name']} ({row['train']:,})" for row in classes["smallest"]]
+        yield (
+            f"{few:,} of {classes['number']:,} classes have fewer than {FEW_OF_A_CLASS} training images, too few to "
+            f"learn much of: {_enumerate(smallest, few)}."
+        )
+
+
+def _gray(report: Mapping[str, Any]) -> Iterator[str]:
+    train, gray = report["images"]["packed"]["train"], report["pixels"]["gray_images"]
+    if gray >= _ALL_GRAY * train:
+        yield f"{gray:,} of {train:,} training images are gray; the samples will be, too."
+    elif gray >= _SOME_GRAY * train:
+        yield f"{gray:,} of {train:,} training images are gray, among coloured ones."
+
+
+def _published(report: Mapping[str, Any]) -> Iterator[str]:
+    """Only of photographs that are said to be CelebA's: others need not resemble it."""
+    if report["source"]["kind"] != "celeba":
+        return
+    size = _sample_size(report, "all")
+    different, swapped, known = {}, [], 0
+    for name, attribute in report["attributes"].items():
+        here, there = attribute["share"]["all"], attribute["published"]
+        if there is None:
+            continue
+        known += 1
+        if _differ(here, there, there, 1 / size):
+            different[name] = (here, there)
+            if not _differ(1 - here, there, there, 1 / size):
+                swapped.append(name)
+    if different:
+        yield (
+            f"{len(different)} of {known} attributes are not as frequent as in all of CelebA "
+            f"({_bound(report, 'all')}): {_list_shares(different, '{} instead of {}')}."
+        )
+    if swapped:
+        yield f"With 0 and 1 exchanged these would be as frequent as in CelebA: {_enumerate(swapped)}."
+
+
+def _splits(report: Mapping[str, Any]) -> Iterator[str]:
+    train = _sample_size(report, "train")
+    for split in ("valid", "test"):
+        size, different = _sample_size(report, split), {}
+        if not size:
+            continue
+        for name, attribute in report["attributes"].items():
+            here, there = attribute["share"][split], attribute["share"]["train"]
+            pooled = (here * size + there * train) / (size + train)
+            if _differ(here, there, pooled, 1 / size + 1 / train):
+                different[name] = (here, there)
+        if different:
+            yield (
+                f"{split} and train differ in {len(different)} of {len(report['attributes'])} attributes "
+                f"({_bound(report, split)} of {split}): {_list_shares(different, '{} and {}')}."
+            )
+
+
+def _differ(here: float, there: float, expected: float, inverse_size: float) -> bool:
+    standard_error = sqrt(expected * (1 - expected) * inverse_size)
+    return abs(here - there) > max(POINTS, STANDARD_ERRORS * standard_error)
+
+
+def _sample_size(report: Mapping[str, Any], split: str) -> int:
+    images = report["images"]
+    size: int = (images["persons"] or images["packed"])[split]
+    return size
+
+
+def _bound(report: Mapping[str, Any], split: str) -> str:
+    images = report["images"]
+    persons = f" with {images['persons'][split]:,} persons" if images["persons"] else ""
+    return (
+        f"more than {POINTS * 100:.0f} percentage points and {STANDARD_ERRORS} standard errors apart, in the "
+        f"{images['packed'][split]:,} images{persons}"
+    )
+
+
+def _list_shares(different: Mapping[str, tuple[float, float]], words: str) -> str:
+    """The largest differences first."""
+    order = sorted(different, key=lambda name: -abs(different[name][0] - different[name][1]))
+    return _enumerate([f"{name} {words.format(*(f'{share:.1%}' for share in different[name]))}" for name in order])
+
+
+def _range(sizes: Mapping[str, Any]) -> str:
+    smallest, largest = ("x".join(map(str, sizes[name])) for name in ("smallest", "largest"))
+    return f"{sizes['distinct']:,} sizes from {smallest} to {largest}"
+
+
+def _enumerate(texts: Sequence[str], number: int | None = None) -> str:
+    """The first of so many texts, and how many more there are."""
+    number = len(texts) if number is None else number
+    shown = texts[: min(_SHOWN, number)]
+    more = [f"and {number - len(shown):,} more"] if number > len(shown) else []
+    return ", ".join([*shown, *more])
