@@ -1,0 +1,224 @@
+"""Charts of the data: which attributes how many images have, and how large the photographs are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from celeba_gan.imaging.curves import FAINT, TEXT
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+_BLUE: Final = "#4f9ddb"
+# Told apart by form, too: where the splits agree, the markers lie on one another.
+_MARKERS: Final = {
+    "train": {"symbol": "circle", "size": 9, "color": _BLUE},
+    "valid": {"symbol": "diamond-open", "size": 10, "color": "#ee6677", "line": {"width": 2}},
+    "test": {"symbol": "square-open", "size": 9, "color": "#3aa655", "line": {"width": 2}},
+}
+_PUBLISHED: Final = {"symbol": "line-ns", "size": 15, "line": {"width": 3, "color": "#d1a400"}}
+_ONE_COLUMN: Final = 12  # rows; more stand in two columns, since kedro-viz shows figures in a frame of its own height
+_MOST_ROWS: Final = 60
+_MOST_BUBBLES: Final = 60  # more sizes are shown as a histogram
+
+
+def plot_attributes(report: Mapping[str, Any]) -> Any:
+    """Draws the share of images with each attribute, the most frequent first; or with each label.
+
+    Args:
+        report: See `report_data`.
+
+    Returns:
+        A plotly figure: per row a marker for each split and, of CelebA's attributes, one for the published share.
+    """
+    from plotly.subplots import make_subplots
+
+    rows = report["attributes"] or report["labels"]
+    if not rows:
+        return _only_title("These images have neither attributes nor labels")
+    names = sorted(rows, key=lambda name: -rows[name]["share"]["all"])[:_MOST_ROWS]
+    columns = 1 if len(names) <= _ONE_COLUMN else 2
+    length = ceil(len(names) / columns)
+    figure = make_subplots(rows=1, cols=columns, horizontal_spacing=0.2)
+    for column in range(columns):
+        part = {name: rows[name] for name in names[column * length : (column + 1) * length]}
+        for split, marker in _MARKERS.items():
+            _add_shares(figure, part, split, {"marker": marker, "showlegend": not column}, column + 1)
+        _add_published(figure, part, report["source"]["kind"], column + 1)
+        figure.update_yaxes(
+            tickvals=list(range(len(part))),
+            ticktext=[_axis_text(name) for name in part],
+            range=[length - 0.5, -0.5],  # from top to bottom
+            gridcolor=FAINT,
+            zeroline=False,
+            automargin=True,
+            tickfont={"size": 10},
+            col=column + 1,
+        )
+        shares = [share for row in part.values() for share in [*row["share"].values(), row.get("published")]]
+        most = max((share for share in shares if share), default=1)
+        figure.update_xaxes(
+            range=[0, 105 * most],  # kedro-viz would not begin at 0
+            ticksuffix="%",
+            tickangle=0,
+            nticks=6,
+            gridcolor=FAINT,
+            zerolinecolor=FAINT,
+            col=column + 1,
+        )
+    what = "attribute" if report["attributes"] else "label"
+    number = "Images with each" if len(names) == len(rows) else f"The {len(names)} most frequent of {len(rows)}:"
+    return _finish(figure, f"{number} {what}, as share of their split")
+
+
+def _add_shares(figure: Any, rows: Mapping[str, Any], split: str, style: dict[str, Any], column: int) -> None:
+    figure.add_scatter(
+        x=[None if row["share"][split] is None else 100 * row["share"][split] for row in rows.values()],
+        y=list(range(len(rows))),
+        name=split,
+        legendgroup=split,
+        mode="markers",
+        text=[_escape(name) for name in rows],
+        customdata=[f"{row['images'][split]:,} images" for row in rows.values()],
+        hovertemplate="%{text}: %{x:.1f}% (%{customdata})",
+        row=1,
+        col=column,
+        **style,
+    )
+
+
+def _add_published(figure: Any, rows: Mapping[str, Any], kind: str, column: int) -> None:
+    known = {place: name for place, name in enumerate(rows) if rows[name].get("published") is not None}
+    if known:
+        figure.add_scatter(
+            x=[100 * rows[name]["published"] for name in known.values()],
+            y=list(known),
+            name="published for CelebA" if kind == "celeba" else "real CelebA, for comparison",
+            legendgroup="published",
+            mode="markers",
+            marker=_PUBLISHED,
+            showlegend=column == 1,
+            text=[_escape(name) for name in known.values()],
+            hovertemplate="%{text}: %{x:.1f}% in all of CelebA",
+            row=1,
+            col=column,
+        )
+
+
+def _axis_text(name: str) -> str:
+    text = name.replace("_", " ")
+    return _escape(f"{text[:27]}..." if len(text) > 30 else text)
+
+
+def _escape(text: str) -> str:
+    """A stranger's text is no markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def plot_sizes(index: DataFrame, crop: int | Literal["none"]) -> Any:
+    """Draws how many photographs there are of each width and height, and what the crop takes of them.
+
+    Args:
+        index: The image index, with `width` and `height`.
+        crop: Side of the centre crop in pixels; none: the largest square.
+
+    Returns:
+        A plotly figure. Where all photographs are of one size it shows one, with its crop.
+    """
+    import plotly.graph_objects as go
+
+    counts = index.groupby(["width", "height"]).size()
+    if len(counts) == 1:
+        ((width, height),) = counts.index
+        return _plot_one_size(int(width), int(height), len(index), crop)
+    title = f"{len(index):,} photographs of {len(counts):,} sizes"
+    figure = go.Figure(_bubbles(counts) if len(counts) <= _MOST_BUBBLES else _histogram(index))
+    if crop != "none":
+        longest = max(index["width"].max(), index["height"].max(), crop) * 1.1
+        for x, y in (([crop, crop], [crop, longest]), ([crop, longest], [crop, crop])):
+            figure.add_scatter(x=x, y=y, mode="lines", line={"color": "#ee6677", "dash": "dot"}, showlegend=False,
+                               hovertemplate=f"the crop of {crop} pixels<extra></extra>")  # fmt: skip
+        title += f"; those left of the lines or below are smaller than the crop of {crop}"
+    figure.update_xaxes(title_text="width in pixels", type="log", gridcolor=FAINT)
+    figure.update_yaxes(title_text="height in pixels", type="log", gridcolor=FAINT)
+    return _finish(figure, title)
+
+
+def _bubbles(counts: Series[int]) -> dict[str, Any]:
+    """A disk for every size, whose area is the number of photographs; 40 pixels across at most."""
+    sizes = counts.rename("photographs").reset_index()
+    number = sizes["photographs"].tolist()
+    return {
+        "type": "scatter",
+        "x": sizes["width"].tolist(),
+        "y": sizes["height"].tolist(),
+        "mode": "markers",
+        "marker": {"size": number, "sizemode": "area", "sizeref": max(number) / 40**2, "sizemin": 4, "color": _BLUE},
+        "customdata": number,
+        "hovertemplate": "%{x}x%{y}: %{customdata:,} photographs<extra></extra>",
+        "showlegend": False,
+    }
+
+
+def _histogram(index: DataFrame) -> dict[str, Any]:
+    """The number of photographs in fields whose sides grow by a tenth."""
+    import numpy as np
+
+    sides, ends = np.log(index[["width", "height"]].to_numpy(np.float64)), []
+    for low, high in zip(sides.min(axis=0), sides.max(axis=0), strict=True):
+        ends.append(np.linspace(low, high + 1e-9, ceil((high - low) / np.log(1.1)) + 2))
+    counts, (x, y) = np.histogramdd(sides, bins=ends)
+    return {
+        "type": "heatmap",
+        "x": np.exp(x).tolist(),
+        "y": np.exp(y).tolist(),
+        "z": [[count or None for count in row] for row in counts.T.tolist()],  # nothing is drawn where there is none
+        "colorscale": "Viridis",
+        "colorbar": {"title": {"text": "photographs"}, "outlinewidth": 0},
+        "hoverongaps": False,
+        "hovertemplate": "about %{x:.0f}x%{y:.0f}: %{z:,} photographs<extra></extra>",
+    }
+
+
+def _plot_one_size(width: int, height: int, number: int, crop: int | Literal["none"]) -> Any:
+    """One photograph, with the part of it that is packed."""
+    import plotly.graph_objects as go
+
+    side = min(width, height) if crop == "none" else crop
+    left, top = (width - side) / 2, (height - side) / 2
+    figure = go.Figure()
+    # A trace, since kedro-viz's theme would leave a figure of shapes alone without axes.
+    figure.add_scatter(x=[0, width, width, 0, 0], y=[0, 0, height, height, 0], mode="lines",
+                       line={"color": TEXT}, name="photograph", hoverinfo="skip")  # fmt: skip
+    figure.add_scatter(x=[left, left + side, left + side, left, left], y=[top, top, top + side, top + side, top],
+                       mode="lines", fill="toself", line={"color": _BLUE}, name=f"crop of {side}x{side}",
+                       hoverinfo="skip")  # fmt: skip
+    figure.update_xaxes(title_text="width in pixels", gridcolor=FAINT, constrain="domain")
+    figure.update_yaxes(
+        title_text="height in pixels", gridcolor=FAINT, autorange="reversed", scaleanchor="x", constrain="domain"
+    )
+    return _finish(figure, f"All {number:,} photographs are {width}x{height}")
+
+
+def _only_title(title: str) -> Any:
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return _finish(figure, title)
+
+
+def _finish(figure: Any, title: str) -> Any:
+    figure.update_layout(
+        title={"text": title, "font": {"size": 15}},
+        font={"color": TEXT, "size": 11},
+        paper_bgcolor="rgba(0, 0, 0, 0)",
+        plot_bgcolor="rgba(0, 0, 0, 0)",
+        legend={"orientation": "h", "y": -0.1},
+        margin={"l": 60, "r": 20, "t": 60, "b": 60},
+        hovermode="closest",
+    )
+    return figure
