@@ -60,6 +60,16 @@ def fill(data: Path, *, finished: bool) -> None:
     pd.DataFrame({"image_id": ["7.jpg", "9.jpg"], "reason": ["a,\nb", "c"]}).to_csv(rejected, index=False)
     unreadable = data / "05_model_input/synthetic/unreadable_images.csv"
     pd.DataFrame({"image_id": ["8.jpg"], "reason": ["damaged"]}).to_csv(unreadable, index=False)
+    duplicates = pd.DataFrame({"image_id": ["1.jpg", "2.jpg"], "split": ["train", "test"], "group": [1, 1]})
+    packed = data / "05_model_input/synthetic"
+    duplicates.assign(removed=[1, 0]).to_csv(packed / "duplicate_images.csv", index=False)
+    classes = pd.DataFrame(
+        {"class": [0, 1], "name": ["not Male", "Male"], "train": [2000, 1300], "valid": 1, "test": 1}
+    )
+    classes.to_csv(packed / "classes.csv", index=False)
+    report = data / "08_reporting/datasets/synthetic/data_report.json"
+    report.parent.mkdir(parents=True)
+    report.write_text(json.dumps({"findings": [f"Finding {number}." for number in range(7)]}))
     manifest.write_text(json.dumps({"count": 4094, "size": 32}))
     generator.write_text(json.dumps({"images": 180_000, "finished": finished}))
     metrics = {"age": 0.4321, "prob_real": 0.5, "swd": 12.345, "swd_32": 1.0}
@@ -73,6 +83,18 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) ->
     assert "Rejected 2 images, listed with the reason in data/02_intermediate/synthetic/rejected_images.csv" in lines
     assert "Unreadable 1 images, listed with the reason in data/05_model_input/synthetic/unreadable_images.csv" in lines
     assert "Packed 4,094 images of 32x32 pixels" in lines
+    assert (
+        "Duplicates 2 images are the same file as another; 1 of train left out because valid or test has them; "
+        "listed in data/05_model_input/synthetic/duplicate_images.csv"
+    ) in lines
+    assert (
+        "Classes 2, of 1,300 to 2,000 training images, listed in data/05_model_input/synthetic/classes.csv"
+    ) in lines
+    assert [line for line in lines if line.startswith("Data ")] == [
+        *(f"Data Finding {number}." for number in range(5)),
+        "Data report data/08_reporting/datasets/synthetic/data_report.json, with 2 more of these remarks",
+    ]
+    assert "Contact sheet data/08_reporting/datasets/synthetic/contact_sheet.png" in lines
     assert "Trained on 180,000 images (180 kimg), finished" in lines
     assert "Generator data/06_models/demo/generator.safetensors" in lines
     assert any(line.startswith("SWD 12.3 (floor 3.21): distance") for line in lines)
@@ -84,6 +106,24 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) ->
     assert any(
         line.startswith("Compare make mlflow, then http://127.0.0.1:5000/#/experiments/1/runs/abc?") for line in lines
     )
+
+
+def test_what_is_not_there_is_not_told(account: Say, project: Path) -> None:
+    fill(project / "data", finished=True)
+    packed = project / "data/05_model_input/synthetic"
+    for name, head in (("duplicate_images", "image_id,split,group,removed"), ("unreadable_images", "image_id,reason")):
+        (packed / f"{name}.csv").write_text(head + "\n")
+    (packed / "classes.csv").write_text("class,name,train,valid,test\n0,all,9,1,1\n")
+    report = project / "data/08_reporting/datasets/synthetic/data_report.json"
+    report.write_text(json.dumps({"findings": ["Nothing unusual was found."]}))
+    lines = [line for line in account("preprocess") if line]
+    assert lines[:4] == [
+        "Packed 4,094 images of 32x32 pixels",
+        "Data Nothing unusual was found.",
+        "Data report data/08_reporting/datasets/synthetic/data_report.json",
+        "Contact sheet data/08_reporting/datasets/synthetic/contact_sheet.png",
+    ]
+    assert [line.split()[0] for line in lines[4:]] == ["Time", "Look"]
 
 
 def test_only_what_the_run_made_is_told(account: Say, project: Path) -> None:

@@ -105,13 +105,39 @@ def _unreadable(path: Path) -> Lines:
 
 
 def _rows(path: Path) -> int:
+    return len(_read_rows(path))
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
-        return max(sum(1 for _ in csv.reader(file)) - 1, 0)  # its head
+        return list(csv.DictReader(file))
 
 
 def _packed(path: Path) -> Lines:
     manifest = _read(path / "manifest.json")
     yield "Packed", f"{manifest['count']:,} images of {manifest['size']}x{manifest['size']} pixels"
+
+
+def _duplicates(path: Path) -> Lines:
+    rows = _read_rows(path)
+    if rows:
+        removed = sum(row["removed"] == "1" for row in rows)
+        left_out = f"{removed:,} of train left out because valid or test has them; " if removed else ""
+        yield "Duplicates", f"{len(rows):,} images are the same file as another; {left_out}listed in {shown(path)}"
+
+
+def _classes(path: Path) -> Lines:
+    sizes = [int(row["train"]) for row in _read_rows(path)]
+    if len(sizes) > 1:
+        yield "Classes", f"{len(sizes):,}, of {min(sizes):,} to {max(sizes):,} training images, listed in {shown(path)}"
+
+
+def _findings(path: Path) -> Lines:
+    findings = _read(path)["findings"]
+    for finding in findings[:_MOST_FINDINGS]:
+        yield "Data", finding
+    more = len(findings) - _MOST_FINDINGS
+    yield "Data report", shown(path) + (f", with {more} more of these remarks" if more > 0 else "")
 
 
 def _trained(path: Path) -> Lines:
@@ -120,6 +146,8 @@ def _trained(path: Path) -> Lines:
     yield "Trained", f"on {card['images']:,} images ({card['images'] / 1000:g} kimg), {state}"
     yield "Generator", shown(path.with_name(f"{path.name}.safetensors"))
 
+
+_MOST_FINDINGS: Final = 5
 
 _METRICS: Final = {
     "swd": "distance to real images, less is better; the floor is what real images score against others",
@@ -145,6 +173,10 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "rejected_images": _rejected,
     "packed_images": _packed,
     "unreadable_images": _unreadable,
+    "duplicate_images": _duplicates,
+    "classes": _classes,
+    "data_report": _findings,
+    "contact_sheet": _place("Contact sheet"),
     "generator": _trained,
     "evaluation": _measured,
     "sample_grid": _place("Pictures"),

@@ -4,18 +4,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from celeba_gan.celeba.config import IngestSettings
-from celeba_gan.celeba.source import CelebA
+from celeba_gan.celeba.source import Source
 from celeba_gan.imaging.config import PreprocessSettings
+from celeba_gan.imaging.journal import UnfinishedPacking
 from celeba_gan.imaging.packed import Manifest, PackedImages, Shard
 
 
 def pack_images(
-    celeba: CelebA,
+    celeba: Source,
     image_index: Any,
     rejected_images: Any,
     settings: PreprocessSettings,
     ingest: IngestSettings,
-    packed_before: PackedImages | None,
+    packed_before: PackedImages | UnfinishedPacking | None,
 ) -> Iterator[Shard | Manifest]:
     """Decode, crop and resize the indexed images; yields shards and, last, the manifest. Kedro saves each at once.
 
@@ -45,12 +46,14 @@ def pack_images(
         )
 
 
-def label_images(packed_images: PackedImages, image_index: Any, settings: PreprocessSettings) -> tuple[Any, Any]:
-    """Give every packed image its split, attributes and class, and list the images that could not be packed.
+def label_images(
+    packed_images: PackedImages, image_index: Any, settings: PreprocessSettings
+) -> tuple[Any, Any, Any, Any]:
+    """Give every packed image its split, attributes and class, and list the images that are not packed or twice there.
 
     Returns:
-        Two DataFrames, `labels` (see `celeba_gan.imaging.labels.label_images`) and `unreadable_images` (image_id,
-        reason).
+        Four DataFrames: `labels`, `classes` and `duplicate_images` (see `label_images`, `count_classes` and
+        `list_duplicates` in `celeba_gan.imaging.labels`), and `unreadable_images` (image_id, reason).
     """
     import pandas as pd
 
@@ -58,7 +61,52 @@ def label_images(packed_images: PackedImages, image_index: Any, settings: Prepro
 
     manifest = packed_images.manifest
     unreadable = [(record.image_id, record.reason) for record in manifest.unreadable]
+    labelled = labels.label_images(manifest, image_index, settings.condition_on)
     return (
-        labels.label_images(manifest, image_index, settings.condition_on),
+        labelled,
+        labels.count_classes(labelled, settings.condition_on),
+        labels.list_duplicates(manifest, image_index),
         pd.DataFrame(unreadable, columns=["image_id", "reason"], dtype="str"),
+    )
+
+
+def report_data(
+    image_index: Any,
+    source_report: dict[str, Any],
+    packed_images: PackedImages,
+    labels: Any,
+    classes: Any,
+    settings: PreprocessSettings,
+    ingest: IngestSettings,
+) -> tuple[dict[str, Any], Any, Any, Any, Any, Any]:
+    """Sum up the data in numbers, words and pictures.
+
+    Returns:
+        `data_report` (see `celeba_gan.imaging.data_report.report_data`), the chart of attributes for kedro-viz and
+        again for browsers, the chart of sizes, a contact sheet, and the mean image.
+    """
+    from celeba_gan.celeba.official import PUBLISHED_RATES
+    from celeba_gan.imaging import data_report
+    from celeba_gan.imaging.contact_sheet import draw_contact_sheet
+    from celeba_gan.imaging.data_charts import plot_attributes, plot_sizes
+    from celeba_gan.imaging.pixel_statistics import draw_mean, measure_pixels
+
+    pixels = measure_pixels(packed_images)
+    report = data_report.report_data(
+        data_report.DataTables(image_index, labels, classes),
+        source_report,
+        packed_images.manifest,
+        pixels,
+        settings.condition_on,
+        ingest.max_rejected_fraction,
+        PUBLISHED_RATES,
+    )
+    attribute_chart = plot_attributes(report)
+    return (
+        report,
+        attribute_chart,
+        attribute_chart,
+        plot_sizes(image_index, settings.crop),
+        draw_contact_sheet(packed_images, labels, classes),
+        draw_mean(pixels),
     )

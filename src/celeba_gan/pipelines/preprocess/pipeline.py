@@ -2,11 +2,11 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from celeba_gan.pipelines.preprocess.nodes import label_images, pack_images
+from celeba_gan.pipelines.preprocess.nodes import label_images, pack_images, report_data
 
 
 def create_pipeline() -> Pipeline:
-    """From the indexed images to packed images and their labels."""
+    """From the indexed images to packed images, their labels, and a report about them."""
     return Pipeline(
         [
             Node(
@@ -26,8 +26,30 @@ def create_pipeline() -> Pipeline:
             Node(
                 label_images,
                 inputs=["packed_images", "image_index", "params:preprocess"],
-                outputs=["labels", "unreadable_images"],
+                outputs=["labels", "classes", "duplicate_images", "unreadable_images"],
                 name="label_images",
+                tags="preprocess",
+            ),
+            Node(
+                report_data,
+                inputs=[
+                    "image_index",
+                    "source_report",
+                    "packed_images",
+                    "labels",
+                    "classes",
+                    "params:preprocess",
+                    "params:ingest",
+                ],
+                outputs=[
+                    "data_report",
+                    "attribute_chart",
+                    "attribute_page",
+                    "size_chart",
+                    "contact_sheet",
+                    "mean_image",
+                ],
+                name="report_data",
                 tags="preprocess",
             ),
         ]
