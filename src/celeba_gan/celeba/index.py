@@ -123,7 +123,7 @@ def _list_named(
     index = pd.DataFrame({"image_id": [name for name in names if name not in left_out]}, dtype="str")
     index["key"] = index["image_id"].map(source.key).astype("str")
     for annotation in annotations:
-        has_row = index["key"].isin(annotation.table.index)
+        has_row = annotation.table.index.get_indexer(index["key"]) >= 0
         refused += [(name, f"no row in {annotation.file}") for name in index.loc[~has_row, "image_id"]]
         index = index[has_row]
     return index.reset_index(drop=True), refused
