@@ -86,7 +86,9 @@ class Players:
                 # Moments take the strides of their parameter: the fused kernel walks both storages flat, and a
                 # contiguous moment beside a channels_last weight would be applied to the wrong places, silently.
                 optimizer.state[parameter] = {
-                    slot: torch.empty_like(parameter).copy_(value) if value.ndim else value.to(parameter.device, copy=True)
+                    slot: torch.empty_like(parameter).copy_(value)
+                    if value.ndim
+                    else value.to(parameter.device, copy=True)
                     for slot, value in slots.items()
                 }
 
