@@ -60,9 +60,7 @@ def fill(data: Path, *, finished: bool) -> None:
     pd.DataFrame({"image_id": ["7.jpg", "9.jpg"], "reason": ["a,\nb", "c"]}).to_csv(rejected, index=False)
     unreadable = data / "05_model_input/synthetic/unreadable_images.csv"
     pd.DataFrame({"image_id": ["8.jpg"], "reason": ["damaged"]}).to_csv(unreadable, index=False)
-    duplicates = pd.DataFrame({"image_id": ["1.jpg", "2.jpg"], "split": ["train", "test"], "group": [1, 1]})
     packed = data / "05_model_input/synthetic"
-    duplicates.assign(removed=[1, 0]).to_csv(packed / "duplicate_images.csv", index=False)
     classes = pd.DataFrame(
         {"class": [0, 1], "name": ["not Male", "Male"], "train": [2000, 1300], "valid": 1, "test": 1}
     )
@@ -83,10 +81,6 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) ->
     assert "Rejected 2 images, listed with the reason in data/02_intermediate/synthetic/rejected_images.csv" in lines
     assert "Unreadable 1 images, listed with the reason in data/05_model_input/synthetic/unreadable_images.csv" in lines
     assert "Packed 4,094 images of 32x32 pixels" in lines
-    assert (
-        "Duplicates 2 images are the same file as another; 1 of train left out because valid or test has them; "
-        "listed in data/05_model_input/synthetic/duplicate_images.csv"
-    ) in lines
     assert (
         "Classes 2, of 1,300 to 2,000 training images, listed in data/05_model_input/synthetic/classes.csv"
     ) in lines
@@ -111,8 +105,7 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) ->
 def test_what_is_not_there_is_not_told(account: Say, project: Path) -> None:
     fill(project / "data", finished=True)
     packed = project / "data/05_model_input/synthetic"
-    for name, head in (("duplicate_images", "image_id,split,group,removed"), ("unreadable_images", "image_id,reason")):
-        (packed / f"{name}.csv").write_text(head + "\n")
+    (packed / "unreadable_images.csv").write_text("image_id,reason\n")
     (packed / "classes.csv").write_text("class,name,train,valid,test\n0,all,9,1,1\n")
     report = project / "data/08_reporting/datasets/synthetic/data_report.json"
     report.write_text(json.dumps({"findings": ["Nothing unusual was found."]}))

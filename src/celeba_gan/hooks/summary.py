@@ -118,14 +118,6 @@ def _packed(path: Path) -> Lines:
     yield "Packed", f"{manifest['count']:,} images of {manifest['size']}x{manifest['size']} pixels"
 
 
-def _duplicates(path: Path) -> Lines:
-    rows = _read_rows(path)
-    if rows:
-        removed = sum(row["removed"] == "1" for row in rows)
-        left_out = f"{removed:,} of train left out because valid or test has them; " if removed else ""
-        yield "Duplicates", f"{len(rows):,} images are the same file as another; {left_out}listed in {shown(path)}"
-
-
 def _classes(path: Path) -> Lines:
     sizes = [int(row["train"]) for row in _read_rows(path)]
     if len(sizes) > 1:
@@ -173,7 +165,6 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "rejected_images": _rejected,
     "packed_images": _packed,
     "unreadable_images": _unreadable,
-    "duplicate_images": _duplicates,
     "classes": _classes,
     "data_report": _findings,
     "contact_sheet": _place("Contact sheet"),

@@ -58,7 +58,7 @@ def _duplicates(report: Mapping[str, Any]) -> Iterator[str]:
         )
         yield (
             f"{duplicates['photographs']:,} photographs are the same file as another, in {duplicates['groups']:,} "
-            f"groups; {removed}. duplicate_images.csv lists them."
+            f"groups; {removed}. duplicate_images.csv, beside the labels, lists them."
         )
 
 
