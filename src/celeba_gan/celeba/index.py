@@ -57,6 +57,8 @@ def build_index(source: Source, settings: IngestSettings, progress: Callable[[in
         SourceError: No image, a table that is not what its name says, more rejected images than allowed, or no image
             left to train on.
     """
+    import pandas as pd
+
     names = source.image_names
     annotations = source.annotations()
     # Hashing CelebA's zip takes seconds in which the headers can be read: it leaves the interpreter to others.
@@ -69,7 +71,7 @@ def build_index(source: Source, settings: IngestSettings, progress: Callable[[in
 
     for annotation in annotations:
         index = index.join(annotation.table, on="key")
-    report = report_source(source, annotations, verdicts.result(), index["key"], rejected)
+    report = report_source(source, annotations, verdicts.result(), pd.Index(index["key"]), rejected)
     index = index.drop(columns="key")
     if "split" not in index:
         index["split"] = "train"
@@ -123,7 +125,7 @@ def _list_named(
     index = pd.DataFrame({"image_id": [name for name in names if name not in left_out]}, dtype="str")
     index["key"] = index["image_id"].map(source.key).astype("str")
     for annotation in annotations:
-        has_row = annotation.table.index.get_indexer(index["key"]) >= 0
+        has_row = annotation.table.index.get_indexer(pd.Index(index["key"])) >= 0
         refused += [(name, f"no row in {annotation.file}") for name in index.loc[~has_row, "image_id"]]
         index = index[has_row]
     return index.reset_index(drop=True), refused

@@ -15,7 +15,7 @@ from celeba_gan.celeba.official import verdict
 from celeba_gan.celeba.source import TABLES, Annotation, CelebA, Source
 
 if TYPE_CHECKING:
-    from pandas import Series
+    from pandas import Index
 
 _WHOLE: Final = 202_599  # images in all of CelebA
 
@@ -40,7 +40,7 @@ def report_source(
     source: Source,
     annotations: Sequence[Annotation],
     verdicts: Mapping[str, str],
-    keys: Series[str],
+    keys: Index[str],
     rejected: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
     """Sum up a source, for JSON; what a person should know is logged, too.
