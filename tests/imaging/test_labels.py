@@ -170,6 +170,11 @@ def test_an_unknown_attribute_is_refused_with_near_matches(manifest):
         label_images(manifest, INDEX, ["identity"])
 
 
+def test_an_attribute_is_not_lost_for_its_name(manifest):
+    with pytest.raises(ValueError, match="attribute named class.*Rename it"):
+        label_images(manifest, INDEX.assign(**{"class": 1}), [])
+
+
 def test_empty_classes_are_refused_by_name_and_number(manifest):
     index = INDEX.assign(Smiling=(INDEX["image_id"] == "d").astype("int8"))  # smiling only outside of train
     with pytest.raises(

@@ -43,7 +43,7 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
 
     Raises:
         PackedImagesError: The images were packed from another index.
-        LabelError: A name in `condition_on` is not in the index, a class has no image in the train split, or there are
+        LabelError: A name in `condition_on` is not in the index, an attribute is named `class`, a class has no image in the train split, or there are
             more than 32,768 classes.
     """
     left_out = {record.image_id for record in [*manifest.unreadable, *manifest.leaks]}
@@ -52,6 +52,11 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
         raise PackedImagesError(
             f"The {manifest.count:,} packed images were packed from another index than this one, which has "
             f"{len(packed):,} usable images. Pack them again: kedro run --pipelines preprocess"
+        )
+    if "class" in packed:
+        raise LabelError(
+            "These images have an attribute named class, the name of the column of class numbers in their labels. "
+            "Rename it in attributes.csv."
         )
     attributes = attribute_names(packed)
     for name in condition_on:
