@@ -171,7 +171,7 @@ def test_an_unknown_attribute_is_refused_with_near_matches(manifest):
 
 
 def test_an_attribute_is_not_lost_for_its_name(manifest):
-    with pytest.raises(ValueError, match="attribute named class.*Rename it"):
+    with pytest.raises(ValueError, match=r"attribute named class.*Rename it"):
         label_images(manifest, INDEX.assign(**{"class": 1}), [])
 
 

@@ -43,8 +43,8 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
 
     Raises:
         PackedImagesError: The images were packed from another index.
-        LabelError: A name in `condition_on` is not in the index, an attribute is named `class`, a class has no image in the train split, or there are
-            more than 32,768 classes.
+        LabelError: A name in `condition_on` is not in the index, an attribute is named `class`, a class has no image in
+            the train split, or there are more than 32,768 classes.
     """
     left_out = {record.image_id for record in [*manifest.unreadable, *manifest.leaks]}
     packed = packing_order(image_index[~image_index["image_id"].isin(left_out)])
