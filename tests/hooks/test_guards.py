@@ -72,6 +72,13 @@ def test_a_name_that_leaves_its_folder_is_refused(load_context: Load, name: obje
     assert "experiment in --params names a folder" in message
 
 
+def test_an_experiment_does_not_take_the_folder_of_the_data_reports(load_context: Load) -> None:
+    assert "experiment is 'datasets', which is the folder of the reports on data" in refusal(
+        load_context, experiment="datasets"
+    )
+    load_context(dataset="datasets")
+
+
 @pytest.mark.parametrize("name", ["../x", None])
 def test_names_in_globals_are_held_to_the_same(load_context: Load, project: Path, name: object) -> None:
     write(project / "conf/local/globals.yml", {"experiment": name})

@@ -22,6 +22,7 @@ _SOURCE_KEYS: Final = {"path": "filepath", "download": "download", "labels": "la
 _SOURCE_ENVIRONMENTS: Final = {"path": ("celeba", "folder"), "download": ("celeba",), "labels": ("folder",)}
 RUNTIME_ONLY: Final = (*NAMES, "source")
 
+_TAKEN: Final = ("datasets",)  # in data/08_reporting
 # One folder name. A leading dot would hide the folder or leave it (`..`).
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
@@ -101,6 +102,8 @@ def _wrong_names(runtime: Mapping[str, Any], globals_: Mapping[str, Any]) -> Ite
                 f"{key} in {where} names a folder: letters, digits, dots, underscores and hyphens, not beginning with "
                 f"a dot; it is {given}"
             )
+        elif key == "experiment" and name in _TAKEN:
+            yield f"experiment is {name!r}, which is the folder of the reports on data; give it another name"
 
 
 def _wrong_source(runtime: Mapping[str, Any], loader: Mapping[str, Any]) -> Iterable[str]:
