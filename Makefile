@@ -44,9 +44,10 @@ viz: $(READY) ## the pipeline with its pictures, in the browser
 mlflow: $(READY) ## the tracked runs, in the browser
 	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" $(ARGS)
 
-bench: $(READY) ## packing time, training images/s against a textbook loop, peak memory
+bench: $(READY) ## packing and reading, training images/s against a textbook loop, what feeding it costs, memory
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/feeding.py
 
 clean: ## removes .venv and caches; data/ and the tracked runs stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build src/*.egg-info
