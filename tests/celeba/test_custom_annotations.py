@@ -229,3 +229,8 @@ def test_a_file_in_another_encoding_is_refused(tmp_path):
         read_custom_attributes(path)
     path.write_bytes(codecs.BOM_UTF8 + "path;Male\r\nGrüße.jpg;1\r\n".encode())
     assert read_custom_attributes(path).attributes.index.tolist() == ["Grüße.jpg"]
+
+
+def test_a_column_called_as_the_classes_is_refused():
+    with pytest.raises(SourceError, match=r"a column called .Class. would be mistaken.*Call it label"):
+        read_custom_attributes("file,Class\na.jpg,0\nb.jpg,1\n")

@@ -181,6 +181,11 @@ def _check_header(where: str, header: list[str]) -> None:
 
 
 def _check_attribute_name(table: _Table, name: str) -> None:
+    if name.lower() == "class":
+        raise SourceError(
+            f"{table.where}: a column called {name!r} would be mistaken for the classes that are made of attributes. "
+            "Call it label in its header line, or anything else."
+        )
     if _NOT_IN_NAMES.search(name):
         raise SourceError(
             f"{table.where}: the attribute name {name!r} could not be given on a command line. "
