@@ -39,6 +39,7 @@ class Store:
     def connect(cls, settings: TrackingSettings, project: Path) -> Self:
         """Finds the store and the experiment, which is made when missing."""
         uri = settings.store_uri(project)
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # dozens of lines for each model
         if uri.startswith("http"):
             for name, value in _PATIENCE.items():
                 os.environ.setdefault(name, value)
