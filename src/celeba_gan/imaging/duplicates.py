@@ -22,7 +22,8 @@ Digests = NDArray[np.bytes_]
 
 def file_digest(data: bytes) -> bytes:
     """The digest of a file's content, 16 bytes."""
-    return hashlib.blake2b(data, digest_size=_BYTES).digest()
+    # Processors have instructions for sha256: with them it takes half the time of blake2b, 7 us for a CelebA file.
+    return hashlib.sha256(data).digest()[:_BYTES]
 
 
 class HeldOut:

@@ -74,8 +74,9 @@ def pack_images(
     Raises:
         PackingError: A worker process died, or no photograph of the train split could be packed.
     """
-    order = packing_order(index[["image_id", "split"]])
-    image_ids, splits = order["image_id"].tolist(), order["split"].tolist()
+    image_ids = packing_order(index[["image_id", "split"]])["image_id"].tolist()
+    counts = index["split"].value_counts()
+    splits = [split for split in SPLITS for _ in range(counts.get(split, 0))]  # no further object for each photograph
     recipe = Recipe(
         crop=settings.crop,
         size=settings.size,
