@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from celeba_gan.celeba.annotations import read_attributes, read_partition
 from celeba_gan.celeba.synthetic import SyntheticCelebA
 from celeba_gan.gan.checkpoint import read_card
 
@@ -140,12 +141,62 @@ def test_odd_celeba_runs_through(project: Path) -> None:
     with zipfile.ZipFile(folder / "img_align_celeba.zip") as archive:
         archive.extractall(folder, members=archive.namelist()[:60])
     (folder / "img_align_celeba.zip").unlink()
-    small = "preprocess.size=16,train.network.dcgan.width=8,train.batch_size=8,train.kimg=0.08,train.tick_kimg=0.04"
     names = f"dataset=odd,experiment=odd,source.path={folder},train.threads=1"
-    kedro(project, "--env", "celeba", "--params", f"{names},{small}")
+    kedro(project, "--env", "celeba", "--params", f"{names},{SMALL}")
     splits = pd.read_parquet(project / "data/03_primary/odd/image_index.parquet")["split"].value_counts().to_dict()
     assert splits == {"train": 48, "valid": 6, "test": 6}
     assert json.loads((project / "data/08_reporting/odd/evaluation.json").read_text())["protocol"]["reals"] == 6
+
+
+SMALL = "preprocess.size=16,train.network.dcgan.width=8,train.batch_size=8,train.kimg=0.08,train.tick_kimg=0.04"
+
+
+def test_kaggles_archive_runs_as_it_was_downloaded(project: Path) -> None:
+    """One zip with doubled folders and the tables as CSV in it, nothing unpacked."""
+    drawn = project / "drawn"
+    SyntheticCelebA(images=80, seed=2, workers=1).write(drawn)
+    with (
+        zipfile.ZipFile(drawn / "img_align_celeba.zip") as official,
+        zipfile.ZipFile(project / "archive.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name in official.namelist():
+            archive.writestr(f"img_align_celeba/{name}", official.read(name))
+        attributes = (drawn / "list_attr_celeba.txt").read_text().splitlines()[1:]
+        table = "\n".join(",".join(line.split()) for line in ["image_id " + attributes[0], *attributes[1:]])
+        archive.writestr("list_attr_celeba.csv", table)
+        splits = (drawn / "list_eval_partition.txt").read_text().splitlines()
+        archive.writestr(
+            "list_eval_partition.csv", "\n".join(["image_id,partition", *(",".join(s.split()) for s in splits)])
+        )
+    names = f"dataset=kaggle,experiment=kaggle,source.path={project / 'archive.zip'},train.threads=1"
+    kedro(project, "--env", "celeba", "--pipelines", "ingest,preprocess", "--params", f"{names},{SMALL}")
+    index = pd.read_parquet(project / "data/03_primary/kaggle/image_index.parquet").set_index("image_id")
+    truth = read_attributes(drawn / "list_attr_celeba.txt")
+    pd.testing.assert_frame_equal(index[list(truth.columns)], truth, check_names=False, check_index_type=False)
+    assert index["split"].tolist() == read_partition(drawn / "list_eval_partition.txt").loc[index.index].tolist()
+
+
+def test_any_folder_runs_through_with_its_subfolders_as_classes(project: Path) -> None:
+    folder = project / "shapes"
+    dice = np.random.default_rng(0)
+    for number in range(60):
+        pixels = dice.integers(0, 255, (24 + number % 5, 30, 3), dtype=np.uint8)
+        kind, suffix = [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("BMP", "BMP")][number % 4]
+        path = folder / ("round" if number % 2 else "square, big") / f"{number}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path, kind)
+    (folder / "notes.txt").write_text("not an image")
+    (folder / "round" / "tiny.png").write_bytes((folder / "round" / "1.png").read_bytes())
+    names = f"dataset=shapes,experiment=shapes,source.path={folder},source.labels=subfolders,train.threads=1"
+    done = kedro(project, "--env", "folder", "--params", f"{names},preprocess.condition_on=label,{SMALL}", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    labels = pd.read_parquet(project / "data/05_model_input/shapes/labels.parquet")
+    assert set(labels["class"]) == {0, 1}
+    assert (labels["label"].map({"round": 0, "square, big": 1}) == labels["class"]).all()
+    assert json.loads((project / "data/08_reporting/shapes/evaluation.json").read_text())["protocol"]["size"] == 16
+    report = project / "data/08_reporting/datasets/shapes"
+    for name in ("data_report.json", "attribute_chart.json", "size_chart.json", "contact_sheet.png", "mean_image.png"):
+        assert (report / name).stat().st_size > 100, name
 
 
 def start_training(project: Path) -> "subprocess.Popen[bytes]":
