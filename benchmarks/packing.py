@@ -180,8 +180,9 @@ def compare(folder: Path, images: int, rounds: int) -> list[str]:
         f"| one core, decode + crop + resize | {median(lambda turn: loop[turn]):,.0f} images/s | |",
         f"| packing {images:,} images, {cores()} cores | {median(lambda turn: packed[turn]):,.0f} images/s | |",
         f"| its CPU time for an image | {median(lambda turn: workers[turn]):.0f} us in workers, "
-        f"{median(lambda turn: parent[turn]):.0f} us in their parent; the loop's "
-        f"{median(lambda turn: needed[turn]):.0f} us are {median(lambda turn: needed[turn] / (workers[turn] + parent[turn])):.2f} of it | |",
+        f"{median(lambda turn: parent[turn]):.0f} us in their parent | |",
+        f"| the loop's CPU time for an image | {median(lambda turn: needed[turn]):.0f} us, of packing's "
+        f"{median(lambda turn: needed[turn] / (workers[turn] + parent[turn])):.2f} | |",
         f"| ImageFolder + DataLoader, {cores()} workers | {median(lambda turn: loader[turn]):,.0f} images/s | |",
         f"| shards, random batches of 64 as floats | {median(lambda turn: shards[turn]):,.0f} images/s | |",
         f"| packing / (one core x cores) | {median(lambda turn: packed[turn] / loop[turn] / cores()):.2f} | >= 0.85 |",
