@@ -79,7 +79,7 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) ->
     lines = account("__default__", Summary(Tracked("sqlite:////x/mlflow.db")))
     assert "Indexed 4,096 images" in lines
     assert "Rejected 2 images, listed with the reason in data/02_intermediate/synthetic/rejected_images.csv" in lines
-    assert "Unreadable 1 images, listed with the reason in data/05_model_input/synthetic/unreadable_images.csv" in lines
+    assert "Left out 1 images, listed with the reason in data/05_model_input/synthetic/unreadable_images.csv" in lines
     assert "Packed 4,094 images of 32x32 pixels" in lines
     assert (
         "Classes 2, of 1,300 to 2,000 training images, listed in data/05_model_input/synthetic/classes.csv"

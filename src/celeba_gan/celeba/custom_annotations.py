@@ -92,7 +92,9 @@ def read_custom_attributes(source: Path | str | TextFile) -> CustomAnnotations:
     table.refuse(rows["image_id"].duplicated(), paths, "has an earlier row that says otherwise; remove the wrong one")
     notes = []
     if left_out:
-        notes.append(f"not binary (0/1, -1/1, true/false, yes/no), or measured, so left out: {', '.join(left_out)}.")
+        notes.append(
+            f"not in one binary way (0/1, -1/1, true/false, yes/no), or measured, so left out: {', '.join(left_out)}."
+        )
     if len(rows) < len(table.cells):
         notes.append(f"{len(table.cells) - len(rows)} rows repeat an earlier one and are left out.")
     for note in notes:

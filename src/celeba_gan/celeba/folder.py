@@ -10,7 +10,7 @@ from celeba_gan.celeba.annotations import SPLITS
 from celeba_gan.celeba.errors import SourceError
 from celeba_gan.celeba.image_files import FolderFiles, ImageFiles, ZipFiles
 from celeba_gan.celeba.official_rows import SPLIT_WORDS
-from celeba_gan.celeba.source import Annotation, Source, only_other_files
+from celeba_gan.celeba.source import Annotation, CelebA, Source, only_other_files
 from celeba_gan.celeba.text_table import TextFile
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class ImageFolder(Source):
             raise SourceError(f"There is no folder {self.path}. {_HOW_TO_NAME}")
         files = FolderFiles(self.path) if self.path.is_dir() else ZipFiles(self.path)
         if not files.names and not files.rejected:
-            raise SourceError(f"There is no image in {self.path}{only_other_files(files)}. {_HOW_TO_NAME}")
+            hint = " (Is it CelebA? Then: --env celeba.)" if CelebA(self.path).has_images else ""
+            raise SourceError(f"There is no image in {self.path}{only_other_files(files)}.{hint} {_HOW_TO_NAME}")
         return files
 
     @property

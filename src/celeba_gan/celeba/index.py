@@ -81,13 +81,16 @@ def build_index(source: Source, settings: IngestSettings, progress: Callable[[in
     return Index(index, _as_table(rejected), report)
 
 
-def check_rejected(rejected: Sequence[tuple[str, str]], total: int, max_fraction: float) -> None:
+def check_rejected(
+    rejected: Sequence[tuple[str, str]], total: int, max_fraction: float, *, so_far: bool = False
+) -> None:
     """Stop when too large a part of the images cannot be used.
 
     Args:
         rejected: (image_id, reason) of each image left out; reasons are counted by their text before a colon.
         total: Images found.
         max_fraction: Fraction of `total` that may be left out, in [0, 1].
+        so_far: Not all images have been looked at yet.
 
     Raises:
         SourceError: More are left out; the message counts them by reason and shows ten, some of every reason.
@@ -97,12 +100,34 @@ def check_rejected(rejected: Sequence[tuple[str, str]], total: int, max_fraction
     reasons = count_reasons(reason for _, reason in rejected)
     counts = "\n".join(f"  {count:>7,}  {reason}" for reason, count in reasons.items())
     shown = "\n".join(f"  {image_id}: {reason}" for image_id, reason in islice(_some_of_each(rejected), _SHOWN))
+    at_least = "At least " if so_far else ""
     raise SourceError(
-        f"{len(rejected):,} of {total:,} images ({len(rejected) / total:.1%}) cannot be used; "
+        f"{at_least}{len(rejected):,} of {total:,} images ({len(rejected) / total:.1%}) cannot be used; "
         f"at most {max_fraction:.1%} may be left out.\n{counts}\nSome of them:\n{shown}\n"
-        "Repair the source; or for images smaller than the crop give a smaller preprocess.crop, or none; or, if they "
-        "may be left out, raise ingest.max_rejected_fraction"
+        f"{_way_out(reasons)}; or, if they may be left out, raise ingest.max_rejected_fraction"
     )
+
+
+def _way_out(reasons: Iterable[str]) -> str:
+    """What to do about reasons of these kinds."""
+    ways = dict.fromkeys(
+        next((way.format(reason) for start, way in _WAYS_OUT.items() if reason.startswith(start)), _REPAIR)
+        for reason in reasons
+    )
+    return "; ".join(ways)
+
+
+_REPAIR: Final = "Repair the source, or take those files out of it"
+_WAYS_OUT: Final = {
+    "smaller than the crop": "For images smaller than the crop: --params preprocess.crop=none takes the largest square "
+    "of each (of half-size CelebA, 89x109, it shows what 178 shows of the full size)",
+    "smaller than the target": "For images smaller than the target: give a smaller preprocess.size",
+    "no row in": "There is {}: where that table is cut off or of other images get it whole, or remove it to go on "
+    "without it",
+    "not a CelebA file name": "For images that are not CelebA's, whose tables would be of other people: --env folder",
+    "unsupported": "Convert what is not supported to JPEG or PNG",
+}
+"""What to do, by how a reason begins."""
 
 
 def _some_of_each(rejected: Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:

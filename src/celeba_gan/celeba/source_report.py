@@ -25,15 +25,19 @@ logger = logging.getLogger(__name__)
 def check_files(source: Source, annotations: Sequence[Annotation]) -> dict[str, str]:
     """Whether CelebA's own files are at hand, by their md5: for each file's name what `verdict` says.
 
-    The zip is read where it holds as many images as CelebA has: another number needs no 1.4 GB to be read.
+    The zip is read where it holds as many images as CelebA has: with another number it is not the official one.
     """
     if source.kind != "celeba":
         return {}
-    places = [annotation.place for annotation in annotations]
+    verdicts = {place.name: verdict(place) for place in (a.place for a in annotations) if isinstance(place, Path)}
     images = source.files.path
-    if images.is_file() and len(source.image_names) == _WHOLE:
-        places.append(images)
-    return {place.name: verdict(place) for place in places if isinstance(place, Path)}
+    if images.is_file():
+        count = len(source.image_names)
+        whole = count == _WHOLE
+        verdicts[images.name] = (
+            verdict(images) if whole else f"not the official file ({count:,} images, not {_WHOLE:,})"
+        )
+    return verdicts
 
 
 def report_source(
@@ -65,13 +69,14 @@ def report_source(
     if source.files.path.name in verdicts:
         files.append({"name": source.files.path.name, "rows": None, "rows_without_image": None})
     files = [{"name": file["name"], "verdict": verdicts.get(file["name"], ""), **file} for file in files]
-    notes = [*_absent(source), *(note for annotation in annotations for note in annotation.notes)]
+    absent = list(_absent(source))
+    for note in absent:
+        logger.warning("%s", note)
+    notes = [*absent, *(f"{a.file}: {note}" for a in annotations for note in a.notes)]  # the latter are logged already
     ignored = _not_looked_at(source, annotations)
     if ignored:
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in ignored.most_common(5))
-        notes.append(f"Files that are no images were not looked at: {kinds}.")
-    for note in notes:
-        logger.warning("%s", note)
+        logger.info("Files that are no images were not looked at: %s", kinds)
     for file in files:
         if file["verdict"]:
             logger.info("%s: %s", file["name"], file["verdict"])

@@ -101,7 +101,7 @@ def _rejected(path: Path) -> Lines:
 
 def _unreadable(path: Path) -> Lines:
     if count := _rows(path):
-        yield "Unreadable", f"{count:,} images, listed with the reason in {shown(path)}"
+        yield "Left out", f"{count:,} images, listed with the reason in {shown(path)}"
 
 
 def _rows(path: Path) -> int:
@@ -121,7 +121,8 @@ def _packed(path: Path) -> Lines:
 def _classes(path: Path) -> Lines:
     sizes = [int(row["train"]) for row in _read_rows(path)]
     if len(sizes) > 1:
-        yield "Classes", f"{len(sizes):,}, of {min(sizes):,} to {max(sizes):,} training images, listed in {shown(path)}"
+        span = f"{min(sizes):,} to {max(sizes):,}" if min(sizes) < max(sizes) else f"{min(sizes):,}"
+        yield "Classes", f"{len(sizes):,}, of {span} training images, listed in {shown(path)}"
 
 
 def _findings(path: Path) -> Lines:

@@ -12,6 +12,7 @@ POINTS: Final = 0.02
 STANDARD_ERRORS: Final = 4
 FEW_IMAGES: Final = 1000
 FEW_OF_A_CLASS: Final = 100
+FEW_TO_MEASURE: Final = 100
 HALF_SIZE: Final = (89, 109)  # of CelebA's 178x218
 NOTHING: Final = "Nothing unusual was found."
 
@@ -26,14 +27,19 @@ def find_peculiarities(report: Mapping[str, Any]) -> list[str]:
     Photographs of one person resemble each other, so that where persons are known it is their number that decides how
     far a share may be off by chance.
     """
-    looks = (_files, _unusable, _duplicates, _sizes, _few, _gray, _published, _splits)
+    looks = (_unusable, _notes, _duplicates, _sizes, _few, _gray, _published, _splits, _files)
     return [finding for look in looks for finding in look(report)] or [NOTHING]
 
 
 def _files(report: Mapping[str, Any]) -> Iterator[str]:
-    for file in report["source"]["files"]:
-        if file["verdict"].startswith("not "):
-            yield f"{file['name']} is {file['verdict']}."
+    changed = [file["name"] for file in report["source"]["files"] if file["verdict"].startswith("not ")]
+    if changed:
+        verb = "is not the file" if len(changed) == 1 else "are not the files"
+        yield f"{_enumerate(changed)} {verb} that CelebA's authors publish: edited, or a part."
+
+
+def _notes(report: Mapping[str, Any]) -> Iterator[str]:
+    yield from report["source"]["notes"]
 
 
 def _unusable(report: Mapping[str, Any]) -> Iterator[str]:
@@ -92,6 +98,10 @@ def _few(report: Mapping[str, Any]) -> Iterator[str]:
             f"There are only {train:,} training images; with fewer than about {FEW_IMAGES:,} a GAN soon repeats them. "
             "Compare its samples with them."
         )
+    for split in ("valid", "test"):
+        images = report["images"]["packed"][split]
+        if images < FEW_TO_MEASURE:
+            yield f"There are only {images:,} {split} images: numbers measured with so few are mostly chance."
     classes = report["classes"]
     few = classes["with_few_images"]
     if classes["number"] > 1 and few:

@@ -68,6 +68,20 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
     return labels
 
 
+def check_condition(image_index: DataFrame, condition_on: Sequence[str]) -> None:
+    """Refuse what cannot be conditioned on, as `label_images` will, but before anything is packed.
+
+    Raises:
+        LabelError: A name is no attribute of these images, or a class has no image in the train split.
+    """
+    attributes = attribute_names(image_index)
+    for name in condition_on:
+        if name not in ([*attributes, LABEL] if LABEL in image_index else attributes):
+            raise LabelError(_unknown(name, attributes))
+    classes = image_index[["split", *condition_on]].assign(**{"class": _class_numbers(image_index, condition_on)})
+    _check_no_class_is_empty(classes, condition_on)
+
+
 def attribute_names(table: DataFrame) -> list[str]:
     """The attributes among the columns of an image index or of labels."""
     return [str(column) for column in table.columns if column not in _NOT_ATTRIBUTES]

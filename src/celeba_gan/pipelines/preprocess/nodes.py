@@ -26,8 +26,9 @@ def pack_images(
     from rich.progress import Progress
 
     from celeba_gan.celeba.index import check_rejected
-    from celeba_gan.imaging import packing
+    from celeba_gan.imaging import labels, packing
 
+    labels.check_condition(image_index, settings.condition_on)  # before the hours that packing may take
     rejected = list(rejected_images.itertuples(index=False, name=None))
     found = len(image_index) + len(rejected)
     with Progress(console=get_console(), transient=True) as bar:
@@ -41,6 +42,7 @@ def pack_images(
                 rejected + [(record.image_id, record.reason) for record in unreadable],
                 found,
                 ingest.max_rejected_fraction,
+                so_far=True,
             ),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
