@@ -42,3 +42,12 @@ def test_only_loading_draws_portraits(tmp_path):
     before = (folder / "img_align_celeba.zip").stat().st_mtime_ns
     dataset.load()
     assert (folder / "img_align_celeba.zip").stat().st_mtime_ns == before
+
+
+def test_a_place_that_is_none_is_refused_also_where_nothing_is_missing(tmp_path):
+    SyntheticCelebADataset(str(tmp_path / "portraits"), images=4, seed=3).load()
+    with pytest.raises(
+        DatasetError, match=r"'gdrive' is not a place to download CelebA from. Allowed are: google_drive"
+    ):
+        CelebADataset(str(tmp_path / "portraits"), download="gdrive").load()
+    assert CelebADataset(str(tmp_path / "portraits"), download="http://127.0.0.1:9/").load().image_names

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
+from kedro.io import DataCatalog, MemoryDataset
 
 from celeba_gan.hooks.summary import Summary
+from celeba_gan.imaging.packed import Journal, Manifest, Shard
 
 Say = Callable[..., list[str]]
 
@@ -185,3 +188,20 @@ else:
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "Stopped" not in ended.stdout
+
+
+def test_an_interrupted_packing_says_that_its_shards_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = Summary()
+    summary.before_pipeline_run(DataCatalog({"params:train.resume": MemoryDataset(True)}))
+    try:
+        summary._print_interruption()
+        assert "Stopped" not in capsys.readouterr().out
+        journal = Journal.model_construct()
+        summary.after_dataset_saved("packed_images", Shard(4, np.zeros((1, 8, 8, 3), np.uint8), journal))
+        summary._print_interruption()
+        assert "Stopped  5 packed shards are kept; the same command carries on" in capsys.readouterr().out
+        summary.after_dataset_saved("packed_images", Manifest.model_construct())
+        summary._print_interruption()
+        assert "Stopped" not in capsys.readouterr().out
+    finally:
+        summary.on_pipeline_error()

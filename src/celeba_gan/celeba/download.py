@@ -87,6 +87,15 @@ def download_celeba(
         return _fetch_all(folder, missing, place, patience) if missing else []
 
 
+def check_place(source: str) -> None:
+    """Refuse what is no place to download from.
+
+    Raises:
+        SourceError: Lists the places there are.
+    """
+    _place(source)
+
+
 def _place(source: str) -> Place:
     if source == "google_drive":
         return Place(source, _on_google_drive)

@@ -84,9 +84,10 @@ class CelebADataset(SourceDataset):
         return super().load()
 
     def _fetch(self, origin: str) -> None:
-        from celeba_gan.celeba.download import download_celeba
+        from celeba_gan.celeba.download import check_place, download_celeba
         from celeba_gan.celeba.official import OFFICIAL_FILES
 
+        check_place(origin)  # also where nothing is missing
         celeba = self.source()
         there = {*celeba.tables, *([IMAGES_ZIP] if celeba.has_images else [])}  # in whatever form
         missing = {name: file for name, file in OFFICIAL_FILES.items() if name not in there}

@@ -14,6 +14,7 @@ from kedro.pipeline import Pipeline
 
 from celeba_gan.hooks.artifacts import path_of, shown
 from celeba_gan.hooks.set_aside import RESUME, STATE
+from celeba_gan.imaging.packed import Shard
 
 Lines = Iterable[tuple[str, str]]
 """A label and what it says."""
@@ -36,6 +37,7 @@ class Summary:
         self._tracking = tracking
         self._started = 0.0
         self._saved: dict[str, Any] | None = None
+        self._shards = 0
         self._resuming_command = ""
 
     @hook_impl
@@ -43,6 +45,7 @@ class Summary:
         """Starts the clock, and stands by for an interruption."""
         self._started = time.monotonic()
         self._saved = None
+        self._shards = 0
         starts_anew = RESUME in catalog and not catalog.load(RESUME)
         self._resuming_command = "the same command" + (" without train.resume=false" if starts_anew else "")
         # Kedro has a hook for errors, but none for Ctrl-C and SIGTERM.
@@ -51,9 +54,11 @@ class Summary:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Remembers how far the training state on disk is."""
+        """Remembers how far packing and training are on disk."""
         if dataset_name == STATE:
             self._saved = dict(data.card)
+        elif dataset_name == "packed_images":
+            self._shards = data.index + 1 if isinstance(data, Shard) else 0
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -79,6 +84,8 @@ class Summary:
         _print(lines)
 
     def _print_interruption(self) -> None:
+        if self._shards:
+            _print([("Stopped", f"{self._shards:,} packed shards are kept; the same command carries on after them")])
         if self._saved is None:
             return
         images = f"{self._saved['images']:,} images"
