@@ -149,3 +149,26 @@ def test_what_is_no_folder_of_images_is_said(tmp_path):
         ImageFolder(tmp_path).image_names  # noqa: B018
     with pytest.raises(SourceError, match="not a whole zip archive"):
         ImageFolder(tmp_path / "notes.txt").image_names  # noqa: B018
+
+
+def test_a_folder_of_nothing_but_foreign_images_says_what_to_do(tmp_path):
+    for number in range(3):
+        (tmp_path / f"IMG_{number}.HEIC").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"3 of 3 images .* cannot be used(.|\n)*HEIC is not read here, convert it"):
+        build_index(ImageFolder(tmp_path), IngestSettings())
+
+
+def test_other_names_for_the_split_are_understood_and_two_are_refused(tmp_path):
+    names = [f"{n}.jpg" for n in range(4)]
+    rows = [f"{name},{n % 3}" for n, name in enumerate(names)]
+    write(tmp_path, names, attributes__csv="\n".join(["file,partition", *rows]))
+    assert column(index_of(ImageFolder(tmp_path)), "split")["2.jpg"] == "test"
+    (tmp_path / "attributes.csv").write_text("\n".join(["file,set,split", *(f"{row},{row[-1]}" for row in rows)]))
+    with pytest.raises(SourceError, match="'split' says what another column says"):
+        index_of(ImageFolder(tmp_path))
+
+
+def test_of_two_ways_into_a_folder_the_real_one_names_the_images(tmp_path):
+    write(tmp_path, ["zoo/1.jpg", "zoo/2.jpg", "dogs/1.jpg", "dogs/2.jpg"])
+    (tmp_path / "cats").symlink_to(tmp_path / "zoo", target_is_directory=True)
+    assert set(column(index_of(ImageFolder(tmp_path, labels=True)), "label").values()) == {"zoo", "dogs"}

@@ -84,10 +84,8 @@ def mutate(data, dice):
                 tail = max(0, len(data) - dice.randint(1, 800))  # a zip's directory
                 data[tail : tail + 1] = dice.randbytes(1)
             case _:
-                for _ in range(dice.randint(1, 8)):
-                    data[dice.randrange(len(data)) if data else 0 :][:1] = b""
-                    if data:
-                        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+                for _ in range(dice.randint(1, 8) if data else 0):
+                    data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
         if not data:
             return b""
     return bytes(data)
@@ -114,7 +112,7 @@ def test_mutated_sources_give_an_index_or_an_error_of_ours(tmp_path, cases):
     outcomes = {"index": 0, "refused": 0}
 
     def hang(number, frame):
-        raise AssertionError("took more than ten seconds")
+        raise KeyboardInterrupt("took more than ten seconds")  # nothing may catch it and call the file damaged
 
     before = signal.signal(signal.SIGALRM, hang)
     try:

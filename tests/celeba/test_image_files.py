@@ -125,14 +125,8 @@ def test_links_are_followed_but_never_in_a_circle(tmp_path):
 
 def test_a_pipe_called_as_an_image_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    reader = os.open(tmp_path / "pipe.jpg", os.O_RDONLY | os.O_NONBLOCK)
-    writer = os.open(tmp_path / "pipe.jpg", os.O_WRONLY)
-    try:
-        with pytest.raises(OSError, match="not a file"):
-            FolderFiles(tmp_path).read("pipe.jpg")
-    finally:
-        os.close(reader)
-        os.close(writer)
+    with pytest.raises(OSError, match="not a file"):
+        FolderFiles(tmp_path).read("pipe.jpg")
 
 
 def test_names_that_point_outside_of_the_zip_are_rejected(tmp_path):

@@ -147,3 +147,22 @@ def test_splits_that_are_missing_among_the_first_images_of_celeba_are_drawn_from
     index, _, _ = build_index(write(tmp_path, images, partition=partition), IngestSettings())
     assert index["split"].value_counts().to_dict() == {"train": 36, "valid": 3, "test": 1}
     assert index.set_index("image_id").loc[names[7], "split"] == "test"
+
+
+def test_one_photograph_in_two_formats_is_one(tmp_path):
+    png = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(png, "PNG")
+    images = {name(number): jpeg(16, 16) for number in range(1, 9)} | {"000003.png": png.getvalue()}
+    index, rejected, _ = build_index(write(tmp_path, images), LENIENT)
+    assert index["image_id"].tolist() == [name(number) for number in range(1, 9)]
+    assert rejected.to_numpy().tolist() == [["000003.png", "another image has its name in the tables"]]
+
+
+def test_nobody_is_in_two_drawn_splits(tmp_path):
+    images = {name(number): jpeg(16, 16) for number in range(1, 41)}
+    celeba = write(tmp_path, images)
+    rows = [f"{image_id} {number % 9 + 1}" for number, image_id in enumerate(images)]
+    (tmp_path / "identity_CelebA.txt").write_text("\n".join(rows) + "\n")
+    index, _, _ = build_index(celeba, IngestSettings())
+    assert index.groupby("identity")["split"].nunique().eq(1).all()
+    assert set(index["split"]) == {"train", "valid", "test"}

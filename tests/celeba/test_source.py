@@ -290,3 +290,27 @@ def test_importing_is_cheap():
     subprocess.run(
         [sys.executable, "-c", f"import sys, celeba_gan.celeba.source; assert not {heavy}, {heavy}"], check=True
     )
+
+
+def test_tables_lie_in_any_folder_above_the_images(tmp_path):
+    write_folder(tmp_path / "archive" / "img_align_celeba" / "img_align_celeba")
+    table = "image_id,partition\n000001.jpg,0\n000002.jpg,1\n000030.jpg,2\n"
+    (tmp_path / "archive" / "list_eval_partition.csv").write_text(table)
+    assert CelebA(tmp_path).splits["000030.jpg"] == "test"
+
+
+def test_celeba_hq_is_refused(tmp_path):
+    write_folder(tmp_path / "celeba_hq" / "train")
+    with pytest.raises(SourceError, match="look like CelebA-HQ's, which are numbered otherwise"):
+        CelebA(tmp_path).image_names  # noqa: B018
+
+
+def test_a_zip_that_does_not_say_that_its_names_are_utf8(tmp_path):
+    path = tmp_path / "img_align_celeba.zip"
+    write_zip(path, folder="Zoé/")
+    data = path.read_bytes()
+    for signature, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        parts = data.split(signature)
+        data = signature.join([parts[0], *(p[: at - 4] + b"\0\0" + p[at - 2 :] for p in parts[1:])])
+    path.write_bytes(data)
+    assert CelebA(tmp_path).files.names[0].startswith("Zoé/")

@@ -28,7 +28,7 @@ _BINARY: Final = (  # the ways to write no and yes, in lower case; a column keep
 )
 _MEASURED: Final = ("width", "height")  # columns of the image index, which come from the images themselves
 _IMAGE_NAME = re.compile(r".*\.(?:jpe?g|png|webp|bmp|tiff?|gif)", re.IGNORECASE)
-_NOT_IN_NAMES = re.compile(r"[\[\]{}=,:;'\"\\\x00-\x1f]")  # they mean something in `--params` and in YAML
+_NOT_IN_NAMES = re.compile(r"[\[\]{}=,:;'\"\\\x00-\x1f\x7f-\x9f]")  # they mean something in `--params` and in YAML
 _INSTEAD: Final = (
     "It should have a header line, and in each row the path of an image below the folder and, separated by commas, "
     "0/1, -1/1, true/false or yes/no for each attribute; columns split (train, valid, test), label (text) and "
@@ -80,7 +80,9 @@ def read_custom_attributes(source: Path | str | TextFile) -> CustomAnnotations:
     found: dict[str, Series[Any]] = {"image_id": _relative_paths(table, paths)}
     left_out = []
     for column in table.cells.columns.drop(paths):
-        kind = column.lower()
+        kind = _OTHER_NAMES.get(column.lower(), column.lower())
+        if kind in found:
+            raise SourceError(f"{table.where}: {column!r} says what another column says, too. Remove one of them.")
         if kind in _SPECIAL:
             found[kind] = _SPECIAL[kind](table, column)
         elif kind in _MEASURED or (values := _binary(table, column)) is None:
@@ -226,7 +228,9 @@ def _splits(table: _Table, column: str) -> Series[Any]:
 
 
 def _labels(table: _Table, column: str) -> Series[Any]:
-    return table.filled(column).astype("str")
+    cells = table.filled(column)
+    table.refuse(~cells.map(str.isprintable).astype(bool), column, "holds characters that are no text; remove them")
+    return cells.astype("str")
 
 
 def _identities(table: _Table, column: str) -> Series[Any]:
@@ -238,6 +242,7 @@ def _identities(table: _Table, column: str) -> Series[Any]:
 
 
 _SPECIAL: Final = {"split": _splits, "label": _labels, "identity": _identities}
+_OTHER_NAMES: Final = {"partition": "split", "set": "split", "subset": "split"}
 
 
 def _relative_paths(table: _Table, column: str) -> Series[str]:

@@ -120,6 +120,8 @@ class ImageFolder(Source):
     def _common_folder(self) -> str:
         """The folder, with a final `/`, below which all images lie; "" where there is none but the top."""
         names = self.image_names
+        if not names:  # all were rejected
+            return ""
         first, last = names[0].split("/")[:-1], names[-1].split("/")[:-1]  # sorted: what these share, all share
         shared = 0
         while shared < min(len(first), len(last)) and first[shared] == last[shared]:

@@ -83,7 +83,7 @@ class ImageFiles(ABC):
         elif suffix in FOREIGN_SUFFIXES:
             reason = f"unsupported: {suffix[1:].upper()} is not read here, convert it to JPEG or PNG"
         else:
-            self.ignored[suffix or "(no suffix)"] += 1
+            self.ignored[ascii(suffix)[1:-1] or "(no suffix)"] += 1
             return False
         if reason is not None:
             self._reject(name, reason)
@@ -112,10 +112,11 @@ class FolderFiles(ImageFiles):
 
     def read(self, name: str, size: int = -1) -> bytes:
         """As `ImageFiles.read`."""
-        with FileIO(self._file(name)) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError("not a file")
+        path = self._file(name)
+        status = os.stat(path)  # noqa: PTH116
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise OSError("not a file")
+        with FileIO(path) as file:
             if size < 0 and status.st_size > MAX_FILE_BYTES:
                 raise OSError(_too_large(status.st_size))
             return file.read(size)
@@ -315,8 +316,16 @@ def _read_directory(path: Path) -> Iterator[_Entry]:
         extra = directory[at + name_size : at + name_size + extra_size]
         at += name_size + extra_size + comment_size
         size, packed_size, offset = _wide(extra, size, packed_size, fields[-1])
-        text = name.decode("utf-8" if flags & _UTF8 else "cp437", "surrogateescape").replace("\\", "/")
+        text = _decode_name(name, bool(flags & _UTF8)).replace("\\", "/")
         yield _Entry(text, offset + shift, packed_size, size, crc, method, flags)
+
+
+def _decode_name(name: bytes, is_utf8: bool) -> str:
+    """Many programs write UTF-8 without saying so; what happens to be UTF-8 is hardly ever meant as cp437."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("utf-8", "surrogateescape") if is_utf8 else name.decode("cp437")
 
 
 def _try_end(file: BinaryIO, tail: bytes, at: int, tail_begin: int) -> tuple[bytes | None, int]:
@@ -377,7 +386,8 @@ def _walk(folder: Path, nested: bool) -> Iterator[str]:
                 f"{folder}/{prefix} may not be looked into: {error.strerror}. Grant it, or move it away"
             ) from error
         with entries:
-            for entry in entries:
+            # real folders before links to them, and whatever the order of the disk
+            for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
                 if _is_litter(entry.name):
                     continue
                 if not _is_folder(entry):

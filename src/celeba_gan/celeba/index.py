@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice, zip_longest
@@ -75,7 +75,8 @@ def build_index(source: Source, settings: IngestSettings, progress: Callable[[in
     index = index.drop(columns="key")
     if "split" not in index:
         index["split"] = "train"
-    index["split"] = _fill_splits(index["image_id"].tolist(), index["split"].tolist(), settings)
+    persons = index["identity"] if "identity" in index else index["image_id"]
+    index["split"] = _fill_splits(persons.astype("str").tolist(), index["split"].tolist(), settings)
     _check_splits(source, index, rejected)
     index.insert(1, "split", index.pop("split"))
     return Index(index, _as_table(rejected), report)
@@ -153,6 +154,9 @@ def _list_named(
         has_row = annotation.table.index.get_indexer(pd.Index(index["key"])) >= 0
         refused += [(name, f"no row in {annotation.file}") for name in index.loc[~has_row, "image_id"]]
         index = index[has_row]
+    twice = index["key"].duplicated()  # 000001.jpg and 000001.png: one photograph, which must not be in two splits
+    refused += [(name, "another image has its name in the tables") for name in index.loc[twice, "image_id"]]
+    index = index[~twice]
     return index.reset_index(drop=True), refused
 
 
@@ -190,26 +194,39 @@ def _size(source: Source, name: str) -> tuple[int, int]:
         raise UnreadableImageError(f"cannot be read: {error}") from error
 
 
-def _fill_splits(image_ids: list[str], splits: list[str], settings: IngestSettings) -> list[str]:
+def _fill_splits(persons: list[str], splits: list[str], settings: IngestSettings) -> list[str]:
     """Draws valid and test from train where they have no image: stages that measure could not work without.
 
     That is so without a partition file, and where only the first images of CelebA are there. The draw depends on the
-    seed and the names alone, not on the order in which a disk lists them.
+    seed and the names alone, not on the order in which a disk lists them. As in CelebA nobody is in two splits, where
+    it is known who is who.
+
+    Args:
+        persons: For each image who is on it; where that is not known, the image's name.
+        splits: What the tables say of each.
+        settings: Seed and counts.
     """
+    images = Counter(person for person, split in zip(persons, splits, strict=True) if split == "train")
     order = sorted(
-        (name for name, split in zip(image_ids, splits, strict=True) if split == "train"),
-        key=lambda name: hashlib.blake2b(f"{settings.seed}/{name}".encode()).digest(),
+        images, key=lambda person: hashlib.blake2b(f"{settings.seed}/{person}".encode()).digest(), reverse=True
     )
-    count = min(settings.valid_images, max(min(2, len(order) // 3), len(order) // 10))
+    total = images.total()
+    count = min(settings.valid_images, max(min(2, total // 3), total // 10))
     drawn: dict[str, str] = {}
     for split in ("valid", "test"):
         if split not in splits and count:
-            drawn |= dict.fromkeys(order[len(drawn) : len(drawn) + count], split)
+            taken = 0
+            while taken < count and len(order) > 1:
+                person = order.pop()
+                drawn[person] = split
+                taken += images[person]
             logger.warning(
                 "No image is marked as %s: %d are drawn from the %d of train, with seed %d",
-                split, count, len(order), settings.seed,
+                split, taken, total, settings.seed,
             )  # fmt: skip
-    return [drawn.get(name, split) for name, split in zip(image_ids, splits, strict=True)]
+    return [
+        drawn.get(person, split) if split == "train" else split for person, split in zip(persons, splits, strict=True)
+    ]
 
 
 def _check_splits(source: Source, index: DataFrame, rejected: list[tuple[str, str]]) -> None:

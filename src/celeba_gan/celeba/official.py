@@ -14,18 +14,20 @@ class OfficialFile:
         name: Its file name.
         md5: Of its bytes, hexadecimal.
         drive_id: Of the file on the authors' Google Drive.
+        most_bytes: What it is certainly shorter than: a server that sends more is not believed.
     """
 
     name: str
     md5: str
     drive_id: str
+    most_bytes: int = 100 * 2**20
 
 
 # Checksums and ids as torchvision.datasets.CelebA lists them; that module would bring torch into every process.
 OFFICIAL_FILES: Final[dict[str, OfficialFile]] = {
     file.name: file
     for file in (
-        OfficialFile("img_align_celeba.zip", "00d2c5bc6d35e252742224ab0c1e8fcb", "0B7EVK8r0v71pZjFTYXZWM3FlRnM"),
+        OfficialFile("img_align_celeba.zip", "00d2c5bc6d35e252742224ab0c1e8fcb", "0B7EVK8r0v71pZjFTYXZWM3FlRnM", 2**31),
         OfficialFile("list_attr_celeba.txt", "75e246fa4810816ffd6ee81facbd244c", "0B7EVK8r0v71pblRyaVFSWGxPY0U"),
         OfficialFile("list_eval_partition.txt", "d32c9cbf5e040fd4025c592c306e6668", "0B7EVK8r0v71pY0NSMzRuSXJEVkk"),
         OfficialFile("identity_CelebA.txt", "32bd1bd63d3c78cd57e08160ec5ed1e2", "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS"),

@@ -273,6 +273,11 @@ class CelebA(Source):
         With the folder of the aligned images may lie one of the same people's original photographs.
         """
         counts = Counter(name[: name.rfind("/") + 1] for name in self.files.names)
+        if any("hq" in part.lower() for folder in counts for part in folder.split("/")):
+            raise SourceError(
+                f"The images in {self.files.path} look like CelebA-HQ's, which are numbered otherwise: CelebA's tables "
+                "would give them other people's labels. Read them with --env folder"
+            )
         ranked = sorted(counts, key=lambda folder: (IMAGES_FOLDER not in folder.split("/"), -counts[folder], folder))
         used, taken = ranked[:1], set[str]()
         for folder in ranked[1:]:
@@ -298,10 +303,20 @@ class CelebA(Source):
             on_disk = [path for name in names for folder in folders if (path := folder / name).is_file()]
             zipped = self.files.others if self.has_images and isinstance(self.files, ZipFiles) else []
             in_zip = [other for name in names for other in zipped if other.rpartition("/")[2] == name]
-            places: list[Path | str] = [*on_disk, *in_zip]
+            beside = [path for name in names for folder in self._above_images() if (path := folder / name).is_file()]
+            places: list[Path | str] = [*on_disk, *in_zip, *beside]
             if places:
                 found[table] = places[0]
         return found
+
+    def _above_images(self) -> list[Path]:
+        """The folders on the disk between this one and those of the images: tables may lie in each."""
+        if not self.has_images or not isinstance(self.files, FolderFiles):
+            return []
+        above = (
+            path for folder in self._folders for path in [self.files.path / folder, *(self.files.path / folder).parents]
+        )
+        return [path for path in dict.fromkeys(above) if path.is_relative_to(self.path)]
 
     def _text(self, table: str) -> TextFile:
         place = self._tables[table]

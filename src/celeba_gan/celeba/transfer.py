@@ -199,6 +199,9 @@ def _receive(download: Download) -> int:
         try:
             with half.path.open("ab") as out:
                 for chunk in chunks:
+                    if out.tell() + len(chunk) > file.most_bytes:
+                        half.remove()
+                        raise UnavailableError(f"{shown(response.url)} sends more than {file.most_bytes:,} bytes")
                     out.write(chunk)
                     bar.advance(task, len(chunk))
         finally:

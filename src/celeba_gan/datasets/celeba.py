@@ -89,6 +89,11 @@ class CelebADataset(SourceDataset):
 
         check_place(origin)  # also where nothing is missing
         celeba = self.source()
+        if self._folder.is_file():
+            raise SourceError(
+                f"{self._folder} is a file, so nothing can be downloaded into it. Leave out source.download, or name a "
+                "folder with source.path"
+            )
         there = {*celeba.tables, *([IMAGES_ZIP] if celeba.has_images else [])}  # in whatever form
         missing = {name: file for name, file in OFFICIAL_FILES.items() if name not in there}
         if missing:

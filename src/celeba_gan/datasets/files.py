@@ -16,7 +16,7 @@ def staged(path: Path) -> Iterator[Path]:
     staging = path.with_name(f".{path.name}.partial")
     try:
         yield staging
-        with staging.open("rb") as file:
+        with staging.open("rb+") as file:
             os.fsync(file.fileno())  # before the rename, or a power cut may leave an empty file under the name
         staging.replace(path)
     except BaseException:

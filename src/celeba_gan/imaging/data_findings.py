@@ -13,6 +13,7 @@ STANDARD_ERRORS: Final = 4
 FEW_IMAGES: Final = 1000
 FEW_OF_A_CLASS: Final = 100
 FEW_TO_MEASURE: Final = 100
+FULL_SIZE: Final = (178, 218)
 HALF_SIZE: Final = (89, 109)  # of CelebA's 178x218
 NOTHING: Final = "Nothing unusual was found."
 
@@ -78,6 +79,12 @@ def _sizes(report: Mapping[str, Any]) -> Iterator[str]:
             crop, f"a crop of 89 would keep what 178 keeps at full size, {crop} keeps less"
         )
         yield f"The photographs are 89x109, half of CelebA's 178x218; {seen}. Numbers do not compare with full size."
+    elif one_size and kind == "celeba" and (first["width"], first["height"]) != FULL_SIZE:
+        yield (
+            f"The photographs are {first['width']}x{first['height']}, while CelebA's are 178x218. Were they made of "
+            "CelebA's, all is well; in another set the same numbers are other people, and the labels are wrong: then "
+            "--env folder."
+        )
     if not one_size and kind == "celeba":
         yield (
             f"The photographs have {_range(sizes)}, while CelebA's aligned ones are all 178x218: they look like the "

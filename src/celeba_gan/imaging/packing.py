@@ -64,8 +64,8 @@ def pack_images(
         settings: Crop, size, filter, background, shard length, workers.
         packed_before: What is there already. Packed images whose recipe, shard length and photographs are the same, are
             not packed again: their manifest alone is given back. An interrupted packing of the same is carried on.
-        check: Called with the unreadable photographs so far, each time there are more, and before the manifest; it
-            raises when they are too many.
+        check: Called with the unreadable photographs so far, each time there are a tenth more, and before the manifest;
+            it raises when they are too many.
         progress: Called with (photographs done, photographs in all).
 
     Yields:
@@ -190,6 +190,7 @@ class _Packing:
         """The decoded chunks, and which photographs in each are to be packed."""
         held_out_digests = np.zeros(len(self.image_ids) - len(self.train), DIGEST)
         held_out: HeldOut | None = None
+        checked = len(self.unreadable)
         for chunk in chunks:
             stop = chunk.start + len(chunk.digests)
             if not len(chunk.pixels):
@@ -206,7 +207,9 @@ class _Packing:
             progress(stop, len(self.image_ids))
             if chunk.unreadable:
                 self.unreadable |= {chunk.start + number: reason for number, reason in chunk.unreadable.items()}
-                check(self.unreadable_records)
+                if len(self.unreadable) > 1.1 * checked:  # not each time: with many it would take longer than decoding
+                    checked = len(self.unreadable)
+                    check(self.unreadable_records)
             yield chunk, np.flatnonzero(wanted)
 
     def _fill(self, chunks: Iterable[tuple[Chunk, NDArray[np.intp]]], size: int) -> Iterator[Shard]:
