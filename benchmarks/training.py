@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch.nn.utils import parameters_to_vector
 
 from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.networks import build_discriminator, build_generator
+from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.training import train
 
 

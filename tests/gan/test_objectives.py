@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from celeba_gan.gan.config import (
-    DCGANSettings,
     GradientPenaltySettings,
     ObjectiveSettings,
     PenaltySettings,
 )
-from celeba_gan.gan.networks import DCGANDiscriminator, DCGANGenerator
+from celeba_gan.gan.network_settings import DCGANSettings
+from celeba_gan.gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from celeba_gan.gan.objectives import OBJECTIVES, PENALTIES, GradientPenalty
 
 BATCH, SIZE = 6, 16

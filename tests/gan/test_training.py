@@ -16,7 +16,7 @@ from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import NetworkError, TrainSettings
 from celeba_gan.gan.feed import TrainingImages
 from celeba_gan.gan.hardware import Hardware
-from celeba_gan.gan.networks import build_discriminator, build_generator
+from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.objectives import GradientPenalty
 from celeba_gan.gan.players import Players, _adam
 from celeba_gan.gan.training import Tick, TrainingError, train

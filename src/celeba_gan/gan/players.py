@@ -10,7 +10,7 @@ from torch.optim import Adam
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import AdamSettings, TrainSettings
 from celeba_gan.gan.hardware import Hardware
-from celeba_gan.gan.networks import build_discriminator, build_generator
+from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.randomness import random_generator
 
 

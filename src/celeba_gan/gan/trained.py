@@ -9,7 +9,7 @@ from torch import Tensor
 
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import LatentSettings, NetworkSettings
-from celeba_gan.gan.networks import build_discriminator, build_generator
+from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.randomness import draw_latents, random_generator
 
 

@@ -41,7 +41,7 @@ def train_tiny(
     settings: TinySettings, resume_state: Checkpoint | None
 ) -> Iterator[tuple[MetricRows, ImageGrid, Checkpoint, Checkpoint]]:
     from celeba_gan.gan.interrupt import StopSignal
-    from celeba_gan.gan.networks import build_generator
+    from celeba_gan.gan.networks.build import build_generator
 
     card = resume_state.card if resume_state else {"id": uuid.uuid4().hex, "images": 0}
     latent = LatentSettings(size=8)

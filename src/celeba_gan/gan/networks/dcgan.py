@@ -1,30 +1,14 @@
-"""The networks, and how a pair of them is made from its settings.
-
-Every generator maps latents (batch, latent size) to images (batch, 3, size, size) in [-1, 1]; every discriminator
-maps such images to one score per image, (batch,), without a final nonlinearity.
-"""
+"""DCGAN-style networks: strided convolutions between the images and a 4x4 base."""
 
 from collections.abc import Iterator
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
-from celeba_gan.gan.article import ArticleDiscriminator, ArticleGenerator
-from celeba_gan.gan.config import DCGANSettings, LatentSettings, NetworkSettings
+from celeba_gan.gan.network_settings import DCGANSettings
+from celeba_gan.gan.networks.layers import PixelNorm
 
 SLOPE = 0.2  # of every leaky ReLU
-
-
-class PixelNorm(nn.Module):
-    """Scales each pixel's feature vector to unit root mean square (Karras et al. 2018, section 4.2).
-
-    It looks at one pixel of one sample only, so unlike batch norm it mixes no samples.
-    """
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Normalises `features` (batch, channels, height, width) over the channels."""
-        return features * torch.rsqrt(features.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
 class DCGANGenerator(nn.Module):
@@ -66,39 +50,6 @@ class DCGANDiscriminator(nn.Module):
         """Images (batch, 3, size, size) in [-1, 1] to scores (batch,)."""
         scores: Tensor = self.layers(images)
         return scores.flatten()
-
-
-def build_generator(network: NetworkSettings, latent: LatentSettings, size: int) -> nn.Module:
-    """Makes the generator with fresh weights, drawn from torch's global CPU generator.
-
-    Args:
-        network: Which pair, and its widths.
-        latent: Gives the latent size.
-        size: Height and width of the images in pixels.
-
-    Raises:
-        NetworkError: The network does not exist at this size.
-    """
-    network.check_size(size)
-    if network.name == "article":
-        return ArticleGenerator(network.article, latent.size)
-    return DCGANGenerator(network.dcgan, latent.size, size)
-
-
-def build_discriminator(network: NetworkSettings, size: int) -> nn.Module:
-    """Makes the discriminator with fresh weights, drawn from torch's global CPU generator.
-
-    Args:
-        network: Which pair, and its widths.
-        size: Height and width of the images in pixels.
-
-    Raises:
-        NetworkError: The network does not exist at this size.
-    """
-    network.check_size(size)
-    if network.name == "article":
-        return ArticleDiscriminator()
-    return DCGANDiscriminator(network.dcgan, size)
 
 
 def _widths(settings: DCGANSettings, size: int) -> Iterator[int]:
