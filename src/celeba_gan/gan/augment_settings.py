@@ -1,0 +1,86 @@
+"""Settings of augmentation: what is done to the images before the discriminator sees them, and how often."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class AugmentationSettings(BaseModel):
+    """A frozen settings model that refuses unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DiffAugmentSettings(AugmentationSettings):
+    """DiffAugment (Zhao et al. 2020): every image recoloured, shifted, partly covered; the paper's ranges."""
+
+    p: float = Field(1.0, ge=0, le=1, description="probability of each transformation, per image")
+    brightness: bool = Field(True, description="add a number from [-0.5, 0.5]")
+    saturation: bool = Field(True, description="scale the distance from the pixel's grey by [0, 2]")
+    contrast: bool = Field(True, description="scale the distance from the image's mean by [0.5, 1.5]")
+    translation: float = Field(
+        0.125, ge=0, le=1, description="largest shift as a share of the side, grey coming in; 0: none"
+    )
+    cutout: float = Field(0.5, ge=0, le=1, description="side of the grey square as a share of the image's; 0: none")
+
+
+class AdaSettings(AugmentationSettings):
+    """Adaptive augmentation (Karras et al. 2020, appendix B): geometry and colour, of a steered probability."""
+
+    p: float | None = Field(
+        None, ge=0, le=1, description="fixed probability of each transformation, per image; none: steered"
+    )
+    target: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="overfitting to steer towards; none: 0.6 where the objective has a zero, else 0.5, as in the paper",
+    )
+    speed_kimg: float = Field(500.0, gt=0, description="thousand images in which p can move by 1")
+    interval: int = Field(4, ge=1, description="iterations between two moves of p")
+    limit: float = Field(0.8, gt=0, le=1, description="p never exceeds it; above 0.8 the generator learns to augment")
+    x_flip: bool = Field(True, description="mirror")
+    rotate90: bool = Field(True, description="turn by a multiple of 90 degrees")
+    translation: float = Field(
+        0.125, ge=0, le=1, description="largest shift by whole pixels, as a share of the side; 0: none"
+    )
+    scaling: float = Field(0.2, ge=0, le=1, description="standard deviation of log2 of the scale; 0: none")
+    rotation: float = Field(180.0, ge=0, le=180, description="largest angle in degrees; 0: none")
+    anisotropic_scaling: float = Field(
+        0.2, ge=0, le=1, description="standard deviation of log2 of the width's scale, the height's inverse; 0: none"
+    )
+    fractional_translation: float = Field(
+        0.125, ge=0, le=1, description="standard deviation of a shift, as a share of the side; 0: none"
+    )
+    brightness: float = Field(0.2, ge=0, le=2, description="standard deviation of the number added; 0: none")
+    contrast: float = Field(0.5, ge=0, le=2, description="standard deviation of log2 of the contrast; 0: none")
+    luma_flip: bool = Field(True, description="turn light into dark and keep the hue")
+    hue: float = Field(180.0, ge=0, le=180, description="largest turn of the colours in degrees; 0: none")
+    saturation: float = Field(1.0, ge=0, le=3, description="standard deviation of log2 of the saturation; 0: none")
+    cutout: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="side of a grey square as a share of the image's; 0: none, as in the paper's choice",
+    )
+
+    @model_validator(mode="after")
+    def _something_is_done(self) -> Self:
+        if self.p is None and not self.transformations():
+            raise ValueError("every transformation is switched off, so p steers nothing; switch one on, or give p: 0")
+        return self
+
+    def transformations(self) -> list[str]:
+        """Names of the transformations that are switched on."""
+        steering = {"p", "target", "speed_kimg", "interval", "limit"}
+        return [name for name, value in self.model_dump(exclude=steering).items() if value]
+
+
+class AugmentSettings(AugmentationSettings):
+    """What is done to reals and fakes alike before the discriminator sees them."""
+
+    name: Literal["none", "diffaugment", "ada"] = Field(
+        "none", description="nothing, DiffAugment, or adaptive augmentation; for sets of less than about 30,000 images"
+    )
+    diffaugment: DiffAugmentSettings = DiffAugmentSettings()
+    ada: AdaSettings = AdaSettings()
