@@ -1,137 +1,140 @@
-"""Values and parameter gradients against textbook formulas with double backward, in float64."""
+"""Values and parameter gradients against textbook formulas, in float64."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
+from critics import SIZE, gradients, image_batch, smooth_critic
 from torch import Tensor, nn
 
-from celeba_gan.gan.config import (
-    GradientPenaltySettings,
-    ObjectiveSettings,
-    PenaltySettings,
-)
+from celeba_gan.gan.config import ObjectiveSettings, PenaltySettings
 from celeba_gan.gan.network_settings import DCGANSettings
-from celeba_gan.gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from celeba_gan.gan.objectives import OBJECTIVES, PENALTIES, GradientPenalty
+from celeba_gan.gan.networks.dcgan import DCGANDiscriminator
+from celeba_gan.gan.objectives import OBJECTIVES
+from celeba_gan.gan.penalties import Penalty
 
-BATCH, SIZE = 6, 16
-
-
-@pytest.fixture
-def discriminator() -> nn.Module:
-    torch.manual_seed(0)
-    return DCGANDiscriminator(DCGANSettings(width=4), SIZE).double()
-
-
-@pytest.fixture
-def batch() -> tuple[Tensor, Tensor, Tensor]:
-    torch.manual_seed(1)
-    real = torch.rand(BATCH, 3, SIZE, SIZE, dtype=torch.float64) * 2 - 1
-    return real, real.flip(2) * 0.5, torch.rand(BATCH, dtype=torch.float64)
-
-
-def textbook_wgan(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    return discriminator(fake).mean() - discriminator(real).mean()
-
-
-def textbook_minimax(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    on_real, on_fake = torch.sigmoid(discriminator(real)), torch.sigmoid(discriminator(fake))
-    return -(torch.log(on_real).mean() + torch.log(1 - on_fake).mean())
-
-
-def textbook_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, epsilon: Tensor) -> Tensor:
-    mixed = torch.stack([e * r + (1 - e) * f for e, r, f in zip(epsilon, real, fake, strict=True)]).requires_grad_()
-    (slopes,) = torch.autograd.grad(discriminator(mixed).sum(), mixed, create_graph=True)
-    norms = torch.stack([torch.sqrt((slope**2).sum()) for slope in slopes])
-    return 10 * ((norms - 1) ** 2).mean()
+Losses = Callable[[Tensor, Tensor], Tensor]
+DISCRIMINATOR: dict[str, Losses] = {
+    "minimax": lambda real, fake: -(torch.log(torch.sigmoid(real)).mean() + torch.log(1 - torch.sigmoid(fake)).mean()),
+    "non_saturating": lambda real, fake: (torch.log(1 + torch.exp(-real)) + torch.log(1 + torch.exp(fake))).mean(),
+    "wgan": lambda real, fake: (fake - real).mean(),
+    "lsgan": lambda real, fake: 0.5 * ((real - 1) ** 2).mean() + 0.5 * (fake**2).mean(),
+    "hinge": lambda real, fake: -torch.minimum(real - 1, 0 * real).mean() - torch.minimum(-fake - 1, 0 * fake).mean(),
+    "rpgan": lambda real, fake: torch.stack(
+        [torch.log(1 + torch.exp(-(r - f))) for r, f in zip(real, fake, strict=True)]
+    ).mean(),
+}
+GENERATOR: dict[str, Losses] = {
+    "minimax": lambda real, fake: torch.log(1 - torch.sigmoid(fake)).mean(),
+    "non_saturating": lambda real, fake: -torch.log(torch.sigmoid(fake)).mean(),
+    "wgan": lambda real, fake: -fake.mean(),
+    "lsgan": lambda real, fake: 0.5 * ((fake - 1) ** 2).mean(),
+    "hinge": lambda real, fake: -fake.mean(),
+    "rpgan": lambda real, fake: torch.stack(
+        [torch.log(1 + torch.exp(-(f - r))) for r, f in zip(real, fake, strict=True)]
+    ).mean(),
+}
 
 
-@pytest.mark.parametrize("textbook", [textbook_wgan, textbook_minimax], ids=["wgan", "minimax"])
-@pytest.mark.parametrize("penalised", [True, False], ids=["gradient_penalty", "none"])
-def test_discriminator_gradients_equal_the_textbook_double_backward(
-    discriminator: nn.Module,
-    batch: tuple[Tensor, Tensor, Tensor],
-    textbook: Callable[[nn.Module, Tensor, Tensor], Tensor],
-    penalised: bool,
-) -> None:
-    real, fake, epsilon = batch
-    name = textbook.__name__.removeprefix("textbook_")
-    objective = OBJECTIVES[name](ObjectiveSettings(name=name))
-    penalty = PENALTIES["gradient_penalty" if penalised else "none"](PenaltySettings())
-    terms = objective.discriminator(discriminator, real, fake) | penalty(discriminator, real, fake, epsilon)
-    ours = terms["loss"] + terms["penalty"] if penalised else terms["loss"]
-    theirs = textbook(discriminator, real, fake)
-    if penalised:
-        theirs = theirs + textbook_penalty(discriminator, real, fake, epsilon)
-
+def assert_same_gradients(ours: Tensor, theirs: Tensor, parameters: list[Tensor]) -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
-    parameters = list(discriminator.parameters())
-    for our, their in zip(torch.autograd.grad(ours, parameters), torch.autograd.grad(theirs, parameters), strict=True):
-        torch.testing.assert_close(our, their, rtol=1e-10, atol=1e-12)
-    assert torch.equal(terms["score_real"], objective.discriminator(discriminator, real, fake)["score_real"])
-
-
-@pytest.mark.parametrize("name", ["wgan", "minimax"])
-def test_generator_gradients_equal_the_textbook(discriminator: nn.Module, name: str) -> None:
-    generator = DCGANGenerator(DCGANSettings(width=4), 5, SIZE).double()
-    latents = torch.randn(BATCH, 5, dtype=torch.float64)
-    objective = OBJECTIVES[name](ObjectiveSettings(name=name))
-    fake = generator(latents)
-    ours = objective.generator(discriminator, fake, fake)["loss"]
-    scores = discriminator(generator(latents))
-    theirs = -scores.mean() if name == "wgan" else torch.log(1 - torch.sigmoid(scores)).mean()
-    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
-    parameters = list(generator.parameters())
-    for our, their in zip(torch.autograd.grad(ours, parameters), torch.autograd.grad(theirs, parameters), strict=True):
+    for our, their in zip(gradients(ours, parameters), gradients(theirs, parameters), strict=True):
         torch.testing.assert_close(our, their, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("target", [0.0, 1.0, 2.5])
-def test_penalty_of_a_linear_critic_is_its_closed_form(target: float) -> None:
-    weights = torch.randn(3 * SIZE * SIZE, dtype=torch.float64)
-    penalty = GradientPenalty(GradientPenaltySettings(weight=3, target=target))
-    real, fake = torch.randn(2, BATCH, 3, SIZE, SIZE, dtype=torch.float64)
-    terms = penalty(lambda images: images.flatten(1) @ weights, real, fake, torch.rand(BATCH, dtype=torch.float64))
-    norm = weights.norm()
-    torch.testing.assert_close(terms["penalty"], 3 * (norm - target) ** 2)
-    torch.testing.assert_close(terms["gradient_norm"], norm)
+def test_every_objective_has_a_textbook_and_a_setting() -> None:
+    names = get_args(ObjectiveSettings.model_fields["name"].annotation)
+    assert set(OBJECTIVES) == set(DISCRIMINATOR) == set(GENERATOR) == set(names)
 
 
-def test_penalty_takes_epsilon_and_norm_per_sample_and_the_mean_over_the_batch(
-    discriminator: nn.Module, batch: tuple[Tensor, Tensor, Tensor]
-) -> None:
-    real, fake, epsilon = batch
-    penalty = GradientPenalty(GradientPenaltySettings())
-    whole = penalty(discriminator, real, fake, epsilon)["penalty"]
-    alone = [
-        penalty(discriminator, real[i : i + 1], fake[i : i + 1], epsilon[i : i + 1])["penalty"] for i in range(BATCH)
-    ]
-    torch.testing.assert_close(whole, torch.stack(alone).mean(), rtol=1e-10, atol=1e-12)
-    assert len({round(float(value.detach()), 9) for value in alone}) == BATCH
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_discriminator_loss_equals_the_textbook(name: str) -> None:
+    critic, (real, fake, _) = smooth_critic(), image_batch()
+    terms = OBJECTIVES[name]().discriminator(critic, real, fake)
+    theirs = DISCRIMINATOR[name](critic(real), critic(fake))
+    assert_same_gradients(terms["loss"], theirs, list(critic.parameters()))
+    torch.testing.assert_close(terms["on_real"], critic(real))
+    torch.testing.assert_close(terms["on_fake"], critic(fake))
 
 
-def test_losses_are_computed_in_full_precision_under_autocast(batch: tuple[Tensor, Tensor, Tensor]) -> None:
-    real, fake, epsilon = (tensor.float() for tensor in batch)
-    discriminator = DCGANDiscriminator(DCGANSettings(width=4), SIZE)
-    objective = OBJECTIVES["wgan"](ObjectiveSettings())
-    penalty = PENALTIES["gradient_penalty"](PenaltySettings())
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert discriminator(real).dtype == torch.bfloat16
-        terms = objective.discriminator(discriminator, real, fake) | penalty(discriminator, real, fake, epsilon)
-    assert {term.dtype for term in terms.values()} == {torch.float32}
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_generator_loss_equals_the_textbook(name: str) -> None:
+    critic, (real, _, _) = smooth_critic(), image_batch()
+    torch.manual_seed(2)
+    generator = nn.Sequential(nn.Linear(5, 3 * SIZE * SIZE), nn.Tanh(), nn.Unflatten(1, (3, SIZE, SIZE))).double()
+    latents = torch.randn(len(real), 5, dtype=torch.float64)
+    ours = OBJECTIVES[name]().generator(critic, real, generator(latents))["loss"]
+    theirs = GENERATOR[name](critic(real), critic(generator(latents)))
+    assert_same_gradients(ours, theirs, list(generator.parameters()))
 
 
-def test_bfloat16_points_the_same_way(batch: tuple[Tensor, Tensor, Tensor]) -> None:
-    real, fake, epsilon = (tensor.float() for tensor in batch)
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_losses_fall_as_each_player_gets_better(name: str) -> None:
+    """The sign: higher scores for reals and lower for fakes are good for one, higher for fakes for the other."""
+    objective = OBJECTIVES[name]()
+    scores = torch.linspace(0.3, 0.7, 5, dtype=torch.float64)
+    nowhere = objective.discriminator_loss(scores, scores)
+    assert objective.discriminator_loss(scores + 0.3, scores) < nowhere
+    assert objective.discriminator_loss(scores, scores - 0.3) < nowhere
+    assert objective.generator_loss(scores, scores + 0.3) < objective.generator_loss(scores, scores)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_losses_are_means_that_do_not_depend_on_how_the_batch_is_split(name: str) -> None:
+    objective, critic, (real, fake, _) = OBJECTIVES[name](), smooth_critic(), image_batch()
+    for player in (objective.discriminator, objective.generator):
+        whole = player(critic, real, fake)["loss"]
+        parts = [player(critic, r, f)["loss"] for r, f in zip(real.split(2), fake.split(2), strict=True)]
+        assert_same_gradients(whole, torch.stack(parts).mean(), list(critic.parameters()))
+
+
+@pytest.mark.parametrize(("name", "free"), [("wgan", True), ("rpgan", True), ("minimax", False), ("lsgan", False)])
+def test_only_critics_whose_zero_means_nothing_are_centred(name: str, free: bool) -> None:
+    objective, scores = OBJECTIVES[name](), torch.randn(2, 5, dtype=torch.float64)
+    shifted = objective.discriminator_loss(*(scores + 3)) - objective.discriminator_loss(*scores)
+    assert (abs(float(shifted)) < 1e-12) == free == (objective.probability == "centred_sigmoid")
+
+
+@pytest.mark.parametrize(
+    ("name", "best"), [("minimax", 0.0), ("non_saturating", 0.0), ("lsgan", 0.5)], ids=lambda value: str(value)
+)
+def test_where_reals_and_fakes_look_alike_the_best_score_reads_one_half(name: str, best: float) -> None:
+    """The score that minimises the loss if half of all such images are real."""
+    score = torch.tensor([best], dtype=torch.float64, requires_grad=True)
+    objective = OBJECTIVES[name]()
+    (slope,) = torch.autograd.grad(objective.discriminator_loss(score, score), score)
+    assert abs(float(slope)) < 1e-12
+    reads = score.clamp(0, 1) if objective.probability == "clip" else score.sigmoid()
+    assert float(reads.detach()) == 0.5
+
+
+def test_losses_are_computed_in_full_precision_under_autocast() -> None:
+    discriminator, real, fake = DCGANDiscriminator(DCGANSettings(width=4), 16), *torch.rand(2, 4, 3, 16, 16)
+    penalty = Penalty(PenaltySettings.model_validate({name: {"weight": 1} for name in ("r1", "r2", "drift")}))
+    for objective in OBJECTIVES.values():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert discriminator(real).dtype == torch.bfloat16
+            terms = objective().discriminator(discriminator, real, fake)
+            terms |= penalty(discriminator, real, fake, torch.rand(4), terms["on_real"])
+            terms |= {"generator": objective().generator(discriminator, real, fake)["loss"]}
+        assert {term.dtype for term in terms.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["wgan", "rpgan"])
+def test_bfloat16_points_the_same_way(name: str) -> None:
     torch.manual_seed(3)
-    discriminator = DCGANDiscriminator(DCGANSettings(width=8), SIZE)
-    objective, penalty = OBJECTIVES["wgan"](ObjectiveSettings()), PENALTIES["gradient_penalty"](PenaltySettings())
+    discriminator = DCGANDiscriminator(DCGANSettings(width=8), 16)
+    real, fake = torch.rand(2, 6, 3, 16, 16) * 2 - 1
+    epsilon = torch.rand(6)
+    objective = OBJECTIVES[name]()
+    penalty = Penalty(PenaltySettings())
 
     def gradient(enabled: bool) -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            terms = objective.discriminator(discriminator, real, fake) | penalty(discriminator, real, fake, epsilon)
-        gradients = torch.autograd.grad(terms["loss"] + terms["penalty"], list(discriminator.parameters()))
-        return torch.cat([part.flatten() for part in gradients])
+            terms = objective.discriminator(discriminator, real, fake)
+            terms |= penalty(discriminator, real, fake, epsilon, terms["on_real"])
+        parts = torch.autograd.grad(terms["loss"] + terms["penalty"], list(discriminator.parameters()))
+        return torch.cat([part.flatten() for part in parts])
 
     assert torch.cosine_similarity(gradient(True), gradient(False), dim=0) > 0.99

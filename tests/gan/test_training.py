@@ -17,7 +17,7 @@ from celeba_gan.gan.config import NetworkError, TrainSettings
 from celeba_gan.gan.feed import TrainingImages
 from celeba_gan.gan.hardware import Hardware
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
-from celeba_gan.gan.objectives import GradientPenalty
+from celeba_gan.gan.penalties import Penalty
 from celeba_gan.gan.players import Players, _adam
 from celeba_gan.gan.training import Tick, TrainingError, train
 
@@ -47,8 +47,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "float32": {"precision": "float32"},
     "bfloat16": {"precision": "bfloat16"},
     "beta1": {"precision": "float32", "generator_optimizer": {"beta1": 0.5}, "discriminator_optimizer": {"beta1": 0.5}},
-    "minimax": {"precision": "float32", "objective": {"name": "minimax"}, "penalty": {"name": "none"}},
+    "minimax": {
+        "precision": "float32",
+        "objective": {"name": "minimax"},
+        "penalty": {"gradient_penalty": {"weight": 0}},
+    },
     "uniform": {"precision": "float32", "latent": {"size": 8, "distribution": "uniform"}, "mirror": False},
+    "lazy": {
+        "precision": "float32",
+        "objective": {"name": "rpgan"},
+        "penalty": {"gradient_penalty": {"weight": 0}, "r1": {"weight": 1}, "r2": {"weight": 1}, "every": 3},
+        "micro_batch": 4,
+        "clip_gradient_norm": 1,
+        "generator_optimizer": {"schedule": {"name": "cosine", "warm_up_kimg": 0.1, "end_kimg": 0.3}},
+    },
+    "clipped": {"precision": "float32", "penalty": {"gradient_penalty": {"weight": 0}}, "weight_clip": 0.05},
     "resident": {"precision": "float32", "data": "resident"},
 }
 
@@ -95,6 +108,30 @@ def test_random_crop_is_part_of_the_run_and_must_fit_into_the_images(
         next(train(images, make_settings(random_crop=128)))
     with pytest.raises(NetworkError, match=r"power of two from 16, the images are 48x48; set train\.random_crop to"):
         next(train(images, make_settings(random_crop=48)))
+
+
+@pytest.mark.parametrize("objective", ["wgan", "minimax"])
+def test_state_of_format_version_1_is_carried_on_to_the_same_bits(
+    images: TrainingImages, make_settings: MakeSettings, tmp_path: Path, objective: str
+) -> None:
+    weight = 10.0 if objective == "wgan" else 0.0
+    settings = make_settings(objective={"name": objective}, penalty={"gradient_penalty": {"weight": weight}})
+    undisturbed = run(images, settings)
+    old = copy.deepcopy(undisturbed[1].state)
+    kept = {"name": "gradient_penalty", "gradient_penalty": {"weight": 10.0, "target": 1.0}}
+    old.card["identity"]["penalty"] = kept if weight else {"name": "none"}  # as it was written
+    del old.card["identity"]["weight_clip"]
+    old.card["format_version"] = 1
+    state = through_disk(old, tmp_path)
+    resumed = run(images, settings, state)
+    assert_same_tensors(undisturbed[-1].state.tensors, resumed[-1].state.tensors)
+    assert undisturbed[-1].state.card == resumed[-1].state.card
+    with pytest.raises(TrainingError, match=r"penalty\.r1\.weight: 0\.0 in the saved state, 1\.0 now"):
+        penalty = {"gradient_penalty": {"weight": weight}, "r1": {"weight": 1}}
+        next(train(images, make_settings(objective={"name": objective}, penalty=penalty), state))
+    with pytest.raises(TrainingError, match=r"weight_clip: None in the saved state, 0\.01 now"):
+        clipped = {"penalty": {"gradient_penalty": {"weight": 0}}, "weight_clip": 0.01}
+        next(train(images, make_settings(objective={"name": objective}, **clipped), state))
 
 
 def test_state_saved_before_there_were_crops_is_carried_on(
@@ -251,7 +288,7 @@ def test_nan_stops_the_run_and_never_reaches_the_weights_or_the_disk(
     seen: list[Players] = []
     calls = 0
     good_d, good_g, good_draw, clean = (
-        Players.step_discriminator, Players.step_generator, training.draw_latents, feed.from_uint8,
+        Players.backward_discriminator, Players.backward_generator, training.draw_latents, feed.from_uint8,
     )  # fmt: skip
 
     def third_of_the_second_tick(kind: str) -> bool:
@@ -259,12 +296,12 @@ def test_nan_stops_the_run_and_never_reaches_the_weights_or_the_disk(
         calls += kind == where
         return kind == where and calls == {"generator's gradient": 3, "latents": 8}.get(where, 6)
 
-    def step_discriminator(self: Players, loss: Tensor) -> Tensor:
+    def backward_discriminator(self: Players, loss: Tensor) -> None:
         seen.append(self)
-        return good_d(self, loss * float("nan") if third_of_the_second_tick("discriminator's gradient") else loss)
+        good_d(self, loss * float("nan") if third_of_the_second_tick("discriminator's gradient") else loss)
 
-    def step_generator(self: Players, loss: Tensor) -> Tensor:
-        return good_g(self, loss * float("nan") if third_of_the_second_tick("generator's gradient") else loss)
+    def backward_generator(self: Players, loss: Tensor) -> None:
+        good_g(self, loss * float("nan") if third_of_the_second_tick("generator's gradient") else loss)
 
     def draw_latents(latent: Any, count: int, generator: Any) -> Tensor:
         factor = float("inf") if count == 2 and third_of_the_second_tick("latents") else 1
@@ -273,8 +310,8 @@ def test_nan_stops_the_run_and_never_reaches_the_weights_or_the_disk(
     def from_uint8(pixels: Tensor) -> Tensor:
         return clean(pixels) * (float("inf") if third_of_the_second_tick("real images") else 1)
 
-    monkeypatch.setattr(Players, "step_discriminator", step_discriminator)
-    monkeypatch.setattr(Players, "step_generator", step_generator)
+    monkeypatch.setattr(Players, "backward_discriminator", backward_discriminator)
+    monkeypatch.setattr(Players, "backward_generator", backward_generator)
     monkeypatch.setattr(training, "draw_latents", draw_latents)
     monkeypatch.setattr(feed, "from_uint8", from_uint8)
     ticks = []
@@ -301,8 +338,10 @@ def test_once_broken_nothing_moves_any_more(make_settings: MakeSettings, fused: 
         players.discriminator_optimizer = _adam(players.discriminator, make_settings().generator_optimizer, fused=False)
 
     def step(factor: float) -> None:
-        players.step_discriminator(players.discriminator(torch.rand(2, 3, 16, 16)).mean() * factor)
-        players.step_generator(players.discriminator(players.generator(torch.rand(2, 8))).mean() * factor)
+        players.backward_discriminator(players.discriminator(torch.rand(2, 3, 16, 16)).mean() * factor)
+        players.step_discriminator()
+        players.backward_generator(players.discriminator(players.generator(torch.rand(2, 8))).mean() * factor)
+        players.step_generator()
         players.update_average(16)
 
     step(1)
@@ -332,12 +371,14 @@ def test_gradients_of_one_player_leave_the_other_alone(make_settings: MakeSettin
     players = Players(settings, 16, Hardware("cpu", "", "float32", 1, torch.__version__), None)
     before = copy.deepcopy(players.tensors())
     images = players.generator(torch.randn(2, 8))
-    players.step_discriminator(players.discriminator(images.detach()).mean())
+    players.backward_discriminator(players.discriminator(images.detach()).mean())
+    players.step_discriminator()
     after = players.tensors()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"discriminator"}
     before = copy.deepcopy(players.tensors())
-    players.step_generator(players.discriminator(players.generator(torch.randn(2, 8))).mean())
+    players.backward_generator(players.discriminator(players.generator(torch.randn(2, 8))).mean())
+    players.step_generator()
     after = players.tensors()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"generator"}
@@ -353,19 +394,21 @@ def test_steps_equal_those_of_a_textbook_loop(images: TrainingImages, make_setti
     generator.load_state_dict(ours.generator.state_dict())
     discriminator.load_state_dict(ours.discriminator.state_dict())
     adams = [torch.optim.Adam(net.parameters(), lr=4e-4, betas=(0.0, 0.9)) for net in (generator, discriminator)]
-    penalty = GradientPenalty(settings.penalty.gradient_penalty)
+    penalty = Penalty(settings.penalty)
     for step in range(20):
         torch.manual_seed(step)
         real, latents, epsilon = torch.rand(4, 3, 16, 16), torch.randn(4, 8), torch.rand(4)
         fake = ours.generator(latents).detach()
         loss = ours.discriminator(fake).mean() - ours.discriminator(real).mean()
-        ours.step_discriminator(loss + penalty(ours.discriminator, real, fake, epsilon)["penalty"])
-        ours.step_generator(-ours.discriminator(ours.generator(latents)).mean())
+        ours.backward_discriminator(loss + penalty(ours.discriminator, real, fake, epsilon, real)["penalty"])
+        ours.step_discriminator()
+        ours.backward_generator(-ours.discriminator(ours.generator(latents)).mean())
+        ours.step_generator()
 
         fake = generator(latents).detach()
         loss = discriminator(fake).mean() - discriminator(real).mean()
         adams[1].zero_grad()
-        (loss + penalty(discriminator, real, fake, epsilon)["penalty"]).backward()
+        (loss + penalty(discriminator, real, fake, epsilon, real)["penalty"]).backward()
         adams[1].step()
         adams[0].zero_grad()
         (-discriminator(generator(latents)).mean()).backward()
@@ -406,20 +449,18 @@ def test_articles_batch_norm_average_is_measured_with_trained_statistics(
             assert torch.equal(tensor, last.state.tensors[name.replace("average.", "generator.")])
 
 
-@pytest.mark.parametrize(
-    ("objective", "penalty"), [("minimax", "none"), ("wgan", "gradient_penalty")], ids=["minimax", "wgan_gp"]
-)
+@pytest.mark.parametrize(("objective", "weight"), [("minimax", 0.0), ("wgan", 10.0)], ids=["minimax", "wgan_gp"])
 def test_article_trains_and_resumes_exactly_under_both_objectives(
     images_at: Callable[[int], TrainingImages],
     make_settings: MakeSettings,
     tmp_path: Path,
     objective: str,
-    penalty: str,
+    weight: float,
 ) -> None:
     settings = make_settings(
         network={"name": "article", "article": {"width": 16}},
         objective={"name": objective},
-        penalty={"name": penalty},
+        penalty={"gradient_penalty": {"weight": weight}},
         batch_size=2,
         kimg=0.012,
         tick_kimg=0.004,

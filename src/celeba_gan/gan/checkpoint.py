@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from celeba_gan.gan.migration import migrate
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # migration.py says what changed
 MOST_HEADER = 100_000_000  # bytes, as in safetensors itself
 
 
@@ -79,7 +81,7 @@ class Checkpoint:
 
 
 def read_card(path: Path, kind: str) -> dict[str, Any]:
-    """Reads a checkpoint's card without its tensors.
+    """Reads a checkpoint's card without its tensors, brought up to date where an earlier version wrote it.
 
     Raises:
         CheckpointError: The file is damaged, no checkpoint, of another kind, or of a later format version.
@@ -96,9 +98,10 @@ def read_card(path: Path, kind: str) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not a checkpoint of celeba_gan ({error})") from error
     if card.pop("kind", None) != kind:
         raise CheckpointError(f"{path} is not a {kind.replace('_', ' ')}")
-    if (version := card.pop("format_version", None)) != FORMAT_VERSION:
+    version = card.pop("format_version", None)
+    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
         raise CheckpointError(
-            f"{path} has format version {version}, this program reads {FORMAT_VERSION}; "
+            f"{path} has format version {version}, this program reads 1 to {FORMAT_VERSION}; "
             "use the version of celeba_gan that wrote it"
         )
-    return card
+    return migrate(kind, version, card)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from celeba_gan.gan.combinations import check_combination
 from celeba_gan.gan.network_settings import NetworkError, NetworkSettings, Settings
 
 __all__ = ["NetworkError", "NetworkSettings"]  # part of these settings, so importable from here too
@@ -23,21 +24,77 @@ class LatentSettings(Settings):
 class ObjectiveSettings(Settings):
     """The pair of losses."""
 
-    name: Literal["wgan", "minimax"] = Field("wgan", description="Wasserstein, or the original saturating minimax")
+    name: Literal["minimax", "non_saturating", "wgan", "lsgan", "hinge", "rpgan"] = Field(
+        "wgan",
+        description="the original saturating game, its non-saturating form, Wasserstein, least squares, hinge, "
+        "or relativistic pairing",
+    )
+
+
+class ScheduleSettings(Settings):
+    """A factor that follows the images shown: up to 1 in the warm-up, then along the curve to `final`."""
+
+    name: Literal["constant", "linear", "cosine"] = "constant"
+    warm_up_kimg: float = Field(0.0, ge=0, description="thousand images of linear increase from 0; 0: none")
+    end_kimg: float | None = Field(None, gt=0, description="thousand images at which the factor is `final`")
+    final: float = Field(0.0, ge=0, description="factor from `end_kimg` on; not for constant")
+
+    @model_validator(mode="after")
+    def _ends_after_the_warm_up(self) -> Self:
+        if self.name != "constant" and (self.end_kimg is None or self.end_kimg <= self.warm_up_kimg):
+            raise ValueError(
+                f"schedule {self.name} needs an end_kimg above warm_up_kimg ({self.warm_up_kimg:g}), "
+                f"not {'none' if self.end_kimg is None else format(self.end_kimg, 'g')}"
+            )
+        return self
 
 
 class GradientPenaltySettings(Settings):
     """Gradient penalty of WGAN-GP (Gulrajani et al. 2017, equation 3)."""
 
-    weight: float = Field(10.0, gt=0, description="lambda")
+    weight: float = Field(10.0, ge=0, description="lambda; 0: off")
     target: float = Field(1.0, ge=0, description="gradient norm that costs nothing")
+    one_sided: bool = Field(False, description="charge only norms above the target")
+
+
+class WeightSettings(Settings):
+    """A penalty that has only a weight."""
+
+    weight: float = Field(0.0, ge=0, description="0: off")
 
 
 class PenaltySettings(Settings):
-    """What is added to the discriminator's loss."""
+    """What is added to the discriminator's loss: any of these together, each off at weight 0."""
 
-    name: Literal["gradient_penalty", "none"] = "gradient_penalty"
     gradient_penalty: GradientPenaltySettings = GradientPenaltySettings()
+    r1: WeightSettings = Field(WeightSettings(), description="gamma of gamma/2 E|grad D(real)|^2")
+    r2: WeightSettings = Field(WeightSettings(), description="gamma of gamma/2 E|grad D(fake)|^2")
+    drift: WeightSettings = Field(WeightSettings(), description="epsilon of epsilon E D(real)^2")
+    every: int = Field(
+        1, ge=1, le=1024, description="discriminator steps from one penalised step to the next, which counts that often"
+    )
+    schedule: ScheduleSettings = Field(ScheduleSettings(), description="factor of all these weights")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _had_a_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "name" in values:
+            raise ValueError(
+                f"penalty.name ({values['name']}) is no longer a choice, since penalties combine; "
+                "give each its weight, as in penalty.gradient_penalty.weight=10, or 0 to leave it out"
+            )
+        return values
+
+    @property
+    def of_gradients(self) -> list[str]:
+        """Names of the penalties in force that differentiate the discriminator by its images."""
+        return [name for name in ("gradient_penalty", "r1", "r2") if getattr(self, name).weight > 0]
+
+    def identity(self) -> dict[str, Any]:
+        """What is in force, all of it but the schedule."""
+        values = self.model_dump(mode="json", exclude={"schedule"})
+        off = {name for name, value in values.items() if isinstance(value, dict) and value["weight"] == 0}
+        return {name: {"weight": 0.0} if name in off else value for name, value in values.items()}
 
 
 class AdamSettings(Settings):
@@ -46,6 +103,7 @@ class AdamSettings(Settings):
     learning_rate: float = Field(4e-4, gt=0, lt=1, description="step size")
     beta1: float = Field(0.0, ge=0, lt=1, description="decay of the first moment")
     beta2: float = Field(0.9, ge=0, lt=1, description="decay of the second moment")
+    schedule: ScheduleSettings = Field(ScheduleSettings(), description="factor of the learning rate")
 
 
 class EMASettings(Settings):
@@ -72,6 +130,9 @@ class TrainSettings(Settings):
     tick_kimg: float = Field(gt=0, description="thousand images between two saved states")
     rows_per_tick: int = Field(4, ge=1, le=1000, description="metric rows per tick, each a mean over its share")
     batch_size: int = Field(ge=1, le=65536, description="images per discriminator step")
+    micro_batch: int | None = Field(
+        None, ge=1, description="images computed at a time, a divisor of batch_size, to save memory; none: all at once"
+    )
     n_critic: int = Field(5, ge=1, le=100, description="discriminator steps per generator step")
     random_crop: int | None = Field(
         None, ge=1, description="side in pixels of the square cut at random from each image; none: whole images"
@@ -86,6 +147,12 @@ class TrainSettings(Settings):
     latent: LatentSettings = LatentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
     penalty: PenaltySettings = PenaltySettings()
+    weight_clip: float | None = Field(
+        None, gt=0, description="largest absolute value of a weight of the discriminator (WGAN: 0.01); none: no limit"
+    )
+    clip_gradient_norm: float | None = Field(
+        None, gt=0, description="largest norm of each network's gradient; longer ones are scaled down; none: no limit"
+    )
     generator_optimizer: AdamSettings = AdamSettings()
     discriminator_optimizer: AdamSettings = AdamSettings()
     ema: EMASettings = EMASettings()
@@ -109,12 +176,17 @@ class TrainSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _critic_is_bounded(self) -> Self:
-        if self.objective.name == "wgan" and self.penalty.name == "none":
+    def _micro_batches_fill_the_batch(self) -> Self:
+        if self.micro_batch is not None and self.batch_size % self.micro_batch:
             raise ValueError(
-                "objective wgan needs penalty gradient_penalty: nothing else here keeps the critic's slope bounded, "
-                "and without a bound its loss has no minimum"
+                f"micro_batch {self.micro_batch} does not divide batch_size {self.batch_size}; "
+                f"give one of {', '.join(str(n) for n in range(1, self.batch_size + 1) if self.batch_size % n == 0)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        check_combination(self, batch_norm={"generator"} if self.network.name == "article" else set())
         return self
 
     @property
@@ -141,12 +213,12 @@ class TrainSettings(Settings):
 
     def identity(self) -> dict[str, Any]:
         """The settings that make two trainings the same run; the rest may change between a stop and a resume."""
-        same = {"seed", "batch_size", "n_critic", "random_crop", "mirror", "latent"}
+        same = {"seed", "batch_size", "n_critic", "random_crop", "mirror", "latent", "objective", "weight_clip"}
         shared = self.model_dump(mode="json", include=same)
-        return {**shared, **{part: _chosen(getattr(self, part)) for part in ("network", "objective", "penalty")}}
+        return {**shared, "network": _chosen(self.network), "penalty": self.penalty.identity()}
 
 
-def _chosen(choice: Settings) -> dict[str, Any]:
-    """A choice's name with the sub-model of that name alone: the other variants' fields have no effect."""
+def _chosen(choice: NetworkSettings) -> dict[str, Any]:
+    """What the choice of this name depends on: the other variants' fields have no effect."""
     values = choice.model_dump(mode="json")
-    return {key: value for key, value in values.items() if key in ("name", values["name"])}
+    return {key: value for key, value in values.items() if key == values["name"] or not isinstance(value, dict)}

@@ -1,128 +1,149 @@
-"""Objectives and penalties: functions of (discriminator, real, fake, noise) that return the terms of the loss.
+"""Objectives: pairs of losses of (discriminator, real, fake) that read like their equations.
 
-Real and fake images are (batch, 3, height, width) in [-1, 1]; a discriminator gives one score per image. Each term
-is a float32 (or float64) scalar under the name it has in the paper. Fakes for the discriminator's step come detached.
-An objective is one class and one line in `OBJECTIVES`; a penalty one class and one line in `PENALTIES`.
+Real and fake images are (batch, 3, height, width) in [-1, 1]; a discriminator gives one score per image. Each loss is
+a float32 (or float64) scalar, a mean over the batch, so that it does not depend on how the batch is split. Fakes for
+the discriminator's step come detached. A new objective is one class and one line in `OBJECTIVES`; its two losses see
+only the scores of reals and fakes, each (batch,).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from celeba_gan.gan.config import GradientPenaltySettings, ObjectiveSettings, PenaltySettings
-
 Discriminator = Callable[[Tensor], Tensor]
 Terms = dict[str, Tensor]
-Probability = Literal["sigmoid", "centred_sigmoid"]
+Probability = Literal["sigmoid", "centred_sigmoid", "clip"]
 
 
-class Objective(Protocol):
+class Objective(ABC):
     """A pair of losses."""
 
-    probability: ClassVar[Probability]
-    """How a score becomes a probability of being real: `sigmoid(D)`, or `sigmoid(D - c)` for a critic whose zero means
-    nothing."""
+    probability: ClassVar[Probability] = "sigmoid"
+    """How a score becomes a probability of being real: `sigmoid(D)`; `sigmoid(D - c)` for a critic whose zero means
+    nothing; or D clipped to [0, 1]."""
+    compares: ClassVar[bool] = False
+    """Whether the generator's loss, too, looks at the scores of reals."""
 
     def discriminator(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Terms:
-        """Terms `loss`, `score_real` and `score_fake` of the discriminator's step."""
+        """Terms of the discriminator's step: `loss`, and the scores, `on_real` and `on_fake`, (batch,) each."""
+        # One forward pass: no discriminator of ours mixes samples.
+        on_real, on_fake = _score(discriminator, torch.cat([real, fake])).chunk(2)
+        return {"loss": self.discriminator_loss(on_real, on_fake), "on_real": on_real, "on_fake": on_fake}
 
     def generator(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Terms:
         """Term `loss` of the generator's step."""
+        on_fake = _score(discriminator, fake)
+        on_real = on_fake.detach()
+        if self.compares:
+            with torch.no_grad():
+                on_real = _score(discriminator, real)
+        return {"loss": self.generator_loss(on_real, on_fake)}
+
+    @abstractmethod
+    def discriminator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
+        """What the discriminator minimises."""
+
+    @abstractmethod
+    def generator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
+        """What the generator minimises; `on_real` may be used where the objective `compares`."""
 
 
-class WGAN:
-    """Wasserstein distance (Arjovsky et al. 2017, equation 3): the critic maximises E D(real) - E D(fake)."""
-
-    probability: ClassVar[Probability] = "centred_sigmoid"
-
-    def discriminator(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Terms:
-        """E D(fake) - E D(real)."""
-        on_real, on_fake = _scores(discriminator, real, fake)
-        return {"loss": on_fake.mean() - on_real.mean(), "score_real": on_real.mean(), "score_fake": on_fake.mean()}
-
-    def generator(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Terms:
-        """-E D(fake)."""
-        return {"loss": -_score(discriminator, fake).mean()}
-
-
-class Minimax:
+class Minimax(Objective):
     """The original game (Goodfellow et al. 2014, equation 1), its generator loss saturating as printed."""
 
-    probability: ClassVar[Probability] = "sigmoid"
-
-    def discriminator(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Terms:
+    def discriminator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
         """-E log sigmoid(D(real)) - E log(1 - sigmoid(D(fake)))."""
-        on_real, on_fake = _scores(discriminator, real, fake)
-        loss = -F.logsigmoid(on_real).mean() - F.logsigmoid(-on_fake).mean()
-        return {"loss": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
+        return -F.logsigmoid(on_real).mean() - F.logsigmoid(-on_fake).mean()
 
-    def generator(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Terms:
+    def generator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
         """E log(1 - sigmoid(D(fake)))."""
-        return {"loss": F.logsigmoid(-_score(discriminator, fake)).mean()}
+        return F.logsigmoid(-on_fake).mean()
 
 
-class Penalty(Protocol):
-    """What is added to the discriminator's loss."""
+class NonSaturating(Minimax):
+    """The game with the generator's loss that does not vanish while it loses (Goodfellow et al. 2014, section 3)."""
 
-    def __call__(self, discriminator: Discriminator, real: Tensor, fake: Tensor, epsilon: Tensor) -> Terms:
-        """Term `penalty`, already weighted, and whatever else is worth a curve."""
-
-
-class GradientPenalty:
-    """lambda E (|grad D(x)| - target)^2 on lines between reals and fakes (Gulrajani et al. 2017, equation 3)."""
-
-    def __init__(self, settings: GradientPenaltySettings) -> None:
-        self.settings = settings
-
-    def __call__(self, discriminator: Discriminator, real: Tensor, fake: Tensor, epsilon: Tensor) -> Terms:
-        """Terms `penalty` and `gradient_norm`.
-
-        Args:
-            discriminator: Gives one score per image and mixes no samples.
-            real: Images (batch, 3, height, width).
-            fake: As many images.
-            epsilon: Uniform in [0, 1], one number per sample: (batch,).
-        """
-        mixed = torch.lerp(fake, real, epsilon[:, None, None, None])
-        # The sum's gradient at a sample is that sample's own, since no sample sees another. torch.func.grad, not
-        # autograd.grad(create_graph=True), because torch.compile refuses the latter.
-        slopes = torch.func.grad(lambda images: discriminator(images).sum())(mixed)
-        norm = _full_precision(slopes).flatten(1).square().sum(dim=1).add(1e-12).sqrt()  # (batch,)
-        penalty = self.settings.weight * (norm - self.settings.target).square().mean()
-        return {"penalty": penalty, "gradient_norm": norm.mean()}
+    def generator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
+        """-E log sigmoid(D(fake))."""
+        return -F.logsigmoid(on_fake).mean()
 
 
-class NoPenalty:
-    """Adds nothing."""
+class WGAN(Objective):
+    """Wasserstein distance (Arjovsky et al. 2017, equation 3): the critic maximises E D(real) - E D(fake)."""
 
-    def __call__(self, discriminator: Discriminator, real: Tensor, fake: Tensor, epsilon: Tensor) -> Terms:
-        """No terms."""
-        return {}
+    probability = "centred_sigmoid"
+
+    def discriminator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
+        """E D(fake) - E D(real)."""
+        return on_fake.mean() - on_real.mean()
+
+    def generator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
+        """-E D(fake)."""
+        return -on_fake.mean()
 
 
-OBJECTIVES: dict[str, Callable[[ObjectiveSettings], Objective]] = {
-    "wgan": lambda settings: WGAN(),
-    "minimax": lambda settings: Minimax(),
+class LSGAN(Objective):
+    """Least squares with labels 0 for fakes and 1 for reals (Mao et al. 2017, equation 9)."""
+
+    probability = "clip"
+
+    def discriminator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
+        """E (D(real) - 1)^2 / 2 + E D(fake)^2 / 2."""
+        return (on_real - 1).square().mean() / 2 + on_fake.square().mean() / 2
+
+    def generator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
+        """E (D(fake) - 1)^2 / 2."""
+        return (on_fake - 1).square().mean() / 2
+
+
+class Hinge(Objective):
+    """Hinge loss (Lim and Ye 2017; Miyato et al. 2018, equations 16 and 17)."""
+
+    def discriminator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
+        """E max(0, 1 - D(real)) + E max(0, 1 + D(fake))."""
+        return F.relu(1 - on_real).mean() + F.relu(1 + on_fake).mean()
+
+    def generator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
+        """-E D(fake)."""
+        return -on_fake.mean()
+
+
+class RpGAN(Objective):
+    """Relativistic pairing (Jolicoeur-Martineau 2019; Huang et al. 2024, equation 2): each fake against one real.
+
+    Pairs, not averages: an average over the batch would mix its samples.
+    """
+
+    probability = "centred_sigmoid"
+    compares = True
+
+    def discriminator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
+        """E softplus(-(D(real) - D(fake)))."""
+        return F.softplus(on_fake - on_real).mean()
+
+    def generator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
+        """E softplus(-(D(fake) - D(real)))."""
+        return F.softplus(on_real - on_fake).mean()
+
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "minimax": Minimax,
+    "non_saturating": NonSaturating,
+    "wgan": WGAN,
+    "lsgan": LSGAN,
+    "hinge": Hinge,
+    "rpgan": RpGAN,
 }
-PENALTIES: dict[str, Callable[[PenaltySettings], Penalty]] = {
-    "gradient_penalty": lambda settings: GradientPenalty(settings.gradient_penalty),
-    "none": lambda settings: NoPenalty(),
-}
-
-
-def _scores(discriminator: Discriminator, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores of both, in one forward pass: no discriminator of ours mixes samples."""
-    on_real, on_fake = _score(discriminator, torch.cat([real, fake])).chunk(2)
-    return on_real, on_fake
 
 
 def _score(discriminator: Discriminator, images: Tensor) -> Tensor:
-    return _full_precision(discriminator(images))
+    return full_precision(discriminator(images))
 
 
-def _full_precision(values: Tensor) -> Tensor:
+def full_precision(values: Tensor) -> Tensor:
     """At least float32: losses and norms lose too much in bfloat16."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -4,14 +4,17 @@ import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Adam
 
 from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.combinations import check_combination
 from celeba_gan.gan.config import AdamSettings, TrainSettings
 from celeba_gan.gan.hardware import Hardware
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
+from celeba_gan.gan.penalties import has_batch_norm
 from celeba_gan.gan.randomness import random_generator
+from celeba_gan.gan.schedules import factor
 
 
 class Players:
@@ -27,6 +30,8 @@ class Players:
             torch.manual_seed(random_generator(settings.seed, "weights", 0).initial_seed())
             generator = build_generator(settings.network, settings.latent, size)
             discriminator = build_discriminator(settings.network, size)
+        networks = {"generator": generator, "discriminator": discriminator}
+        check_combination(settings, {name for name, network in networks.items() if has_batch_norm(network)})
         self.generator = generator.to(hardware.device).to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(hardware.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
@@ -36,16 +41,36 @@ class Players:
         self.broken = torch.zeros((), device=hardware.device)
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
             optimizer.found_inf = self.broken if self._fused else None  # type: ignore[attr-defined]  # the fused optimiser's own protocol
+        self._clip_weights()
         if resumed is not None:
             self._restore(resumed.tensors)
 
-    def step_discriminator(self, loss: Tensor) -> Tensor:
-        """Updates the discriminator. Returns its gradient's norm, a scalar on the device."""
-        return self._step(loss, self.discriminator, self.discriminator_optimizer)
+    def set_learning_rates(self, shown: int) -> None:
+        """Gives both optimisers the learning rate that their schedules have after `shown` images."""
+        settings = self.settings
+        for optimizer, adam in (
+            (self.generator_optimizer, settings.generator_optimizer),
+            (self.discriminator_optimizer, settings.discriminator_optimizer),
+        ):
+            optimizer.param_groups[0]["lr"] = adam.learning_rate * factor(adam.schedule, shown)
 
-    def step_generator(self, loss: Tensor) -> Tensor:
+    def backward_discriminator(self, loss: Tensor) -> None:
+        """Adds the loss's gradient to that of the discriminator's next step."""
+        self._backward(loss, self.discriminator)
+
+    def backward_generator(self, loss: Tensor) -> None:
+        """Adds the loss's gradient to that of the generator's next step."""
+        self._backward(loss, self.generator)
+
+    def step_discriminator(self) -> Tensor:
+        """Updates the discriminator. Returns its gradient's norm, a scalar on the device."""
+        norm = self._step(self.discriminator, self.discriminator_optimizer)
+        self._clip_weights()
+        return norm
+
+    def step_generator(self) -> Tensor:
         """Updates the generator. Returns its gradient's norm, a scalar on the device."""
-        return self._step(loss, self.generator, self.generator_optimizer)
+        return self._step(self.generator, self.generator_optimizer)
 
     def update_average(self, shown: int) -> None:
         """Moves the average towards the generator.
@@ -92,18 +117,36 @@ class Players:
                     for slot, value in slots.items()
                 }
 
-    def _step(self, loss: Tensor, network: nn.Module, optimizer: Adam) -> Tensor:
-        parameters = list(network.parameters())
-        optimizer.zero_grad()
+    def _backward(self, loss: Tensor, network: nn.Module) -> None:
         # backward, not grad: it lays gradients out like their parameters, which the fused kernel relies on.
         # `inputs` keeps the other player's parameters out of it.
-        torch.autograd.backward(loss, inputs=parameters)
+        torch.autograd.backward(loss, inputs=list(network.parameters()))
+        self._check(torch.isfinite(loss.detach()))
+
+    def _step(self, network: nn.Module, optimizer: Adam) -> Tensor:
+        parameters = [parameter for parameter in network.parameters() if parameter.grad is not None]
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-        finite = torch.isfinite(loss.detach()) & torch.isfinite(norm)
-        self.broken.copy_(torch.maximum(self.broken, (~finite).float()))
+        self._check(torch.isfinite(norm))
+        if self.settings.clip_gradient_norm is not None:
+            clip_grads_with_norm_(parameters, self.settings.clip_gradient_norm, norm)
         if self._fused or not self.broken:  # the latter asks the device: a host sync per step
             optimizer.step()
+        optimizer.zero_grad()
         return norm
+
+    def _check(self, finite: Tensor) -> None:
+        self.broken.copy_(torch.maximum(self.broken, (~finite).float()))
+
+    @torch.no_grad()
+    def _clip_weights(self) -> None:
+        """Keeps the discriminator's weights within the limit, if there is one; those of a broken run are there already.
+
+        Arjovsky et al. 2017, algorithm 1, line 7.
+        """
+        if (limit := self.settings.weight_clip) is not None:
+            weights: list[Tensor] = list(self.discriminator.parameters())
+            torch._foreach_clamp_min_(weights, -limit)
+            torch._foreach_clamp_max_(weights, limit)
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}

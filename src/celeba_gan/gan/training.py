@@ -23,9 +23,11 @@ from celeba_gan.gan.feed import ImageFeed, TrainingImages
 from celeba_gan.gan.hardware import Hardware, choose_hardware
 from celeba_gan.gan.interrupt import StopSignal
 from celeba_gan.gan.metering import Meter
-from celeba_gan.gan.objectives import OBJECTIVES, PENALTIES, Terms
+from celeba_gan.gan.objectives import OBJECTIVES, Terms
+from celeba_gan.gan.penalties import Penalty
 from celeba_gan.gan.players import Players
 from celeba_gan.gan.randomness import draw_latents, random_generator
+from celeba_gan.gan.schedules import factor
 from celeba_gan.gan.trained import as_uint8
 
 logger = logging.getLogger(__name__)
@@ -131,8 +133,9 @@ class _Run:
         self.hardware = hardware
         self.players = players
         self.seen = seen  # what every card says of the images
-        self.objective = OBJECTIVES[settings.objective.name](settings.objective)
-        self.penalty = PENALTIES[settings.penalty.name](settings.penalty)
+        self.objective = OBJECTIVES[settings.objective.name]()
+        self.penalty = Penalty(settings.penalty)
+        self._share = (settings.micro_batch or settings.batch_size) / settings.batch_size
         card = resumed.card if resumed is not None else {}
         self.id: str = card.get("id", uuid.uuid4().hex)
         self.shown: int = card.get("images", 0)
@@ -140,37 +143,64 @@ class _Run:
 
     def iterate(self, feed: ImageFeed) -> Terms:
         """One iteration. Returns scalar terms on the device; the discriminator's are means over its steps."""
+        self.players.set_learning_rates(self.shown + self.settings.images_per_iteration)
         steps = []
         for step in range(self.iteration * self.settings.n_critic, (self.iteration + 1) * self.settings.n_critic):
             real = feed.batch(step)
             steps.append(self._discriminator_step(step, real))
-        terms = {name: torch.stack([terms[name] for terms in steps]).mean() for name in steps[0]}
-        terms |= self._generator_step(real)
+        terms = _mean_terms(steps) | self._generator_step(real)
         self.iteration += 1
         self.shown += self.settings.images_per_iteration
         self.players.update_average(self.shown)
         return terms
 
     def _discriminator_step(self, step: int, real: Tensor) -> Terms:
-        settings, players = self.settings, self.players
-        with torch.no_grad(), self.hardware.autocast():
-            fake = players.generator(self._latents("discriminator", step)).float()
-        epsilon = torch.rand(settings.batch_size, generator=random_generator(settings.seed, "epsilon", step))
-        with self.hardware.autocast():
-            terms = self.objective.discriminator(players.discriminator, real, fake)
-            terms |= self.penalty(players.discriminator, real, fake, self.hardware.send(epsilon))
-        loss = terms["loss"] + terms["penalty"] if "penalty" in terms else terms["loss"]
-        gradient = players.step_discriminator(loss)
-        named = {"discriminator_loss": loss, **{name: term for name, term in terms.items() if name != "loss"}}
-        return {name: term.detach() for name, term in named.items()} | {"discriminator_gradient": gradient}
+        """Draws are made for the whole batch; each micro-batch takes its slice and adds its share of the gradient."""
+        players, penalised = self.players, self.penalty.is_due(step)
+        latents = self._latents("discriminator", step)
+        epsilon = self._epsilon(step) if penalised else torch.zeros(len(real))
+        counts = self._penalty_counts() if penalised else 0.0
+        parts = []
+        for shown, z, mix in self._micro_batches(real, latents, epsilon):
+            with torch.no_grad(), self.hardware.autocast():
+                fake = players.generator(z).float()
+            with self.hardware.autocast():
+                terms = self.objective.discriminator(players.discriminator, shown, fake)
+                on_real, on_fake = terms.pop("on_real"), terms.pop("on_fake")
+                if penalised:
+                    terms |= self.penalty(players.discriminator, shown, fake, mix, on_real)
+            loss = terms.pop("loss")
+            loss = loss + counts * terms["penalty"] if penalised else loss
+            players.backward_discriminator(loss * self._share)
+            scores = {"score_real": on_real.mean(), "score_fake": on_fake.mean()}
+            parts.append({"discriminator_loss": loss, **scores, **terms})
+        gradient = players.step_discriminator()
+        return _mean_terms(parts) | {"discriminator_gradient": gradient}
 
     def _generator_step(self, real: Tensor) -> Terms:
-        players = self.players
-        with self.hardware.autocast():
-            fake = players.generator(self._latents("generator", self.iteration))
-            loss = self.objective.generator(players.discriminator, real, fake)["loss"]
-        gradient = players.step_generator(loss)
-        return {"generator_loss": loss.detach(), "generator_gradient": gradient}
+        players, parts = self.players, []
+        for shown, z in self._micro_batches(real, self._latents("generator", self.iteration)):
+            with self.hardware.autocast():
+                fake = players.generator(z)
+                loss = self.objective.generator(players.discriminator, shown, fake)["loss"]
+            players.backward_generator(loss * self._share)
+            parts.append({"generator_loss": loss})
+        gradient = players.step_generator()
+        return _mean_terms(parts) | {"generator_gradient": gradient}
+
+    def _micro_batches(self, *draws: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """The global batch's tensors, cut into micro-batches."""
+        size = self.settings.micro_batch or self.settings.batch_size
+        return zip(*(torch.split(draw, size) for draw in draws), strict=True)
+
+    def _penalty_counts(self) -> float:
+        """How often a penalised step's penalty counts: for the steps without one, and as its schedule says."""
+        penalty = self.settings.penalty
+        return penalty.every * factor(penalty.schedule, self.shown + self.settings.images_per_iteration)
+
+    def _epsilon(self, step: int) -> Tensor:
+        generator = random_generator(self.settings.seed, "epsilon", step)
+        return self.hardware.send(torch.rand(self.settings.batch_size, generator=generator))
 
     def _latents(self, purpose: str, index: int) -> Tensor:
         generator = random_generator(self.settings.seed, f"latents of the {purpose}", index)
@@ -218,15 +248,24 @@ class _Run:
         )
 
 
+def _mean_terms(parts: list[Terms]) -> Terms:
+    """The mean of each term over those parts that have it, detached."""
+    names = dict.fromkeys(name for terms in parts for name in terms)
+    return {name: torch.stack([terms[name].detach() for terms in parts if name in terms]).mean() for name in names}
+
+
 def _check_same_run(settings: TrainSettings, size: int, digest: str, card: dict[str, Any]) -> None:
-    """Refuses to carry on another run, naming both values of each difference and the way out."""
-    later = {"random_crop": None}  # fields that states saved before they existed lack
-    before = _flatten({**later, **card["identity"], "image size": card["size"]})
+    """Refuses to carry on another run, naming both values of each difference and the way out.
+
+    A setting that the saved state lacks, because it did not exist yet, had its default.
+    """
     now = _flatten({**settings.identity(), "image size": size})
+    before = {name: value for name, value in _flatten(_defaults(settings)).items() if name in now}
+    before |= _flatten({**card["identity"], "image size": card["size"]})
     differences = [
         f"  {name}: {before.get(name, 'absent')} in the saved state, {now.get(name, 'absent')} now"
         for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
+        if name not in before or name not in now or before[name] != now[name]
     ]
     if card["data_digest"] != digest:
         differences.append(
@@ -241,6 +280,16 @@ def _check_same_run(settings: TrainSettings, size: int, digest: str, card: dict[
             "(and dataset=NAME where the images differ); or start anew with --params train.resume=false (the old "
             "results are set aside, not deleted)"
         )
+
+
+def _defaults(settings: TrainSettings) -> dict[str, Any]:
+    """The identity of a training that was told nothing but its network's name and what it must be told."""
+    needed = {
+        name: getattr(settings, name) for name, field in TrainSettings.model_fields.items() if field.is_required()
+    }
+    return TrainSettings.model_validate(
+        {**needed, "network": {"name": settings.network.name}, "n_critic": 1}
+    ).identity()
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
