@@ -273,8 +273,9 @@ def _resample(images: Tensor, sources: Tensor) -> Tensor:
 
     Linear interpolation alone would blur by the fraction of a pixel that an image happens to be moved by, and hide from
     the discriminator just the fine detail it should judge. So images are first doubled with a Lanczos filter, whose
-    every other pixel is the original one, and then read linearly. Nothing is filtered after shrinking: scales are near
-    1, and reals and fakes fold alike. The whole costs half of the paper's doubling on both sides, and gather, unlike
+    every other pixel is the original one, and then read linearly. Nothing is filtered after shrinking: at scale 0.76
+    (two deviations) only what lies beyond 0.76 of the highest frequency folds, 1.6 % of the variance of drawn
+    portraits, and for reals and fakes alike; filtering would read four times as many pixels. gather, unlike
     grid_sample, has a second derivative.
     """
     height, width = images.shape[2:]
