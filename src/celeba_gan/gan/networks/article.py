@@ -9,6 +9,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from celeba_gan.gan.network_settings import ArticleSettings
+from celeba_gan.gan.networks.layers import ClassEmbedding, Projection, check_labels
 
 SLOPE = 0.2  # of every leaky ReLU
 
@@ -17,10 +18,12 @@ class ArticleGenerator(nn.Module):
     """Dense layer to 7x7, batch norm, and four 5x5 transposed convolutions of stride 2, up to 112x112.
 
     Batch norm mixes the samples of a batch: the one exception to this project's rule, because the article has it.
+    With classes, the dense layer sees the labels beside the latents.
     """
 
-    def __init__(self, settings: ArticleSettings, latent_size: int) -> None:
+    def __init__(self, settings: ArticleSettings, latent_size: int, classes: int | None = None) -> None:
         super().__init__()
+        self.classes = classes
         self.width = settings.width
         self.dense = nn.Linear(latent_size, 7 * 7 * self.width)
         layers: list[nn.Module] = [nn.BatchNorm2d(self.width), nn.LeakyReLU(SLOPE)]
@@ -35,10 +38,15 @@ class ArticleGenerator(nn.Module):
         layers += [nn.ConvTranspose2d(width, 3, 5, stride=2, padding=2, output_padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         _initialise(self)
+        self.embedding = None if classes is None else ClassEmbedding(classes, 7 * 7 * self.width)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Latents (batch, latent size) to images (batch, 3, 112, 112) in [-1, 1]."""
-        images: Tensor = self.layers(self.dense(latents).unflatten(1, (self.width, 7, 7)))
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, 112, 112) in [-1, 1]."""
+        check_labels(labels, self.classes)
+        base = self.dense(latents)
+        if self.embedding is not None:  # the sum is the dense layer of latents and labels side by side
+            base = base + self.embedding(labels)
+        images: Tensor = self.layers(base.unflatten(1, (self.width, 7, 7)))
         return images
 
 
@@ -49,8 +57,9 @@ class ArticleDiscriminator(nn.Module):
     average pooling with `ceil_mode`, which keeps it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int | None = None) -> None:
         super().__init__()
+        self.classes = classes
         widths = [3, 64, 128, 256, 512]
         layers: list[nn.Module] = []
         for index, (narrow, wide) in enumerate(pairwise(widths)):
@@ -65,11 +74,14 @@ class ArticleDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.score = nn.Linear(widths[-1], 1)
         _initialise(self)
+        self.projection = None if classes is None else Projection(classes, widths[-1])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (batch, 3, 112, 112) in [-1, 1] to scores (batch,)."""
-        scores: Tensor = self.score(self.layers(images).flatten(1))
-        return scores.flatten()
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (batch, 3, 112, 112) in [-1, 1] and labels (batch, classes) to scores (batch,)."""
+        check_labels(labels, self.classes)
+        features: Tensor = self.layers(images).flatten(1)
+        scores: Tensor = self.score(features).flatten()
+        return scores if self.projection is None else scores + self.projection(features, labels)
 
 
 def _initialise(network: nn.Module) -> None:

@@ -1,32 +1,40 @@
 """DCGAN-style networks: strided convolutions between the images and a 4x4 base."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from celeba_gan.gan.network_settings import DCGANSettings
-from celeba_gan.gan.networks.layers import PixelNorm
+from celeba_gan.gan.networks.layers import LabelledSequential, Projection, check_labels, pixel_norm, widths_down_to_4
 
 SLOPE = 0.2  # of every leaky ReLU
 
 
 class DCGANGenerator(nn.Module):
-    """Transposed convolutions from a 4x4 base (Radford et al. 2016), with pixel norm in place of batch norm."""
+    """Transposed convolutions from a 4x4 base (Radford et al. 2016), with pixel norm in place of batch norm.
 
-    def __init__(self, settings: DCGANSettings, latent_size: int, size: int) -> None:
+    With classes, the norms are conditional.
+    """
+
+    def __init__(self, settings: DCGANSettings, latent_size: int, size: int, classes: int | None = None) -> None:
         super().__init__()
-        widths = list(_widths(settings, size))[::-1]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_size, widths[0], 4), PixelNorm(), nn.LeakyReLU(SLOPE)]
+        self.classes = classes
+        widths = list(widths_down_to_4(settings.width, settings.max_width, size // 2))[::-1]
+        layers = [nn.ConvTranspose2d(latent_size, widths[0], 4), pixel_norm(widths[0], classes), nn.LeakyReLU(SLOPE)]
         for wide, narrow in pairwise(widths):
-            layers += [nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), PixelNorm(), nn.LeakyReLU(SLOPE)]
+            layers += [
+                nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1),
+                pixel_norm(narrow, classes),
+                nn.LeakyReLU(SLOPE),
+            ]
         layers += [nn.ConvTranspose2d(widths[-1], 3, 4, stride=2, padding=1), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+        self.layers = LabelledSequential(*layers)
         _initialise(self)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Latents (batch, latent size) to images (batch, 3, size, size) in [-1, 1]."""
-        images: Tensor = self.layers(latents[:, :, None, None])
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, size, size) in [-1, 1]."""
+        check_labels(labels, self.classes)
+        images: Tensor = self.layers(latents[:, :, None, None], labels)
         return images
 
 
@@ -36,28 +44,27 @@ class DCGANDiscriminator(nn.Module):
     A gradient penalty is per sample, so nothing here may mix samples.
     """
 
-    def __init__(self, settings: DCGANSettings, size: int) -> None:
+    def __init__(self, settings: DCGANSettings, size: int, classes: int | None = None) -> None:
         super().__init__()
-        widths = [3, *_widths(settings, size)]
+        self.classes = classes
+        widths = [3, *widths_down_to_4(settings.width, settings.max_width, size // 2)]
         layers: list[nn.Module] = []
         for narrow, wide in pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         layers.append(nn.Conv2d(widths[-1], 1, 4))
         self.layers = nn.Sequential(*layers)
         _initialise(self)
+        self.projection = None if classes is None else Projection(classes, widths[-1])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (batch, 3, size, size) in [-1, 1] to scores (batch,)."""
-        scores: Tensor = self.layers(images)
-        return scores.flatten()
-
-
-def _widths(settings: DCGANSettings, size: int) -> Iterator[int]:
-    """Channels at size/2, size/4, ..., 4 pixels."""
-    width = settings.width
-    while size > 4:
-        yield min(width, settings.max_width)
-        width, size = width * 2, size // 2
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (batch, 3, size, size) in [-1, 1] and labels (batch, classes) to scores (batch,)."""
+        check_labels(labels, self.classes)
+        *layers, score = self.layers
+        features = images
+        for layer in layers:
+            features = layer(features)
+        scores: Tensor = score(features).flatten()
+        return scores if self.projection is None else scores + self.projection(features, labels)
 
 
 def _initialise(network: nn.Module) -> None:

@@ -1,7 +1,12 @@
 """Layers that several families share."""
 
+from collections.abc import Iterator
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from celeba_gan.gan.network_settings import NetworkError
 
 
 class PixelNorm(nn.Module):
@@ -13,3 +18,87 @@ class PixelNorm(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Normalises `features` (batch, channels, height, width) over the channels."""
         return features * torch.rsqrt(features.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+class ClassEmbedding(nn.Module):
+    """A vector per class, summed over the classes of an image, without bias.
+
+    It starts at zero and draws nothing, so a conditional network starts as the unconditional one of the same seed.
+    """
+
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels, classes))
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Labels (batch, classes), one-hot or multi-hot, to vectors (batch, channels)."""
+        return F.linear(labels, self.weight)
+
+
+class ConditionalPixelNorm(nn.Module):
+    """Pixel norm, then a gain and a shift of each channel that the classes decide; at first 1 and 0."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.norm = PixelNorm()
+        self.gain = ClassEmbedding(classes, channels)
+        self.shift = ClassEmbedding(classes, channels)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Normalises `features` (batch, channels, height, width) for `labels` (batch, classes)."""
+        gain, shift = self.gain(labels), self.shift(labels)
+        modulated: Tensor = self.norm(features) * (1 + gain[:, :, None, None]) + shift[:, :, None, None]
+        return modulated
+
+
+class LabelledSequential(nn.Sequential):
+    """A sequence whose conditional norms are given the labels."""
+
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Applies the layers in order."""
+        for layer in self:
+            features = layer(features, labels) if isinstance(layer, ConditionalPixelNorm) else layer(features)
+        return features
+
+
+class Projection(nn.Module):
+    """The part of a score that depends on the classes: <embedding of the labels, features> (Miyato and Koyama 2018).
+
+    With one class that every image has, the embedding does no more than add to the weights of the score's own linear
+    layer: conditional and unconditional discriminators are then the same functions.
+    """
+
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__()
+        self.embedding = ClassEmbedding(classes, channels)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Features (batch, channels), or (batch, channels, height, width) to be summed over space, to (batch,)."""
+        vectors: Tensor = features.flatten(2).sum(dim=2) if features.ndim > 2 else features
+        scores: Tensor = (self.embedding(labels) * vectors).sum(dim=1)
+        return scores
+
+
+def pixel_norm(channels: int, classes: int | None) -> nn.Module:
+    """Pixel norm, conditional where there are classes."""
+    return PixelNorm() if classes is None else ConditionalPixelNorm(channels, classes)
+
+
+def check_labels(labels: Tensor | None, classes: int | None) -> None:
+    """Refuses labels that do not belong to a network of `classes` classes.
+
+    Raises:
+        NetworkError: Says what to give.
+    """
+    if classes is None and labels is not None:
+        raise NetworkError("this network was built without classes and takes no labels; build it with classes=k")
+    if classes is not None and (labels is None or labels.ndim != 2 or labels.shape[1] != classes):
+        given = "none" if labels is None else f"shape {tuple(labels.shape)}"
+        raise NetworkError(f"this network needs labels of shape (batch, {classes}), one column a class; got {given}")
+
+
+def widths_down_to_4(width: int, max_width: int, size: int) -> Iterator[int]:
+    """Channels at size, size/2, ..., 4 pixels: they double with each halving, up to a limit."""
+    while size >= 4:
+        yield min(width, max_width)
+        width, size = width * 2, size // 2

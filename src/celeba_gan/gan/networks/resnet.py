@@ -1,0 +1,147 @@
+"""The residual networks of the WGAN-GP paper (Gulrajani et al. 2017, appendix): 3x3 convolutions, ReLU first.
+
+The paper's batch norm in the generator is pixel norm or none here, since no network may mix samples. Images double
+by nearest neighbours before the second convolution of a block, and halve by mean pooling after it.
+"""
+
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from celeba_gan.gan.network_settings import ResNetSettings
+from celeba_gan.gan.networks.layers import (
+    ClassEmbedding,
+    LabelledSequential,
+    Projection,
+    check_labels,
+    pixel_norm,
+    widths_down_to_4,
+)
+
+
+class UpBlock(nn.Module):
+    """Doubles the resolution. The shortcut's 1x1 convolution comes first: it commutes with copying pixels."""
+
+    def __init__(self, wide: int, narrow: int, normed: bool, classes: int | None) -> None:
+        super().__init__()
+        self.residual = LabelledSequential(
+            *([pixel_norm(wide, classes)] if normed else []),
+            nn.ReLU(),
+            nn.Conv2d(wide, narrow, 3, padding=1),
+            *([pixel_norm(narrow, classes)] if normed else []),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(narrow, narrow, 3, padding=1),
+        )
+        self.shortcut = nn.Conv2d(wide, narrow, 1)
+        _initialise_block(self.residual, self.shortcut)
+
+    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """Features (batch, wide, height, width) to (batch, narrow, 2 height, 2 width)."""
+        sum_: Tensor = self.residual(features, labels) + F.interpolate(self.shortcut(features), scale_factor=2)
+        return sum_
+
+
+class DownBlock(nn.Module):
+    """Halves the resolution. The shortcut pools first: it commutes with the 1x1 convolution."""
+
+    def __init__(self, narrow: int, wide: int, normed: bool) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            *([layer_norm(narrow)] if normed else []),
+            nn.ReLU(),
+            nn.Conv2d(narrow, narrow, 3, padding=1),
+            *([layer_norm(narrow)] if normed else []),
+            nn.ReLU(),
+            nn.Conv2d(narrow, wide, 3, padding=1),
+            nn.AvgPool2d(2),
+        )
+        self.shortcut = nn.Conv2d(narrow, wide, 1)
+        _initialise_block(self.residual, self.shortcut)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (batch, narrow, height, width) to (batch, wide, height / 2, width / 2)."""
+        sum_: Tensor = self.residual(features) + self.shortcut(F.avg_pool2d(features, 2))
+        return sum_
+
+
+class ResNetGenerator(nn.Module):
+    """Dense layer to 4x4, residual blocks up to the images' size, ReLU, 3x3 convolution, tanh.
+
+    With classes, the norms are conditional; without norms, the dense layer sees the labels beside the latents.
+    """
+
+    def __init__(self, settings: ResNetSettings, latent_size: int, size: int, classes: int | None = None) -> None:
+        super().__init__()
+        self.classes = classes
+        normed = settings.generator_norm == "pixel"
+        widths = list(widths_down_to_4(settings.width, settings.max_width, size))[::-1]
+        self.dense = nn.Linear(latent_size, widths[0] * 4 * 4)
+        self.blocks = nn.ModuleList(UpBlock(wide, narrow, normed, classes) for wide, narrow in pairwise(widths))
+        self.to_images = LabelledSequential(
+            *([pixel_norm(widths[-1], classes)] if normed else []),
+            nn.ReLU(),
+            nn.Conv2d(widths[-1], 3, 3, padding=1),
+            nn.Tanh(),
+        )
+        _initialise(self.dense, 1)
+        _initialise(self.to_images[-2], 1)
+        joined = classes is not None and not normed
+        self.embedding = ClassEmbedding(classes, widths[0] * 4 * 4) if joined and classes else None
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, size, size) in [-1, 1]."""
+        check_labels(labels, self.classes)
+        base = self.dense(latents)
+        if self.embedding is not None:  # the sum is the dense layer of latents and labels side by side
+            base = base + self.embedding(labels)
+        features = base.unflatten(1, (-1, 4, 4))
+        for block in self.blocks:
+            features = block(features, labels)
+        images: Tensor = self.to_images(features, labels)
+        return images
+
+
+class ResNetDiscriminator(nn.Module):
+    """3x3 convolution, residual blocks down to 4x4, one dense score."""
+
+    def __init__(self, settings: ResNetSettings, size: int, classes: int | None = None) -> None:
+        super().__init__()
+        self.classes = classes
+        normed = settings.discriminator_norm == "layer"
+        widths = list(widths_down_to_4(settings.width, settings.max_width, size))
+        self.from_images = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.blocks = nn.Sequential(*(DownBlock(narrow, wide, normed) for narrow, wide in pairwise(widths)))
+        self.score = nn.Linear(widths[-1] * 4 * 4, 1)
+        _initialise(self.from_images, 1)
+        _initialise(self.score, 1)
+        self.projection = None if classes is None else Projection(classes, widths[-1])
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (batch, 3, size, size) in [-1, 1] and labels (batch, classes) to scores (batch,)."""
+        check_labels(labels, self.classes)
+        features: Tensor = self.blocks(self.from_images(images))
+        scores: Tensor = self.score(features.flatten(1)).flatten()
+        return scores if self.projection is None else scores + self.projection(features, labels)
+
+
+def layer_norm(channels: int) -> nn.Module:
+    """Layer norm over the channels and pixels of each sample, with a gain and a shift per channel."""
+    return nn.GroupNorm(1, channels)
+
+
+def _initialise_block(residual: nn.Sequential, shortcut: nn.Conv2d) -> None:
+    """He initialisation (He et al. 2015); the two paths bring half of the sum's variance each, at any depth."""
+    first, second = (layer for layer in residual if isinstance(layer, nn.Conv2d))
+    _initialise(first, 2)
+    _initialise(second, 1)
+    _initialise(shortcut, 0.5)
+
+
+def _initialise(layer: nn.Module, gain: float) -> None:
+    """Normal weights that multiply the mean square of their inputs by `gain`, and no biases."""
+    assert isinstance(layer, (nn.Conv2d, nn.Linear))
+    nn.init.normal_(layer.weight, std=(gain / layer.weight[0].numel()) ** 0.5)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
