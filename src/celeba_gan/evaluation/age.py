@@ -9,27 +9,33 @@ from numpy.typing import NDArray
 Scores = NDArray[np.float64]
 
 
-def probability(scores: Scores, centre: float) -> Scores:
-    """The probability of being real, sigmoid(D - centre): (n,) in [0, 1]."""
+Probability = Literal["sigmoid", "centred_sigmoid", "clip"]
+"""How scores become probabilities: sigmoid(D), sigmoid(D - centre), or D clipped to [0, 1] (least squares)."""
+
+
+def probability(scores: Scores, kind: Probability, centre: float) -> Scores:
+    """The probability of being real: (n,) in [0, 1]."""
+    if kind == "clip":
+        return np.clip(scores, 0.0, 1.0)
     result: Scores = torch.from_numpy(scores - centre).sigmoid().numpy()
     return result
 
 
-def find_centre(kind: Literal["sigmoid", "centred_sigmoid"], real: Scores, fake: Scores) -> float:
+def find_centre(kind: Probability, real: Scores, fake: Scores) -> float:
     """The score that means "one half".
 
     A critic trained with a Wasserstein loss has no zero: a constant added to its scores changes no loss. Its zero is
     put midway between the mean scores of reals and fakes that are kept apart from those measured.
 
     Args:
-        kind: `sigmoid` for objectives whose zero means one half; `centred_sigmoid` for critics.
+        kind: `centred_sigmoid` for critics; the others have a zero of their own.
         real: Scores of reals of the valid split.
         fake: Scores of as many fakes.
     """
-    return 0.0 if kind == "sigmoid" else float(real.mean() + fake.mean()) / 2
+    return float(real.mean() + fake.mean()) / 2 if kind == "centred_sigmoid" else 0.0
 
 
-def average_generalisation_error(real: Scores, fake: Scores, centre: float) -> dict[str, float]:
+def average_generalisation_error(real: Scores, fake: Scores, kind: Probability, centre: float) -> dict[str, float]:
     """AGE = E_x[|D(x) - 1|]^2 + E_z[|D(G(z))|]^2 with D the probability, and what it is made of.
 
     0: the discriminator separates perfectly; 0.5: it says one half everywhere. It is small when the discriminator
@@ -38,12 +44,13 @@ def average_generalisation_error(real: Scores, fake: Scores, centre: float) -> d
     Args:
         real: Scores of real images, (n,).
         fake: Scores of generated images, (m,).
-        centre: The score that means one half.
+        kind: How scores become probabilities.
+        centre: The score that means one half, for sigmoids.
 
     Returns:
         `age`; `age_mean_square`, with E[|.|^2] in place of E[|.|]^2; `prob_real` = E_x D(x); `prob_fake` = E_z D(G(z)).
     """
-    on_real, on_fake = probability(real, centre), probability(fake, centre)
+    on_real, on_fake = probability(real, kind, centre), probability(fake, kind, centre)
     return {
         "age": float((1 - on_real).mean() ** 2 + on_fake.mean() ** 2),
         "age_mean_square": float(np.square(1 - on_real).mean() + np.square(on_fake).mean()),

@@ -4,12 +4,12 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.age import average_generalisation_error, find_centre
+from celeba_gan.evaluation.age import Probability, average_generalisation_error, find_centre
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.swd import sliced_wasserstein
 
@@ -32,7 +32,7 @@ class Models:
     """(count, seed) -> batches of samples, uint8 (n, size, size, 3)."""
     score: Callable[[Images], Scores]
     """Images -> scores (n,)."""
-    probability: Literal["sigmoid", "centred_sigmoid"]
+    probability: Probability
     card: Mapping[str, Any]
     """The generator's: `id`, `images`, `finished`, `size`, `random_crop`, `data_digest`."""
     judge: Mapping[str, Any]
@@ -91,7 +91,7 @@ def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[s
     real = np.concatenate(list(_gather(reals, test)))
     score_real = np.concatenate([models.score(batch) for batch in _batches(real)])
     score_fake = np.concatenate([models.score(batch) for batch in _batches(fake)])
-    age = average_generalisation_error(score_real, score_fake, centre)
+    age = average_generalisation_error(score_real, score_fake, models.probability, centre)
 
     half = len(real) // 2  # `test` is in random order
     options = {"projections": settings.swd_projections, "patches": settings.swd_patches, "seed": settings.seed}
@@ -100,7 +100,7 @@ def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[s
     return {
         "metrics": {
             **age,
-            "age_raw": average_generalisation_error(score_real, score_fake, 0.0)["age"],
+            "age_raw": average_generalisation_error(score_real, score_fake, models.probability, 0.0)["age"],
             "score_real": float(score_real.mean()),
             "score_fake": float(score_fake.mean()),
             **distance,
@@ -116,7 +116,7 @@ def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[s
             "age_centre": centre,
             "age_centre_from": (
                 "zero of the objective"
-                if models.probability == "sigmoid"
+                if models.probability != "centred_sigmoid"
                 else f"midpoint of mean scores: {len(valid)} reals of valid, {len(valid)} samples"
             ),
             "seed": settings.seed,

@@ -35,24 +35,20 @@ def check_combination(settings: "TrainSettings", batch_norm: Set[str]) -> None:
         raise ValueError("; ".join(f"{refusal.what}: {refusal.why}; {refusal.way_out}" for refusal in found))
 
 
-def _spectral_norm(settings: "TrainSettings") -> bool:
-    return bool(getattr(settings.network, "spectral_norm", False))
-
-
 def _unbounded(settings: "TrainSettings", batch_norm: Set[str]) -> bool:
     penalty = settings.penalty
     bounds = [
         penalty.gradient_penalty.weight > 0,
         penalty.r1.weight > 0,
         settings.weight_clip,
-        _spectral_norm(settings),
+        settings.network.spectral_norm,
     ]
     return settings.objective.name == "wgan" and not any(bounds)
 
 
 def _bound_ends(settings: "TrainSettings", batch_norm: Set[str]) -> bool:
     schedule = settings.penalty.schedule
-    lasting = bool(settings.weight_clip) or _spectral_norm(settings) or _unbounded(settings, batch_norm)
+    lasting = bool(settings.weight_clip) or settings.network.spectral_norm or _unbounded(settings, batch_norm)
     return settings.objective.name == "wgan" and not lasting and schedule.name != "constant" and schedule.final == 0
 
 
@@ -79,7 +75,7 @@ REFUSED = (
         "weight_clip with network.spectral_norm",
         "spectral norm divides the weights by their size, so that clipping them bounds nothing",
         "give one of them: weight_clip=null, or network.spectral_norm=false",
-        lambda settings, _: settings.weight_clip is not None and _spectral_norm(settings),
+        lambda settings, _: settings.weight_clip is not None and settings.network.spectral_norm,
     ),
     Refusal(
         "a gradient penalty, r1 or r2 with batch norm in the discriminator",

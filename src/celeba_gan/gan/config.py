@@ -215,10 +215,4 @@ class TrainSettings(Settings):
         """The settings that make two trainings the same run; the rest may change between a stop and a resume."""
         same = {"seed", "batch_size", "n_critic", "random_crop", "mirror", "latent", "objective", "weight_clip"}
         shared = self.model_dump(mode="json", include=same)
-        return {**shared, "network": _chosen(self.network), "penalty": self.penalty.identity()}
-
-
-def _chosen(choice: NetworkSettings) -> dict[str, Any]:
-    """What the choice of this name depends on: the other variants' fields have no effect."""
-    values = choice.model_dump(mode="json")
-    return {key: value for key, value in values.items() if key == values["name"] or not isinstance(value, dict)}
+        return {**shared, "network": self.network.identity(), "penalty": self.penalty.identity()}

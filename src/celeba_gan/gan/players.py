@@ -12,6 +12,7 @@ from celeba_gan.gan.combinations import check_combination
 from celeba_gan.gan.config import AdamSettings, TrainSettings
 from celeba_gan.gan.hardware import Hardware
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
+from celeba_gan.gan.networks.spectral_norm import power_iterate
 from celeba_gan.gan.penalties import has_batch_norm
 from celeba_gan.gan.randomness import random_generator
 from celeba_gan.gan.schedules import factor
@@ -65,6 +66,7 @@ class Players:
     def step_discriminator(self) -> Tensor:
         """Updates the discriminator. Returns its gradient's norm, a scalar on the device."""
         norm = self._step(self.discriminator, self.discriminator_optimizer)
+        power_iterate(self.discriminator, self.broken)
         self._clip_weights()
         return norm
 
