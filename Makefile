@@ -48,6 +48,7 @@ bench: $(READY) ## packing and reading, training images/s against a textbook loo
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/feeding.py
+	$(BIN)/python benchmarks/augmenting.py
 
 clean: ## removes .venv and caches; data/ and the tracked runs stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build src/*.egg-info

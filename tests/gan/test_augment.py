@@ -224,7 +224,7 @@ def test_doubling_keeps_more_of_the_detail_than_linear_interpolation() -> None:
     size = 64
     wave = torch.cos(torch.arange(size, dtype=torch.float64) * 0.75 * math.pi).expand(1, 3, size, size)
     settings = only("ada", "fractional_translation")
-    noise = AugmentNoise(torch.zeros(1, 14), torch.zeros(1, 19))
+    noise = AugmentNoise(torch.zeros(1, 14), torch.zeros(1, 17))
     at = sum(len(kinds) for kinds in list(TABLES["ada"].values())[:7])
     for shift in (0.25, 0.5):
         noise.amount[0, at] = shift / (0.125 * size)

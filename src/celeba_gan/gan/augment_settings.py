@@ -1,6 +1,6 @@
 """Settings of augmentation: what is done to the images before the discriminator sees them, and how often."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -84,3 +84,8 @@ class AugmentSettings(AugmentationSettings):
     )
     diffaugment: DiffAugmentSettings = DiffAugmentSettings()
     ada: AdaSettings = AdaSettings()
+
+    def identity(self) -> dict[str, Any]:
+        """The name with the variant of that name alone: the other one's fields have no effect."""
+        values = self.model_dump(mode="json")
+        return {key: value for key, value in values.items() if key in ("name", values["name"])}

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from celeba_gan.gan.augment_settings import AugmentSettings
 from celeba_gan.gan.combinations import check_combination
 from celeba_gan.gan.network_settings import NetworkError, NetworkSettings, Settings
 
@@ -153,6 +154,7 @@ class TrainSettings(Settings):
     clip_gradient_norm: float | None = Field(
         None, gt=0, description="largest norm of each network's gradient; longer ones are scaled down; none: no limit"
     )
+    augment: AugmentSettings = AugmentSettings()
     generator_optimizer: AdamSettings = AdamSettings()
     discriminator_optimizer: AdamSettings = AdamSettings()
     ema: EMASettings = EMASettings()
@@ -215,4 +217,9 @@ class TrainSettings(Settings):
         """The settings that make two trainings the same run; the rest may change between a stop and a resume."""
         same = {"seed", "batch_size", "n_critic", "random_crop", "mirror", "latent", "objective", "weight_clip"}
         shared = self.model_dump(mode="json", include=same)
-        return {**shared, "network": self.network.identity(), "penalty": self.penalty.identity()}
+        return {
+            **shared,
+            "network": self.network.identity(),
+            "penalty": self.penalty.identity(),
+            "augment": self.augment.identity(),
+        }

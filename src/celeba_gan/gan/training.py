@@ -8,7 +8,7 @@ networks and the state from which the run carries on exactly.
 import logging
 import math
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from celeba_gan.gan.augment import AugmentNoise, augment, draw
+from celeba_gan.gan.augment_control import AdaController, score_sums
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.feed import ImageFeed, TrainingImages
@@ -135,6 +137,9 @@ class _Run:
         self.seen = seen  # what every card says of the images
         self.objective = OBJECTIVES[settings.objective.name]()
         self.penalty = Penalty(settings.penalty)
+        self.augmentation = AdaController(settings.augment, self.objective.probability == "sigmoid", hardware.device)
+        if resumed is not None and "augment.p" in resumed.tensors:
+            self.augmentation.restore(resumed.tensors)
         self._share = (settings.micro_batch or settings.batch_size) / settings.batch_size
         card = resumed.card if resumed is not None else {}
         self.id: str = card.get("id", uuid.uuid4().hex)
@@ -144,12 +149,16 @@ class _Run:
     def iterate(self, feed: ImageFeed) -> Terms:
         """One iteration. Returns scalar terms on the device; the discriminator's are means over its steps."""
         self.players.set_learning_rates(self.shown + self.settings.images_per_iteration)
-        steps = []
+        steps, self.scores = [], torch.zeros_like(self.augmentation.sums)
         for step in range(self.iteration * self.settings.n_critic, (self.iteration + 1) * self.settings.n_critic):
             real = feed.batch(step)
             steps.append(self._discriminator_step(step, real))
         terms = _mean_terms(steps) | self._generator_step(real)
         self.iteration += 1
+        images = self.settings.images_per_iteration
+        self.augmentation.advance(self.scores, self.iteration, images, self.players.broken)
+        if self.augmentation.steered:
+            terms["augment_p"] = self.augmentation.p.clone()
         self.shown += self.settings.images_per_iteration
         self.players.update_average(self.shown)
         return terms
@@ -158,17 +167,20 @@ class _Run:
         """Draws are made for the whole batch; each micro-batch takes its slice and adds its share of the gradient."""
         players, penalised = self.players, self.penalty.is_due(step)
         latents = self._latents("discriminator", step)
+        changes = self._changes("reals", step), self._changes("fakes", step)
         epsilon = self._epsilon(step) if penalised else torch.zeros(len(real))
         counts = self._penalty_counts() if penalised else 0.0
         parts = []
-        for shown, z, mix in self._micro_batches(real, latents, epsilon):
+        for shown, z, mix, *noise in self._micro_batches(real, latents, epsilon, *changes[0], *changes[1]):
             with torch.no_grad(), self.hardware.autocast():
-                fake = players.generator(z).float()
+                fake = self._augment(players.generator(z).float(), noise[2:])
+            shown = self._augment(shown, noise[:2])
             with self.hardware.autocast():
                 terms = self.objective.discriminator(players.discriminator, shown, fake)
                 on_real, on_fake = terms.pop("on_real"), terms.pop("on_fake")
                 if penalised:
                     terms |= self.penalty(players.discriminator, shown, fake, mix, on_real)
+            self.scores += score_sums(on_real, on_fake, None, self.augmentation.has_zero)
             loss = terms.pop("loss")
             loss = loss + counts * terms["penalty"] if penalised else loss
             players.backward_discriminator(loss * self._share)
@@ -179,9 +191,12 @@ class _Run:
 
     def _generator_step(self, real: Tensor) -> Terms:
         players, parts = self.players, []
-        for shown, z in self._micro_batches(real, self._latents("generator", self.iteration)):
+        latents, step = self._latents("generator", self.iteration), self.iteration
+        changes = self._changes("generator's fakes", step), self._changes("generator's reals", step)
+        for shown, z, *noise in self._micro_batches(real, latents, *changes[0], *changes[1]):
             with self.hardware.autocast():
-                fake = players.generator(z)
+                fake = self._augment(players.generator(z), noise[:2])
+                shown = self._augment(shown, noise[2:])
                 loss = self.objective.generator(players.discriminator, shown, fake)["loss"]
             players.backward_generator(loss * self._share)
             parts.append({"generator_loss": loss})
@@ -192,6 +207,15 @@ class _Run:
         """The global batch's tensors, cut into micro-batches."""
         size = self.settings.micro_batch or self.settings.batch_size
         return zip(*(torch.split(draw, size) for draw in draws), strict=True)
+
+    def _changes(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:
+        """The draws that decide how each image of the global batch is augmented."""
+        settings, generator = self.settings, random_generator(self.settings.seed, f"augmentation of {purpose}", step)
+        noise = draw(settings.augment, settings.batch_size, generator).to(self.hardware.send)
+        return noise.chance, noise.amount
+
+    def _augment(self, images: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        return augment(images, AugmentNoise(*noise), self.settings.augment, self.augmentation.p)
 
     def _penalty_counts(self) -> float:
         """How often a penalised step's penalty counts: for the steps without one, and as its schedule says."""
@@ -244,7 +268,7 @@ class _Run:
             samples=self.samples(),
             generator=Checkpoint("generator", network, self.players.average.state_dict()),
             discriminator=Checkpoint("discriminator", network, self.players.discriminator.state_dict()),
-            state=Checkpoint("training_state", state, self.players.tensors()),
+            state=Checkpoint("training_state", state, self.players.tensors() | self.augmentation.tensors()),
         )
 
 

@@ -1,0 +1,89 @@
+"""Augmentation in the loop: exact on resume, whatever the micro-batch, and steered."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.feed import TrainingImages
+from celeba_gan.gan.training import Tick, TrainingError, train
+
+MakeSettings = Callable[..., TrainSettings]
+ADA: dict[str, Any] = {"name": "ada", "ada": {"interval": 2, "speed_kimg": 0.1}}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "diffaugment": {"augment": {"name": "diffaugment"}},
+    "ada of fixed p": {"augment": {"name": "ada", "ada": {"p": 0.5}}},
+    "steered ada": {"augment": ADA, "objective": {"name": "non_saturating"}},
+}
+
+
+def run(images: TrainingImages, settings: TrainSettings, resumed: Checkpoint | None = None) -> list[Tick]:
+    """All ticks, with copies of their tensors: a tick's own are live."""
+    return [replace(tick, state=copy.deepcopy(tick.state)) for tick in train(images, settings, resumed)]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_resumed_run_is_bit_identical(images: TrainingImages, make_settings: MakeSettings, variant: str) -> None:
+    settings = make_settings(**VARIANTS[variant])
+    whole = run(images, settings)
+    resumed = run(images, settings, copy.deepcopy(whole[2].state))
+    assert whole[-1].state.tensors.keys() == resumed[-1].state.tensors.keys()
+    for name, tensor in whole[-1].state.tensors.items():
+        assert torch.equal(tensor, resumed[-1].state.tensors[name]), name
+
+
+def test_what_is_augmented_trains_to_other_weights(images: TrainingImages, make_settings: MakeSettings) -> None:
+    plain = run(images, make_settings())[-1].state.tensors
+    for variant in ("diffaugment", "ada of fixed p"):
+        changed = run(images, make_settings(**VARIANTS[variant]))[-1].state.tensors
+        same = [torch.equal(plain[name], changed[name]) for name in plain if name.startswith("discriminator.")]
+        assert not all(same)
+
+
+def test_augmentation_does_not_depend_on_the_micro_batch(images: TrainingImages, make_settings: MakeSettings) -> None:
+    common: dict[str, Any] = {"precision": "float32", "n_critic": 1, "kimg": 0.008, "tick_kimg": 0.008}
+    for variant in ("diffaugment", "ada of fixed p"):
+        whole, split = (
+            run(images, make_settings(**common, **VARIANTS[variant], micro_batch=size))[-1].rows[0] for size in (8, 2)
+        )
+        for name in ("discriminator_gradient", "discriminator_loss", "generator_loss", "penalty"):
+            assert split[name] == pytest.approx(whole[name], rel=2e-4), name
+
+
+def test_p_is_steered_and_logged(images: TrainingImages, make_settings: MakeSettings) -> None:
+    settings = make_settings(**VARIANTS["steered ada"], discriminator_optimizer={"learning_rate": 0.002}, kimg=1.6)
+    ticks = run(images, settings)
+    values = [row["augment_p"] for tick in ticks for row in tick.rows]
+    assert values[0] < 0.5
+    assert max(values) > 0  # the discriminator soon knows eighty images
+    assert ticks[-1].state.tensors["augment.p"].item() <= settings.augment.ada.limit
+
+
+def test_other_augmentation_is_another_run(images: TrainingImages, make_settings: MakeSettings) -> None:
+    state = run(images, make_settings())[1].state
+    with pytest.raises(TrainingError, match=r"augment\.name: none in the saved state, diffaugment now"):
+        next(train(images, make_settings(**VARIANTS["diffaugment"]), state))
+
+
+def test_a_state_of_before_there_was_augmentation_carries_on(
+    images: TrainingImages, make_settings: MakeSettings
+) -> None:
+    whole = run(images, make_settings())
+    state = copy.deepcopy(whole[2].state)
+    identity = {name: value for name, value in state.card["identity"].items() if name != "augment"}
+    tensors = {name: tensor for name, tensor in state.tensors.items() if not name.startswith("augment.")}
+    old = Checkpoint("training_state", {**state.card, "identity": identity}, tensors)
+    resumed = run(images, make_settings(), old)
+    for name, tensor in whole[-1].state.tensors.items():
+        assert torch.equal(tensor, resumed[-1].state.tensors[name]), name
+
+
+@pytest.mark.parametrize("objective", ["wgan", "lsgan", "rpgan"])
+def test_steering_by_scores_without_a_zero_is_refused(make_settings: MakeSettings, objective: str) -> None:
+    with pytest.raises(ValueError, match=r"augment ada without a p.*give augment\.ada\.p"):
+        make_settings(augment=ADA, objective={"name": objective})
