@@ -118,7 +118,7 @@ def test_every_layout_gives_the_same_images(tmp_path, layout):
     assert {name: celeba.read(name) for name in celeba.image_names} == IMAGES
     assert celeba.header("000002.jpg") == IMAGES["000002.jpg"][:4096]
     assert "3 images" in celeba.describe()
-    with pytest.raises(OSError, match=r"no image 000003\.jpg"):
+    with pytest.raises(OSError, match=r"no image .*000003\.jpg"):
         celeba.read("000003.jpg")
 
 

@@ -223,7 +223,8 @@ class CelebA(Source):
 
     def file_name(self, image_id: str) -> str:
         """As `Source.file_name`."""
-        return next((name for folder in self._folders if (name := folder + image_id) in self.files), image_id)
+        *others, last = self._folders
+        return next((name for folder in others if (name := folder + image_id) in self.files), last + image_id)
 
     def annotations(self) -> list[Annotation]:
         """Partition, attributes and identities, as far as they are there."""
