@@ -83,7 +83,11 @@ OTHER_FILE = {"name": "list_attr_celeba.txt", "verdict": "not the official file 
     ("changes", "words"),
     [
         ([], None),
-        ([("source.files", [OTHER_FILE])], "list_attr_celeba.txt is not the official file (md5 0)."),
+        ([("source.files", [OTHER_FILE])], "list_attr_celeba.txt is not the file that CelebA's authors publish"),
+        ([("source.notes", ["attributes.csv: age is left out."])], "attributes.csv: age is left out."),
+        ([("images.packed.test", 99)], "There are only 99 test images: numbers measured with so few are mostly"),
+        ([("sizes", sizes(1, (256, 256), 200_000))], "The photographs are 256x256, while CelebA's are 178x218."),
+        ([FOLDER, ("sizes", sizes(1, (256, 256), 200_000))], None),
         ([("source.files", [WHOLE_FILE])], None),
         ([("left_out", left_out(1200, 0.006))], "1,200 of 200,000 photographs (0.60%) cannot be used, near the 1.00%"),
         ([("left_out", left_out(800, 0.004))], None),
