@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from celeba_gan.datasets.images import AnimationDataset, ImageGridDataset, SamplesDataset
+from celeba_gan.datasets.images import AnimationDataset, ImageGridDataset, PictureDataset, SamplesDataset
 from celeba_gan.imaging.grids import ImageGrid
 from celeba_gan.imaging.samples import SampleBatch
 
@@ -75,3 +75,14 @@ def test_samples_are_there_only_when_all_are_and_replace_the_last_ones(tmp_path:
     dataset.save(SampleBatch(0, images[:1], 1))
     assert [file.name for file in dataset.load()] == ["000000.png"]
     assert [folder.name for folder in tmp_path.iterdir()] == ["samples"]
+
+
+def test_a_picture_comes_back_and_is_previewed(tmp_path: Path) -> None:
+    dataset = PictureDataset(str(tmp_path / "deep" / "picture.png"))
+    assert not dataset.exists()
+    picture = Image.fromarray(noise(20, 30, 3))
+    dataset.save(picture)
+    assert dataset.exists()
+    assert np.array_equal(np.asarray(dataset.load()), np.asarray(picture))
+    assert base64.b64decode(dataset.preview()).startswith(b"\x89PNG")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["picture.png"]

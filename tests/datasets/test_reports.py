@@ -8,7 +8,8 @@ import pytest
 from kedro.io import DatasetError
 from PIL import Image
 
-from celeba_gan.datasets.reports import JSONReportDataset, PictureDataset
+from celeba_gan.datasets.images import PictureDataset
+from celeba_gan.datasets.reports import JSONReportDataset
 
 
 def test_round_trip_and_preview(tmp_path: Path) -> None:

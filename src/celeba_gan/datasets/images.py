@@ -32,6 +32,20 @@ class _Picture:
         return {"filepath": str(self._filepath)}
 
 
+class PictureDataset(_Picture, AbstractDataset[Image.Image, Image.Image]):
+    """A picture as PNG, complete or not there."""
+
+    def save(self, data: Image.Image) -> None:
+        """Writes the picture."""
+        with staged(self._filepath) as staging:
+            data.save(staging, "PNG")
+
+    def load(self) -> Image.Image:
+        """Reads the picture."""
+        with Image.open(self._filepath) as image:
+            return image.convert("RGB")
+
+
 class ImageGridDataset(_Picture, AbstractDataset[ImageGrid, ImageGrid]):
     """A sample grid as a PNG, its place in training in a text chunk."""
 

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any, NewType
 
 from kedro.io import AbstractDataset
-from PIL import Image
 
 from celeba_gan.datasets.files import staged
-from celeba_gan.datasets.previews import ImagePreview, image_preview
 
 # kedro-viz recognises the preview by the name of this annotation.
 JSONPreview = NewType("JSONPreview", str)
@@ -39,34 +37,6 @@ class JSONReportDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
     def preview(self) -> JSONPreview:
         """The file's content."""
         return JSONPreview(json.dumps(self.load()))
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class PictureDataset(AbstractDataset[Image.Image, Image.Image]):
-    """A picture as PNG, complete or not there."""
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
-    def save(self, data: Image.Image) -> None:
-        """Writes the picture."""
-        with staged(self._filepath) as staging:
-            data.save(staging, "PNG")
-
-    def load(self) -> Image.Image:
-        """Reads the picture."""
-        with Image.open(self._filepath) as image:
-            return image.convert("RGB")
-
-    def preview(self) -> ImagePreview:
-        """The picture."""
-        return image_preview(self._filepath)
 
     def _exists(self) -> bool:
         return self._filepath.is_file()

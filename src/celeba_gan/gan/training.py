@@ -159,7 +159,7 @@ class _Run:
         self.augmentation.advance(self.scores, self.iteration, images, self.players.broken)
         if self.augmentation.steered:
             terms["augment_p"] = self.augmentation.p.clone()
-        self.shown += self.settings.images_per_iteration
+        self.shown += images
         self.players.update_average(self.shown)
         return terms
 

@@ -58,10 +58,7 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
             "These images have an attribute named class, the name of the column of class numbers in their labels. "
             "Rename it in attributes.csv."
         )
-    attributes = attribute_names(packed)
-    for name in condition_on:
-        if name not in ([*attributes, LABEL] if LABEL in packed else attributes):
-            raise LabelError(_unknown(name, attributes))
+    attributes = _known_attributes(packed, condition_on)
     labels = packed[["image_id", "split", *([LABEL] if LABEL in packed else []), *attributes]].copy()
     labels["class"] = _class_numbers(labels, condition_on)
     _check_no_class_is_empty(labels, condition_on)
@@ -74,12 +71,18 @@ def check_condition(image_index: DataFrame, condition_on: Sequence[str]) -> None
     Raises:
         LabelError: A name is no attribute of these images, or a class has no image in the train split.
     """
-    attributes = attribute_names(image_index)
-    for name in condition_on:
-        if name not in ([*attributes, LABEL] if LABEL in image_index else attributes):
-            raise LabelError(_unknown(name, attributes))
+    _known_attributes(image_index, condition_on)
     classes = image_index[["split", *condition_on]].assign(**{"class": _class_numbers(image_index, condition_on)})
     _check_no_class_is_empty(classes, condition_on)
+
+
+def _known_attributes(table: DataFrame, condition_on: Sequence[str]) -> list[str]:
+    """The attributes, once every name of `condition_on` is one, or `label` where there are labels."""
+    attributes = attribute_names(table)
+    for name in condition_on:
+        if name not in ([*attributes, LABEL] if LABEL in table else attributes):
+            raise LabelError(_unknown(name, attributes))
+    return attributes
 
 
 def attribute_names(table: DataFrame) -> list[str]:
