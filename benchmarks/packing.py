@@ -40,7 +40,9 @@ def write_source(folder: Path, images: int) -> None:
     from celeba_gan.celeba.synthetic import SyntheticCelebA
 
     drawn = folder.parent / "portraits"
-    SyntheticCelebA().ensure(drawn)
+    began = time.perf_counter()
+    if SyntheticCelebA().ensure(drawn):
+        print(f"drawing {SyntheticCelebA().images:,} portraits: {time.perf_counter() - began:.1f} s", flush=True)
     folder.mkdir()
     source = CelebA(drawn)
     jpegs = [source.read(name) for name in source.image_names]
