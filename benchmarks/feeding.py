@@ -26,7 +26,7 @@ from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.feed import ImageFeed
 from celeba_gan.gan.hardware import choose_hardware
 from celeba_gan.gan.players import Players
-from celeba_gan.gan.training import _Run
+from celeba_gan.gan.steps import Steps
 from celeba_gan.imaging.packed import Manifest, PackedImages, ShardRecord, shard_file
 
 IMAGES, SHARD, SIZE, PACKED, BATCH = 20_000, 4096, 64, 72, 64
@@ -97,17 +97,17 @@ def measure(folder: Path, rounds: int) -> dict[str, float]:
     for feed in feeds.values():
         for step in range(epoch):
             feed.batch(step)
-    run = _Run(plain, hardware, Players(plain, SIZE, hardware, None), {}, None)
+    steps = Steps(plain, hardware, Players(plain, SIZE, hardware, None))
     seconds: dict[str, list[float]] = defaultdict(list)
 
     for turn in range(rounds):
         for step, (name, feed) in enumerate(feeds.items(), start=epoch + turn * len(feeds)):  # five, as `n_critic`
             with timed(seconds[name]):
-                real = feed.batch(step)
+                real, labels = feed.batch(step)
             with timed(seconds["discriminator step"]):
-                run._discriminator_step(step, real)
+                steps._discriminator_step(step, 0, real, labels)
         with timed(seconds["generator step"]):
-            run._generator_step(real)
+            steps._generator_step(turn, real, labels)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 

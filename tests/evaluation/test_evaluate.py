@@ -13,7 +13,12 @@ SPLITS = {"train": (0, 10), "valid": (10, 50), "test": (50, 130)}
 SETTINGS = EvaluateSettings(swd_projections=32, swd_patches=8)
 
 
-def brightness(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+def no_labels(indices: NDArray[np.int64]) -> NDArray[np.float32]:
+    return np.zeros((len(indices), 0), np.float32)
+
+
+def brightness(images: NDArray[np.uint8], labels: NDArray[np.float32]) -> NDArray[np.float64]:
+    assert labels.shape == (len(images), 0)
     return images.mean((1, 2, 3), dtype=np.float64) / 10
 
 
@@ -25,15 +30,17 @@ def noise(count: int, seed: int, mean: float) -> NDArray[np.uint8]:
 @pytest.fixture
 def reals() -> Reals:
     pixels = noise(130, 0, 140)
-    return Reals(lambda indices: pixels[indices], SPLITS, {"size": 16, "digest": "d", "recipe": {"crop": 178}})
+    return Reals(
+        lambda indices: pixels[indices], no_labels, SPLITS, {"size": 16, "digest": "d", "recipe": {"crop": 178}}
+    )
 
 
 @pytest.fixture
 def models() -> Models:
-    def sample(count: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+    def sample(count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         images = noise(count, seed, 110)
-        yield images[: count // 3]
-        yield images[count // 3 :]
+        for part in (images[: count // 3], images[count // 3 :]):
+            yield part, no_labels(np.arange(len(part)))
 
     card: dict[str, Any] = {"id": "i", "images": 160, "finished": True, "size": 16, "data_digest": "d"}
     return Models(sample, brightness, "centred_sigmoid", card, card)
@@ -60,8 +67,8 @@ def test_centre_lies_between_reals_and_fakes_of_the_valid_split(models: Models, 
 
 
 def test_the_test_split_in_the_generators_place_scores_at_the_floor(models: Models, reals: Reals) -> None:
-    def same_source(count: int, seed: int) -> Iterator[NDArray[np.uint8]]:
-        yield noise(count, seed + 1000, 140)
+    def same_source(count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        yield noise(count, seed + 1000, 140), no_labels(np.arange(count))
 
     perfect = evaluate(replace(models, sample=same_source), reals, SETTINGS)
     assert perfect["metrics"]["swd"] == pytest.approx(perfect["floor"]["swd"], rel=0.25)
@@ -106,7 +113,7 @@ def test_generator_of_random_crops_is_compared_with_the_centres_of_the_reals(mod
     inner = reals.gather(np.arange(130))
     outer = np.random.default_rng(5).integers(0, 256, (130, 21, 21, 3), dtype=np.uint8)
     outer[:, 2:18, 2:18] = inner
-    bordered = Reals(lambda indices: outer[indices], SPLITS, {**reals.manifest, "size": 21})
+    bordered = Reals(lambda indices: outer[indices], no_labels, SPLITS, {**reals.manifest, "size": 21})
     cropped = replace(models, card={**models.card, "random_crop": 16})
     result, expected = evaluate(cropped, bordered, SETTINGS), evaluate(models, reals, SETTINGS)
     assert result["protocol"] == {**expected["protocol"], "centre_crop": 16}

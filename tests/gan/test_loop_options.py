@@ -11,7 +11,8 @@ from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.feed import TrainingImages
 from celeba_gan.gan.hardware import choose_hardware
 from celeba_gan.gan.players import Players
-from celeba_gan.gan.training import _Run, train
+from celeba_gan.gan.steps import Steps
+from celeba_gan.gan.training import train
 
 MakeSettings = Callable[..., TrainSettings]
 EVERY_PENALTY: dict[str, Any] = {
@@ -52,10 +53,10 @@ def test_gradients_do_not_depend_on_the_micro_batch(
 def test_a_lazy_penalty_counts_for_the_steps_without_one(make_settings: MakeSettings) -> None:
     settings = make_settings(penalty={**EVERY_PENALTY, "every": 4, "schedule": {"name": "constant"}})
     hardware = choose_hardware(settings, None)
-    run = _Run(settings, hardware, Players(settings, 16, hardware, None), {}, None)
-    due = [step for step in range(12) if run.penalty.is_due(step)]
+    steps = Steps(settings, hardware, Players(settings, 16, hardware, None))
+    due = [step for step in range(12) if steps.penalty.is_due(step)]
     assert due == [0, 4, 8]
-    assert run._penalty_counts() == 4
+    assert steps._penalty_counts(0) == 4
 
 
 def test_a_lazy_penalty_leaves_rows_whole(images: TrainingImages, make_settings: MakeSettings) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from celeba_gan.gan import feed, training
+from celeba_gan.gan import feed, steps
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import NetworkError, TrainSettings
 from celeba_gan.gan.feed import TrainingImages
@@ -288,7 +288,7 @@ def test_nan_stops_the_run_and_never_reaches_the_weights_or_the_disk(
     seen: list[Players] = []
     calls = 0
     good_d, good_g, good_draw, clean = (
-        Players.backward_discriminator, Players.backward_generator, training.draw_latents, feed.from_uint8,
+        Players.backward_discriminator, Players.backward_generator, steps.draw_latents, feed.from_uint8,
     )  # fmt: skip
 
     def third_of_the_second_tick(kind: str) -> bool:
@@ -312,7 +312,7 @@ def test_nan_stops_the_run_and_never_reaches_the_weights_or_the_disk(
 
     monkeypatch.setattr(Players, "backward_discriminator", backward_discriminator)
     monkeypatch.setattr(Players, "backward_generator", backward_generator)
-    monkeypatch.setattr(training, "draw_latents", draw_latents)
+    monkeypatch.setattr(steps, "draw_latents", draw_latents)
     monkeypatch.setattr(feed, "from_uint8", from_uint8)
     ticks = []
     with pytest.raises(TrainingError, match=r"became (nan|-?inf) after 8 images[\s\S]*at 8 images, stands"):

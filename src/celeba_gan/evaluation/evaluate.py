@@ -16,6 +16,7 @@ from celeba_gan.evaluation.swd import sliced_wasserstein
 logger = logging.getLogger(__name__)
 
 Images = NDArray[np.uint8]
+Labels = NDArray[np.float32]
 Scores = NDArray[np.float64]
 BATCH = 256
 
@@ -28,10 +29,10 @@ class EvaluationError(ValueError):
 class Models:
     """What is measured, and the discriminator it was trained against."""
 
-    sample: Callable[[int, int], Iterator[Images]]
-    """(count, seed) -> batches of samples, uint8 (n, size, size, 3)."""
-    score: Callable[[Images], Scores]
-    """Images -> scores (n,)."""
+    sample: Callable[[int, int], Iterator[tuple[Images, Labels]]]
+    """(count, seed) -> batches of samples, uint8 (n, size, size, 3), with the labels they were asked for."""
+    score: Callable[[Images, Labels], Scores]
+    """Images and their labels -> scores (n,)."""
     probability: Probability
     card: Mapping[str, Any]
     """The generator's: `id`, `images`, `finished`, `size`, `random_crop`, `data_digest`."""
@@ -44,6 +45,8 @@ class Reals:
     """The packed images."""
 
     gather: Callable[[NDArray[np.int64]], Images]
+    labels: Callable[[NDArray[np.int64]], Labels]
+    """Indices -> labels as the models were trained with, float32 (n, names); (n, 0) for models without."""
     splits: Mapping[str, tuple[int, int]]
     manifest: Mapping[str, Any]
     """`size`, `digest` and `recipe` go into the protocol."""
@@ -81,16 +84,13 @@ def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[s
     test = _choose(reals, "test", settings.images, settings.seed)
     valid = _choose(reals, "valid", settings.images, settings.seed)
 
-    fake = np.concatenate(list(models.sample(len(test), _seed(settings.seed, "measured"))))
-    fake_for_centre = models.sample(len(valid), _seed(settings.seed, "centre"))
+    fake, score_fake = _score_samples(models, len(test), _seed(settings.seed, "measured"))
     centre = find_centre(
         models.probability,
-        np.concatenate([models.score(batch) for batch in _gather(reals, valid)]),
-        np.concatenate([models.score(batch) for batch in fake_for_centre]),
+        _score_reals(models, reals, valid)[1],
+        _score_samples(models, len(valid), _seed(settings.seed, "centre"))[1],
     )
-    real = np.concatenate(list(_gather(reals, test)))
-    score_real = np.concatenate([models.score(batch) for batch in _batches(real)])
-    score_fake = np.concatenate([models.score(batch) for batch in _batches(fake)])
+    real, score_real = _score_reals(models, reals, test)
     age = average_generalisation_error(score_real, score_fake, models.probability, centre)
 
     half = len(real) // 2  # `test` is in random order
@@ -159,14 +159,19 @@ def _choose(reals: Reals, split: str, most: int, seed: int) -> NDArray[np.int64]
     return start + order[:most]
 
 
-def _gather(reals: Reals, indices: NDArray[np.int64]) -> Iterator[Images]:
-    for start in range(0, len(indices), BATCH):
-        yield reals.gather(indices[start : start + BATCH])
+def _score_reals(models: Models, reals: Reals, indices: NDArray[np.int64]) -> tuple[Images, Scores]:
+    parts = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
+    images = [reals.gather(part) for part in parts]
+    scores = [models.score(batch, reals.labels(part)) for batch, part in zip(images, parts, strict=True)]
+    return np.concatenate(images), np.concatenate(scores)
 
 
-def _batches(images: Images) -> Iterator[Images]:
-    for start in range(0, len(images), BATCH):
-        yield images[start : start + BATCH]
+def _score_samples(models: Models, count: int, seed: int) -> tuple[Images, Scores]:
+    images, scores = [], []
+    for batch, labels in models.sample(count, seed):
+        images.append(batch)
+        scores.append(models.score(batch, labels))
+    return np.concatenate(images), np.concatenate(scores)
 
 
 def _seed(seed: int, purpose: str) -> int:

@@ -6,7 +6,7 @@ other variant's fields.
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from celeba_gan.gan.augment_settings import AugmentSettings
 from celeba_gan.gan.combinations import check_combination
@@ -114,6 +114,21 @@ class EMASettings(Settings):
     ramp_up: float = Field(0.05, gt=0, le=1, description="the half-life never exceeds this share of the images so far")
 
 
+class ConditionSettings(Settings):
+    """What the networks are told of each image."""
+
+    name: Literal["none", "class", "attributes"] = Field(
+        "none",
+        description="nothing; its class, one of those that preprocess.condition_on makes; or attributes, each 0 or 1",
+    )
+    attributes: tuple[str, ...] = Field((), description="which, as in Male+Smiling; empty: all there are")
+
+    @field_validator("attributes", mode="before")
+    @classmethod
+    def _from_one_word(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split("+")) if isinstance(value, str) else value
+
+
 class GridSettings(Settings):
     """The sample grid of every tick."""
 
@@ -146,6 +161,7 @@ class TrainSettings(Settings):
     )
     network: NetworkSettings = NetworkSettings()
     latent: LatentSettings = LatentSettings()
+    condition: ConditionSettings = ConditionSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
     penalty: PenaltySettings = PenaltySettings()
     weight_clip: float | None = Field(

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from celeba_gan.gan.conditions import Conditions
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.hardware import Hardware
 from celeba_gan.gan.randomness import ShuffledOrder, random_generator
@@ -94,22 +95,31 @@ class ResidentPixels:
 class ImageFeed:
     """Gives every discriminator step its real images; the same ones wherever the pixels lie."""
 
-    def __init__(self, settings: TrainSettings, images: TrainingImages, hardware: Hardware) -> None:
+    def __init__(
+        self,
+        settings: TrainSettings,
+        images: TrainingImages,
+        hardware: Hardware,
+        conditions: Conditions | None = None,
+    ) -> None:
         self.settings = settings
+        self.conditions = conditions or Conditions.none()
         self.hardware = hardware
         self.size = images.size
-        start, stop = images.split("train")
-        self.order = ShuffledOrder(settings.seed, stop - start)
+        self.images = images
+        self.first, stop = images.split("train")
+        self.order = ShuffledOrder(settings.seed, stop - self.first)
         self.pixels = _open_pixels(settings, images, hardware)
 
-    def batch(self, step: int) -> Tensor:
-        """The real images of a discriminator step: (batch, 3, side, side) in [-1, 1].
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The real images of a discriminator step, (batch, 3, side, side) in [-1, 1], and their labels (batch, names).
 
         Which images, where they are cropped and whether they are mirrored are functions of the seed and the step.
         They are cropped and mirrored as bytes, at a quarter of the memory traffic of float32.
         """
         settings, count = self.settings, self.settings.batch_size
-        pixels = self.pixels.take(self.order.indices(step * count, count))
+        indices = self.order.indices(step * count, count)
+        pixels = self.pixels.take(indices)
         if settings.random_crop is not None:
             places = self.size - settings.random_crop + 1
             generator = random_generator(settings.seed, "crop", step)
@@ -118,7 +128,12 @@ class ImageFeed:
         if settings.mirror:
             mirrored = torch.rand(count, generator=random_generator(settings.seed, "mirror", step)) < 0.5
             pixels = mirror(pixels, self.hardware.send(mirrored))
-        return from_uint8(pixels)
+        return from_uint8(pixels), self.hardware.send(self.conditions.labels(indices + self.first))
+
+    def reals(self, count: int) -> NDArray[np.uint8]:
+        """Up to so many training images, evenly chosen: uint8 (count, size, size, 3)."""
+        chosen = np.linspace(0, self.order.length - 1, min(count, self.order.length)).astype(np.int64)
+        return self.images.gather(chosen + self.first)
 
 
 def crop(images: Tensor, corners: Tensor, side: int) -> Tensor:

@@ -3,7 +3,8 @@
 import logging
 import os
 import platform
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,9 +48,57 @@ class Hardware:
             return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
         return None
 
+    def peak_memory(self) -> dict[str, float]:
+        """`gpu_memory_gib`, the most that was allocated since the last call; nothing on other devices than CUDA."""
+        if self.device != "cuda":
+            return {}
+        peak = torch.cuda.max_memory_allocated() / 2**30
+        torch.cuda.reset_peak_memory_stats()
+        return {"gpu_memory_gib": peak}
+
     def card(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)
+
+
+class OutOfMemoryError(RuntimeError):
+    """A training step does not fit into the device's memory; the message says what to try."""
+
+
+@contextmanager
+def explained_out_of_memory(settings: TrainSettings) -> Iterator[None]:
+    """Turns the device's out-of-memory error into one that says which `micro_batch` to try.
+
+    Raises:
+        OutOfMemoryError: In its place.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # CUDA has a class of its own for it, MPS and the CPU have only a text
+        text = str(error)
+        if not isinstance(error, torch.OutOfMemoryError) and not any(sign in text for sign in _OUT_OF_MEMORY):
+            raise
+        raise OutOfMemoryError(f"{text.splitlines()[0]}\n{smaller_batch(settings)}") from error
+
+
+_OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator: can't allocate", "DefaultCPUAllocator: not enough memory")
+
+
+def smaller_batch(settings: TrainSettings) -> str:
+    """What to try where a training step takes too much memory, in one sentence."""
+    now = settings.micro_batch or settings.batch_size
+    if settings.network.name == "article":
+        return (
+            f"Memory does not hold a batch of {settings.batch_size} images. Give a smaller train.batch_size with "
+            "another experiment name: batch norm forbids smaller parts of a batch"
+        )
+    if now == 1:
+        return "Memory does not hold a single image at a time. Give smaller networks, or a device with more memory"
+    smaller = next(size for size in range(now // 2, 0, -1) if settings.batch_size % size == 0)
+    return (
+        f"Memory does not hold {now} images at a time. Try train.micro_batch={smaller}: the same command carries on "
+        "from the last saved state, and the result does not depend on it"
+    )
 
 
 def choose_hardware(settings: TrainSettings, before: dict[str, Any] | None) -> Hardware:

@@ -25,12 +25,19 @@ class Players:
     the fused optimisers as `found_inf` and holds back the average: from then on nothing changes, without a host sync.
     """
 
-    def __init__(self, settings: TrainSettings, size: int, hardware: Hardware, resumed: Checkpoint | None) -> None:
+    def __init__(
+        self,
+        settings: TrainSettings,
+        size: int,
+        hardware: Hardware,
+        resumed: Checkpoint | None,
+        classes: int | None = None,
+    ) -> None:
         self.settings = settings
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(random_generator(settings.seed, "weights", 0).initial_seed())
-            generator = build_generator(settings.network, settings.latent, size)
-            discriminator = build_discriminator(settings.network, size)
+            generator = build_generator(settings.network, settings.latent, size, classes)
+            discriminator = build_discriminator(settings.network, size, classes)
         networks = {"generator": generator, "discriminator": discriminator}
         check_combination(settings, {name for name, network in networks.items() if has_batch_norm(network)})
         self.generator = generator.to(hardware.device).to(memory_format=torch.channels_last)

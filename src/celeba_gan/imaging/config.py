@@ -7,6 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 _MAX_SHARD_BYTES: Final = 512 * 2**20
 
 
+def _split(value: object) -> object:
+    """Names from one word, as --params gives them, which has no lists."""
+    return [name.strip() for name in value.split("+")] if isinstance(value, str) else value
+
+
 class PreprocessSettings(BaseModel):
     """How photographs become square uint8 images, and what the images are conditioned on."""
 
@@ -48,7 +53,7 @@ class PreprocessSettings(BaseModel):
     @field_validator("condition_on", mode="before")
     @classmethod
     def _from_one_word(cls, value: object) -> object:
-        return [name.strip() for name in value.split("+")] if isinstance(value, str) else value
+        return _split(value)
 
     @model_validator(mode="after")
     def _no_attribute_twice(self) -> Self:
@@ -77,6 +82,16 @@ class GenerateSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     images: int = Field(default=64, ge=1, le=1_000_000, description="Samples saved as PNG.")
+    labels: list[str] = Field(
+        default=[],
+        description="Of a generator that was trained with labels: those that every sample shall have, as in "
+        "Male+Smiling, or the name of one class; empty: all of them, as frequent as among the training images.",
+    )
     seed: int = Field(default=0, ge=0, description="Decides the latents.")
     grid_rows: int = Field(default=6, ge=1, le=64, description="Rows of the sample grid.")
     grid_columns: int = Field(default=10, ge=1, le=64, description="Samples in a row of the grid.")
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _from_one_word(cls, value: object) -> object:
+        return _split(value)

@@ -124,6 +124,62 @@ def count_classes(labels: DataFrame, condition_on: Sequence[str]) -> DataFrame:
     return table
 
 
+def name_labels(
+    labels: DataFrame, classes: DataFrame, asked: str, attributes: Sequence[str] = ()
+) -> tuple[list[str], NDArray[np.int_]]:
+    """What networks may be told of every packed image.
+
+    Args:
+        labels: What `label_images` gave.
+        classes: What `count_classes` gave.
+        asked: `none`, `class` or `attributes`.
+        attributes: Which of them; empty: all that the images have.
+
+    Returns:
+        Names, and for each image the number of its class, (images,), or zeros and ones, (images, names); no names for
+        `none`.
+
+    Raises:
+        LabelError: There is one class only, or no such attribute.
+    """
+    if asked == "none":
+        return [], np.zeros((0, 0), np.int64)
+    if asked == "class":
+        if len(classes) < 2:
+            raise LabelError(
+                "train.condition.name is class, but all images are of one class; name attributes whose combinations "
+                "are the classes in preprocess.condition_on (Male+Smiling), or choose attributes, or none"
+            )
+        return [str(name) for name in classes["name"]], labels["class"].to_numpy(np.int64)
+    known = attribute_names(labels)
+    for name in attributes:
+        if name not in known:
+            raise LabelError(_unknown(name, known).replace("preprocess.condition_on", "train.condition.attributes"))
+    names = list(attributes) or known
+    if not names:
+        raise LabelError(
+            "train.condition.name is attributes, but these images have none: add list_attr_celeba.txt, or "
+            "attributes.csv to a folder of other images, or choose class or none"
+        )
+    return names, labels[names].to_numpy(np.int64)
+
+
+def labels_as_named(labels: DataFrame, classes: DataFrame, kind: str, names: Sequence[str]) -> NDArray[np.int_]:
+    """The values of `name_labels` for networks that know these names.
+
+    Raises:
+        LabelError: These images have other classes, or lack an attribute.
+    """
+    found, values = name_labels(labels, classes, kind, names if kind == "attributes" else ())
+    if found != list(names):
+        raise LabelError(
+            f"The generator was trained on the classes {_shorten(list(names), _SHOWN)}, these images have "
+            f"{_shorten(found, _SHOWN)}. Use the environment, --params dataset=NAME and preprocess.condition_on that "
+            "it was trained with."
+        )
+    return values
+
+
 def list_duplicates(manifest: Manifest, image_index: DataFrame) -> DataFrame:
     """The photographs whose files are byte for byte those of others.
 

@@ -46,7 +46,7 @@ def _build(folder: Path, name: str, checkpoint: Checkpoint, model_id: str, run_i
     import mlflow.pyfunc
     import numpy as np
     from mlflow.models import Model, ModelSignature
-    from mlflow.types.schema import Schema, TensorSpec
+    from mlflow.types.schema import ParamSchema, ParamSpec, Schema, TensorSpec
 
     from celeba_gan.gan.config import LatentSettings
     from celeba_gan.gan.randomness import draw_latents, random_generator
@@ -62,6 +62,7 @@ def _build(folder: Path, name: str, checkpoint: Checkpoint, model_id: str, run_i
         signature=ModelSignature(
             Schema([TensorSpec(np.dtype("float32"), (-1, latent.size))]),
             Schema([TensorSpec(np.dtype("uint8"), (-1, size, size, 3))]),
+            params=ParamSchema([ParamSpec("labels", "string", "")]) if card.get("condition") else None,
         ),
         input_example=draw_latents(latent, 1, random_generator(0, "example", 0)).numpy(),
         # Without a local version such as +cu128, which the package index does not have.

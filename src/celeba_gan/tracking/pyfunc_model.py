@@ -33,10 +33,16 @@ class GeneratorModel(PythonModel):  # type: ignore[misc]  # mlflow is not typed
         model_input: np.ndarray,  # this very annotation is known to MLflow
         params: dict[str, Any] | None = None,
     ) -> NDArray[np.uint8]:
-        """Turns latents into images."""
+        """Turns latents into images; `params` may name `labels` for a generator that knows any: "Male+Smiling"."""
         import torch
 
-        return self.generator.images(torch.from_numpy(model_input))
+        from celeba_gan.gan.conditions import named_labels
+
+        asked = (params or {}).get("labels", "")
+        if not asked:
+            return self.generator.images(torch.from_numpy(model_input))
+        label = named_labels(self.generator.condition, asked.split("+"))
+        return self.generator.images(torch.from_numpy(model_input), label.expand(len(model_input), -1))
 
 
 set_model(GeneratorModel())

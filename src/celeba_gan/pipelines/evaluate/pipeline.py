@@ -6,12 +6,12 @@ from celeba_gan.pipelines.evaluate.nodes import evaluate_generator
 
 
 def create_pipeline() -> Pipeline:
-    """generator, discriminator, packed_images -> evaluation."""
+    """generator, discriminator, packed_images, labels, classes -> evaluation."""
     return Pipeline(
         [
             Node(
                 evaluate_generator,
-                inputs=["generator", "discriminator", "packed_images", "params:evaluate"],
+                inputs=["generator", "discriminator", "packed_images", "labels", "classes", "params:evaluate"],
                 outputs="evaluation",
                 name="evaluate_generator",
                 tags="evaluate",

@@ -20,20 +20,19 @@ def generate_samples(generator: Checkpoint, settings: GenerateSettings) -> Itera
     if not generator.card["finished"]:
         logger.warning("Sampling from an unfinished generator, %d images into its training", generator.card["images"])
     first = 0
-    for images in TrainedGenerator(generator, find_device("auto")).sample(settings.images, settings.seed):
+    trained = TrainedGenerator(generator, find_device("auto"))
+    for images in trained.sample(settings.images, settings.seed, labels=settings.labels):
         yield SampleBatch(first, images, settings.images)
         first += len(images)
 
 
 def draw_sample_grid(generator: Checkpoint, settings: GenerateSettings) -> ImageGrid:
     """Lays out a grid of fresh samples."""
-    import numpy as np
-
     from celeba_gan.gan.hardware import find_device
     from celeba_gan.gan.trained import TrainedGenerator
 
-    count = settings.grid_rows * settings.grid_columns
-    samples = np.concatenate(list(TrainedGenerator(generator, find_device("auto")).sample(count, settings.seed)))
+    trained = TrainedGenerator(generator, find_device("auto"))
+    samples = trained.grid(settings.grid_rows, settings.grid_columns, settings.seed, settings.labels)
     return make_grid(samples, generator.card["images"], settings.grid_columns)
 
 

@@ -11,17 +11,21 @@ from celeba_gan.imaging.packed import PackedImages
 
 
 def train_gan(
-    packed_images: PackedImages, settings: TrainSettings, resume_state: Checkpoint | None
+    packed_images: PackedImages, labels: Any, classes: Any, settings: TrainSettings, resume_state: Checkpoint | None
 ) -> Iterator[tuple[MetricRows, ImageGrid, Checkpoint, Checkpoint, Checkpoint]]:
     """Trains, and yields every tick: rows, grid, generator, discriminator and, last because it commits, the state.
 
     Kedro saves what is yielded at once.
     """
+    from celeba_gan.gan.conditions import Conditions
     from celeba_gan.gan.training import train
+    from celeba_gan.imaging.labels import name_labels
     from celeba_gan.progress import TrainingProgress
 
+    condition = settings.condition
+    conditions = Conditions(condition.name, *name_labels(labels, classes, condition.name, condition.attributes))
     with TrainingProgress() as progress:
-        for tick in train(packed_images, settings, resume_state, progress.show):
+        for tick in train(packed_images, settings, resume_state, progress.show, conditions):
             progress.tick(tick.images, tick.rows)
             yield (
                 MetricRows(tick.images, tick.rows),

@@ -6,12 +6,12 @@ from celeba_gan.pipelines.train.nodes import plot_training_curves, train_gan
 
 
 def create_pipeline() -> Pipeline:
-    """packed_images -> networks, training state, metric rows, grids -> training curves."""
+    """packed_images, labels, classes -> networks, training state, metric rows, grids -> training curves."""
     return Pipeline(
         [
             Node(
                 train_gan,
-                inputs=["packed_images", "params:train", "resume_state"],
+                inputs=["packed_images", "labels", "classes", "params:train", "resume_state"],
                 outputs=["metric_rows", "training_grids", "generator", "discriminator", "training_state"],
                 name="train_gan",
                 tags="train",

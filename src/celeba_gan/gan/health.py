@@ -1,0 +1,110 @@
+"""Signs that a training goes wrong, said in words."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+SURE = 0.99
+"""Above this AUC the discriminator tells reals from fakes almost surely."""
+ALIKE = 0.5
+"""Samples whose diversity falls below this share of its best have become alike."""
+EXPLODED = 10.0
+"""A penalty above this, and above that many times what it was a tick ago, explodes."""
+
+
+def auc(on_real: Tensor, on_fake: Tensor) -> Tensor:
+    """The probability that a real scores above a fake, ties counting half: the area under the ROC curve, a scalar.
+
+    Args:
+        on_real: Scores (n,).
+        on_fake: Scores (m,).
+    """
+    fakes = on_fake.detach().sort().values
+    reals = on_real.detach().contiguous()
+    below = torch.searchsorted(fakes, reals) + torch.searchsorted(fakes, reals, right=True)
+    return below.float().mean() / (2 * len(fakes))
+
+
+def diversity(images: NDArray[np.uint8]) -> float:
+    """How far images (n, height, width, 3) are from their mean: root mean square over all values, in [0, 127.5]."""
+    return float(np.sqrt(images.astype(np.float32).var(axis=0).mean()))
+
+
+class Health:
+    """Compares each tick with those before."""
+
+    def __init__(self, reals: NDArray[np.uint8]) -> None:
+        """Keeps the diversity of real images, uint8 (n, height, width, 3), as what samples are compared with."""
+        self._of_reals = diversity(reals)
+        self._best = {"diversity": 0.0, "images": 0}
+        self._penalty: float | None = None
+        self._said: set[str] = set()
+
+    def card(self) -> dict[str, Any]:
+        """For the training state."""
+        return {"best": self._best, "penalty": self._penalty}
+
+    def restore(self, card: Mapping[str, Any]) -> None:
+        """Carries on from a training state's card; those of earlier versions know nothing."""
+        health = card.get("health", self.card())
+        self._best, self._penalty = health["best"], health["penalty"]
+
+    def examine(self, images: int, rows: list[dict[str, float]], samples: NDArray[np.uint8]) -> dict[str, float]:
+        """Warns, once each time, of what is wrong in a tick.
+
+        Args:
+            images: Shown so far.
+            rows: The tick's metric rows, at least one.
+            samples: From the averaged generator, uint8 (n, height, width, 3).
+
+        Returns:
+            `sample_diversity`, that of the samples as a share of the training images'. Nothing where it cannot be told.
+        """
+        measured = diversity(samples) / self._of_reals if len(samples) > 1 and self._of_reals else None
+        found = dict(self._findings(images, rows, measured))
+        for sign, words in found.items():
+            if sign not in self._said:
+                logger.warning("After %d images %s", images, words)
+        self._said = set(found)
+        self._penalty = _mean(rows, "penalty")
+        if measured is None:
+            return {}
+        self._best = max(self._best, {"diversity": measured, "images": images}, key=lambda best: best["diversity"])
+        return {"sample_diversity": measured}
+
+    def _findings(self, images: int, rows: list[dict[str, float]], measured: float | None) -> Iterator[tuple[str, str]]:
+        """Each sign that is there, with the words for it."""
+        area, penalty = _mean(rows, "auc"), _mean(rows, "penalty")
+        if area is not None and area > SURE:
+            yield (
+                "sure",
+                f"the discriminator tells real from generated images almost surely (AUC {area:.4f}): the generator "
+                "can learn little from it. Lower train.discriminator_optimizer.learning_rate or train.n_critic, raise "
+                "the penalty's weight, or, with few images, give train.augment.name=ada or diffaugment",
+            )
+        if measured is not None and measured < ALIKE * self._best["diversity"]:
+            yield (
+                "alike",
+                f"the samples have become alike: their diversity is {measured:.2f} of the training images', it was "
+                f"{self._best['diversity']:.2f} at {self._best['images']} images. The generator collapses; look at "
+                "the grid. Lower the learning rates, raise the penalty's weight, or carry on from an earlier state",
+            )
+        if penalty is not None and self._penalty is not None and penalty > EXPLODED * max(1.0, self._penalty):
+            yield (
+                "penalty",
+                f"the penalty explodes: {penalty:.3g} on average, {self._penalty:.3g} a tick ago. Lower "
+                "train.discriminator_optimizer.learning_rate, or give train.clip_gradient_norm",
+            )
+
+
+def _mean(rows: list[dict[str, float]], name: str) -> float | None:
+    """The mean over those rows that have it."""
+    values = [row[name] for row in rows if name in row]
+    return sum(values) / len(values) if values else None
