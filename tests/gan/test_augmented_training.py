@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.feed import TrainingImages
+from celeba_gan.gan.feed import FeedError, TrainingImages
 from celeba_gan.gan.training import Tick, TrainingError, train
 
 MakeSettings = Callable[..., TrainSettings]
@@ -84,6 +86,49 @@ def test_a_state_of_before_there_was_augmentation_carries_on(
 
 
 @pytest.mark.parametrize("objective", ["wgan", "lsgan", "rpgan"])
-def test_steering_by_scores_without_a_zero_is_refused(make_settings: MakeSettings, objective: str) -> None:
-    with pytest.raises(ValueError, match=r"augment ada without a p.*give augment\.ada\.p"):
-        make_settings(augment=ADA, objective={"name": objective})
+def test_without_a_zero_the_valid_split_steers(
+    images: TrainingImages, make_settings: MakeSettings, objective: str
+) -> None:
+    """Exactly resumable, in the middle of two moves of p."""
+    ada = {"name": "ada", "ada": {"interval": 3, "speed_kimg": 0.1}}
+    settings = make_settings(augment=ada, objective={"name": objective}, kimg=0.8, tick_kimg=0.4)
+    whole = run(images, settings)
+    resumed = run(images, settings, whole[1].state)
+    for name, tensor in whole[-1].state.tensors.items():
+        assert torch.equal(tensor, resumed[-1].state.tensors[name]), name
+    assert any("augment_p" in row for tick in whole for row in tick.rows)
+    # 50 iterations: two since the last move, each with a batch of the valid split.
+    assert whole[-1].state.tensors["augment.sums"][2, 1] == 16
+
+
+def test_scores_of_an_overfitted_critic_raise_p(images: TrainingImages, make_settings: MakeSettings) -> None:
+    """Black valid images: the critic rates them as fakes, so it must know the others by heart."""
+
+    class Foreign:
+        size, digest = 16, "foreign"
+
+        def split(self, name: str) -> tuple[int, int]:
+            return images.split(name)
+
+        def gather(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+            pixels = images.gather(indices).copy()
+            pixels[indices >= 80] = 0
+            return pixels
+
+    settings = make_settings(augment=ADA, kimg=0.8, tick_kimg=0.8)
+    assert run(Foreign(), settings)[-1].state.tensors["augment.p"] > 0.3
+    assert run(images, settings)[-1].state.tensors["augment.p"] < 0.1
+
+
+def test_steering_by_an_empty_valid_split_is_refused(images: TrainingImages, make_settings: MakeSettings) -> None:
+    class NoValid:
+        size, digest = 16, "no valid"
+
+        def split(self, name: str) -> tuple[int, int]:
+            return (80, 80) if name == "valid" else images.split(name)
+
+        def gather(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+            return images.gather(indices)
+
+    with pytest.raises(FeedError, match=r"valid split has no images[\s\S]*ada\.p"):
+        run(NoValid(), make_settings(augment=ADA))

@@ -41,3 +41,13 @@ def test_nothing_to_animate_is_said() -> None:
 def test_frames_of_several_sizes_are_fitted_to_the_last() -> None:
     small, large = (ImageGrid(i, np.full((50 * (i + 1), 80, 3), 9, np.uint8)) for i in (0, 1))
     assert len({frame.size for frame in animate([small, large])}) == 1
+
+
+def test_names_stand_before_their_rows() -> None:
+    samples = np.zeros((6, 32, 32, 3), np.uint8)
+    plain = make_grid(samples, images=0, columns=2).pixels
+    named = make_grid(samples, images=0, columns=2, names=["Hat", "", "not Hat + not Smiling"]).pixels
+    margin = named.shape[1] - plain.shape[1]
+    assert np.array_equal(named[:, margin:], plain)
+    rows = [(row < 128).any() for row in np.array_split(named[:, :margin], 3)]
+    assert rows == [True, False, True]

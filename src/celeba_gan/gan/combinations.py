@@ -85,16 +85,6 @@ REFUSED = (
         lambda settings, batch_norm: "discriminator" in batch_norm and bool(settings.penalty.of_gradients),
     ),
     Refusal(
-        "augment ada without a p with an objective whose scores have no zero",
-        "it would be steered by scores of the valid split, which training does not look at",
-        "give augment.ada.p, choose diffaugment, or an objective among minimax, non_saturating and hinge",
-        lambda settings, _: (
-            settings.augment.name == "ada"
-            and settings.augment.ada.p is None
-            and settings.objective.name in ("wgan", "lsgan", "rpgan")
-        ),
-    ),
-    Refusal(
         "micro_batch below batch_size with batch norm",
         "its statistics, and so the result, would depend on the split",
         "leave micro_batch out, or choose another network than article",

@@ -89,6 +89,14 @@ def draw_labels(condition: Condition | None, count: int, generator: torch.Genera
     return torch.stack([_label(condition, number) for number in chosen.tolist()])
 
 
+def grid_names(condition: Condition | None, rows: int) -> list[str]:
+    """What the rows of `draw_grid` show: the names that are 1 in each; empty without a condition."""
+    if condition is None:
+        return []
+    sets = [condition["sets"][number] for number in _chosen(condition, rows)]
+    return [" + ".join(condition["names"][column] for column in columns) or "none" for columns in sets]
+
+
 def draw_grid(
     latent: LatentSettings, condition: Condition | None, rows: int, columns: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -99,9 +107,7 @@ def draw_grid(
     """
     if condition is None:
         return draw_latents(latent, rows * columns, generator), torch.zeros(rows * columns, 0)
-    known = len(condition["sets"])
-    chosen = [row * known // rows if known > rows else row % known for row in range(rows)]
-    labels = torch.stack([_label(condition, number) for number in chosen])
+    labels = torch.stack([_label(condition, number) for number in _chosen(condition, rows)])
     return draw_latents(latent, columns, generator).repeat(rows, 1), labels.repeat_interleave(columns, dim=0)
 
 
@@ -145,6 +151,12 @@ def conditioned(network: Callable[..., Tensor], labels: Tensor) -> Callable[[Ten
     if not labels.shape[1]:
         return network
     return lambda inputs: network(inputs, labels.repeat(len(inputs) // len(labels), 1))
+
+
+def _chosen(condition: Condition, rows: int) -> list[int]:
+    """Which combination each row of a grid has."""
+    known = len(condition["sets"])
+    return [row * known // rows if known > rows else row % known for row in range(rows)]
 
 
 def _label(condition: Condition, number: int) -> Tensor:

@@ -54,10 +54,10 @@ class Pixels(Protocol):
 class StreamedPixels:
     """Pixels that stay where they are, usually in a memory map, and are sent batch by batch."""
 
-    def __init__(self, images: TrainingImages, hardware: Hardware) -> None:
+    def __init__(self, images: TrainingImages, hardware: Hardware, split: str = "train") -> None:
         self.images = images
         self.hardware = hardware
-        self.first, _ = images.split("train")
+        self.first, _ = images.split(split)
 
     def take(self, indices: Tensor) -> Tensor:
         """As in `Pixels`."""
@@ -93,7 +93,7 @@ class ResidentPixels:
 
 
 class ImageFeed:
-    """Gives every discriminator step its real images; the same ones wherever the pixels lie."""
+    """Gives every discriminator step its real images and their labels; the same ones wherever the pixels lie."""
 
     def __init__(
         self,
@@ -101,15 +101,29 @@ class ImageFeed:
         images: TrainingImages,
         hardware: Hardware,
         conditions: Conditions | None = None,
+        split: Literal["train", "valid"] = "train",
     ) -> None:
+        """Opens a split. That of `valid`, which no weight ever learns from, is streamed."""
         self.settings = settings
         self.conditions = conditions or Conditions.none()
         self.hardware = hardware
-        self.size = images.size
         self.images = images
-        self.first, stop = images.split("train")
-        self.order = ShuffledOrder(settings.seed, stop - self.first)
-        self.pixels = _open_pixels(settings, images, hardware)
+        self.first, stop = images.split(split)
+        if self.first == stop:
+            raise FeedError(
+                f"The {split} split has no images"
+                + (
+                    ", and its scores would steer train.augment.name=ada; give ingest.valid_images, or a fixed "
+                    "train.augment.ada.p"
+                    if split == "valid"
+                    else "; look at the index of the images"
+                )
+            )
+        self._of = "" if split == "train" else f" of {split}"
+        self.order = ShuffledOrder(settings.seed, stop - self.first, f"order{self._of}")
+        self.pixels = (
+            _open_pixels(settings, images, hardware) if split == "train" else StreamedPixels(images, hardware, split)
+        )
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The real images of a discriminator step, (batch, 3, side, side) in [-1, 1], and their labels (batch, names).
@@ -121,14 +135,16 @@ class ImageFeed:
         indices = self.order.indices(step * count, count)
         pixels = self.pixels.take(indices)
         if settings.random_crop is not None:
-            places = self.size - settings.random_crop + 1
-            generator = random_generator(settings.seed, "crop", step)
-            corners = torch.randint(places, (2, count), generator=generator)
+            places = self.images.size - settings.random_crop + 1
+            corners = torch.randint(places, (2, count), generator=self._draws("crop", step))
             pixels = crop(pixels, self.hardware.send(corners), settings.random_crop)
         if settings.mirror:
-            mirrored = torch.rand(count, generator=random_generator(settings.seed, "mirror", step)) < 0.5
+            mirrored = torch.rand(count, generator=self._draws("mirror", step)) < 0.5
             pixels = mirror(pixels, self.hardware.send(mirrored))
         return from_uint8(pixels), self.hardware.send(self.conditions.labels(indices + self.first))
+
+    def _draws(self, purpose: str, step: int) -> torch.Generator:
+        return random_generator(self.settings.seed, purpose + self._of, step)
 
     def reals(self, count: int) -> NDArray[np.uint8]:
         """Up to so many training images, evenly chosen: uint8 (count, size, size, 3)."""

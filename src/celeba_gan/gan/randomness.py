@@ -31,9 +31,10 @@ def draw_latents(latent: LatentSettings, count: int, generator: torch.Generator)
 class ShuffledOrder:
     """Endless order of `length` images, shuffled anew in every epoch, with random access by position."""
 
-    def __init__(self, seed: int, length: int) -> None:
+    def __init__(self, seed: int, length: int, purpose: str = "order") -> None:
         self.seed = seed
         self.length = length
+        self.purpose = purpose
         self._epoch = -1
         self._permutation = torch.empty(0, dtype=torch.int64)
 
@@ -49,6 +50,6 @@ class ShuffledOrder:
 
     def _order_of(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
-            self._permutation = torch.randperm(self.length, generator=random_generator(self.seed, "order", epoch))
+            self._permutation = torch.randperm(self.length, generator=random_generator(self.seed, self.purpose, epoch))
             self._epoch = epoch
         return self._permutation

@@ -26,6 +26,9 @@ class Steps:
     the labels of the reals beside them, so that pairs, and the mixtures of the gradient penalty, are of one label.
     """
 
+    valid: ImageFeed | None = None
+    """Images of the valid split, where `augmentation.needs_valid`."""
+
     def __init__(self, settings: TrainSettings, hardware: Hardware, players: Players) -> None:
         self.settings = settings
         self.hardware = hardware
@@ -64,6 +67,8 @@ class Steps:
             real, labels = feed.batch(step)
             steps.append(self._discriminator_step(step, shown, real, labels))
         terms = _mean_terms(steps) | self._generator_step(iteration, real, labels)
+        if self.valid is not None:
+            self._score_valid(self.valid, iteration)
         self.augmentation.advance(self._scores, iteration + 1, self.settings.images_per_iteration, self.players.broken)
         if self.augmentation.steered:
             terms["augment_p"] = self.augmentation.p.clone()
@@ -104,6 +109,14 @@ class Steps:
             if penalised:
                 terms |= self.penalty(discriminator, real, fake, mix, terms["on_real"])
         return terms
+
+    def _score_valid(self, valid: ImageFeed, iteration: int) -> None:
+        """Notes how the discriminator scores a batch that it never learns from, augmented as the reals are."""
+        noise = self._changes("valid images", iteration)
+        with torch.no_grad(), self.hardware.autocast():
+            for images, label, *change in self._micro_batches(*valid.batch(iteration), *noise):
+                scores = conditioned(self.players.discriminator, label)(self._augment(images, change))
+                self._scores += score_sums(scores[:0], scores[:0], scores, self.augmentation.has_zero)
 
     def _generator_step(self, iteration: int, real: Tensor, labels: Tensor) -> Terms:
         latents, parts = self._latents("generator", iteration), []

@@ -85,6 +85,8 @@ def train(
     hardware = choose_hardware(settings, resumed.card["hardware"] if resumed else None)
     feed = ImageFeed(settings, images, hardware, conditions)
     run = _Run(settings, hardware, seen, Health(feed.reals(256)), resumed)
+    if run.steps.augmentation.needs_valid:
+        run.steps.valid = ImageFeed(settings, images, hardware, conditions, "valid")
     length = math.ceil(settings.kimg * 1000 / settings.images_per_iteration) * settings.images_per_iteration
     if run.shown >= length:
         logger.info(

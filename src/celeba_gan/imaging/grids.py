@@ -20,7 +20,9 @@ class ImageGrid:
     """(height, width, 3)"""
 
 
-def make_grid(samples: NDArray[np.uint8], images: int, columns: int, tile: int = 96) -> ImageGrid:
+def make_grid(
+    samples: NDArray[np.uint8], images: int, columns: int, tile: int = 96, names: Sequence[str] = ()
+) -> ImageGrid:
     """Lays samples out in rows, enlarged by a whole factor where they are smaller than a tile.
 
     Args:
@@ -28,6 +30,7 @@ def make_grid(samples: NDArray[np.uint8], images: int, columns: int, tile: int =
         images: The grid's place in training, in images shown.
         columns: Samples in a row.
         tile: Samples are enlarged by the largest whole factor that keeps them within this many pixels.
+        names: Of the rows, to stand before them; empty: none. A long name breaks at its plus signs.
     """
     import torch  # torchvision's grid works on tensors; everything else here does without torch
     from torchvision.utils import make_grid as tile_images
@@ -35,7 +38,23 @@ def make_grid(samples: NDArray[np.uint8], images: int, columns: int, tile: int =
     factor = max(1, tile // samples.shape[1])
     enlarged = samples.repeat(factor, axis=1).repeat(factor, axis=2)
     grid = tile_images(torch.from_numpy(enlarged).permute(0, 3, 1, 2), nrow=columns, padding=2, pad_value=255)
-    return ImageGrid(images, grid.permute(1, 2, 0).contiguous().numpy())
+    pixels = grid.permute(1, 2, 0).contiguous().numpy()
+    if names:
+        pixels = np.concatenate([_name_rows(names, len(pixels)), pixels], axis=1)
+    return ImageGrid(images, pixels)
+
+
+def _name_rows(names: Sequence[str], height: int) -> NDArray[np.uint8]:
+    """A column of names, each in the middle of its share of the height: uint8 (height, width, 3)."""
+    font = ImageFont.load_default(14)
+    texts = [name.replace(" + ", "\n+ ") for name in names]
+    widest = max(font.getlength(line) for text in texts for line in text.splitlines())
+    picture = Image.new("RGB", (int(widest) + 16, height), "white")
+    draw = ImageDraw.Draw(picture)
+    for row, text in enumerate(texts):
+        middle = (row + 0.5) * height / len(texts)
+        draw.multiline_text((8, middle), text, fill="#222222", font=font, anchor="lm", spacing=3)
+    return np.asarray(picture)
 
 
 def animate(grids: Sequence[ImageGrid], max_width: int = 720) -> list[Image.Image]:

@@ -27,13 +27,15 @@ def generate_samples(generator: Checkpoint, settings: GenerateSettings) -> Itera
 
 
 def draw_sample_grid(generator: Checkpoint, settings: GenerateSettings) -> ImageGrid:
-    """Lays out a grid of fresh samples."""
+    """Lays out a grid of fresh samples; of a generator that takes labels, each row with its own."""
+    from celeba_gan.gan.conditions import grid_names
     from celeba_gan.gan.hardware import find_device
     from celeba_gan.gan.trained import TrainedGenerator
 
     trained = TrainedGenerator(generator, find_device("auto"))
     samples = trained.grid(settings.grid_rows, settings.grid_columns, settings.seed, settings.labels)
-    return make_grid(samples, generator.card["images"], settings.grid_columns)
+    names = [] if settings.labels else grid_names(trained.condition, settings.grid_rows)
+    return make_grid(samples, generator.card["images"], settings.grid_columns, names=names)
 
 
 def animate_training(training_grids: list[ImageGrid]) -> list[Any]:

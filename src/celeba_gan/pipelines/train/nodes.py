@@ -17,19 +17,20 @@ def train_gan(
 
     Kedro saves what is yielded at once.
     """
-    from celeba_gan.gan.conditions import Conditions
+    from celeba_gan.gan.conditions import Conditions, grid_names
     from celeba_gan.gan.training import train
     from celeba_gan.imaging.labels import name_labels
     from celeba_gan.progress import TrainingProgress
 
     condition = settings.condition
     conditions = Conditions(condition.name, *name_labels(labels, classes, condition.name, condition.attributes))
+    names = grid_names(conditions.card(*packed_images.split("train")), settings.grid.rows)
     with TrainingProgress() as progress:
         for tick in train(packed_images, settings, resume_state, progress.show, conditions):
             progress.tick(tick.images, tick.rows)
             yield (
                 MetricRows(tick.images, tick.rows),
-                make_grid(tick.samples, tick.images, settings.grid.columns),
+                make_grid(tick.samples, tick.images, settings.grid.columns, names=names),
                 tick.generator,
                 tick.discriminator,
                 tick.state,
