@@ -56,12 +56,8 @@ def rows() -> Iterator[Row]:
 
 def main() -> None:
     print("# Networks\n")
-    print(
-        f"`python benchmarks/networks.py`, {datetime.date.today():%Y-%m-%d}, torch {torch.__version__}. Parameters in"
-    )
-    print(
-        "millions; MACs, the multiply-accumulate operations of convolutions and linear layers for one image, forwards.\n"
-    )
+    print(f"`python benchmarks/networks.py`, {datetime.date.today():%Y-%m-%d}, torch {torch.__version__}. Parameters;")
+    print("MACs: multiply-accumulate operations of convolutions and linear layers for one image, forwards.\n")
     print("| network | size | width, max_width | latent | whose widths | generator | MACs | discriminator | MACs |")
     print("|---|---|---|---|---|---|---|---|---|")
     for row in rows():
