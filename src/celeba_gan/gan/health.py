@@ -12,7 +12,7 @@ from torch import Tensor
 logger = logging.getLogger(__name__)
 
 SURE = 0.99
-"""Above this AUC the discriminator tells reals from fakes almost surely."""
+"""Above this AUC the discriminator tells reals from fakes almost surely: natural at first, a bad sign if it lasts."""
 ALIKE = 0.5
 """Samples whose diversity falls below this share of its best have become alike."""
 EXPLODED = 10.0
@@ -44,17 +44,18 @@ class Health:
         """Keeps the diversity of real images, uint8 (n, height, width, 3), as what samples are compared with."""
         self._of_reals = diversity(reals)
         self._best = {"diversity": 0.0, "images": 0}
-        self._penalty: float | None = None
+        self._penalty: float | None = None  # of the tick before
+        self._auc: float | None = None  # at its end
         self._said: set[str] = set()
 
     def card(self) -> dict[str, Any]:
         """For the training state."""
-        return {"best": self._best, "penalty": self._penalty}
+        return {"best": self._best, "penalty": self._penalty, "auc": self._auc}
 
     def restore(self, card: Mapping[str, Any]) -> None:
         """Carries on from a training state's card; those of earlier versions know nothing."""
         health = card.get("health", self.card())
-        self._best, self._penalty = health["best"], health["penalty"]
+        self._best, self._penalty, self._auc = health["best"], health["penalty"], health["auc"]
 
     def examine(self, images: int, rows: list[dict[str, float]], samples: NDArray[np.uint8]) -> dict[str, float]:
         """Warns, once each time, of what is wrong in a tick.
@@ -73,7 +74,7 @@ class Health:
             if sign not in self._said:
                 logger.warning("After %d images %s", images, words)
         self._said = set(found)
-        self._penalty = _mean(rows, "penalty")
+        self._penalty, self._auc = _mean(rows, "penalty"), rows[-1].get("auc")
         if measured is None:
             return {}
         self._best = max(self._best, {"diversity": measured, "images": images}, key=lambda best: best["diversity"])
@@ -81,11 +82,11 @@ class Health:
 
     def _findings(self, images: int, rows: list[dict[str, float]], measured: float | None) -> Iterator[tuple[str, str]]:
         """Each sign that is there, with the words for it."""
-        area, penalty = _mean(rows, "auc"), _mean(rows, "penalty")
-        if area is not None and area > SURE:
+        area, penalty = rows[-1].get("auc"), _mean(rows, "penalty")
+        if area is not None and self._auc is not None and min(area, self._auc) > SURE:
             yield (
                 "sure",
-                f"the discriminator tells real from generated images almost surely (AUC {area:.4f}): the generator "
+                f"the discriminator still tells real from generated images almost surely (AUC {area:.4f}): the generator "
                 "can learn little from it. Lower train.discriminator_optimizer.learning_rate or train.n_critic, raise "
                 "the penalty's weight, or, with few images, give train.augment.name=ada or diffaugment",
             )
