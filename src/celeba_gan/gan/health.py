@@ -86,9 +86,10 @@ class Health:
         if area is not None and self._auc is not None and min(area, self._auc) > SURE:
             yield (
                 "sure",
-                f"the discriminator still tells real from generated images almost surely (AUC {area:.4f}): the generator "
-                "can learn little from it. Lower train.discriminator_optimizer.learning_rate or train.n_critic, raise "
-                "the penalty's weight, or, with few images, give train.augment.name=ada or diffaugment",
+                f"the discriminator still tells real from generated images almost surely (AUC {area:.4f}), and the "
+                "generator can learn little from it. Lower train.discriminator_optimizer.learning_rate or "
+                "train.n_critic, raise the penalty's weight, or, with few images, give train.augment.name=ada or "
+                "diffaugment",
             )
         if measured is not None and measured < ALIKE * self._best["diversity"]:
             yield (
