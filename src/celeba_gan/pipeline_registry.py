@@ -6,11 +6,11 @@ names.
 
 from kedro.pipeline import Pipeline
 
-from celeba_gan.pipelines import evaluate, generate, ingest, preprocess, train
+from celeba_gan.pipelines import evaluate, generate, ingest, plan, preprocess, train
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """All pipelines; `__default__` chains them."""
+    """All pipelines; `__default__` chains the stages, `plan` is none of them."""
     stages = {
         "ingest": ingest.create_pipeline(),
         "preprocess": preprocess.create_pipeline(),
@@ -18,4 +18,4 @@ def register_pipelines() -> dict[str, Pipeline]:
         "evaluate": evaluate.create_pipeline(),
         "generate": generate.create_pipeline(),
     }
-    return {**stages, "__default__": sum(stages.values(), start=Pipeline([]))}
+    return {**stages, "plan": plan.create_pipeline(), "__default__": sum(stages.values(), start=Pipeline([]))}

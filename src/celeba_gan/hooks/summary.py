@@ -67,9 +67,11 @@ class Summary:
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Prints the account."""
+        """Prints the account; none where the pipeline makes nothing, such as the plan."""
         atexit.unregister(self._print_interruption)
         made = pipeline.all_outputs()
+        if not made:
+            return
         lines = [
             line
             for name, describe in _ACCOUNTS.items()

@@ -58,9 +58,14 @@ class MLflowTracking:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Reads `mlflow.yml` and the catalog's marks; closes what an interrupted run of this process left open."""
+        """Reads `mlflow.yml` and the catalog's marks; closes what an interrupted run of this process left open.
+
+        A pipeline that makes nothing, such as the plan, leaves nothing to track.
+        """
         self._close("KILLED")
         self._summary = None
+        if not pipeline.all_outputs():
+            return
         settings = read_settings(self._read("mlflow"))
         if settings.disable:
             return

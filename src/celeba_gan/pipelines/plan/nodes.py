@@ -1,0 +1,28 @@
+"""The node of the plan."""
+
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.config import TrainSettings
+from celeba_gan.imaging.config import PreprocessSettings
+from celeba_gan.imaging.journal import UnfinishedPacking
+from celeba_gan.imaging.packed import PackedImages
+
+
+def print_plan(
+    settings: TrainSettings,
+    preprocess: PreprocessSettings,
+    packed_before: PackedImages | UnfinishedPacking | None,
+    resume_state: Checkpoint | None,
+) -> None:
+    """Prints the networks, the schedule, the memory and the time of the training that these settings ask for."""
+    import psutil  # type: ignore[import-untyped]
+
+    from celeba_gan.gan.plan import plan
+    from celeba_gan.plan_page import count_labels, print_page
+
+    packed = packed_before if isinstance(packed_before, PackedImages) else None
+    if packed is not None and packed.size != preprocess.size:
+        packed = None  # preprocess will replace them
+    resumed = resume_state if settings.resume else None
+    labels = count_labels(settings.condition, preprocess.condition_on, resumed.card if resumed else None)
+    free = psutil.virtual_memory().available
+    print_page(plan(settings, preprocess.size, images=packed, resumed=resumed, classes=labels.count, free=free), labels)

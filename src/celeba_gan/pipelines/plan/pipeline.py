@@ -1,0 +1,20 @@
+"""Wiring of the plan."""
+
+from kedro.pipeline import Node, Pipeline
+
+from celeba_gan.pipelines.plan.nodes import print_plan
+
+
+def create_pipeline() -> Pipeline:
+    """The settings, and what there is of packed images and of a training's state -> a page in the terminal."""
+    return Pipeline(
+        [
+            Node(
+                print_plan,
+                inputs=["params:train", "params:preprocess", "packed_before", "resume_state"],
+                outputs=None,
+                name="print_plan",
+                tags="plan",
+            ),
+        ]
+    )

@@ -1,0 +1,98 @@
+"""`kedro run --pipeline plan` as people run it: before there is anything, and after a training."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from celeba_gan.gan.config import ConditionSettings
+from celeba_gan.plan_page import Labels, count_labels
+
+
+def kedro(project: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "kedro", "run", "--env", "smoke", *arguments],
+        cwd=project,
+        env={**os.environ, "COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def contents(project: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file but Python's, and what kedro-viz notes of every run."""
+    return {
+        str(path.relative_to(project)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in project.rglob("*")
+        if path.is_file() and not {"__pycache__", ".viz"} & set(path.parts)
+    }
+
+
+def page(project: Path, *arguments: str) -> str:
+    """What the plan says, when it has left everything as it was."""
+    before = contents(project)
+    done = kedro(project, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert contents(project) == before
+    return " ".join(done.stdout.split())
+
+
+def test_it_plans_before_there_is_anything(tmp_path: Path, copy_project: Callable[[Path], Path]) -> None:
+    project = copy_project(tmp_path / "project")
+    said = page(project, "--pipeline", "plan")  # the old spelling, too
+    assert "Images 16x16, not packed yet" in said
+    assert "DCGANGenerator 35,227" in said
+    assert "Schedule 960 images (0.96 kimg) " in said
+    assert "To come 30 iterations in 3 ticks of 0.32 kimg" in said
+    assert "at the peak" in said
+    assert "are free. The estimate counts" in said
+    assert "images/s, measured in" in said
+    assert not (project / "mlflow.db").exists()
+    assert not (project / "data").exists()
+
+
+@pytest.mark.slow
+def test_it_plans_the_rest_of_a_training(tmp_path: Path, copy_project: Callable[[Path], Path]) -> None:
+    project = copy_project(tmp_path / "project")
+    trained = kedro(project, "--pipelines", "ingest,preprocess,train", "--params", "preprocess.condition_on=Male")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+
+    said = page(project, "--pipelines", "plan", "--params", "train.kimg=1.6,preprocess.condition_on=Male")
+    assert "128 of them for training" in said
+    assert "Schedule 1,600 images (1.6 kimg), each training image 12.5 times" in said
+    assert "Done 960 images; 640 are left" in said
+    assert "To come 20 iterations in 2 ticks" in said
+
+    said = page(project, "--pipelines", "plan", "--params", "train.resume=false")  # sets nothing aside
+    assert "Done" not in said
+    said = page(project, "--pipelines", "plan", "--only-missing-outputs")
+    assert "To come 0 iterations in 0 ticks" in said
+    assert "none: the state has seen all these images already" in said
+
+    refused = kedro(project, "--pipelines", "plan", "--params", "train.seed=1")
+    assert refused.returncode == 1
+    assert "seed: 0 in the saved state, 1 now" in " ".join((refused.stdout + refused.stderr).split())
+
+
+@pytest.mark.parametrize(
+    ("condition", "condition_on", "labels"),
+    [
+        ({"name": "none"}, ["Male"], Labels(None)),
+        ({"name": "class"}, ["Male", "Smiling"], Labels(4)),
+        ({"name": "class"}, ["label"], Labels(10, assumed=True)),
+        ({"name": "attributes", "attributes": ["Male"]}, [], Labels(1)),
+        ({"name": "attributes"}, [], Labels(40, assumed=True)),
+    ],
+)
+def test_labels_are_counted_as_far_as_they_are_known(
+    condition: dict[str, object], condition_on: list[str], labels: Labels
+) -> None:
+    settings = ConditionSettings.model_validate(condition)
+    assert count_labels(settings, condition_on, None) == labels
+    card = {"condition": {"kind": settings.name, "names": ["a", "b", "c"]}}
+    assert count_labels(settings, condition_on, card) == (labels if settings.name == "none" else Labels(3))
+    assert count_labels(settings, condition_on, {"condition": None}) == labels
