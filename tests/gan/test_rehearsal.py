@@ -41,7 +41,7 @@ def rehearse(settings: TrainSettings, size: int = 32, classes: int | None = None
 
 def test_live_bytes_are_those_of_the_tensors_that_live() -> None:
     before = torch.zeros(1000)
-    with LiveBytes() as live:
+    with LiveBytes("cpu") as live:
         first = before + 1  # 4,000 bytes
         before.mul_(2)  # was there before
         view = first[:10]  # no memory of its own
@@ -50,6 +50,8 @@ def test_live_bytes_are_those_of_the_tensors_that_live() -> None:
         view.add_(1)  # keeps all of `first`
         del view
         second.add_(1)
+        elsewhere = torch.zeros(10**6, device="meta")
+        elsewhere.add_(1)
     assert live.course[0] == 4000
     assert max(live.course) == 8000
     assert live.course[-1] == 4000
@@ -61,12 +63,12 @@ def test_a_step_holds_what_smaller_ones_predict(kind: str, make_settings: Make) 
     rehearsal = rehearse(settings)
     predicted = rehearsal.memory(0).steps.peak(settings.micro_batch or 24)
     steps, feed = rehearsal._steps({}, every=1)
-    with LiveBytes() as live:
+    with LiveBytes("cpu") as live:
         steps.iterate(feed, 1, 1)
     assert predicted == pytest.approx(max(live.course), rel=0.01)
     if kind in ("gradient penalty", "bfloat16", "r1 and r2 on r3"):  # it is the double backward that decides
         plain, feed = rehearsal._steps({}, every=NEVER)
-        with LiveBytes() as live:
+        with LiveBytes("cpu") as live:
             plain.iterate(feed, 1, 1)
         assert max(live.course) < 0.9 * predicted
 

@@ -131,7 +131,7 @@ class Rehearsal:
             steps, feed = self._steps(small, every=1)
             if not courses:
                 steps.iterate(feed, 0, 1)  # makes Adam's moments, which then last
-            with LiveBytes() as live:
+            with LiveBytes(self.hardware.device) as live:
                 steps.iterate(feed, 1, 1)
             courses.append(np.array(live.course, np.float64))
         each = (courses[1] - courses[0]) / (SMALL[1] - SMALL[0])
@@ -253,10 +253,14 @@ class _Noise:
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class is not typed
-    """Notes after every operation inside it how many bytes the tensors hold that were made there and still live."""
+    """Notes after every operation inside it how many bytes the tensors hold that were made there and still live.
 
-    def __init__(self) -> None:
+    Only those on one kind of device count.
+    """
+
+    def __init__(self, device: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.device = device
         self.course: list[int] = []
         self._now = 0
         self._known: set[int] = set()  # storages by their identity
@@ -266,7 +270,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
             self._meet(storage, 0)  # was there before
         result = func(*args, **(kwargs or {}))
         for storage in _storages(result):
-            self._meet(storage, storage.nbytes())
+            self._meet(storage, storage.nbytes() if storage.device.type == self.device else 0)
         self.course.append(self._now)
         return result
 

@@ -1,0 +1,103 @@
+"""What the plan says to people, for plans of every kind."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import rich
+
+from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.plan import Plan, plan
+from celeba_gan.gan.rehearsal import Speed
+from celeba_gan.plan_page import Labels, print_page
+
+GIB = 2**30
+
+
+@pytest.fixture(scope="module")
+def planned() -> Plan:
+    values: dict[str, Any] = {
+        "kimg": 4,
+        "tick_kimg": 1,
+        "batch_size": 8,
+        "n_critic": 2,
+        "network": {"dcgan": {"width": 8}},
+        "latent": {"size": 8},
+        "threads": 1,
+        "precision": "float32",
+    }
+    return plan(TrainSettings.model_validate(values), 16, free=GIB, seconds=0.0)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(rich, "_console", None)  # made anew, at the width that is asked for
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def said(result: Plan, labels: Labels | None = None) -> str:
+        print_page(result, labels or Labels(None))
+        return " ".join(capsys.readouterr().out.split())
+
+    return said
+
+
+def with_settings(result: Plan, **changes: Any) -> Plan:
+    return replace(result, settings=TrainSettings.model_validate(result.settings.model_dump() | changes))
+
+
+def test_networks_with_totals_and_folded_rows(planned: Plan, say: Any) -> None:
+    said = say(planned)
+    for network in (planned.generator, planned.discriminator):
+        assert f"{network.kind} {network.parameters:,} {network.macs:,}" in said
+    row = planned.generator.layers[0]
+    assert f"{row.kind} {' x '.join(map(str, row.shape))} {row.parameters:,} {row.macs:,}" in said
+    twice = replace(planned.generator, layers=(row, row))
+    said = say(replace(planned, generator=twice))
+    assert f"2 x {row.kind} {' x '.join(map(str, row.shape))} {2 * row.parameters:,} {2 * row.macs:,}" in said
+
+
+def test_objective_penalties_and_labels(planned: Plan, say: Any) -> None:
+    assert "wgan; penalties: gradient_penalty 10 Generator" in say(planned)
+    penalty = {"gradient_penalty": {"weight": 0}, "r1": {"weight": 0.5}, "drift": {"weight": 0.001}, "every": 4}
+    said = say(with_settings(planned, penalty=penalty, condition={"name": "class"}), Labels(10, assumed=True))
+    assert "penalties: r1 0.5, drift 0.001, every 4 steps" in said
+    assert "class, 10 of them, a guess until the images are packed" in said
+    assert "double backward" in said
+    said = say(with_settings(planned, penalty={"gradient_penalty": {"weight": 0}}, objective={"name": "hinge"}))
+    assert "hinge; penalties: none" in said
+    assert "double backward" not in said
+
+
+def test_what_changes_on_the_way_is_a_table(planned: Plan, say: Any) -> None:
+    assert "0.0004 for the generator, 0.0004 for the discriminator" in say(planned)
+    first, *others = planned.schedule.courses
+    moving = replace(planned.schedule, courses=(replace(first, end=1e-05), *others))
+    assert "generator's learning rate 0.0004 0.0004 1e-05" in say(replace(planned, schedule=moving))
+
+
+def test_memory_that_is_short_says_what_to_try(planned: Plan, say: Any) -> None:
+    assert "1.1 GB are free" in say(planned)
+    assert "Too much" not in say(planned)
+    said = say(replace(planned, free=planned.memory.of(2)))
+    assert "try train.micro_batch=2; the result does not depend on it" in said
+    assert "no train.micro_batch makes it fit" in say(replace(planned, free=0))
+    article = with_settings(
+        replace(planned, free=0),
+        network={"name": "article"},
+        penalty={"gradient_penalty": {"weight": 0}},
+        objective={"name": "minimax"},
+    )
+    assert "give a smaller train.batch_size" in say(article)
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [(1000.0, "4 s at 1,000 images/s"), (4.0, "17 min at 4.00 images/s"), (0.5, "2 h 13 min"), (0.01, "4 days 15 h")],
+)
+def test_time_is_told_as_people_do(planned: Plan, say: Any, rate: float, words: str) -> None:
+    said = say(replace(planned, speed=Speed(rate, 8, 12.3)))
+    assert f"Time {words}" in said
+    assert "12 s of training on noise, just now. Saving" in said
+    assert "extended to 8" not in said
+    assert "with batches of up to 2, and from there extended to 8" in say(replace(planned, speed=Speed(rate, 2, 12.3)))
+    assert "the state has seen all these images already" in say(replace(planned, speed=None))
