@@ -1,8 +1,9 @@
 """How a pair of networks is made from its settings.
 
-Every generator maps latents (batch, latent size) to images (batch, 3, size, size) in [-1, 1]; every discriminator
-maps such images to one score per image, (batch,), without a final nonlinearity. Both take labels (batch, classes) as
-a second argument where they were built with classes.
+Every generator maps latents (batch, latent size) to images (batch, 3, size, size): in [-1, 1], or, that of `r3`, which
+ends without a tanh, in no range but what training makes of it. Every discriminator maps images, real ones being in
+[-1, 1], to one score per image, (batch,), without a final nonlinearity. Both take labels (batch, classes) as a second
+argument where they were built with classes.
 """
 
 from torch import nn

@@ -98,7 +98,10 @@ class R3Generator(nn.Module):
 
 
 class R3Discriminator(nn.Module):
-    """One 1x1 convolution, blocks and halvings down to 4x4, a 4x4 basis per channel, one linear score."""
+    """One 1x1 convolution, blocks and halvings down to 4x4, a 4x4 basis per channel, one linear score.
+
+    With classes, a projection is added to the score; the authors' score is a projection alone.
+    """
 
     def __init__(self, settings: R3Settings, size: int, classes: int | None = None) -> None:
         super().__init__()

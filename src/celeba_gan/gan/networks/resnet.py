@@ -1,7 +1,9 @@
 """The residual networks of the WGAN-GP paper (Gulrajani et al. 2017, appendix): 3x3 convolutions, ReLU first.
 
 The paper's batch norm in the generator is pixel norm or none here, since no network may mix samples. Images double
-by nearest neighbours before the second convolution of a block, and halve by mean pooling after it.
+by nearest neighbours before the second convolution of a block, and halve by mean pooling after it. (The authors' code
+doubles before the first convolution and the shortcut, at twice the generator's operations, and draws its weights
+uniformly, scaled by inputs and outputs both.)
 """
 
 from itertools import pairwise
