@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean
 from typing import Any, cast
 from weakref import finalize
 
@@ -174,12 +174,13 @@ class Rehearsal:
             took = timed.setdefault(size, [])
             took.append(self._time(size))
             left = seconds - (time.perf_counter() - began)
-            larger = [other for other in sizes if other > size and 3 * expected_time(timed, other) <= left]
+            share = left / (2 if len(timed) == 1 else 3)  # for each of two iterations, and some room for error
+            larger = [other for other in sizes if other > size and expected_time(timed, other) <= share]
             if larger and len(took) > 1:  # the first iteration with any size is slower
                 size = larger[-1]
             elif len(took) > 12 or min(took) > left:
                 break
-        iteration = median(took[1:] or took) if size == batch else expected_time(timed, batch)
+        iteration = fmean(took[1:] or took) if size == batch else expected_time(timed, batch)
         return Speed(batch * self.settings.n_critic / iteration, size, time.perf_counter() - began)
 
     def _batch_sizes(self) -> list[int]:
