@@ -4,24 +4,26 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
 
 from celeba_gan.datasets.files import staged
 from celeba_gan.gan.checkpoint import Checkpoint, CheckpointError, read_card
+from celeba_gan.gan.experiments import Experiments
+from celeba_gan.gan.saved_states import SavedStates
 
 
 class NetworkDataset(AbstractDataset[Checkpoint, Checkpoint]):
     """A network as `<filepath>.safetensors`, with its card also as `<filepath>.json` for people and other tools.
 
-    The file name says what it is: `generator` or `discriminator`. The card in the safetensors header is the one that
-    is read, since it cannot disagree with the weights.
+    The file name ends with what it is: `generator` or `discriminator`. The card in the safetensors header is the one
+    that is read, since it cannot disagree with the weights.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
         self.weights = self._filepath.with_name(f"{self._filepath.name}.safetensors")
         self.json = self._filepath.with_name(f"{self._filepath.name}.json")
-        self.kind = self._filepath.name
+        self.kind = self._filepath.name.rpartition("_")[2]
         self.metadata = metadata
 
     def card(self) -> dict[str, Any] | None:
@@ -55,47 +57,117 @@ class NetworkDataset(AbstractDataset[Checkpoint, Checkpoint]):
 
 
 class TrainingStateDataset(AbstractDataset[Checkpoint, Checkpoint | None]):
-    """The complete state of a training, in one file of the folder `filepath`.
+    """The complete states of a training in the folder `filepath`: the newest, and those that are kept (`SavedStates`).
 
     It exists when training has finished; an unfinished state can be loaded all the same.
     """
 
-    def __init__(self, filepath: str, missing_ok: bool = False, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        filepath: str,
+        missing_ok: bool = False,
+        resume_from: float | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
         """Names the folder.
 
         Args:
             filepath: The folder.
             missing_ok: Load None where there is no state, rather than fail.
+            resume_from: Load the kept state at this many thousand images; None: the newest.
             metadata: Left to hooks and kedro-viz.
         """
         self._filepath = Path(filepath)
-        self.file = self._filepath / "state.safetensors"
+        self._states = SavedStates(self._filepath)
+        self.file = self._states.newest
         self.missing_ok = missing_ok
+        self.resume_from = resume_from
         self.metadata = metadata
 
     def card(self) -> dict[str, Any] | None:
         """The state's card without its tensors; None when there is no state."""
-        return read_card(self.file, "training_state") if self.file.is_file() else None
+        return self._states.card(self.resume_from)
 
     def load(self) -> Checkpoint | None:
         """Reads card and tensors.
 
         Raises:
-            CheckpointError: The file is damaged, or missing and `missing_ok` is not set.
+            CheckpointError: The file is damaged, or missing and `missing_ok` is not set; or there are states, but not
+                the one to resume from.
         """
-        if self.file.is_file():
-            return Checkpoint.load(self.file, "training_state")
-        if self.missing_ok:
-            return None
-        raise CheckpointError(f"There is no training state at {self._filepath}")
+        state = self._states.load(self.resume_from)
+        if state is None and not self.missing_ok:
+            raise CheckpointError(f"There is no training state at {self._filepath}")
+        return state
 
     def save(self, data: Checkpoint) -> None:
-        """Writes the state, complete or not at all."""
-        data.save(self.file)
+        """Writes the state, complete or not at all, and removes those that its card no longer asks to keep."""
+        self._states.save(data)
 
     def _exists(self) -> bool:
-        card = self.card()
+        card = self._states.card()
         return card is not None and bool(card["finished"])
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "missing_ok": self.missing_ok}
+
+
+class BestMeasuredDataset(AbstractDataset[Any, tuple[Checkpoint, Checkpoint] | None]):
+    """The networks of the best measured tick, read from the folder of the training's states.
+
+    Saving a state keeps them there; None where nothing has been measured.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self._states = SavedStates(self._filepath)
+        self.metadata = metadata
+
+    def load(self) -> tuple[Checkpoint, Checkpoint] | None:
+        """The averaged generator and the discriminator.
+
+        Raises:
+            CheckpointError: The file is damaged.
+        """
+        return self._states.load_best()
+
+    def save(self, data: Any) -> None:
+        """Refuses: they are saved with their training's state.
+
+        Raises:
+            DatasetError: Always.
+        """
+        raise DatasetError("The best measured networks are saved with their training's state")
+
+    def _exists(self) -> bool:
+        card = self._states.card()
+        return card is not None and card.get("best") is not None
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class ExperimentsDataset(AbstractDataset[Any, Experiments]):
+    """The folder in which every experiment has its folder of networks; a training may start from one of them."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Experiments:
+        """Where they are; nothing is read yet."""
+        return Experiments(self._filepath)
+
+    def save(self, data: Any) -> None:
+        """Refuses: experiments are saved one by one.
+
+        Raises:
+            DatasetError: Always.
+        """
+        raise DatasetError("Experiments are saved one by one, by training")
+
+    def _exists(self) -> bool:
+        return self._filepath.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

@@ -86,6 +86,29 @@ def read_card(path: Path, kind: str) -> dict[str, Any]:
     Raises:
         CheckpointError: The file is damaged, no checkpoint, of another kind, or of a later format version.
     """
+    card = _read_header(path)
+    if card.pop("kind", None) != kind:
+        raise CheckpointError(f"{path} is not a {kind.replace('_', ' ')}")
+    version = card.pop("format_version", None)
+    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has format version {version}, this program reads 1 to {FORMAT_VERSION}; "
+            "use the version of celeba_gan that wrote it"
+        )
+    return migrate(kind, version, card)
+
+
+def read_kind(path: Path) -> str:
+    """Says what a checkpoint is, without reading its tensors.
+
+    Raises:
+        CheckpointError: The file is damaged, or no checkpoint.
+    """
+    return str(_read_header(path).get("kind"))
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """The card as it was written, with `kind` and `format_version`."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -96,12 +119,4 @@ def read_card(path: Path, kind: str) -> dict[str, Any]:
             raise TypeError("its card is no table")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of celeba_gan ({error})") from error
-    if card.pop("kind", None) != kind:
-        raise CheckpointError(f"{path} is not a {kind.replace('_', ' ')}")
-    version = card.pop("format_version", None)
-    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path} has format version {version}, this program reads 1 to {FORMAT_VERSION}; "
-            "use the version of celeba_gan that wrote it"
-        )
-    return migrate(kind, version, card)
+    return card

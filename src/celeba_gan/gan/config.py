@@ -144,6 +144,29 @@ class TrainSettings(Settings):
     resume: bool = Field(True, description="carry on from the saved state; false sets the old results aside")
     kimg: float = Field(gt=0, description="length: thousand images shown to the discriminator")
     tick_kimg: float = Field(gt=0, description="thousand images between two saved states")
+    resume_from: float | None = Field(
+        None, ge=0, description="carry on from the kept state at this many thousand images, not from the newest"
+    )
+    init_from: str | None = Field(
+        None,
+        min_length=1,
+        description="start a new training from these weights: an experiment's name, or the path of its folder, "
+        "of a training state or of a generator; no say in a training that is carried on",
+    )
+    keep_states: int = Field(1, ge=1, le=10_000, description="how many of the last saved states stay on disk")
+    keep_best: bool = Field(False, description="keep the state of the best measured tick, too")
+    evaluate_every_kimg: float | None = Field(
+        50.0,
+        gt=0,
+        description="thousand images after which the averaged generator is measured, at the tick that reaches them; "
+        "none: never",
+    )
+    evaluate_images: int = Field(
+        256, ge=2, le=65536, description="samples measured, against as many images of the valid split"
+    )
+    minimise: Literal["swd_valid"] = Field(
+        "swd_valid", description="the measured value by which the best tick is chosen"
+    )
     rows_per_tick: int = Field(4, ge=1, le=1000, description="metric rows per tick, each a mean over its share")
     batch_size: int = Field(ge=1, le=65536, description="images per discriminator step")
     micro_batch: int | None = Field(
@@ -191,6 +214,20 @@ class TrainSettings(Settings):
                 f"batch_size x n_critic = {self.images_per_iteration} images; "
                 f"give at least {self.images_per_iteration / 1000:g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_state_to_carry_on(self) -> Self:
+        if self.resume_from is not None and not self.resume:
+            raise ValueError(
+                f"resume_from {self.resume_from:g} carries on from a kept state, resume false starts anew; give one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _best_is_measured(self) -> Self:
+        if self.keep_best and self.evaluate_every_kimg is None:
+            raise ValueError("keep_best needs evaluate_every_kimg: without a measurement no tick is the best")
         return self
 
     @model_validator(mode="after")

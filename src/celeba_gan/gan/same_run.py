@@ -9,6 +9,26 @@ class TrainingError(RuntimeError):
     """Training cannot start, carry on or go on; the message says why and what to do."""
 
 
+def check_resumed_from(settings: TrainSettings, card: dict[str, Any] | None) -> None:
+    """Refuses to carry on from another state than the one that `resume_from` asks for.
+
+    Args:
+        settings: What is asked for.
+        card: Of the saved state; None where there is none.
+
+    Raises:
+        TrainingError: It is another one, or none.
+    """
+    if settings.resume_from is not None and (card is None or card["images"] != round(settings.resume_from * 1000)):
+        loaded = (
+            "there is no saved state" if card is None else f"the state is the one at {card['images'] / 1000:g} kimg"
+        )
+        raise TrainingError(
+            f"train.resume_from asks for the state at {settings.resume_from:g} kimg, and {loaded}. Give it with "
+            "--params: in a parameters.yml it would go back in every run, and is not read"
+        )
+
+
 def check_same_run(settings: TrainSettings, seen: dict[str, Any], card: dict[str, Any]) -> None:
     """Refuses to carry on another run, naming both values of each difference and the way out.
 
@@ -22,9 +42,9 @@ def check_same_run(settings: TrainSettings, seen: dict[str, Any], card: dict[str
     Raises:
         TrainingError: There is a difference.
     """
-    now = _flatten({**settings.identity(), "image size": seen["size"]})
-    before = {name: value for name, value in _flatten(_defaults(settings)).items() if name in now}
-    before |= _flatten({**card["identity"], "image size": card["size"]})
+    now = flatten({**settings.identity(), "image size": seen["size"]})
+    before = {name: value for name, value in flatten(_defaults(settings)).items() if name in now}
+    before |= flatten({**card["identity"], "image size": card["size"]})
     differences = [
         f"  {name}: {before.get(name, 'absent')} in the saved state, {now.get(name, 'absent')} now"
         for name in sorted(before.keys() | now.keys())
@@ -35,7 +55,7 @@ def check_same_run(settings: TrainSettings, seen: dict[str, Any], card: dict[str
             f"  packed images: digest {card['data_digest'][:12]} in the saved state, {seen['data_digest'][:12]} now "
             "(another source, split, crop or size)"
         )
-    if (before_names := _names(card)) != (names := _names(seen)):
+    if (before_names := label_names(card)) != (names := label_names(seen)):
         differences.append(f"  labels: {before_names} in the saved state, {names} now")
     elif seen["condition"] and card["condition"]["digest"] != seen["condition"]["digest"]:
         differences.append("  labels: the images had others when the state was saved")
@@ -49,7 +69,8 @@ def check_same_run(settings: TrainSettings, seen: dict[str, Any], card: dict[str
         )
 
 
-def _names(card: dict[str, Any]) -> str:
+def label_names(card: dict[str, Any]) -> str:
+    """What a card says of labels, for people."""
     condition = card.get("condition")  # states of before there were labels lack it
     return ", ".join(condition["names"]) if condition else "none"
 
@@ -64,8 +85,9 @@ def _defaults(settings: TrainSettings) -> dict[str, Any]:
     ).identity()
 
 
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their joined names: `network.dcgan.width`."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return flat

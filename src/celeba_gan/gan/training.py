@@ -15,19 +15,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.conditions import Conditions, conditioned, draw_grid
+from celeba_gan.gan.conditions import Conditions, conditioned, draw_grid, draw_labels
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.feed import ImageFeed, TrainingImages
 from celeba_gan.gan.hardware import Hardware, choose_hardware, explained_out_of_memory
 from celeba_gan.gan.health import Health
+from celeba_gan.gan.initial import InitialWeights
 from celeba_gan.gan.interrupt import StopSignal
+from celeba_gan.gan.measuring import Best, Measure, is_measured
 from celeba_gan.gan.metering import Meter
 from celeba_gan.gan.objectives import Terms
 from celeba_gan.gan.players import Players
-from celeba_gan.gan.randomness import random_generator
-from celeba_gan.gan.same_run import TrainingError, check_same_run
+from celeba_gan.gan.randomness import draw_latents, random_generator
+from celeba_gan.gan.same_run import TrainingError, check_resumed_from, check_same_run
 from celeba_gan.gan.steps import Steps
 from celeba_gan.gan.trained import as_uint8
 
@@ -54,6 +57,8 @@ def train(
     resumed: Checkpoint | None = None,
     progress: Callable[[int, int], None] | None = None,
     conditions: Conditions | None = None,
+    measure: Measure | None = None,
+    initial: InitialWeights | None = None,
 ) -> Iterator[Tick]:
     """Trains a pair of networks and yields a tick at the start, every `tick_kimg`, and when it ends or is stopped.
 
@@ -64,12 +69,18 @@ def train(
             not: bit for bit on one kind of machine, torch version, precision and thread count.
         progress: Called after each iteration with the images shown so far and in all.
         conditions: The labels of all images, for networks that are told them.
+        measure: Called every `evaluate_every_kimg` with a function that samples from the averaged generator; what it
+            returns goes into the tick's last row. It has no say in the weights.
+        initial: Weights to start from instead of fresh ones, with fresh optimisers and the clock at 0. A training that
+            is carried on takes no notice of them.
 
     Raises:
         NetworkError: The network does not exist at the images' size, or the random crop does not fit into them.
         FeedError: The images do not fit into the device's memory, where they were asked to be.
-        TrainingError: The state belongs to another run, memory ran out, or a value became NaN or infinite. The last
-            tick then stands: an iteration that broke off in the middle is no state to carry on from.
+        CheckpointError: The initial weights are not what their card says.
+        TrainingError: The state belongs to another run, the initial weights to other networks, memory ran out, or a
+            value became NaN or infinite. The last tick then stands: an iteration that broke off in the middle is no
+            state to carry on from.
         KeyboardInterrupt: After Ctrl-C, once the last tick has been yielded.
         SystemExit: After SIGTERM, likewise.
     """
@@ -80,11 +91,17 @@ def train(
         "data_digest": images.digest,
         "condition": conditions.card(*images.split("train")),
     }
+    check_resumed_from(settings, resumed.card if resumed else None)
     if resumed is not None:
         check_same_run(settings, seen, resumed.card)
+    elif initial is not None:
+        initial.check(settings, seen)
     hardware = choose_hardware(settings, resumed.card["hardware"] if resumed else None)
     feed = ImageFeed(settings, images, hardware, conditions)
     run = _Run(settings, hardware, seen, Health(feed.reals(256)), resumed)
+    run.measure = measure
+    if resumed is None and initial is not None:
+        run.start_from(initial)
     if run.steps.augmentation.needs_valid:
         run.steps.valid = ImageFeed(settings, images, hardware, conditions, "valid")
     length = math.ceil(settings.kimg * 1000 / settings.images_per_iteration) * settings.images_per_iteration
@@ -152,6 +169,15 @@ class _Run:
         self.id: str = card.get("id", uuid.uuid4().hex)
         self.shown: int = card.get("images", 0)
         self.iteration: int = card.get("iteration", 0)
+        self.origin: dict[str, Any] | None = card.get("init_from")
+        self.best = Best(settings, card.get("best"))
+        self.measure: Measure | None = None
+
+    def start_from(self, initial: InitialWeights) -> None:
+        """Gives the players the weights of an earlier training."""
+        initial.load_into(self.players.generator, self.players.average, self.players.discriminator)
+        self.origin = initial.origin()
+        logger.info("Starts from the weights in %s, trained on %d images", initial.source, self.origin["images"])
 
     def iterate(self, feed: ImageFeed) -> Terms:
         """One iteration. Returns scalar terms on the device."""
@@ -174,6 +200,17 @@ class _Run:
             grid.columns,
             random_generator(self.settings.seed, "grid", draw),
         )
+        return self._images(latents, labels)
+
+    def sample(self, count: int, seed: int) -> NDArray[np.uint8]:
+        """Images of the averaged generator, uint8 (count, size, size, 3), labelled as the training images are.
+
+        The draws are those of `TrainedGenerator.sample`, and nothing else's.
+        """
+        latents = draw_latents(self.settings.latent, count, random_generator(seed, "samples", 0))
+        return self._images(latents, draw_labels(self.seen["condition"], count, random_generator(seed, "labels", 0)))
+
+    def _images(self, latents: Tensor, labels: Tensor) -> NDArray[np.uint8]:
         parts = []
         with torch.inference_mode(), self.hardware.autocast():
             for z, label in zip(torch.split(latents, 64), torch.split(labels, 64), strict=True):
@@ -185,11 +222,14 @@ class _Run:
         """Everything that is saved at this moment."""
         samples = self.samples()
         if rows:
-            rows[-1] |= self.health.examine(self.shown, rows, samples) | self.hardware.peak_memory()
+            rows[-1] |= self.health.examine(self.shown, rows, samples) | self._measured(finished=finished)
+            rows[-1] |= self.hardware.peak_memory()
         common: dict[str, Any] = {
             "id": self.id,
             "images": self.shown,
             "finished": finished,
+            "init_from": self.origin,
+            "best": self.best.card(),
             **self.seen,
         }
         network: dict[str, Any] = {
@@ -200,11 +240,12 @@ class _Run:
             "probability": self.steps.objective.probability,
         }
         state = {
-            **common,
+            **network,
             "iteration": self.iteration,
             "identity": self.settings.identity(),
             "hardware": self.hardware.card(),
             "health": self.health.card(),
+            "keep": {"states": self.settings.keep_states, "best": self.settings.keep_best},
         }
         return Tick(
             images=self.shown,
@@ -214,3 +255,11 @@ class _Run:
             discriminator=Checkpoint("discriminator", network, self.players.discriminator.state_dict()),
             state=Checkpoint("training_state", state, self.players.tensors() | self.steps.tensors()),
         )
+
+    def _measured(self, *, finished: bool) -> dict[str, float]:
+        """What this tick's measurement says; nothing where none is due."""
+        if self.measure is None or not is_measured(self.settings, self.shown, finished=finished):
+            return {}
+        measured = self.measure(self.sample)
+        self.best.compare(measured, self.shown)
+        return {name: float(value) for name, value in measured.items() if math.isfinite(value)}

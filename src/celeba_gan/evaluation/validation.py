@@ -1,0 +1,62 @@
+"""A cheap distance to measure a generator by while it is trained."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from celeba_gan.evaluation.swd import sliced_wasserstein
+
+Images = NDArray[np.uint8]
+PROJECTIONS, PATCHES = 128, 16
+
+
+def choose_reals(gather: Callable[[NDArray[np.int64]], Images], start: int, stop: int, size: int, most: int) -> Images:
+    """Real images in random order, always the same ones: uint8 (up to `most`, size, size, 3).
+
+    Args:
+        gather: Indices -> images.
+        start: The first index of the split.
+        stop: The one after its last.
+        size: Of the networks' images; of larger ones it is the centre.
+        most: How many.
+    """
+    images = gather(start + np.random.default_rng(0).permutation(stop - start)[:most])
+    first = (images.shape[1] - size) // 2
+    return images[:, first : first + size, first : first + size]
+
+
+class ValidationDistance:
+    """Sliced Wasserstein distance between samples and a fixed set of real images.
+
+    Reals, latents, patches and directions are the same each time, so that what changes from one tick to the next is
+    the generator.
+    """
+
+    def __init__(self, reals: Images, seed: int = 0) -> None:
+        """Measures the floor.
+
+        Args:
+            reals: uint8 (n, size, size, 3), n at least 2. Samples are compared with the first half; the floor is the
+                distance between the halves.
+            seed: Decides all draws.
+        """
+        half = len(reals) // 2
+        self._reals, self._seed = reals[:half], seed
+        self.floor = self._distance(reals[half : 2 * half])
+
+    def __call__(self, sample: Callable[[int, int], Images]) -> dict[str, float]:
+        """Measures.
+
+        Args:
+            sample: (count, seed) -> images of the reals' size.
+
+        Returns:
+            `swd_valid` and `swd_valid_floor`, times 1000 as in the paper.
+        """
+        samples = sample(len(self._reals), self._seed)
+        return {"swd_valid": self._distance(samples), "swd_valid_floor": self.floor}
+
+    def _distance(self, images: Images) -> float:
+        options = {"projections": PROJECTIONS, "patches": PATCHES, "seed": self._seed}
+        return sliced_wasserstein(self._reals, images, **options)["swd"]
