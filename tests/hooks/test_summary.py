@@ -73,6 +73,8 @@ def fill(data: Path, *, finished: bool) -> None:
     report.write_text(json.dumps({"findings": [f"Finding {number}." for number in range(7)]}))
     manifest.write_text(json.dumps({"count": 4094, "size": 32}))
     generator.write_text(json.dumps({"images": 180_000, "finished": finished}))
+    best = {"metric": "swd_valid", "value": 11.5, "samples": 256, "images": 150_000}
+    generator.with_name("best_generator.json").write_text(json.dumps({"images": 150_000, "best": best}))
     metrics = {"age": 0.4321, "prob_real": 0.5, "swd": 12.345, "swd_32": 1.0}
     evaluation.write_text(json.dumps({"metrics": metrics, "floor": {"swd": 3.21}, "protocol": {}}))
 
@@ -94,6 +96,7 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) ->
     assert "Contact sheet data/08_reporting/datasets/synthetic/contact_sheet.png" in lines
     assert "Trained on 180,000 images (180 kimg), finished" in lines
     assert "Generator data/06_models/demo/generator.safetensors" in lines
+    assert "Best swd_valid 11.5 after 150,000 images: data/06_models/demo/best_generator.safetensors" in lines
     assert any(line.startswith("SWD 12.3 (floor 3.21): distance") for line in lines)
     assert any(line.startswith("AGE 0.432: at 0.5 the discriminator cannot tell") for line in lines)
     assert "Pictures data/08_reporting/demo/sample_grid.png" in lines
@@ -139,19 +142,22 @@ def test_the_viz_command_shows_this_run(account: Say, project: Path) -> None:
     generator = project / "data/06_models/mine/generator.json"
     generator.parent.mkdir(parents=True)
     generator.write_text(json.dumps({"images": 1, "finished": True}))
+    generator.with_name("best_generator.json").write_text(json.dumps({"images": 1, "best": None}))
     lines = account("train", env="smoke", experiment="mine")
+    assert not [line for line in lines if line.startswith("Best")]  # nothing was measured
     assert any(line.startswith("Look kedro viz run --env smoke --params experiment=mine (") for line in lines)
 
 
 @pytest.mark.parametrize(
-    ("finished", "resume", "words"),
+    ("finished", "params", "words"),
     [
-        (False, True, "training is saved at 12,800 images; the same command carries on"),
-        (False, False, "the same command without train.resume=false carries on"),
-        (True, True, "training is finished (12,800 images) and saved; the same command makes the rest"),
+        (False, {"resume": True, "resume_from": None}, "training is saved at 12,800 images; the same command carries"),
+        (False, {"resume": False}, "the same command without train.resume=false carries on"),
+        (False, {"resume_from": 10}, "the same command without train.resume_from carries on"),
+        (True, {"resume": True}, "training is finished (12,800 images) and saved; the same command makes the rest"),
     ],
 )
-def test_an_interruption_says_where_training_carries_on(finished: bool, resume: bool, words: str) -> None:
+def test_an_interruption_says_where_training_carries_on(finished: bool, params: dict[str, Any], words: str) -> None:
     """A process of its own: what counts is what it says as it ends."""
     script = f"""
 from kedro.io import DataCatalog, MemoryDataset
@@ -159,7 +165,8 @@ from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.hooks.summary import Summary
 
 summary = Summary()
-summary.before_pipeline_run(DataCatalog({{"params:train.resume": MemoryDataset({resume})}}))
+params = {{f"params:train.{{name}}": MemoryDataset(value) for name, value in {params}.items()}}
+summary.before_pipeline_run(DataCatalog(params))
 state = Checkpoint("training_state", {{"images": 12800, "finished": {finished}}}, {{}})
 summary.after_dataset_saved("training_state", state)
 summary.after_dataset_saved("generator", None)

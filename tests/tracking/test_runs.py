@@ -52,6 +52,7 @@ def test_tags_say_where_the_run_comes_from(first: Any) -> None:
     assert (tags["dataset"], tags["experiment"]) == ("dots", "demo")
     assert {"version.python", "version.torch", "version.kedro", "version.mlflow"} <= tags.keys()
     assert tags["hardware.device"] == "cpu"
+    assert (tags["init_from.id"], tags["init_from.images"]) == ("earlier", "70")
 
 
 def test_metric_rows_are_points_over_images(client: Any, first: Any) -> None:

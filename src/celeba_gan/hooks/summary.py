@@ -16,6 +16,8 @@ from celeba_gan.hooks.artifacts import path_of, shown
 from celeba_gan.hooks.set_aside import RESUME, STATE
 from celeba_gan.imaging.packed import Shard
 
+RESUME_FROM: Final = "params:train.resume_from"
+
 Lines = Iterable[tuple[str, str]]
 """A label and what it says."""
 
@@ -46,8 +48,12 @@ class Summary:
         self._started = time.monotonic()
         self._saved = None
         self._shards = 0
-        starts_anew = RESUME in catalog and not catalog.load(RESUME)
-        self._resuming_command = "the same command" + (" without train.resume=false" if starts_anew else "")
+        without = ""
+        if RESUME in catalog and not catalog.load(RESUME):
+            without = " without train.resume=false"
+        elif RESUME_FROM in catalog and catalog.load(RESUME_FROM) is not None:
+            without = " without train.resume_from"
+        self._resuming_command = f"the same command{without}"
         # Kedro has a hook for errors, but none for Ctrl-C and SIGTERM.
         atexit.unregister(self._print_interruption)
         atexit.register(self._print_interruption)
@@ -149,6 +155,13 @@ def _trained(path: Path) -> Lines:
     yield "Generator", shown(path.with_name(f"{path.name}.safetensors"))
 
 
+def _best(path: Path) -> Lines:
+    best = _read(path.with_name(f"{path.name}.json")).get("best")
+    if best is not None:
+        where = shown(path.with_name(f"{path.name}.safetensors"))
+        yield "Best", f"{best['metric']} {best['value']:.4g} after {best['images']:,} images: {where}"
+
+
 _MOST_FINDINGS: Final = 5
 
 _METRICS: Final = {
@@ -179,6 +192,7 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "data_report": _findings,
     "contact_sheet": _place("Contact sheet"),
     "generator": _trained,
+    "best_generator": _best,
     "evaluation": _measured,
     "sample_grid": _place("Pictures"),
     "training_animation": _place("Animation"),

@@ -247,7 +247,8 @@ class Recorder:
     def _tag_training(self, run: "TrackedRun", card: Mapping[str, Any]) -> None:
         from celeba_gan.tracking.store import TRAINING_ID
 
-        tags = {TRAINING_ID: card["id"], **flatten(card.get("hardware", {}), "hardware")}
+        origin = flatten(card.get("init_from") or {}, "init_from")  # the training that gave the first weights
+        tags = {TRAINING_ID: card["id"], **flatten(card.get("hardware", {}), "hardware"), **origin}
         if self._resumed_from is None:
             run.set_tags(tags)
         else:

@@ -17,6 +17,7 @@ from celeba_gan.imaging.grids import ImageGrid
 
 Fault = Literal["none", "refuse", "error", "interrupt", "interrupt_twice", "terminate", "kill", "kill_server"]
 TICK, SIZE = 100, 16
+ORIGIN = {"id": "earlier", "images": 70}  # of the weights that the training began with
 
 
 class TinySettings(BaseModel):
@@ -51,7 +52,7 @@ def train_tiny(
         common = {"id": card["id"], "images": images, "finished": images >= settings.images}
         network = {"network": settings.network.model_dump(mode="json"), "latent": latent.model_dump(mode="json")}
         grid = ImageGrid(images, np.full((8, 12, 3), images % 256, np.uint8))
-        state = Checkpoint("training_state", {**common, "hardware": {"device": "cpu"}}, tensors)
+        state = Checkpoint("training_state", {**common, "hardware": {"device": "cpu"}, "init_from": ORIGIN}, tensors)
         return (
             MetricRows(images, rows),
             grid,

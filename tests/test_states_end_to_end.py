@@ -1,0 +1,103 @@
+"""Keeping states, going back to one, the best networks and starting from others' weights, as people run them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from celeba_gan.datasets.ticks import MetricRowsDataset
+from celeba_gan.gan.checkpoint import Checkpoint, read_card
+from celeba_gan.gan.trained import TrainedGenerator
+
+KEPT = "train.keep_states=3,train.keep_best=true,train.evaluate_every_kimg=0.32"
+
+
+def kedro(project: Path, params: str, *arguments: str, status: int = 0) -> str:
+    """Runs the train stage; returns what it said, in one line."""
+    command = [sys.executable, "-m", "kedro", "run", "--env", "smoke", *arguments, "--params", params]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
+    assert done.returncode == status, done.stdout + done.stderr
+    return " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Path], Path]) -> Path:
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    (project / "conf/local/mlflow.yml").write_text("disable: true\n")
+    (project / "conf/smoke/mlflow.yml").write_text("disable: true\n")
+    kedro(project, KEPT, "--pipelines", "ingest,preprocess,train")
+    return project
+
+
+def models(project: Path, experiment: str = "smoke") -> Path:
+    return project / "data/06_models" / experiment
+
+
+def rows(project: Path) -> pd.DataFrame:
+    return MetricRowsDataset(str(project / "data/07_model_output/smoke/metric_rows")).load()
+
+
+def state(project: Path, name: str = "state") -> dict[str, torch.Tensor]:
+    return load_file(models(project) / f"training_state/{name}.safetensors")
+
+
+def card(project: Path, experiment: str = "smoke") -> dict[str, Any]:
+    return read_card(models(project, experiment) / "training_state/state.safetensors", "training_state")
+
+
+def test_training_is_measured_and_its_best_networks_can_be_used(project: Path) -> None:
+    measured = rows(project).set_index("images")["swd_valid"].dropna()
+    assert measured.index.tolist() == [320, 640, 960]
+    best = json.loads((models(project) / "best_generator.json").read_text())
+    assert best["images"] == best["best"]["images"] == measured.idxmin()
+    assert best["best"]["value"] == measured.min()
+    assert json.loads((models(project) / "best_discriminator.json").read_text()) == best
+    checkpoint = Checkpoint.load(models(project) / "best_generator.safetensors", "generator")
+    assert next(TrainedGenerator(checkpoint).sample(2, 0)).shape == (2, 16, 16, 3)
+    kept = {path.name for path in (models(project) / "training_state").glob("state*")}
+    assert {"state.safetensors", "state-000000000640.safetensors", "state-000000000320.safetensors"} == kept
+    assert (rows(project)["swd_valid_floor"].dropna() > 0).all()
+
+
+def test_going_back_to_a_kept_state_is_exact_and_drops_what_came_later(project: Path) -> None:
+    said = kedro(project, f"{KEPT},train.resume_from=0.5", "--pipelines", "train", status=1)
+    assert "asks for the state at 0.5 kimg" in said
+    assert "There are: 0.32, 0.64, 0.96" in said
+    assert "Traceback" not in said
+    before = state(project, "state-000000000640")
+    kedro(project, f"{KEPT},train.resume_from=0.32,train.kimg=0.64", "--pipelines", "train")
+    after = state(project)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert rows(project)["images"].max() == 640
+    assert not (models(project) / "training_state/state-000000000640.safetensors").exists()
+    assert json.loads((models(project) / "best_generator.json").read_text())["images"] <= 640
+
+
+def test_new_experiment_starts_from_the_weights_of_another_and_measures_nothing(project: Path) -> None:
+    start = "experiment=tuned,train.init_from=smoke,train.kimg=0.32,train.evaluate_every_kimg=null"
+    said = kedro(project, f"{start},train.network.dcgan.width=16", "--pipelines", "train", status=1)
+    assert "network.dcgan.width: 8 there, 16 here" in said
+    assert "Traceback" not in said
+    kedro(project, start, "--pipelines", "train")
+    first, tuned = card(project), card(project, "tuned")
+    assert tuned["init_from"] == {"id": first["id"], "images": first["images"]}
+    assert tuned["id"] != first["id"]
+    assert (tuned["images"], tuned["best"]) == (320, None)
+    last, best = (load_file(models(project, "tuned") / f"{name}generator.safetensors") for name in ("", "best_"))
+    assert all(torch.equal(tensor, best[name]) for name, tensor in last.items())  # nothing was measured: the last one
+
+    files = {path: path.stat().st_mtime_ns for path in models(project, "tuned").rglob("*.safetensors")}
+    kedro(project, start.replace("=smoke", "=gone"), "--pipelines", "train", "--only-missing-outputs")
+    assert {path: path.stat().st_mtime_ns for path in files} == files  # nothing was missing
+    (models(project, "tuned") / "best_generator.json").unlink()
+    said = kedro(project, start.replace("=smoke", "=gone"), "--pipelines", "train", "--only-missing-outputs")
+    assert "Running 1 out of 3 nodes" in said
+    assert (models(project, "tuned") / "best_generator.json").is_file()
