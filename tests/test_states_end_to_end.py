@@ -97,6 +97,8 @@ def test_new_experiment_starts_from_the_weights_of_another_and_measures_nothing(
     files = {path: path.stat().st_mtime_ns for path in models(project, "tuned").rglob("*.safetensors")}
     kedro(project, start.replace("=smoke", "=gone"), "--pipelines", "train", "--only-missing-outputs")
     assert {path: path.stat().st_mtime_ns for path in files} == files  # nothing was missing
+    said = kedro(project, start.replace("=smoke", "=gone"), "--pipelines", "train")
+    assert "nothing to train" in said  # what is carried on takes no notice of where others may start
     (models(project, "tuned") / "best_generator.json").unlink()
     said = kedro(project, start.replace("=smoke", "=gone"), "--pipelines", "train", "--only-missing-outputs")
     assert "Running 1 out of 3 nodes" in said

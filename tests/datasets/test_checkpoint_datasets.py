@@ -66,7 +66,7 @@ def measured(images: int, best: int, keep: int = 1) -> Checkpoint:
         "id": "abc",
         "images": images,
         "finished": False,
-        "best": {"metric": "swd_valid", "value": 1.0, "samples": 8, "images": best},
+        "best": {"metric": "swd_valid", "value": 1.0, "evaluate_images": 8, "images": best},
         "keep": {"states": keep, "best": False},
         "iteration": images,
     }

@@ -165,8 +165,8 @@ def test_best_tick_is_in_every_card_and_outlives_a_restart(
     settings = make_settings(evaluate_every_kimg=0.08)
     values = [7.0, 5.0, float("nan"), 6.0]
     ticks = run(images, settings, Scripted(*values))
-    first = {"metric": "swd_valid", "samples": 256, "value": 7.0, "images": 80}
-    second = {"metric": "swd_valid", "samples": 256, "value": 5.0, "images": 160}
+    first = {"metric": "swd_valid", "evaluate_images": 256, "value": 7.0, "images": 80}
+    second = {"metric": "swd_valid", "evaluate_images": 256, "value": 5.0, "images": 160}
     assert [tick.state.card["best"] for tick in ticks] == [None, first, second, second, second]
     assert all(
         tick.state.card["best"] == tick.generator.card["best"] == tick.discriminator.card["best"] for tick in ticks
@@ -183,8 +183,8 @@ def test_values_measured_in_another_way_are_not_compared(
     state = through_disk(run(images, settings, Scripted(1, 2))[2].state, tmp_path)
     with caplog.at_level(logging.WARNING):
         last = run(images, settings.model_copy(update={"evaluate_images": 64}), Scripted(9), state)[-1]
-    assert last.state.card["best"] == {"metric": "swd_valid", "samples": 64, "value": 9.0, "images": 320}
-    assert "swd_valid on 256 samples, now it is swd_valid on 64: the choice starts anew" in caplog.text
+    assert last.state.card["best"] == {"metric": "swd_valid", "evaluate_images": 64, "value": 9.0, "images": 320}
+    assert "swd_valid on 256 images, now it is swd_valid on 64: the choice starts anew" in caplog.text
     off = run(images, settings.model_copy(update={"evaluate_every_kimg": None, "evaluate_images": 64}), None, state)
     assert off[-1].state.card["best"]["value"] == 1  # nothing is measured, so nothing else was better
 

@@ -73,7 +73,7 @@ def fill(data: Path, *, finished: bool) -> None:
     report.write_text(json.dumps({"findings": [f"Finding {number}." for number in range(7)]}))
     manifest.write_text(json.dumps({"count": 4094, "size": 32}))
     generator.write_text(json.dumps({"images": 180_000, "finished": finished}))
-    best = {"metric": "swd_valid", "value": 11.5, "samples": 256, "images": 150_000}
+    best = {"metric": "swd_valid", "value": 11.5, "evaluate_images": 256, "images": 150_000}
     generator.with_name("best_generator.json").write_text(json.dumps({"images": 150_000, "best": best}))
     metrics = {"age": 0.4321, "prob_real": 0.5, "swd": 12.345, "swd_32": 1.0}
     evaluation.write_text(json.dumps({"metrics": metrics, "floor": {"swd": 3.21}, "protocol": {}}))

@@ -39,18 +39,18 @@ class Best:
     def __init__(self, settings: TrainSettings, card: Mapping[str, Any] | None) -> None:
         """Carries on from a state's card; a value that was measured in another way is no longer compared with."""
         self._settings = settings
-        self._way = {"metric": settings.minimise, "samples": settings.evaluate_images}
+        self._way = {"metric": settings.minimise, "evaluate_images": settings.evaluate_images}
         self._card = None if card is None else dict(card)
         other = card is not None and self._way != {name: card[name] for name in self._way}
         if card is not None and other and settings.evaluate_every_kimg is not None:
             logger.warning(
-                "The best tick was chosen by %s on %d samples, now it is %s on %d: the choice starts anew",
-                *(way[name] for way in (card, self._way) for name in ("metric", "samples")),
+                "The best tick was chosen by %s on %d images, now it is %s on %d: the choice starts anew",
+                *(way[name] for way in (card, self._way) for name in self._way),
             )
             self._card = None
 
     def card(self) -> dict[str, Any] | None:
-        """For the cards: `metric`, `samples`, `value` and `images`; None where nothing has been measured."""
+        """For the cards: `metric`, `evaluate_images`, `value` and `images`; None where nothing has been measured."""
         return self._card
 
     def compare(self, measured: Mapping[str, float], images: int) -> None:
