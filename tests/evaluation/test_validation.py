@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,6 +13,11 @@ Images = NDArray[np.uint8]
 def smooth(count: int, seed: int) -> Images:
     coarse = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
     return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+def given(images: Images, count: int, seed: int) -> Images:
+    assert count == len(images)
+    return images
 
 
 def test_it_is_the_sliced_wasserstein_distance_to_one_half_and_the_floor_is_that_of_the_other() -> None:
@@ -36,11 +43,9 @@ def test_it_tells_reals_from_worse_and_worse_images() -> None:
     measure = ValidationDistance(reals)
     noise = np.random.default_rng(1).normal(0, 1, (64, 16, 16, 3))
     others = smooth(64, 2).astype(float)
-    distances = [
-        measure(lambda count, seed, much=much: (others + much * noise).clip(0, 255).astype(np.uint8))["swd_valid"]
-        for much in (0, 60, 100)
-    ]
-    assert measure(lambda count, seed: reals[:64])["swd_valid"] == 0
+    worse = [(others + much * noise).clip(0, 255).astype(np.uint8) for much in (0, 60, 100)]
+    distances = [measure(partial(given, images))["swd_valid"] for images in worse]
+    assert measure(partial(given, reals[:64]))["swd_valid"] == 0
     assert distances == sorted(distances)
     assert distances[0] < 1.25 * measure.floor < distances[-1]
 

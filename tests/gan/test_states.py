@@ -1,9 +1,11 @@
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -206,6 +208,26 @@ def test_killed_between_the_files_of_a_save_the_last_commit_stands(
         *(f"state-{images:012d}.safetensors" for images in TICKS[5 - keep : 4]),
         "state.safetensors",
     ]
+
+
+def test_nothing_stays_of_best_networks_that_were_half_written(
+    images: TrainingImages, make_settings: MakeSettings, states: SavedStates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(evaluate_every_kimg=0.08)
+    write = safetensors.torch.save_file
+
+    def dying_write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+        write(tensors, path, metadata)
+        if "best" in path.name and json.loads(metadata["card"])["images"] == 160:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors.torch, "save_file", dying_write)
+        with pytest.raises(Killed):
+            commit_all(states, images, settings, scripted(4, 3))
+    assert ".best.safetensors.partial" in names(states.folder)
+    commit_all(states, images, settings, scripted(5, 3, 2))
+    assert names(states.folder) == ["best-000000000320.safetensors", "state.safetensors"]
 
 
 def test_best_of_an_earlier_state_is_there_when_training_goes_back_to_it(

@@ -116,7 +116,9 @@ class SavedStates:
         tensors = {
             name: tensor for name, tensor in state.tensors.items() if name.startswith(("average.", "discriminator."))
         }
-        Checkpoint(BEST, card, tensors).save(self._file("best", card["images"]))
+        written = self.folder / "best.safetensors"  # one name for all, so that nothing of a killed process stays
+        Checkpoint(BEST, card, tensors).save(written)
+        written.replace(self._file("best", card["images"]))
 
     def _keep_newest(self, images: int) -> None:
         """Gives the newest state a second name, so that it outlives the commit of the next one."""
@@ -125,7 +127,7 @@ class SavedStates:
         try:
             os.link(self.newest, name)
         except OSError:  # a file system without hard links
-            staging = self.folder / f".{name.name}.partial"
+            staging = self.folder / ".kept.partial"
             shutil.copyfile(self.newest, staging)
             staging.replace(name)
 
