@@ -10,6 +10,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from celeba_gan.gan.randomness import random_generator
 from celeba_gan.gan.same_run import TrainingError, check_same_run
 from celeba_gan.gan.steps import Steps
 from celeba_gan.gan.trained import as_uint8
+from celeba_gan.gan.trial import faster_precision
 
 __all__ = ["Tick", "TrainingError", "train"]
 
@@ -82,9 +84,14 @@ def train(
     }
     if resumed is not None:
         check_same_run(settings, seen, resumed.card)
-    hardware = choose_hardware(settings, resumed.card["hardware"] if resumed else None)
+    classes = seen["condition"] and len(seen["condition"]["names"])
+    hardware = choose_hardware(
+        settings,
+        resumed.card["hardware"] if resumed else None,
+        partial(faster_precision, settings, seen["size"], classes),
+    )
     feed = ImageFeed(settings, images, hardware, conditions)
-    run = _Run(settings, hardware, seen, Health(feed.reals(256)), resumed)
+    run = _Run(settings, hardware, seen, classes, Health(feed.reals(256)), resumed)
     if run.steps.augmentation.needs_valid:
         run.steps.valid = ImageFeed(settings, images, hardware, conditions, "valid")
     length = math.ceil(settings.kimg * 1000 / settings.images_per_iteration) * settings.images_per_iteration
@@ -134,6 +141,7 @@ class _Run:
         settings: TrainSettings,
         hardware: Hardware,
         seen: dict[str, Any],
+        classes: int | None,
         health: Health,
         resumed: Checkpoint | None,
     ) -> None:
@@ -141,7 +149,6 @@ class _Run:
         self.hardware = hardware
         self.seen = seen  # what every card says of the images
         self.health = health
-        classes = seen["condition"] and len(seen["condition"]["names"])
         self.players = Players(settings, seen["size"], hardware, resumed, classes)
         self.steps = Steps(settings, hardware, self.players)
         card: dict[str, Any] = {}
