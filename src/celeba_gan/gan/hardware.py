@@ -172,8 +172,8 @@ def _precisions(asked: str, device: str, same: dict[str, Any] | None) -> list[st
     """
     if asked == "tf32" and not (device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)):
         raise HardwareError(
-            f"train.precision: tf32 is a mode of NVIDIA GPUs from compute capability 8.0 on, and the device is {device}; "
-            "give auto, float32 or bfloat16"
+            "train.precision: tf32 is a mode of NVIDIA GPUs from compute capability 8.0 on, and the device is "
+            f"{device}; give auto, float32 or bfloat16"
         )
     if asked != "auto":
         return [asked]

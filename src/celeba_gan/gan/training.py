@@ -76,7 +76,7 @@ def train(
         SystemExit: After SIGTERM, likewise.
     """
     conditions = conditions or Conditions.none()
-    seen = {
+    seen: dict[str, Any] = {
         "size": settings.network_size(images.size),
         "random_crop": settings.random_crop,
         "data_digest": images.digest,
@@ -84,7 +84,7 @@ def train(
     }
     if resumed is not None:
         check_same_run(settings, seen, resumed.card)
-    classes = seen["condition"] and len(seen["condition"]["names"])
+    classes = len(conditions.names) or None
     hardware = choose_hardware(
         settings,
         resumed.card["hardware"] if resumed else None,

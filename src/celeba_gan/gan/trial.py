@@ -20,10 +20,8 @@ STEP_SECONDS = 0.25
 ROUNDS = 3
 
 
-def faster_precision(
-    settings: TrainSettings, size: int, classes: int | None, candidates: list[Hardware], margin: float = MARGIN
-) -> Hardware:
-    """Times a penalised discriminator step and a generator step of each, in turn, and takes the least of each one's times.
+def faster_precision(settings: TrainSettings, size: int, classes: int | None, candidates: list[Hardware]) -> Hardware:
+    """Times a discriminator step with penalty and a generator step of each, in turn, and compares their least times.
 
     The players are thrown away, and images and labels are noise: a training neither sees nor feels it. It takes a few
     seconds at most. Two machines, or one that is busy at one time and not at another, may choose differently; the
@@ -33,8 +31,7 @@ def faster_precision(
         settings: Of the training.
         size: Height and width of the images in pixels.
         classes: Columns of the labels, for networks that are told them.
-        candidates: On one device; the first is taken unless a later one is faster by the margin.
-        margin: As a factor.
+        candidates: On one device; the first is taken unless a later one is faster by `MARGIN`.
     """
     eager = [replace(hardware, compiled=False) for hardware in candidates]
     smaller = min(4, settings.micro_batch or settings.batch_size)
@@ -46,7 +43,7 @@ def faster_precision(
     rounds = [[trial.seconds(images) for trial in timed] for _ in range(1 + ROUNDS)][1:]  # so does the first of a size
     best = [min(seconds) for seconds in zip(*rounds, strict=True)]
     fastest = min(range(len(best)), key=best.__getitem__)
-    chosen = candidates[fastest if best[fastest] * margin <= best[0] else 0]
+    chosen = candidates[fastest if best[fastest] * MARGIN <= best[0] else 0]
     logger.info(
         "Precision: %s, chosen by trial (%s for a step of each player on %d images); train.precision decides otherwise",
         chosen.precision,

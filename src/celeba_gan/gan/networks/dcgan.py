@@ -5,7 +5,14 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from celeba_gan.gan.network_settings import DCGANSettings
-from celeba_gan.gan.networks.layers import LabelledSequential, LeakyReLU, Projection, check_labels, pixel_norm, widths_down_to_4
+from celeba_gan.gan.networks.layers import (
+    LabelledSequential,
+    LeakyReLU,
+    Projection,
+    check_labels,
+    pixel_norm,
+    widths_down_to_4,
+)
 
 SLOPE = 0.2  # of every leaky ReLU
 

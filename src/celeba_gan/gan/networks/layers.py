@@ -10,7 +10,7 @@ from celeba_gan.gan.network_settings import NetworkError
 
 
 def leaky_relu(features: Tensor, slope: float) -> Tensor:
-    """`features` where they are positive, `slope` times them elsewhere; for networks that a penalty differentiates twice.
+    """`features` where they are positive, `slope` times them elsewhere; made to be differentiated twice by a penalty.
 
     The slope of a leaky ReLU does not change with x. torch's own says so by a tensor of zeros, which then goes back
     through every layer below: 4 of the 14 backward convolutions of a WGAN-GP critic's step multiply by zero. Here the
