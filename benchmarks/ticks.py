@@ -81,8 +81,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ticks", type=int, default=5)
     parser.add_argument("--tick-kimg", type=float, help="thousand images per tick; none: the demo's")
+    parser.add_argument("--threads", type=int, help="none: all cores")
     arguments = parser.parse_args()
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = arguments.threads or cores
     parameters = yaml.safe_load(PARAMETERS.read_text(encoding="utf-8"))
     tick_kimg = arguments.tick_kimg or parameters["train"]["tick_kimg"]
     settings = TrainSettings.model_validate(
