@@ -47,6 +47,7 @@ def make_settings() -> Callable[..., TrainSettings]:
             "latent": {"size": 8},
             "grid": {"rows": 1, "columns": 4},
             "threads": 1,
+            "precision": "float32",  # auto may decide otherwise at another time
         }
         return TrainSettings.model_validate(small | changes)
 

@@ -199,8 +199,14 @@ class TrainSettings(Settings):
     ema: EMASettings = EMASettings()
     grid: GridSettings = GridSettings()
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else CPU")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the networks' arithmetic; auto: bfloat16 where the hardware computes it"
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = Field(
+        "auto",
+        description="of the networks' arithmetic; auto: bfloat16 on a GPU that computes it, and on a CPU that does if "
+        "it is faster in a trial at the first start; tf32: float32 whose products keep ten bits, CUDA only",
+    )
+    compile: bool | Literal["auto"] = Field(
+        "auto",
+        description="compile the losses with torch.compile; auto: on CUDA; where it fails, training runs without",
     )
     threads: int | None = Field(
         None, ge=1, description="CPU threads; none: those of the resumed state, else OMP_NUM_THREADS or all cores"

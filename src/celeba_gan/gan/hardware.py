@@ -3,7 +3,7 @@
 import logging
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,6 +29,8 @@ class Hardware:
     precision: str
     threads: int
     torch: str
+    compiled: bool = False
+    """Whether torch.compile was asked for; where it fails, training runs eagerly and says so."""
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Context in which the networks compute in this precision; their weights stay float32."""
@@ -74,11 +76,17 @@ def explained_out_of_memory(settings: TrainSettings) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:  # CUDA has a class of its own for it, MPS and the CPU have only a text
-        text = str(error)
-        if not isinstance(error, torch.OutOfMemoryError) and not any(sign in text for sign in _OUT_OF_MEMORY):
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
             raise
-        raise OutOfMemoryError(f"{text.splitlines()[0]}\n{smaller_batch(settings)}") from error
+        raise OutOfMemoryError(f"{str(error).splitlines()[0]}\n{smaller_batch(settings)}") from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that the device's memory is full: CUDA has a class for it, MPS and the CPU only a text."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+    )
 
 
 _OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator: can't allocate", "DefaultCPUAllocator: not enough memory")
@@ -101,40 +109,78 @@ def smaller_batch(settings: TrainSettings) -> str:
     )
 
 
-def choose_hardware(settings: TrainSettings, before: dict[str, Any] | None) -> Hardware:
+def choose_hardware(
+    settings: TrainSettings,
+    before: dict[str, Any] | None,
+    fastest: Callable[[list[Hardware]], Hardware] | None = None,
+) -> Hardware:
     """Settles what is `auto`, and pins torch's thread count (results differ between one thread and two).
 
     Args:
         settings: What was asked for.
         before: The card of the hardware of the state that is resumed: on the same kind of device, `auto` keeps its
             precision and threads, so that a resumed run equals an undisturbed one.
+        fastest: Decides by a trial which precision a new run takes on a CPU that computes bfloat16, where it is not
+            always faster than float32; the slowest is named first. None: bfloat16, untried.
 
     Raises:
         HardwareError: The device or precision asked for is not there.
     """
     device = find_device(settings.device)
     same = before if before is not None and before["device"] == device else None
-    precision = settings.precision
-    if precision == "auto":
-        able = computes_bfloat16(device)
-        precision = "bfloat16" if able else "float32"
-        if same is not None and (able or same["precision"] == "float32"):
-            precision = same["precision"]
     cores = _cores()
     threads = settings.threads or cores
     if settings.threads is None and same is not None and same["threads"] <= cores:
         threads = same["threads"]
     torch.set_num_threads(threads)
+    compiled = device == "cuda" if settings.compile == "auto" else settings.compile
+    name = _device_name(device)
+    candidates = [
+        Hardware(device, name, precision, threads, torch.__version__, compiled)
+        for precision in _precisions(settings.precision, device, same)
+    ]
+    chosen = candidates[-1]
+    if fastest is not None and before is None and device == "cpu" and len(candidates) > 1:
+        chosen = fastest(candidates)
     if device == "cuda":
+        # The same run must give the same bits. cudnn.benchmark stays off for that reason: it times the algorithms and
+        # may choose others in the next process. What it could gain is small under the compiler and channels_last.
         torch.backends.cudnn.deterministic = True
-        # float32 means float32: TF32 keeps ten bits of the mantissa.
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    chosen = Hardware(device, _device_name(device), precision, threads, torch.__version__)
-    logger.info("Training on %s (%s), %s, CPU threads: %d", device, chosen.device_name, precision, threads)
-    if before is not None and chosen.card() != before:
-        changed = [f"{key} {before[key]} -> {value}" for key, value in chosen.card().items() if before[key] != value]
-        logger.warning("Carrying on with %s: close to an undisturbed run, but not bit for bit", ", ".join(changed))
+        # float32 means float32, unless asked otherwise: TF32 keeps ten bits of the mantissa.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = chosen.precision == "tf32"
+    logger.info(
+        "Training on %s (%s), %s, CPU threads: %d%s",
+        device,
+        name,
+        chosen.precision,
+        threads,
+        ", compiled" if compiled else "",
+    )
+    if before is not None:
+        known = {"compiled": False, **before}  # states of before there was compilation
+        changed = [f"{key} {known[key]} -> {value}" for key, value in chosen.card().items() if known[key] != value]
+        if changed:
+            logger.warning("Carrying on with %s: close to an undisturbed run, but not bit for bit", ", ".join(changed))
     return chosen
+
+
+def _precisions(asked: str, device: str, same: dict[str, Any] | None) -> list[str]:
+    """Those to choose from, the one that is likely to be the fastest last.
+
+    Raises:
+        HardwareError: What is asked for is not on this device.
+    """
+    if asked == "tf32" and not (device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)):
+        raise HardwareError(
+            "train.precision: tf32 is a mode of NVIDIA GPUs from compute capability 8.0 on, and the device is "
+            f"{device}; give auto, float32 or bfloat16"
+        )
+    if asked != "auto":
+        return [asked]
+    able = computes_bfloat16(device)
+    if same is not None and (able or same["precision"] != "bfloat16"):
+        return [same["precision"]]
+    return ["float32", "bfloat16"] if able else ["float32"]
 
 
 def computes_bfloat16(device: str) -> bool:

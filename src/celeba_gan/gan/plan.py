@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +15,7 @@ from celeba_gan.gan.network_table import NetworkTable, tabulate
 from celeba_gan.gan.rehearsal import Memory, Rehearsal, Speed
 from celeba_gan.gan.same_run import check_same_run
 from celeba_gan.gan.schedules import factor
+from celeba_gan.gan.trial import faster_precision
 
 
 class KnownImages(Protocol):
@@ -137,7 +139,11 @@ def plan(
     network_size = settings.network_size(size)
     if resumed is not None:
         check_same_run(settings, _seen(settings, network_size, images, resumed.card), resumed.card)
-    hardware = choose_hardware(settings, resumed.card["hardware"] if resumed else None)
+    hardware = choose_hardware(
+        settings,
+        resumed.card["hardware"] if resumed else None,
+        partial(faster_precision, settings, network_size, classes),
+    )
     on_device = hardware.free_memory()
     free = free if on_device is None else on_device
     train_images = None if images is None else images.split("train")[1] - images.split("train")[0]

@@ -70,6 +70,14 @@ class Players:
         """Adds the loss's gradient to that of the generator's next step."""
         self._backward(loss, self.generator)
 
+    def discriminator_gradients(self, loss: Tensor) -> tuple[Tensor | None, ...]:
+        """The loss's gradient by the discriminator's parameters; it is kept nowhere."""
+        return torch.autograd.grad(loss, list(self.discriminator.parameters()), allow_unused=True)
+
+    def generator_gradients(self, loss: Tensor) -> tuple[Tensor | None, ...]:
+        """The loss's gradient by the generator's parameters; it is kept nowhere."""
+        return torch.autograd.grad(loss, list(self.generator.parameters()), allow_unused=True)
+
     def step_discriminator(self) -> Tensor:
         """Updates the discriminator. Returns its gradient's norm, a scalar on the device."""
         norm = self._step(self.discriminator, self.discriminator_optimizer)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, cast
 from weakref import finalize
@@ -108,7 +108,7 @@ class Rehearsal:
         """
         self.settings = settings
         self.size = size
-        self.hardware = hardware
+        self.hardware = replace(hardware, compiled=False)  # compiling takes longer than the rehearsal
         self.classes = classes or 0
         self.players = Players(settings, size, hardware, None, classes)
 

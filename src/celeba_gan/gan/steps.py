@@ -7,12 +7,13 @@ from torch import Tensor
 
 from celeba_gan.gan.augment import AugmentNoise, augment, draw
 from celeba_gan.gan.augment_control import AdaController, score_sums
+from celeba_gan.gan.compiling import Compiler
 from celeba_gan.gan.conditions import conditioned
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.feed import ImageFeed
 from celeba_gan.gan.hardware import Hardware
 from celeba_gan.gan.health import auc
-from celeba_gan.gan.objectives import OBJECTIVES, Terms
+from celeba_gan.gan.objectives import OBJECTIVES, Terms, full_precision
 from celeba_gan.gan.penalties import Penalty
 from celeba_gan.gan.players import Players
 from celeba_gan.gan.randomness import draw_latents, random_generator
@@ -38,6 +39,12 @@ class Steps:
         self.augmentation = AdaController(settings.augment, self.objective.probability == "sigmoid", hardware.device)
         self._scores = torch.zeros_like(self.augmentation.sums)  # of this iteration, for what steers augmentation
         self._share = (settings.micro_batch or settings.batch_size) / settings.batch_size
+        compiler = Compiler(hardware.compiled)
+        self._discriminator_terms = compiler.wrap(
+            self.discriminator_terms,
+            lambda terms: players.discriminator_gradients(terms["loss"] + terms.get("penalty", 0)),
+        )
+        self._generator_loss = compiler.wrap(self.generator_loss, players.generator_gradients)
 
     def tensors(self) -> Terms:
         """What the training state keeps beside the players, live."""
@@ -96,12 +103,12 @@ class Steps:
         gradient = self.players.step_discriminator()
         return _mean_terms(parts) | {"discriminator_gradient": gradient}
 
-    def _discriminator_terms(
+    def discriminator_terms(
         self, real: Tensor, labels: Tensor, z: Tensor, mix: Tensor, noise: Sequence[Tensor], penalised: bool
     ) -> Terms:
         """The terms of the discriminator's loss on one micro-batch; all noise comes as arguments."""
         with torch.no_grad(), self.hardware.autocast():
-            fake = self._augment(conditioned(self.players.generator, labels)(z).float(), noise[2:])
+            fake = self._augment(full_precision(conditioned(self.players.generator, labels)(z)), noise[2:])
         real = self._augment(real, noise[:2])
         discriminator = conditioned(self.players.discriminator, labels)
         with self.hardware.autocast():
@@ -128,7 +135,7 @@ class Steps:
         gradient = self.players.step_generator()
         return _mean_terms(parts) | {"generator_gradient": gradient}
 
-    def _generator_loss(self, real: Tensor, labels: Tensor, z: Tensor, noise: Sequence[Tensor]) -> Tensor:
+    def generator_loss(self, real: Tensor, labels: Tensor, z: Tensor, noise: Sequence[Tensor]) -> Tensor:
         """The generator's loss on one micro-batch."""
         with self.hardware.autocast():
             fake = self._augment(conditioned(self.players.generator, labels)(z), noise[:2])

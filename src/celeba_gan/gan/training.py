@@ -10,6 +10,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from celeba_gan.gan.randomness import draw_latents, random_generator
 from celeba_gan.gan.same_run import TrainingError, check_resumed_from, check_same_run
 from celeba_gan.gan.steps import Steps
 from celeba_gan.gan.trained import as_uint8
+from celeba_gan.gan.trial import faster_precision
 
 __all__ = ["Tick", "TrainingError", "train"]
 
@@ -85,7 +87,7 @@ def train(
         SystemExit: After SIGTERM, likewise.
     """
     conditions = conditions or Conditions.none()
-    seen = {
+    seen: dict[str, Any] = {
         "size": settings.network_size(images.size),
         "random_crop": settings.random_crop,
         "data_digest": images.digest,
@@ -96,9 +98,14 @@ def train(
         check_same_run(settings, seen, resumed.card)
     elif initial is not None:
         initial.check(settings, seen)
-    hardware = choose_hardware(settings, resumed.card["hardware"] if resumed else None)
+    classes = len(conditions.names) or None
+    hardware = choose_hardware(
+        settings,
+        resumed.card["hardware"] if resumed else None,
+        partial(faster_precision, settings, seen["size"], classes),
+    )
     feed = ImageFeed(settings, images, hardware, conditions)
-    run = _Run(settings, hardware, seen, Health(feed.reals(256)), resumed)
+    run = _Run(settings, hardware, seen, classes, Health(feed.reals(256)), resumed)
     run.measure = measure
     if resumed is None and initial is not None:
         run.start_from(initial)
@@ -151,6 +158,7 @@ class _Run:
         settings: TrainSettings,
         hardware: Hardware,
         seen: dict[str, Any],
+        classes: int | None,
         health: Health,
         resumed: Checkpoint | None,
     ) -> None:
@@ -158,7 +166,6 @@ class _Run:
         self.hardware = hardware
         self.seen = seen  # what every card says of the images
         self.health = health
-        classes = seen["condition"] and len(seen["condition"]["names"])
         self.players = Players(settings, seen["size"], hardware, resumed, classes)
         self.steps = Steps(settings, hardware, self.players)
         card: dict[str, Any] = {}

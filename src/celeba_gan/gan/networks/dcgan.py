@@ -5,7 +5,14 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from celeba_gan.gan.network_settings import DCGANSettings
-from celeba_gan.gan.networks.layers import LabelledSequential, Projection, check_labels, pixel_norm, widths_down_to_4
+from celeba_gan.gan.networks.layers import (
+    LabelledSequential,
+    LeakyReLU,
+    Projection,
+    check_labels,
+    pixel_norm,
+    widths_down_to_4,
+)
 
 SLOPE = 0.2  # of every leaky ReLU
 
@@ -20,12 +27,12 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         self.classes = classes
         widths = list(widths_down_to_4(settings.width, settings.max_width, size // 2))[::-1]
-        layers = [nn.ConvTranspose2d(latent_size, widths[0], 4), pixel_norm(widths[0], classes), nn.LeakyReLU(SLOPE)]
+        layers = [nn.ConvTranspose2d(latent_size, widths[0], 4), pixel_norm(widths[0], classes), LeakyReLU(SLOPE)]
         for wide, narrow in pairwise(widths):
             layers += [
                 nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1),
                 pixel_norm(narrow, classes),
-                nn.LeakyReLU(SLOPE),
+                LeakyReLU(SLOPE),
             ]
         layers += [nn.ConvTranspose2d(widths[-1], 3, 4, stride=2, padding=1), nn.Tanh()]
         self.layers = LabelledSequential(*layers)
@@ -50,7 +57,7 @@ class DCGANDiscriminator(nn.Module):
         widths = [3, *widths_down_to_4(settings.width, settings.max_width, size // 2)]
         layers: list[nn.Module] = []
         for narrow, wide in pairwise(widths):
-            layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
+            layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), LeakyReLU(SLOPE)]
         layers.append(nn.Conv2d(widths[-1], 1, 4))
         self.layers = nn.Sequential(*layers)
         _initialise(self)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from celeba_gan.gan.network_settings import R3Settings
-from celeba_gan.gan.networks.layers import ClassEmbedding, Projection, check_labels, widths_down_to_4
+from celeba_gan.gan.networks.layers import ClassEmbedding, Projection, check_labels, leaky_relu, widths_down_to_4
 
 SLOPE = 0.2  # of every leaky ReLU
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
@@ -38,8 +38,8 @@ class R3Block(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (batch, width, height, width) to as many."""
-        inside = F.leaky_relu(self.expand(features), SLOPE)
-        inside = F.leaky_relu(self.grouped(inside), SLOPE)
+        inside = leaky_relu(self.expand(features), SLOPE)
+        inside = leaky_relu(self.grouped(inside), SLOPE)
         sum_: Tensor = features + self.contract(inside)
         return sum_
 

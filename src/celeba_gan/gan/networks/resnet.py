@@ -15,6 +15,7 @@ from celeba_gan.gan.network_settings import ResNetSettings
 from celeba_gan.gan.networks.layers import (
     ClassEmbedding,
     LabelledSequential,
+    LeakyReLU,
     Projection,
     check_labels,
     pixel_norm,
@@ -29,10 +30,10 @@ class UpBlock(nn.Module):
         super().__init__()
         self.residual = LabelledSequential(
             *([pixel_norm(wide, classes)] if normed else []),
-            nn.ReLU(),
+            LeakyReLU(0),
             nn.Conv2d(wide, narrow, 3, padding=1),
             *([pixel_norm(narrow, classes)] if normed else []),
-            nn.ReLU(),
+            LeakyReLU(0),
             nn.Upsample(scale_factor=2),
             nn.Conv2d(narrow, narrow, 3, padding=1),
         )
@@ -52,10 +53,10 @@ class DownBlock(nn.Module):
         super().__init__()
         self.residual = nn.Sequential(
             *([layer_norm(narrow)] if normed else []),
-            nn.ReLU(),
+            LeakyReLU(0),
             nn.Conv2d(narrow, narrow, 3, padding=1),
             *([layer_norm(narrow)] if normed else []),
-            nn.ReLU(),
+            LeakyReLU(0),
             nn.Conv2d(narrow, wide, 3, padding=1),
             nn.AvgPool2d(2),
         )
@@ -83,7 +84,7 @@ class ResNetGenerator(nn.Module):
         self.blocks = nn.ModuleList(UpBlock(wide, narrow, normed, classes) for wide, narrow in pairwise(widths))
         self.to_images = LabelledSequential(
             *([pixel_norm(widths[-1], classes)] if normed else []),
-            nn.ReLU(),
+            LeakyReLU(0),
             nn.Conv2d(widths[-1], 3, 3, padding=1),
             nn.Tanh(),
         )

@@ -1,0 +1,207 @@
+"""What each step of the fast path is worth on a GPU: images per second, share of the peak, data wait, memory.
+
+Modes, each on the same networks: float32 without TF32 and without compilation, TF32, bfloat16, bfloat16 compiled. All
+have channels_last and the fused optimiser. `textbook` is the loop of `training.py` on the GPU: float32, NCHW, plain
+Adam, separate forwards; it exists for WGAN-GP only. Images are those shown to the discriminator; the ratio is to the
+eager float32 row.
+
+Data wait is the share of an iteration's time that goes away when every step is given the same batch: once with the
+images in the GPU's memory, once streamed from the host's. The share of the peak counts the operations of convolutions
+and linear layers that the mathematics needs, and takes the GPU's peak from `--peak-tflops`, one figure for every row.
+
+CUDA graphs are not measured: training does not use them (see `gan/compiling.py`).
+"""
+
+import argparse
+import gc
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from machine import describe
+from training import RandomImages, textbook
+
+from celeba_gan.gan.compiling import Compiler
+from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.feed import ImageFeed
+from celeba_gan.gan.hardware import HardwareError, choose_hardware, is_out_of_memory
+from celeba_gan.gan.network_table import tabulate_pair
+from celeba_gan.gan.objectives import OBJECTIVES
+from celeba_gan.gan.players import Players
+from celeba_gan.gan.steps import Steps
+
+RPGAN: dict[str, Any] = {
+    "objective": {"name": "rpgan"},
+    "penalty": {"gradient_penalty": {"weight": 0}, "r1": {"weight": 1}, "r2": {"weight": 1}},
+    "n_critic": 1,
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "wgan-gp, dcgan": {"network": {"name": "dcgan"}},
+    "wgan-gp, resnet": {"network": {"name": "resnet"}},
+    "rpgan+r1+r2, r3": {**RPGAN, "network": {"name": "r3"}},
+}
+MODES: dict[str, dict[str, Any]] = {
+    "float32": {"precision": "float32", "compile": False},
+    "tf32": {"precision": "tf32", "compile": False},
+    "bfloat16": {"precision": "bfloat16", "compile": False},
+    "bfloat16, compiled": {"precision": "bfloat16", "compile": True},
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one mode."""
+
+    images_per_second: float
+    tflops: float
+    memory_gib: float
+    wait_resident: float
+    wait_streamed: float
+
+
+class SameBatch:
+    """A feed that gives the same batch for ever."""
+
+    def __init__(self, feed: ImageFeed) -> None:
+        self.kept = feed.batch(0)
+
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `ImageFeed.batch`."""
+        return self.kept
+
+
+def settings_for(recipe: str, batch: int, width: int, device: str, mode: dict[str, Any]) -> TrainSettings:
+    length = {"kimg": 1e6, "tick_kimg": 1e3, "threads": 1 if device == "cpu" else None}
+    values = RECIPES[recipe] | mode | length | {"batch_size": batch, "device": device}
+    family = values["network"]["name"]
+    values["network"] = {"name": family, family: {"width": width}}
+    return TrainSettings.model_validate(values)
+
+
+def wait(device: str) -> None:
+    """Until the device has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds_of(run: Callable[[], object], iterations: int, device: str) -> float:
+    """Of one iteration, after as many to warm up."""
+    for _ in range(iterations):
+        run()
+    wait(device)
+    began = time.perf_counter()
+    for _ in range(iterations):
+        run()
+    wait(device)
+    return (time.perf_counter() - began) / iterations
+
+
+def operations(settings: TrainSettings, size: int) -> float:
+    """Floating-point operations of one iteration: of convolutions and linear layers, as many as are needed.
+
+    Backwards costs a layer as much as forwards for its inputs, and as much again for its weights. A penalty's place
+    takes four: forwards, backwards to the images, that again differentiated by what came in, and by the weights.
+    """
+    generator, discriminator = (table.macs for table in tabulate_pair(settings.network, settings.latent, size))
+    steps = settings.n_critic * (generator + (6 + 4 * len(settings.penalty.of_gradients)) * discriminator)
+    compares = OBJECTIVES[settings.objective.name].compares
+    return 2.0 * settings.batch_size * (steps + 3 * generator + (3 if compares else 2) * discriminator)
+
+
+def measure(images: RandomImages, settings: TrainSettings, iterations: int) -> Measured:
+    """A mode."""
+    hardware = choose_hardware(settings, None)
+    device = hardware.device
+    resident = ImageFeed(settings.model_copy(update={"data": "resident"}), images, hardware)
+    streamed = ImageFeed(settings.model_copy(update={"data": "stream"}), images, hardware)
+    steps = Steps(settings, hardware, Players(settings, images.size, hardware, None))
+    shown = itertools.count(settings.images_per_iteration, settings.images_per_iteration)
+    number = itertools.count()
+
+    def with_feed(feed: Any) -> Callable[[], object]:
+        return lambda: steps.iterate(feed, next(number), next(shown))
+
+    with_feed(resident)()  # compiles
+    wait(device)
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    alone = seconds_of(with_feed(SameBatch(resident)), iterations, device)
+    from_memory = seconds_of(with_feed(resident), iterations, device)
+    from_host = seconds_of(with_feed(streamed), iterations, device)
+    memory = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else 0.0
+    return Measured(
+        settings.images_per_iteration / from_memory,
+        operations(settings, images.size) / from_memory / 1e12,
+        memory,
+        1 - alone / from_memory,
+        1 - alone / from_host,
+    )
+
+
+def rows(images: RandomImages, recipe: str, batch: int, width: int, arguments: argparse.Namespace) -> Iterator[str]:
+    """Of the table, for one network, size and batch."""
+    start = f"| {recipe} | {images.size} | {batch} |"
+    reference = None
+    for name, mode in MODES.items():
+        torch._dynamo.reset()
+        gc.collect()
+        try:
+            settings = settings_for(recipe, batch, width, arguments.device, mode)
+            found = measure(images, settings, arguments.iterations)
+        except HardwareError:
+            yield f"{start} {name} | not on this device | | | | | |"
+            continue
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            yield f"{start} {name} | out of memory | | | | | |"
+            continue
+        reference = reference or found.images_per_second
+        peak = f"{found.tflops / arguments.peak_tflops:.0%}" if arguments.peak_tflops else "-"
+        yield (
+            f"{start} {name} | {found.images_per_second:.0f} | {found.images_per_second / reference:.2f} | "
+            f"{found.tflops:.3g} | {peak} | {found.wait_resident:.1%} / {found.wait_streamed:.1%} | "
+            f"{found.memory_gib:.2f} |"
+        )
+    if recipe.startswith("wgan-gp"):
+        settings = settings_for(recipe, batch, width, arguments.device, MODES["float32"])
+        choose_hardware(settings, None)  # TF32 off
+        loop = textbook(images.size, settings, arguments.device, arguments.iterations)
+        shown = next(loop)
+        wait(arguments.device)
+        began = time.perf_counter()
+        next(loop)
+        wait(arguments.device)
+        speed = shown / (time.perf_counter() - began)
+        yield f"{start} textbook | {speed:.0f} | {speed / reference if reference else 0:.2f} | | | | |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu: only to try the script itself")
+    parser.add_argument("--small", action="store_true", help="tiny networks and batches, to try the script itself")
+    parser.add_argument("--iterations", type=int, default=20, help="timed at a time")
+    parser.add_argument("--peak-tflops", type=float, help="of the GPU, for the share of the peak")
+    arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        print("no CUDA device here: not run")
+        return
+    sizes, batches, width = ([32], [4], 8) if arguments.small else ([64, 128], [64, 256], 64)
+    if arguments.device == "cpu":
+        Compiler.backend = "aot_eager"  # the losses are traced and differentiated by the compiler, and run as they are
+    name = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU, not for its figures"
+    print(f"Training on {name} ({describe()})")
+    print("| recipe | size | batch | mode | images/s | ratio | TFLOP/s | of peak | data wait | memory GiB |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for size in sizes:
+        images = RandomImages(size)
+        for recipe, batch in itertools.product(RECIPES, batches):
+            for row in rows(images, recipe, batch, width, arguments):
+                print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
