@@ -23,6 +23,7 @@ from celeba_gan.datasets.checkpoints import NetworkDataset, TrainingStateDataset
 from celeba_gan.datasets.ticks import MetricRowsDataset, TrainingGridsDataset
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.feed import ImageFeed
+from celeba_gan.gan.experiments import Experiments
 from celeba_gan.gan.hardware import choose_hardware
 from celeba_gan.gan.players import Players
 from celeba_gan.gan.steps import Steps
@@ -47,7 +48,7 @@ class Watch:
             self.first = self.first or time.perf_counter()
             return terms
 
-        Steps.iterate = watched  # type: ignore[method-assign]
+        Steps.iterate = watched  # type: ignore[method-assign,assignment]
 
 
 def node(images: Any, settings: TrainSettings, folder: Path) -> Iterator[None]:
@@ -59,7 +60,7 @@ def node(images: Any, settings: TrainSettings, folder: Path) -> Iterator[None]:
         NetworkDataset(str(folder / "discriminator")),
         TrainingStateDataset(str(folder / "training_state")),
     ]
-    for tick in train_gan(images, None, None, settings, None):
+    for tick in train_gan(images, None, None, settings, None, Experiments(folder)):
         for dataset, output in zip(outputs, tick, strict=True):
             dataset.save(output)
         yield
