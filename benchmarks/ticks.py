@@ -22,8 +22,8 @@ from training import RandomImages
 from celeba_gan.datasets.checkpoints import NetworkDataset, TrainingStateDataset
 from celeba_gan.datasets.ticks import MetricRowsDataset, TrainingGridsDataset
 from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.feed import ImageFeed
 from celeba_gan.gan.experiments import Experiments
+from celeba_gan.gan.feed import ImageFeed
 from celeba_gan.gan.hardware import choose_hardware
 from celeba_gan.gan.players import Players
 from celeba_gan.gan.steps import Steps
