@@ -47,7 +47,7 @@ class Watch:
             self.first = self.first or time.perf_counter()
             return terms
 
-        Steps.iterate = watched  # type: ignore[method-assign]
+        Steps.iterate = watched  # type: ignore[method-assign, assignment]
 
 
 def node(images: Any, settings: TrainSettings, folder: Path) -> Iterator[None]:
