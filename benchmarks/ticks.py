@@ -48,7 +48,7 @@ class Watch:
             self.first = self.first or time.perf_counter()
             return terms
 
-        Steps.iterate = watched  # type: ignore[method-assign,assignment]
+        Steps.iterate = watched  # type: ignore[method-assign, assignment]
 
 
 def node(images: Any, settings: TrainSettings, folder: Path) -> Iterator[None]:

@@ -16,3 +16,15 @@ def test_every_known_column_becomes_a_curve_over_kimg() -> None:
 
 def test_no_rows_make_an_empty_figure() -> None:
     assert len(plot_curves(pd.DataFrame()).data) == 0
+
+
+def test_a_distance_is_drawn_where_it_was_measured_and_speed_fills_an_empty_panel() -> None:
+    rows = pd.DataFrame(
+        {"images": [1000.0, 2000.0, 3000.0], "penalty": 1.0, "generator_loss": 1.0, "score_real": 1.0}
+        | {"images_per_second": 9.0, "swd_valid": [5.0, float("nan"), 3.0]}
+    )
+    curves = {curve.name: curve for curve in plot_curves(rows).data}
+    assert (list(curves["swd valid"].x), list(curves["swd valid"].y)) == ([1.0, 3.0], [5.0, 3.0])
+    assert curves["swd valid"].mode == "lines+markers"
+    assert "images per second" not in curves
+    assert "images per second" in {curve.name for curve in plot_curves(rows.drop(columns="swd_valid")).data}

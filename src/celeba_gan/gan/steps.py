@@ -86,7 +86,7 @@ class Steps:
         penalised = self.penalty.is_due(step)
         latents = self._latents("discriminator", step)
         changes = self._changes("reals", step), self._changes("fakes", step)
-        epsilon = self._epsilon(step) if penalised else torch.zeros(len(real))
+        epsilon = self._epsilon(step) if penalised else torch.zeros(len(real), device=real.device)
         counts = self._penalty_counts(shown) if penalised else 0.0
         parts = []
         for images, label, z, mix, *noise in self._micro_batches(

@@ -10,8 +10,10 @@ PANELS = {
     "Losses": {"discriminator_loss": "#4f9ddb", "generator_loss": "#ee6677"},
     "Mean scores": {"score_real": "#3aa655", "score_fake": "#d1a400"},
     "Penalty": {"penalty": "#aa3377", "gradient_norm": "#44bbcc"},
-    "Images per second": {"images_per_second": "#999999"},
+    "Distance to valid images": {"swd_valid": "#ee8866", "swd_valid_floor": "#999999"},
 }
+SPEED = {"Images per second": {"images_per_second": "#999999"}}
+"""In place of a panel that has nothing to show."""
 FAINT, TEXT = "rgba(128, 128, 128, 0.25)", "#888888"  # to be read on light and on dark
 
 
@@ -26,15 +28,19 @@ def plot_curves(rows: "pd.DataFrame") -> Any:
     """
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(rows=2, cols=2, subplot_titles=list(PANELS), vertical_spacing=0.25, horizontal_spacing=0.1)
-    for panel, curves in enumerate(PANELS.values()):
+    shown = {title: curves for title, curves in PANELS.items() if any(name in rows for name in curves)}
+    if len(shown) < len(PANELS):
+        shown |= SPEED
+    figure = make_subplots(rows=2, cols=2, subplot_titles=list(shown), vertical_spacing=0.25, horizontal_spacing=0.1)
+    for panel, curves in enumerate(shown.values()):
         for name, colour in curves.items():
             if name in rows:
+                known = rows[rows[name].notna()]  # not every row has everything: a distance is measured now and then
                 figure.add_scatter(
-                    x=(rows["images"] / 1000).tolist(),
-                    y=rows[name].tolist(),
+                    x=(known["images"] / 1000).tolist(),
+                    y=known[name].tolist(),
                     name=name.replace("_", " "),
-                    mode="lines",
+                    mode="lines" if len(known) == len(rows) else "lines+markers",
                     line={"color": colour, "width": 2},
                     row=panel // 2 + 1,
                     col=panel % 2 + 1,
