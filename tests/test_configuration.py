@@ -47,7 +47,16 @@ def context(environment: str) -> KedroContext:
 
 
 def test_environments_are_those_we_know() -> None:
-    assert ENVIRONMENTS == ["article", "base", "celeba", "conditional_demo", "folder", "smoke"]
+    assert ENVIRONMENTS == [
+        "article",
+        "base",
+        "celeba",
+        "celeba128",
+        "conditional_demo",
+        "folder",
+        "modern",
+        "smoke",
+    ]
 
 
 def test_every_dataset_is_declared_has_a_layer_and_its_file_in_the_data_folder(context: KedroContext) -> None:
