@@ -44,11 +44,17 @@ viz: $(READY) ## the pipeline with its pictures, in the browser
 mlflow: $(READY) ## the tracked runs, in the browser
 	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" $(ARGS)
 
-bench: $(READY) ## packing and reading, training images/s against a textbook loop, what feeding it costs, memory
+bench: $(READY) ## all measurements, some three hours: reading, speed, memory, modes learnt, quality by the minute
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/feeding.py
 	$(BIN)/python benchmarks/augmenting.py
+	$(BIN)/python benchmarks/networks.py
+	$(BIN)/python benchmarks/ticks.py
+	$(BIN)/python benchmarks/measuring.py
+	$(BIN)/python benchmarks/gpu.py
+	$(BIN)/python benchmarks/modes.py
+	$(BIN)/python benchmarks/quality.py
 
 clean: ## removes .venv and caches; data/ and the tracked runs stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build src/*.egg-info
