@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from celeba_gan.imaging.grids import ImageGrid, animate, make_grid
+from celeba_gan.hooks.errors import message_for_people
+from celeba_gan.imaging.grids import GridError, ImageGrid, animate, make_grid
 
 
 def test_samples_stand_in_reading_order_enlarged_by_a_whole_factor() -> None:
@@ -33,9 +34,10 @@ def test_animation_keeps_order_captions_progress_and_limits_width() -> None:
     assert bars[2] == 500
 
 
-def test_nothing_to_animate_is_said() -> None:
-    with pytest.raises(ValueError, match="train first"):
+def test_nothing_to_animate_is_said_without_a_traceback() -> None:
+    with pytest.raises(GridError, match="experiment=NAME") as caught:
         animate([])
+    assert message_for_people(caught.value) == str(caught.value)
 
 
 def test_frames_of_several_sizes_are_fitted_to_the_last() -> None:

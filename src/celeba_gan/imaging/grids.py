@@ -10,6 +10,10 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 CAPTION_HEIGHT = 28  # pixels
 
 
+class GridError(ValueError):
+    """There are no grids to show; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class ImageGrid:
     """A picture of many samples."""
@@ -65,10 +69,13 @@ def animate(grids: Sequence[ImageGrid], max_width: int = 720) -> list[Image.Imag
         max_width: Frames are reduced to at most this many pixels.
 
     Raises:
-        ValueError: There is no grid.
+        GridError: There is no grid.
     """
     if not grids:
-        raise ValueError("No training grids to animate: train first (kedro run --pipelines train)")
+        raise GridError(
+            "There are no training grids to animate. Train (kedro run --pipelines train), or name the experiment that "
+            "was trained with --params experiment=NAME"
+        )
     end = max(1, grids[-1].images)
     frames = [_frame(grid, end, max_width) for grid in grids]
     # A training that was resumed with another grid has frames of several sizes.
