@@ -88,6 +88,24 @@ def test_earlier_state_is_carried_on_exactly_and_later_ones_go(
     assert_same(tensors_at(states), undisturbed[320])
 
 
+def test_states_of_a_course_that_was_left_go_even_if_they_are_earlier_than_the_next(
+    images: TrainingImages, make_settings: MakeSettings, states: SavedStates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 80 on with longer ticks: those at 160 and 240 are not on the way to that at 320."""
+    settings = make_settings(keep_states=5)
+    commit_all(states, images, settings)
+    back = settings.model_copy(update={"resume_from": 0.08, "tick_kimg": 0.32})
+    with monkeypatch.context() as patch:
+        kill_before(patch, "tidying", 320)
+        with pytest.raises(Killed):
+            commit_all(states, images, back, kimg=0.08)
+    commit_all(states, images, settings.model_copy(update={"kimg": 0.4}))
+    assert list(states.kept()) == [0, 80, 320]
+    card = states.card()
+    assert card is not None
+    assert card["course"] == [0, 80, 320]
+
+
 def test_state_that_is_not_there_is_refused_with_those_that_are(
     images: TrainingImages, make_settings: MakeSettings, states: SavedStates
 ) -> None:
@@ -293,7 +311,7 @@ def test_state_of_the_format_before_these_settings_is_carried_on_to_the_same_bit
     commit_all(states, images, settings)
     undisturbed, old = tensors_at(states), states.load(0.24)
     assert old is not None
-    new = ("best", "keep", "init_from", "network", "latent", "objective", "probability")
+    new = ("best", "keep", "course", "init_from", "network", "latent", "objective", "probability")
     for name in new:
         del old.card[name]
     assert old.card.keys() == {
@@ -306,5 +324,5 @@ def test_state_of_the_format_before_these_settings_is_carried_on_to_the_same_bit
     assert before.load_best() is None
     commit_all(before, images, settings)
     assert_same(tensors_at(before), undisturbed)
-    assert before.card() == states.card()
+    assert before.card() == {**(states.card() or {}), "course": [240]}
     assert names(before.folder) == ["state-000000000240.safetensors", "state.safetensors"]

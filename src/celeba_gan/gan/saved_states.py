@@ -11,7 +11,7 @@ from celeba_gan.gan.checkpoint import Checkpoint, CheckpointError, read_card
 logger = logging.getLogger(__name__)
 
 STATE, BEST = "training_state", "best_networks"  # the kinds of the files
-_OF_THE_STATE = ("iteration", "identity", "hardware", "health", "keep")  # what the networks' cards do not have
+_OF_THE_STATE = ("iteration", "course", "identity", "hardware", "health", "keep")  # not in the networks' cards
 
 
 class SavedStates:
@@ -73,7 +73,7 @@ class SavedStates:
     def save(self, state: Checkpoint) -> None:
         """Commits a state, and removes what its card's `keep` does not ask for.
 
-        States of a later image count belong to a course of training that was left: they go, too.
+        States that are not on the way to this one belong to a course of training that was left: they go, too.
         """
         card = state.card
         images, best, keep = card["images"], card.get("best"), card.get("keep", {"states": 1, "best": False})
@@ -81,6 +81,7 @@ class SavedStates:
             self._save_best(state)
         before = self.card()
         earlier = {count for count in (*self.kept(), *([before["images"]] if before else [])) if count < images}
+        earlier &= set(card.get("course", earlier))
         wanted = set(sorted(earlier, reverse=True)[: keep["states"] - 1])
         if keep["best"] and best is not None:
             wanted |= earlier & {best["images"]}

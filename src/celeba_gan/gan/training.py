@@ -176,6 +176,7 @@ class _Run:
         self.id: str = card.get("id", uuid.uuid4().hex)
         self.shown: int = card.get("images", 0)
         self.iteration: int = card.get("iteration", 0)
+        self.course: list[int] = [*card.get("course", ()), card["images"]] if card else []
         self.origin: dict[str, Any] | None = card.get("init_from")
         self.best = Best(settings, card.get("best"))
         self.measure: Measure | None = None
@@ -249,11 +250,13 @@ class _Run:
         state = {
             **network,
             "iteration": self.iteration,
+            "course": sorted({*self.course} - {self.shown}),  # the images shown before each state on the way here
             "identity": self.settings.identity(),
             "hardware": self.hardware.card(),
             "health": self.health.card(),
             "keep": {"states": self.settings.keep_states, "best": self.settings.keep_best},
         }
+        self.course.append(self.shown)
         return Tick(
             images=self.shown,
             rows=rows,
