@@ -21,6 +21,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "diffaugment": {"augment": {"name": "diffaugment"}},
     "ada of fixed p": {"augment": {"name": "ada", "ada": {"p": 0.5}}},
     "steered ada": {"augment": ADA, "objective": {"name": "non_saturating"}},
+    "ada steered by valid": {"augment": ADA, "objective": {"name": "wgan"}},
 }
 
 

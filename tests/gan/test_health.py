@@ -58,6 +58,16 @@ def test_collapse_is_said_once_with_the_place_it_was_better(caplog: pytest.LogCa
     assert len(caplog.records) == 2
 
 
+def test_noise_that_becomes_images_is_no_collapse(caplog: pytest.LogCaptureFixture) -> None:
+    dim = (VARIED // 4).astype(np.uint8)
+    health = Health(dim)
+    assert health.examine(10, rows(), VARIED)["sample_diversity"] > 3
+    health.examine(20, rows(), dim)
+    assert not caplog.records
+    health.examine(30, rows(), dim // 3)
+    assert "become alike" in caplog.text
+
+
 def test_a_sure_discriminator_and_an_exploding_penalty_are_said(caplog: pytest.LogCaptureFixture) -> None:
     health = Health(VARIED)
     health.examine(5, rows(auc=1.0), VARIED)

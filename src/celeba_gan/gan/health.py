@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 SURE = 0.99
 """Above this AUC the discriminator tells reals from fakes almost surely: natural at first, a bad sign if it lasts."""
 ALIKE = 0.5
-"""Samples whose diversity falls below this share of its best have become alike."""
+"""Samples whose diversity falls below this share of its best, or of the training images', have become alike."""
 EXPLODED = 10.0
 """A penalty above this, and above that many times what it was a tick ago, explodes."""
 
@@ -91,7 +91,8 @@ class Health:
                 "train.n_critic, raise the penalty's weight, or, with few images, give train.augment.name=ada or "
                 "diffaugment",
             )
-        if measured is not None and measured < ALIKE * self._best["diversity"]:
+        # Noise is more diverse than the training images; what learns from it to be like them does not collapse.
+        if measured is not None and measured < ALIKE * min(1.0, self._best["diversity"]):
             yield (
                 "alike",
                 f"the samples have become alike: their diversity is {measured:.2f} of the training images', it was "
