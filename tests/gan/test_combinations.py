@@ -1,9 +1,10 @@
+import re
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from celeba_gan.gan.combinations import REFUSED, check_combination
+from celeba_gan.gan.combinations import REFUSED, Refusal, check_combination
 from celeba_gan.gan.config import TrainSettings
 
 NONE = {"gradient_penalty": {"weight": 0}}
@@ -26,6 +27,16 @@ def test_refused_with_what_is_wrong_why_and_the_way_out(start: str) -> None:
     with pytest.raises(ValidationError) as raised:
         make(**EXAMPLES[start])
     assert f"{refusal.what}: {refusal.why}; {refusal.way_out}" in str(raised.value)
+
+
+@pytest.mark.parametrize("refusal", REFUSED, ids=lambda refusal: refusal.what)
+def test_the_way_out_is_spelt_as_it_is_typed(refusal: Refusal) -> None:
+    names = re.findall(r"train\.([a-z_0-9.]*[a-z0-9])", refusal.way_out)
+    assert names
+    for name in names:
+        part: Any = make()
+        for field in name.split("."):
+            part = getattr(part, field)
 
 
 def test_batch_norm_in_the_discriminator_is_refused_under_penalties_of_gradients_only() -> None:

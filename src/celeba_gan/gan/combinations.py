@@ -56,38 +56,39 @@ REFUSED = (
     Refusal(
         "objective wgan without a bound on the critic's slope",
         "without one its loss has no minimum",
-        "give penalty.gradient_penalty.weight=10, penalty.r1.weight, weight_clip=0.01 or network.spectral_norm=true",
+        "give train.penalty.gradient_penalty.weight=10, train.penalty.r1.weight, train.weight_clip=0.01 or "
+        "train.network.spectral_norm=true",
         _unbounded,
     ),
     Refusal(
         "objective wgan with a penalty.schedule that ends at 0",
         "then nothing bounds the critic's slope any more, and its loss has no minimum",
-        "give penalty.schedule.final above 0, weight_clip=0.01 or network.spectral_norm=true",
+        "give train.penalty.schedule.final above 0, train.weight_clip=0.01 or train.network.spectral_norm=true",
         _bound_ends,
     ),
     Refusal(
         "weight_clip with penalty.gradient_penalty",
         "clipped weights keep the slope far below the norm that the penalty asks for",
-        "give one of them: weight_clip=null, or penalty.gradient_penalty.weight=0",
+        "give one of them: train.weight_clip=null, or train.penalty.gradient_penalty.weight=0",
         lambda settings, _: settings.weight_clip is not None and settings.penalty.gradient_penalty.weight > 0,
     ),
     Refusal(
         "weight_clip with network.spectral_norm",
         "spectral norm divides the weights by their size, so that clipping them bounds nothing",
-        "give one of them: weight_clip=null, or network.spectral_norm=false",
+        "give one of them: train.weight_clip=null, or train.network.spectral_norm=false",
         lambda settings, _: settings.weight_clip is not None and settings.network.spectral_norm,
     ),
     Refusal(
         "a gradient penalty, r1 or r2 with batch norm in the discriminator",
         "they are meant per image, batch norm mixes the images of a batch, and torch.func cannot differentiate a "
         "network that writes its statistics",
-        "choose a discriminator without batch norm, or give these penalties weight 0",
+        "choose a discriminator without batch norm, or give these penalties weight 0 (train.penalty.r1.weight=0)",
         lambda settings, batch_norm: "discriminator" in batch_norm and bool(settings.penalty.of_gradients),
     ),
     Refusal(
         "micro_batch below batch_size with batch norm",
         "its statistics, and so the result, would depend on the split",
-        "leave micro_batch out, or choose another network than article",
+        "leave train.micro_batch out, or choose another train.network.name than article",
         lambda settings, batch_norm: (
             bool(batch_norm) and (settings.micro_batch or settings.batch_size) < settings.batch_size
         ),
