@@ -44,9 +44,10 @@ class TrainingProgress:
         if rows:
             row = rows[-1]
             logger.info(
-                "%8.2f kimg  loss D %7.2f  G %7.2f  %5.0f images/s",
+                "%8.2f kimg  loss D %7.2f  G %7.2f  %5.0f images/s%s",
                 images / 1000,
                 row["discriminator_loss"],
                 row["generator_loss"],
                 row["images_per_second"],
+                f"  swd_valid {row['swd_valid']:.4g}" if "swd_valid" in row else "",
             )

@@ -97,6 +97,7 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) ->
     assert "Trained on 180,000 images (180 kimg), finished" in lines
     assert "Generator data/06_models/demo/generator.safetensors" in lines
     assert "Best swd_valid 11.5 after 150,000 images: data/06_models/demo/best_generator.safetensors" in lines
+    assert "Grids data/07_model_output/demo/training_grids" in lines
     assert any(line.startswith("SWD 12.3 (floor 3.21): distance") for line in lines)
     assert any(line.startswith("AGE 0.432: at 0.5 the discriminator cannot tell") for line in lines)
     assert "Pictures data/08_reporting/demo/sample_grid.png" in lines

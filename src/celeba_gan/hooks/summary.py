@@ -193,6 +193,7 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "contact_sheet": _place("Contact sheet"),
     "generator": _trained,
     "best_generator": _best,
+    "training_grids": _place("Grids"),
     "evaluation": _measured,
     "sample_grid": _place("Pictures"),
     "training_animation": _place("Animation"),
