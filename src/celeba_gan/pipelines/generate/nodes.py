@@ -21,6 +21,9 @@ def generate_samples(generator: Checkpoint, settings: GenerateSettings) -> Itera
         logger.warning("Sampling from an unfinished generator, %d images into its training", generator.card["images"])
     first = 0
     trained = TrainedGenerator(generator, find_device("auto"))
+    if trained.condition is not None:
+        asked = f"all {' + '.join(settings.labels)}" if settings.labels else "as often as training images have them"
+        logger.info("Labels of the samples: %s", asked)
     for images in trained.sample(settings.images, settings.seed, labels=settings.labels):
         yield SampleBatch(first, images, settings.images)
         first += len(images)

@@ -1,7 +1,7 @@
 """Nodes of the train stage."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from celeba_gan.gan.checkpoint import Checkpoint
@@ -34,6 +34,8 @@ def train_gan(
 
     condition = settings.condition
     conditions = Conditions(condition.name, *name_labels(labels, classes, condition.name, condition.attributes))
+    if conditions.names:
+        logger.info("Labels, by the %s of each image: %s", condition.name, _listed(conditions.names))
     names = grid_names(conditions.card(*packed_images.split("train")), settings.grid.rows)
     fresh = resume_state is None and settings.init_from is not None
     initial = load_initial(experiments.find(str(settings.init_from))) if fresh else None
@@ -66,6 +68,11 @@ def plot_training_curves(metric_rows: Any) -> Any:
     from celeba_gan.imaging.curves import plot_curves
 
     return plot_curves(metric_rows)
+
+
+def _listed(names: Sequence[str], most: int = 10) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join([*names[:most], *([f"{len(names) - most:,} more"] if len(names) > most else [])])
 
 
 def _measure(packed_images: PackedImages, settings: TrainSettings) -> Any:

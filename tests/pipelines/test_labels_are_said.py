@@ -1,0 +1,84 @@
+"""What the networks are told, and what the samples show, stands in the log."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.experiments import Experiments
+from celeba_gan.imaging.config import GenerateSettings
+from celeba_gan.pipelines.generate.nodes import generate_samples
+from celeba_gan.pipelines.train.nodes import train_gan
+
+
+class Noise:
+    """Forty images, thirty of them for training."""
+
+    size, digest = 16, "noise"
+
+    def split(self, name: str) -> tuple[int, int]:
+        return {"train": (0, 30), "valid": (30, 35), "test": (35, 40)}[name]
+
+    def gather(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)[indices]
+
+
+@pytest.fixture
+def start(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    def begin(attributes: int, **condition: Any) -> Checkpoint:
+        """The generator of a training's first tick."""
+        settings = TrainSettings.model_validate(
+            {
+                "kimg": 0.1,
+                "tick_kimg": 0.1,
+                "batch_size": 4,
+                "network": {"dcgan": {"width": 4}},
+                "precision": "float32",
+                "threads": 1,
+                "evaluate_every_kimg": None,
+                "condition": condition,
+            }
+        )
+        ones = {f"Attribute_{number}": np.arange(40) >> number % 5 & 1 for number in range(attributes)}
+        labels = pd.DataFrame({"image_id": "x", "split": "train", **ones, "class": np.arange(40) % 2})
+        classes = pd.DataFrame({"class": [0, 1], "name": ["not Hat", "Hat"]})
+        folder = Experiments(tmp_path_factory.mktemp("models"))
+        images: Any = Noise()
+        return next(train_gan(images, labels, classes, settings, None, folder))[2]
+
+    return begin
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [message for message in caplog.messages if message.startswith("Labels")]
+
+
+def test_training_names_the_labels(start: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        start(3)
+        assert said(caplog) == []
+        start(3, name="class")
+        start(12, name="attributes")
+    by_class, by_attributes = said(caplog)
+    assert by_class == "Labels, by the class of each image: not Hat, Hat"
+    assert by_attributes.startswith("Labels, by the attributes of each image: Attribute_0, Attribute_1, ")
+    assert by_attributes.endswith("Attribute_9, 2 more")
+
+
+def test_samples_say_their_labels(start: Any, caplog: pytest.LogCaptureFixture) -> None:
+    told, plain = start(3, name="attributes"), start(3)
+    with caplog.at_level(logging.INFO, "celeba_gan.pipelines.generate"):
+        caplog.clear()
+        list(generate_samples(plain, GenerateSettings(images=2)))
+        assert said(caplog) == []
+        list(generate_samples(told, GenerateSettings(images=2)))
+        list(generate_samples(told, GenerateSettings(images=2, labels=["Attribute_0", "Attribute_2"])))
+    assert said(caplog) == [
+        "Labels of the samples: as often as training images have them",
+        "Labels of the samples: all Attribute_0 + Attribute_2",
+    ]
