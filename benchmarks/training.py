@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn.utils import parameters_to_vector
 
 from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.hardware import computes_bfloat16
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.layers import LeakyReLU
 from celeba_gan.gan.training import train
@@ -178,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, help="none: all cores")
-    parser.add_argument("--precision", nargs="+", default=["auto", "float32"])
+    parser.add_argument("--precision", nargs="+", help="none: all that this CPU computes")
     parser.add_argument("--iterations", type=int, default=20, help="per round, at 32x32")
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64])
     arguments = parser.parse_args()
@@ -191,7 +192,8 @@ def main() -> None:
         "| CPU time | to our layers, clock | CPU time | peak MiB, ours / textbook |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    for precision in arguments.precision:
+    known = ["bfloat16", "float32"] if computes_bfloat16("cpu") else ["float32"]
+    for precision in arguments.precision or known:
         for size, iterations in ((32, arguments.iterations), (64, 1)):
             if size in arguments.sizes:
                 compare(size, size, size, arguments.rounds, iterations, precision)
