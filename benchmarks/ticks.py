@@ -6,6 +6,7 @@ speed drifts. Times are CPU time of this process, so that other programs do not 
 """
 
 import argparse
+import logging
 import os
 import statistics
 import tempfile
@@ -92,6 +93,7 @@ def main() -> None:
         parameters["train"] | {"kimg": 1e6, "tick_kimg": tick_kimg, "device": "cpu", "threads": threads}
     )
     torch.set_num_threads(threads)
+    logging.disable(logging.WARNING)  # noise is learnt by heart soon, and health says so
     images, watch = RandomImages(parameters["preprocess"]["size"]), Watch()
 
     with tempfile.TemporaryDirectory() as folder:

@@ -7,6 +7,7 @@ turn, so that the ratios hold while the machine's speed drifts. Figures are medi
 """
 
 import argparse
+import logging
 import multiprocessing
 import os
 import resource
@@ -24,6 +25,7 @@ from torch import nn
 from torch.nn.utils import parameters_to_vector
 
 from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.hardware import computes_bfloat16
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.layers import LeakyReLU
 from celeba_gan.gan.training import train
@@ -124,6 +126,7 @@ def use_torchs_own_leaky_relu(network: nn.Module) -> None:
 def serve(loop: Any, size: int, settings: TrainSettings, threads: int, pipe: Connection) -> None:
     """Runs one round whenever asked; answers with images per second of the clock and of the CPU, and peak MiB."""
     torch.set_num_threads(threads)
+    logging.disable(logging.WARNING)  # noise is learnt by heart soon, and health says so
     running = loop(size, settings)
     next(running)  # warms up
     pipe.send("ready")
@@ -176,8 +179,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, help="none: all cores")
-    parser.add_argument("--precision", nargs="+", default=["auto", "float32"])
+    parser.add_argument("--precision", nargs="+", help="none: all that this CPU computes")
     parser.add_argument("--iterations", type=int, default=20, help="per round, at 32x32")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64])
     arguments = parser.parse_args()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(arguments.threads or cores)
@@ -188,9 +192,11 @@ def main() -> None:
         "| CPU time | to our layers, clock | CPU time | peak MiB, ours / textbook |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    for precision in arguments.precision:
-        compare(32, 32, 32, arguments.rounds, arguments.iterations, precision)
-        compare(64, 64, 64, arguments.rounds, 1, precision)
+    known = ["bfloat16", "float32"] if computes_bfloat16("cpu") else ["float32"]
+    for precision in arguments.precision or known:
+        for size, iterations in ((32, arguments.iterations), (64, 1)):
+            if size in arguments.sizes:
+                compare(size, size, size, arguments.rounds, iterations, precision)
 
 
 if __name__ == "__main__":

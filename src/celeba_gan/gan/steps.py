@@ -13,7 +13,7 @@ from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.feed import ImageFeed
 from celeba_gan.gan.hardware import Hardware
 from celeba_gan.gan.health import auc
-from celeba_gan.gan.objectives import OBJECTIVES, Terms, full_precision
+from celeba_gan.gan.objectives import OBJECTIVES, Terms
 from celeba_gan.gan.penalties import Penalty
 from celeba_gan.gan.players import Players
 from celeba_gan.gan.randomness import draw_latents, random_generator
@@ -108,7 +108,7 @@ class Steps:
     ) -> Terms:
         """The terms of the discriminator's loss on one micro-batch; all noise comes as arguments."""
         with torch.no_grad(), self.hardware.autocast():
-            fake = self._augment(full_precision(conditioned(self.players.generator, labels)(z)), noise[2:])
+            fake = self._augment(conditioned(self.players.generator, labels)(z).to(real.dtype), noise[2:])
         real = self._augment(real, noise[:2])
         discriminator = conditioned(self.players.discriminator, labels)
         with self.hardware.autocast():
