@@ -265,6 +265,22 @@ def test_best_of_an_earlier_state_is_there_when_training_goes_back_to_it(
     assert [name for name in names(states.folder) if name.startswith("best")] == ["best-000000000080.safetensors"]
 
 
+def test_a_damaged_kept_state_does_not_stop_training(
+    images: TrainingImages, make_settings: MakeSettings, states: SavedStates, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = make_settings(keep_states=3, evaluate_every_kimg=0.08)
+    commit_all(states, images, settings.model_copy(update={"kimg": 0.16}), scripted(1, 2))
+    states.kept()[80].write_bytes(b"")  # as a power cut may leave it
+    commit_all(states, images, settings, scripted(3, 4))
+    assert "no use any more" in caplog.text
+    assert list(states.kept()) == [160, 240]
+    with pytest.raises(CheckpointError, match="has none of it"):
+        states.load(0.08)
+    networks = states.load_best()
+    assert networks is not None
+    assert networks[0].card["images"] == 80
+
+
 def test_best_networks_that_somebody_removed_are_missed_in_words(
     images: TrainingImages, make_settings: MakeSettings, states: SavedStates, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,7 @@ class SavedStates:
         for count, path in self.kept().items():
             if count not in wanted:
                 path.unlink()
-        cards = [card, *(read_card(path, STATE) for path in self.kept().values())]
-        named = {one["best"]["images"] for one in cards if one.get("best") is not None}
+        named = {one["best"]["images"] for one in [card, *self._kept_cards()] if one.get("best") is not None}
         for count, path in self._files("best").items():
             if count not in named:
                 path.unlink()
@@ -111,6 +111,14 @@ class SavedStates:
             f"train.resume_from asks for the state at {kimg:g} kimg, and {self.folder} has none of it. There are: "
             f"{listed} (train.keep_states says how many are kept)"
         )
+
+    def _kept_cards(self) -> Iterator[dict[str, Any]]:
+        """The cards of the earlier states; a damaged one, which is not needed to go on, is said and left alone."""
+        for path in self.kept().values():
+            try:
+                yield read_card(path, STATE)
+            except CheckpointError as error:
+                logger.warning("A kept state is of no use any more, training goes on without it: %s", error)
 
     def _save_best(self, state: Checkpoint) -> None:
         card = {name: value for name, value in state.card.items() if name not in _OF_THE_STATE}
