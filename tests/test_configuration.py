@@ -55,6 +55,7 @@ def test_environments_are_those_we_know() -> None:
         "conditional_demo",
         "folder",
         "modern",
+        "modern_demo",
         "smoke",
     ]
 
