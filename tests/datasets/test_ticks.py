@@ -1,5 +1,6 @@
 import base64
 import json
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -41,6 +42,20 @@ def test_repeated_tick_overwrites_its_rows_and_drops_uncommitted_later_ones(tmp_
     table = dataset.load()
     assert table["images"].tolist() == [5, 10, 15, 20]
     assert table["loss"].tolist() == [0, 0, 1, 1]
+
+
+def test_ticks_between_this_and_the_one_before_are_of_a_course_that_was_left(tmp_path: Path) -> None:
+    """Stopped at 25 and killed before the commit, or gone back to 20: the next tick is at 30."""
+    table, grids = MetricRowsDataset(str(tmp_path / "rows")), TrainingGridsDataset(str(tmp_path / "grids"))
+    for images in (10, 20, 25):
+        table.save(rows(images))
+        grids.save(grid(images))
+    table.save(replace(rows(30), since=20))
+    grids.save(replace(grid(30), since=20))
+    assert table.load()["images"].tolist() == [5, 10, 15, 20, 25, 30]
+    assert [one.images for one in grids.load()] == [10, 20, 30]
+    table.save(MetricRows(30, [], since=30))
+    assert len(table.load()) == 6
 
 
 def test_finished_training_run_again_keeps_its_rows(tmp_path: Path) -> None:

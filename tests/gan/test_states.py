@@ -106,6 +106,20 @@ def test_states_of_a_course_that_was_left_go_even_if_they_are_earlier_than_the_n
     assert card["course"] == [0, 80, 320]
 
 
+def test_ticks_say_which_was_before_them(
+    images: TrainingImages, make_settings: MakeSettings, states: SavedStates
+) -> None:
+    settings = make_settings(kimg=0.16)
+    ticks = []
+    for tick in train(images, settings):
+        states.save(tick.state)
+        ticks.append((tick.since, tick.images))
+    again = [(tick.since, tick.images) for tick in train(images, settings, states.load())]
+    further = [(tick.since, tick.images) for tick in train(images, make_settings(kimg=0.24), states.load())]
+    assert ticks == [(0, 0), (0, 80), (80, 160)]
+    assert (again, further) == ([(160, 160)], [(160, 240)])
+
+
 def test_state_that_is_not_there_is_refused_with_those_that_are(
     images: TrainingImages, make_settings: MakeSettings, states: SavedStates
 ) -> None:

@@ -34,10 +34,10 @@ class _Ticks:
         """The file of the tick at this image count."""
         return self._filepath / f"{images:012d}{self.suffix}"
 
-    def drop_later(self, images: int) -> None:
-        """Removes ticks after this one: they belong to a course of training that was not committed."""
+    def drop_others(self, images: int, since: int | None) -> None:
+        """Removes ticks after the one before this: they belong to a course of training not committed, or left."""
         for file in self.files():
-            if int(file.stem) > images:
+            if int(file.stem) > (images if since is None else since) and int(file.stem) != images:
                 file.unlink()
 
     def _exists(self) -> bool:
@@ -57,7 +57,7 @@ class MetricRowsDataset(_Ticks, AbstractDataset[MetricRows, "pd.DataFrame"]):
 
         A finished training that is run again has nothing new to tell, and keeps the rows it has.
         """
-        self.drop_later(data.images)
+        self.drop_others(data.images, data.since)
         path = self.file(data.images)
         if not data.rows and path.exists():
             return
@@ -78,7 +78,7 @@ class TrainingGridsDataset(_Ticks, AbstractDataset[ImageGrid, list[ImageGrid]]):
 
     def save(self, data: ImageGrid) -> None:
         """Writes the grid of one tick, over what it had before."""
-        self.drop_later(data.images)
+        self.drop_others(data.images, data.since)
         with staged(self.file(data.images)) as staging:
             Image.fromarray(data.pixels).save(staging, "PNG")
 

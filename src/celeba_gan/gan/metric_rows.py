@@ -10,3 +10,5 @@ class MetricRows:
     images: int
     """The tick's image count."""
     rows: list[dict[str, float]]
+    since: int | None = None
+    """The image count of the tick before; None where that is not known."""

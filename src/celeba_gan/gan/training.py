@@ -46,6 +46,7 @@ class Tick:
     """What one tick saves. The checkpoints hold the live tensors: save them before the next tick, or copy them."""
 
     images: int
+    since: int  # images at the tick before; this one's where it is saved again
     rows: list[dict[str, float]]
     samples: NDArray[np.uint8]  # (rows x columns, size, size, 3)
     generator: Checkpoint
@@ -256,9 +257,11 @@ class _Run:
             "health": self.health.card(),
             "keep": {"states": self.settings.keep_states, "best": self.settings.keep_best},
         }
+        since = self.course[-1] if self.course else 0
         self.course.append(self.shown)
         return Tick(
             images=self.shown,
+            since=since,
             rows=rows,
             samples=samples,
             generator=Checkpoint("generator", network, self.players.average.state_dict()),

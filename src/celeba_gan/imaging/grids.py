@@ -22,6 +22,8 @@ class ImageGrid:
     """Images shown to the discriminator when it was made: its place in training."""
     pixels: NDArray[np.uint8]
     """(height, width, 3)"""
+    since: int | None = None
+    """Of a tick of training: the image count of the tick before."""
 
 
 def make_grid(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from celeba_gan.gan.checkpoint import Checkpoint
@@ -44,8 +45,8 @@ def train_gan(
         for tick in train(packed_images, settings, resume_state, progress.show, conditions, measure, initial):
             progress.tick(tick.images, tick.rows)
             yield (
-                MetricRows(tick.images, tick.rows),
-                make_grid(tick.samples, tick.images, settings.grid.columns, names=names),
+                MetricRows(tick.images, tick.rows, tick.since),
+                replace(make_grid(tick.samples, tick.images, settings.grid.columns, names=names), since=tick.since),
                 tick.generator,
                 tick.discriminator,
                 tick.state,
