@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from celeba_gan.imaging.config import PreprocessSettings
-from celeba_gan.imaging.labels import attribute_names, class_names, count_classes, label_images, list_duplicates
+from celeba_gan.imaging.labels import (
+    attribute_names,
+    check_labels,
+    class_names,
+    count_classes,
+    label_images,
+    list_duplicates,
+)
 from celeba_gan.imaging.packed import Manifest, PackedImagesError, Recipe, hash_texts
 from celeba_gan.imaging.packing import pack_images, packing_order
 
@@ -88,6 +95,15 @@ def test_row_i_describes_packed_image_i(manifest):
         " + ".join(name if has else f"not {name}" for name, has in (("Male", male), ("Smiling", smiling)))
         for male, smiling in labels[["Male", "Smiling"]].itertuples(index=False)
     ]
+
+
+def test_labels_belong_to_their_images_and_to_no_others(manifest, tmp_path):
+    labels = label_images(manifest, INDEX, ["Male"])
+    labels.to_parquet(tmp_path / "labels.parquet")
+    check_labels(pd.read_parquet(tmp_path / "labels.parquet"), manifest)
+    for others in (labels[:-1], labels.iloc[::-1], pd.concat([labels, labels[:1]])):
+        with pytest.raises(PackedImagesError, match="are of other images than the 7 packed ones"):
+            check_labels(others, manifest)
 
 
 def test_duplicates_are_listed_and_the_leak_is_marked(manifest):

@@ -1,6 +1,7 @@
 """What the networks are told, and what the samples show, stands in the log."""
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.experiments import Experiments
 from celeba_gan.imaging.config import GenerateSettings
+from celeba_gan.imaging.packed import PackedImagesError, hash_texts
 from celeba_gan.pipelines.generate.nodes import generate_samples
 from celeba_gan.pipelines.train.nodes import train_gan
 
@@ -20,6 +22,7 @@ class Noise:
     """Forty images, thirty of them for training."""
 
     size, digest = 16, "noise"
+    manifest = SimpleNamespace(count=40, images_digest=hash_texts(["x"] * 40, ["train"] * 40))
 
     def split(self, name: str) -> tuple[int, int]:
         return {"train": (0, 30), "valid": (30, 35), "test": (35, 40)}[name]
@@ -52,6 +55,14 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return next(train_gan(images, labels, classes, settings, None, folder))[2]
 
     return begin
+
+
+def test_labels_of_other_images_are_refused(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed from another source, and killed before the labels were made."""
+    monkeypatch.setattr(Noise.manifest, "images_digest", hash_texts(["y"] * 40, ["train"] * 40))
+    start(3)  # without labels they do not matter
+    with pytest.raises(PackedImagesError, match=r"The labels \(40 rows\) are of other images than the 40 packed ones"):
+        start(3, name="attributes")
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:

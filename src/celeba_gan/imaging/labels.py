@@ -65,6 +65,19 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
     return labels
 
 
+def check_labels(labels: DataFrame, manifest: Manifest) -> None:
+    """Refuse labels of other images than the packed ones, as a run leaves them that was killed between the two.
+
+    Raises:
+        PackedImagesError: They are.
+    """
+    if hash_texts(labels["image_id"], labels["split"]) != manifest.images_digest:
+        raise PackedImagesError(
+            f"The labels ({len(labels):,} rows) are of other images than the {manifest.count:,} packed ones. "
+            "Label these: kedro run --pipelines preprocess"
+        )
+
+
 def check_condition(image_index: DataFrame, condition_on: Sequence[str]) -> None:
     """Refuse what cannot be conditioned on, as `label_images` will, but before anything is packed.
 

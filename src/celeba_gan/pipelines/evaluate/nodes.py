@@ -20,7 +20,7 @@ def evaluate_generator(
     from celeba_gan.gan.conditions import Conditions
     from celeba_gan.gan.hardware import find_device
     from celeba_gan.gan.trained import TrainedDiscriminator, TrainedGenerator
-    from celeba_gan.imaging.labels import labels_as_named
+    from celeba_gan.imaging.labels import check_labels, labels_as_named
 
     device = find_device("auto")
     trained, judge = TrainedGenerator(generator, device), TrainedDiscriminator(discriminator, device)
@@ -30,6 +30,7 @@ def evaluate_generator(
     condition = generator.card.get("condition")  # cards of before there were labels lack it
     conditions = Conditions.none()
     if condition is not None:
+        check_labels(labels, packed_images.manifest)
         values = labels_as_named(labels, classes, condition["kind"], condition["names"])
         conditions = Conditions(condition["kind"], condition["names"], values)
     reals = Reals(

@@ -30,10 +30,12 @@ def train_gan(
     from celeba_gan.gan.conditions import Conditions, grid_names
     from celeba_gan.gan.initial import load_initial
     from celeba_gan.gan.training import train
-    from celeba_gan.imaging.labels import name_labels
+    from celeba_gan.imaging.labels import check_labels, name_labels
     from celeba_gan.progress import TrainingProgress
 
     condition = settings.condition
+    if condition.name != "none":
+        check_labels(labels, packed_images.manifest)
     conditions = Conditions(condition.name, *name_labels(labels, classes, condition.name, condition.attributes))
     if conditions.names:
         logger.info("Labels, by the %s of each image: %s", condition.name, _listed(conditions.names))
