@@ -1,4 +1,5 @@
 import copy
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -240,6 +241,16 @@ def test_enough_is_enough_and_more_carries_on(
         assert np.array_equal(again.samples, finished.samples)
     longer = settings.model_copy(update={"kimg": 0.48})
     assert_same_tensors(run(images, longer, state)[-1].state.tensors, run(images, longer)[-1].state.tensors)
+
+
+def test_carrying_on_says_from_where_and_that_other_weights_have_no_say(
+    images: TrainingImages, make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = run(images, make_settings())[1].state
+    with caplog.at_level(logging.INFO, "celeba_gan.gan.training"):
+        next(train(images, make_settings(init_from="other"), state))
+    assert caplog.messages[0] == f"Carries on from the state at {state.card['images']} images, up to 320"
+    assert "train.init_from other has no say" in caplog.messages[1]
 
 
 def test_another_run_is_refused_naming_both_values_and_the_way_out(

@@ -124,6 +124,10 @@ def train(
         return
     if resumed is None:
         yield run.tick([], finished=False)
+    else:
+        logger.info("Carries on from the state at %d images, up to %d", run.shown, length)
+        if settings.init_from is not None:
+            logger.info("train.init_from %s has no say: it is for the start of a training", settings.init_from)
 
     meter = Meter(run.players.generator_optimizer, run.players.discriminator_optimizer)
     saved = run.shown
