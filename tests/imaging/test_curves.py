@@ -28,3 +28,11 @@ def test_a_distance_is_drawn_where_it_was_measured_and_speed_fills_an_empty_pane
     assert curves["swd valid"].mode == "lines+markers"
     assert "images per second" not in curves
     assert "images per second" in {curve.name for curve in plot_curves(rows.drop(columns="swd_valid")).data}
+
+
+def test_all_panels_show_the_same_span_of_training() -> None:
+    rows = pd.DataFrame(
+        {"images": [1000.0], "penalty": 1.0, "generator_loss": 1.0, "score_real": 1.0, "swd_valid": 5.0}
+    )
+    layout = plot_curves(rows).layout
+    assert [layout[f"xaxis{number}"].matches for number in ("2", "3", "4")] == ["x", "x", "x"]

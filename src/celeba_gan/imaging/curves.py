@@ -45,7 +45,7 @@ def plot_curves(rows: "pd.DataFrame") -> Any:
                     row=panel // 2 + 1,
                     col=panel % 2 + 1,
                 )
-    figure.update_xaxes(gridcolor=FAINT, zerolinecolor=FAINT)
+    figure.update_xaxes(gridcolor=FAINT, zerolinecolor=FAINT, matches="x")  # one clock, also where points are few
     figure.update_xaxes(title_text="kimg", row=2)
     figure.update_yaxes(gridcolor=FAINT, zerolinecolor=FAINT)
     figure.update_layout(
