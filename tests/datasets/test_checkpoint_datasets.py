@@ -7,6 +7,7 @@ from kedro.io import DatasetError
 
 from celeba_gan.datasets.checkpoints import (
     BestMeasuredDataset,
+    BestNetworkDataset,
     ExperimentsDataset,
     NetworkDataset,
     TrainingStateDataset,
@@ -107,6 +108,25 @@ def test_best_measured_networks_are_read_from_the_states_folder(tmp_path: Path) 
     assert "iteration" not in best[0].card
     with pytest.raises(DatasetError, match="saved with their training's state"):
         dataset.save(best)
+
+
+def test_best_network_exists_as_long_as_the_state_names_it(tmp_path: Path) -> None:
+    """Else --only-missing-outputs would leave it standing after a training that went on and was killed too early."""
+    states = TrainingStateDataset(str(tmp_path / "training_state"))
+    dataset = BestNetworkDataset(str(tmp_path / "best_generator"), str(tmp_path / "training_state"))
+    assert not dataset.exists()
+    states.save(measured(10, 10))
+    best = BestMeasuredDataset(str(tmp_path / "training_state")).load()
+    assert best is not None
+    dataset.save(best[0])
+    states.save(measured(20, 10))
+    assert dataset.exists()
+    states.save(measured(30, 30))
+    assert not dataset.exists()
+    dataset.save(Checkpoint("generator", {"id": "abc", "images": 30}, {}))  # the last one
+    assert dataset.exists()
+    dataset.save(Checkpoint("generator", {"id": "of another training", "images": 30}, {}))
+    assert not dataset.exists()
 
 
 def test_best_networks_are_the_last_ones_where_nothing_was_measured(tmp_path: Path) -> None:

@@ -56,6 +56,25 @@ class NetworkDataset(AbstractDataset[Checkpoint, Checkpoint]):
         return {"filepath": str(self._filepath)}
 
 
+class BestNetworkDataset(NetworkDataset):
+    """A network of the best measured tick: it exists when it is the one that the newest training state names.
+
+    Where training went on and was killed before it chose, `--only-missing-outputs` chooses anew.
+    """
+
+    def __init__(self, filepath: str, state: str, metadata: dict[str, Any] | None = None) -> None:
+        """Names the network's file, and the folder of its training's states."""
+        super().__init__(filepath, metadata)
+        self._states = SavedStates(Path(state))
+
+    def _exists(self) -> bool:
+        card, state = self.card(), self._states.card()
+        if not super()._exists() or card is None or state is None:
+            return super()._exists()
+        chosen = {state["images"], (state.get("best") or state)["images"]}  # the last one where none was measured
+        return card["id"] == state["id"] and card["images"] in chosen
+
+
 class TrainingStateDataset(AbstractDataset[Checkpoint, Checkpoint | None]):
     """The complete states of a training in the folder `filepath`: the newest, and those that are kept (`SavedStates`).
 
