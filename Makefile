@@ -54,7 +54,7 @@ bench: $(READY) ## all measurements, some three hours: reading, speed, memory, m
 	$(BIN)/python benchmarks/measuring.py
 	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/modes.py
-	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/quality.py base modern_demo
 
 clean: ## removes .venv and caches; data/ and the tracked runs stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build src/*.egg-info
