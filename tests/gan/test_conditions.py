@@ -94,6 +94,7 @@ def test_grid_has_a_label_per_row_and_a_latent_per_column() -> None:
         (CLASSES, ["Hat"], [0, 1, 0]),
         (CLASSES, ["Hat", "Tie"], [0, 0, 1]),
         (CLASSES, ["Hat + Tie"], [0, 0, 1]),
+        (CLASSES, ["Tie", "Hat"], [0, 0, 1]),
         (ATTRIBUTES, ["Tie"], [0, 1]),
         (ATTRIBUTES, ["Tie", "Hat"], [1, 1]),
     ],

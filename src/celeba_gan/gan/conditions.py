@@ -167,5 +167,5 @@ def _label(condition: Condition, number: int) -> Tensor:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """A class's name is its attributes with plus signs between; blanks around them do not matter."""
-    return tuple(part.strip() for part in name.split("+"))
+    """A class's name is its attributes with plus signs between; neither their order nor blanks matter."""
+    return tuple(sorted(part.strip() for part in name.split("+")))

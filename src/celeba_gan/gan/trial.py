@@ -23,9 +23,10 @@ ROUNDS = 3
 def faster_precision(settings: TrainSettings, size: int, classes: int | None, candidates: list[Hardware]) -> Hardware:
     """Times a discriminator step with penalty and a generator step of each, in turn, and compares their least times.
 
-    The players are thrown away, and images and labels are noise: a training neither sees nor feels it. It takes a few
-    seconds at most. Two machines, or one that is busy at one time and not at another, may choose differently; the
-    state keeps the choice. Give `train.precision` where two runs from scratch must equal each other.
+    The players are thrown away, and images and labels are noise: a training neither sees nor feels it. Where a step
+    with a single image is slow already, two of them decide, so that it takes seconds. Two machines, or one that is
+    busy at one time and not at another, may choose differently; the state keeps the choice. Give `train.precision`
+    where two runs from scratch must equal each other.
 
     Args:
         settings: Of the training.
@@ -33,19 +34,20 @@ def faster_precision(settings: TrainSettings, size: int, classes: int | None, ca
         classes: Columns of the labels, for networks that are told them.
         candidates: On one device; the first is taken unless a later one is faster by `MARGIN`.
     """
-    eager = [replace(hardware, compiled=False) for hardware in candidates]
-    smaller = min(4, settings.micro_batch or settings.batch_size)
-    timed = [_Trial(settings, size, classes, hardware) for hardware in eager]
+    logger.info("Trying which precision is faster; train.precision decides otherwise")
+    most = settings.micro_batch or settings.batch_size
+    timed = [_Trial(settings, size, classes, replace(hardware, compiled=False)) for hardware in candidates]
     for trial in timed:
-        trial.seconds(smaller)  # the first step chooses kernels
-    images = int(smaller * STEP_SECONDS / max(trial.seconds(smaller) for trial in timed))
-    images = max(smaller, min(images, settings.micro_batch or settings.batch_size))
-    rounds = [[trial.seconds(images) for trial in timed] for _ in range(1 + ROUNDS)][1:]  # so does the first of a size
+        trial.seconds(1)  # the first step chooses kernels
+    images, rounds = 1, [[trial.seconds(1) for trial in timed]]
+    if (fitting := min(most, int(STEP_SECONDS / max(rounds[0])))) > 1:  # else one image is slow enough to judge by
+        images = fitting
+        rounds = [[trial.seconds(images) for trial in timed] for _ in range(1 + ROUNDS)][1:]  # so does each new size
     best = [min(seconds) for seconds in zip(*rounds, strict=True)]
     fastest = min(range(len(best)), key=best.__getitem__)
     chosen = candidates[fastest if best[fastest] * MARGIN <= best[0] else 0]
     logger.info(
-        "Precision: %s, chosen by trial (%s for a step of each player on %d images); train.precision decides otherwise",
+        "Precision: %s (%s for a step of each player, images: %d)",
         chosen.precision,
         ", ".join(f"{which.precision} {took * 1000:.0f} ms" for which, took in zip(candidates, best, strict=True)),
         images,

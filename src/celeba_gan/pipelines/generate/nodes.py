@@ -37,7 +37,8 @@ def draw_sample_grid(generator: Checkpoint, settings: GenerateSettings) -> Image
 
     trained = TrainedGenerator(generator, find_device("auto"))
     samples = trained.grid(settings.grid_rows, settings.grid_columns, settings.seed, settings.labels)
-    names = [] if settings.labels else grid_names(trained.condition, settings.grid_rows)
+    asked = [" + ".join(settings.labels)] if settings.labels else []  # one name for all rows
+    names = asked or grid_names(trained.condition, settings.grid_rows)
     return make_grid(samples, generator.card["images"], settings.grid_columns, names=names)
 
 
