@@ -211,3 +211,11 @@ def test_experiments_are_found_by_name_and_anything_else_by_path(
         experiments.find("frist")
     with pytest.raises(CheckpointError, match=r"Experiments in .*nothing: none$"):
         Experiments(tmp_path / "nothing").find("first")
+
+
+def test_initial_weights_keep_within_the_limit_of_weights(
+    images: TrainingImages, make_settings: MakeSettings, source: Path
+) -> None:
+    limited = make_settings(penalty={"gradient_penalty": {"weight": 0}}, weight_clip=0.01)
+    tensors = first_tick(images, limited, source).discriminator.tensors
+    assert max(tensor.abs().max().item() for tensor in tensors.values()) == pytest.approx(0.01)

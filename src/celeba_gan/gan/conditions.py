@@ -64,13 +64,11 @@ class Conditions:
             return None
         values = self.values[start:stop]
         digest = hashlib.blake2b(np.ascontiguousarray(values).astype("<i4").tobytes(), digest_size=16).hexdigest()
-        sets, counts = np.unique(values, axis=0, return_counts=True)
+        sets, counts = _combinations(values)
         if len(sets) > MOST_SETS:
             chosen = torch.randperm(len(values), generator=random_generator(0, "label sets", 0))[:MOST_SETS]
-            sets, counts = np.unique(values[chosen.numpy()], axis=0, return_counts=True)
-        columns = (
-            [[int(number)] for number in sets] if sets.ndim == 1 else [np.flatnonzero(row).tolist() for row in sets]
-        )
+            sets, counts = _combinations(values[chosen.numpy()])
+        columns = [[int(row)] if values.ndim == 1 else np.flatnonzero(row).tolist() for row in sets]
         return {
             "kind": self.kind,
             "names": list(self.names),
@@ -78,6 +76,15 @@ class Conditions:
             "counts": counts.tolist(),
             "digest": digest,
         }
+
+
+def _combinations(values: NDArray[np.integer[Any]]) -> tuple[NDArray[np.integer[Any]], NDArray[np.int64]]:
+    """The different rows, in order, and how often each is there; rows of bits sort as bytes, many times faster."""
+    if values.ndim == 1:
+        return np.unique(values, return_counts=True)
+    bits = np.packbits(values != 0, axis=1)
+    _, first, counts = np.unique(bits.view(f"V{bits.shape[1]}").ravel(), return_index=True, return_counts=True)
+    return values[first], counts
 
 
 def draw_labels(condition: Condition | None, count: int, generator: torch.Generator) -> Tensor:

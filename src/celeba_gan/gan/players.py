@@ -49,7 +49,7 @@ class Players:
         self.broken = torch.zeros((), device=hardware.device)
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
             optimizer.found_inf = self.broken if self._fused else None  # type: ignore[attr-defined]  # the fused optimiser's own protocol
-        self._clip_weights()
+        self.clip_weights()
         if resumed is not None:
             self._restore(resumed.tensors)
 
@@ -82,7 +82,7 @@ class Players:
         """Updates the discriminator. Returns its gradient's norm, a scalar on the device."""
         norm = self._step(self.discriminator, self.discriminator_optimizer)
         power_iterate(self.discriminator, self.broken)
-        self._clip_weights()
+        self.clip_weights()
         return norm
 
     def step_generator(self) -> Tensor:
@@ -155,7 +155,7 @@ class Players:
         self.broken.copy_(torch.maximum(self.broken, (~finite).float()))
 
     @torch.no_grad()
-    def _clip_weights(self) -> None:
+    def clip_weights(self) -> None:
         """Keeps the discriminator's weights within the limit, if there is one; those of a broken run are there already.
 
         Arjovsky et al. 2017, algorithm 1, line 7.

@@ -189,6 +189,7 @@ class _Run:
     def start_from(self, initial: InitialWeights) -> None:
         """Gives the players the weights of an earlier training."""
         initial.load_into(self.players.generator, self.players.average, self.players.discriminator)
+        self.players.clip_weights()
         self.origin = initial.origin()
         logger.info("Starts from the weights in %s, trained on %d images", initial.source, self.origin["images"])
 
