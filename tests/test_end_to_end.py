@@ -148,7 +148,10 @@ def test_odd_celeba_runs_through(project: Path) -> None:
     assert json.loads((project / "data/08_reporting/odd/evaluation.json").read_text())["protocol"]["reals"] == 6
 
 
-SMALL = "preprocess.size=16,train.network.dcgan.width=8,train.batch_size=8,train.kimg=0.08,train.tick_kimg=0.04"
+SMALL = (
+    "preprocess.size=16,train.network.name=dcgan,train.network.dcgan.width=8,train.batch_size=8,"
+    "train.kimg=0.08,train.tick_kimg=0.04"
+)
 
 
 def test_kaggles_archive_runs_as_it_was_downloaded(project: Path) -> None:

@@ -65,6 +65,11 @@ def test_card_counts_the_combinations_of_the_training_images() -> None:
     assert Conditions.none().card(0, 80) is None
 
 
+def test_card_does_not_care_how_the_labels_lie_in_memory() -> None:
+    columns = replace(ATTRIBUTES, values=np.asfortranarray(ATTRIBUTES.values))
+    assert columns.card(3, 77) == ATTRIBUTES.card(3, 77)
+
+
 def test_card_of_very_many_combinations_stays_small_and_fair() -> None:
     values = np.random.default_rng(0).integers(0, 2, (20_000, 20))
     values[:, 0] = np.arange(20_000) % 4 == 0

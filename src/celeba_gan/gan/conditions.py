@@ -82,7 +82,7 @@ def _combinations(values: NDArray[np.integer[Any]]) -> tuple[NDArray[np.integer[
     """The different rows, in order, and how often each is there; rows of bits sort as bytes, many times faster."""
     if values.ndim == 1:
         return np.unique(values, return_counts=True)
-    bits = np.packbits(values != 0, axis=1)
+    bits = np.ascontiguousarray(np.packbits(values != 0, axis=1))
     _, first, counts = np.unique(bits.view(f"V{bits.shape[1]}").ravel(), return_index=True, return_counts=True)
     return values[first], counts
 
