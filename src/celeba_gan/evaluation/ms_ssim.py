@@ -1,0 +1,45 @@
+"""How alike samples are to each other: multi-scale structural similarity (Odena et al. 2017, section 4.2)."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first (Wang et al. 2003)
+_WINDOW = 11  # pixels
+_BLOCK = 64
+
+
+def similarity_within(images: Images, pairs: int, seed: int) -> float:
+    """The mean MS-SSIM of random pairs of different images: 0 for nothing in common, 1 for equal ones; less is varied.
+
+    Five scales need 176 pixels; smaller images have fewer, as many as the window of 11 pixels fits into, with the
+    paper's weights brought to the sum of 1. Numbers from different sizes do not compare.
+
+    Args:
+        images: uint8 (n, size, size, 3), n at least 2, size at least 11.
+        pairs: How many.
+        seed: Decides which.
+
+    Raises:
+        ValueError: There are fewer than two images, or they are too small.
+    """
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
+
+    count, size = images.shape[:2]
+    if count < 2 or size < _WINDOW:
+        raise ValueError(f"MS-SSIM needs two images of {_WINDOW} pixels, not {count} of {size}")
+    scales = sum(size // 2**scale >= _WINDOW for scale in range(len(_WEIGHTS)))
+    weights = tuple(weight / sum(_WEIGHTS[:scales]) for weight in _WEIGHTS[:scales])
+    random = np.random.default_rng(seed)
+    first = random.integers(0, count, pairs)
+    second = (first + random.integers(1, count, pairs)) % count  # another one
+    total = 0.0
+    for start in range(0, pairs, _BLOCK):
+        one, other = (
+            torch.from_numpy(images[chosen[start : start + _BLOCK]]).permute(0, 3, 1, 2).float()
+            for chosen in (first, second)
+        )
+        values = ms_ssim(one, other, data_range=255.0, betas=weights, normalize="relu", reduction="none")
+        total += float(values.sum())
+    return total / pairs

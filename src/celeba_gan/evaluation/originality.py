@@ -1,0 +1,46 @@
+"""Are samples new, or copies of training images?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from celeba_gan.evaluation.manifolds import nearest
+
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Originality:
+    """How near samples lie to training images, compared with how near unseen photographs do."""
+
+    memorised: float
+    """Samples that are nearer to a training image than 99 of 100 test images are; 0.01 is what chance gives."""
+    distance_ratio: float
+    """Median distance of samples to their nearest training image over that of test images; below 1: too near."""
+    repeated: float
+    """Samples nearer to another sample than 99 of 100 test images are to another test image: the generator repeats."""
+
+
+def measure_originality(samples: Features, train: Features, test: Features) -> Originality:
+    """Compares nearest neighbours.
+
+    Args:
+        samples: Of the generator, (n, d).
+        train: Of the images it was trained on, (m, d).
+        test: Of photographs it never saw, (k, d).
+
+    Raises:
+        ValueError: There are fewer than two samples or test images, or no training images.
+    """
+    if min(len(samples), len(test)) < 2 or not len(train):
+        raise ValueError("Originality needs two samples, two test images and a training image")
+    of_samples, of_test = nearest(samples, train)[0][:, 0], nearest(test, train)[0][:, 0]
+    # As many of each: the more there are, the nearer is the nearest.
+    few = min(len(samples), len(test))
+    among_samples, among_test = (nearest(some[:few], some[:few], 2)[0][:, 1] for some in (samples, test))
+    return Originality(
+        memorised=float((of_samples < np.quantile(of_test, 0.01)).mean()),
+        distance_ratio=float(np.median(of_samples)) / max(float(np.median(of_test)), 1e-12),
+        repeated=float((among_samples < np.quantile(among_test, 0.01)).mean()),
+    )
