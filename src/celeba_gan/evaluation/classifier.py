@@ -1,0 +1,205 @@
+"""The project's own features: a small residual network that knows the forty attributes of a face.
+
+Its weights come from the very images that a generator is trained on, so nothing need be downloaded; its features know
+hair, glasses and smiles, and its last layer says which attributes samples have. Numbers measured with it compare with
+each other only where the classifier is the same: its digest stands beside every one.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Images = NDArray[np.uint8]
+CLASSIFIER_VERSION = 1  # another architecture or way of training makes other features
+FEATURES = 128
+_BATCH = 64
+
+
+class ClassifierError(ValueError):
+    """The classifier cannot be trained on these images; the message says why and what to do."""
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, with group norm, which does not care about the batch."""
+
+    def __init__(self, narrow: int, wide: int, stride: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.GroupNorm(8, narrow),
+            nn.ReLU(),
+            nn.Conv2d(narrow, wide, 3, stride, padding=1, bias=False),
+            nn.GroupNorm(8, wide),
+            nn.ReLU(),
+            nn.Conv2d(wide, wide, 3, padding=1, bias=False),
+        )
+        same = narrow == wide and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(narrow, wide, 1, stride, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, narrow, height, width) to (batch, wide, height / stride, width / stride)."""
+        sum_: Tensor = self.residual(features) + self.shortcut(features)
+        return sum_
+
+
+class AttributeNetwork(nn.Module):
+    """Images to 128 features, the mean over all places, and from them a logit per attribute."""
+
+    def __init__(self, attributes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 32, 3, 2, padding=1, bias=False),
+            Block(32, 32, 1),
+            Block(32, 64, 2),
+            Block(64, FEATURES, 2),
+            nn.GroupNorm(8, FEATURES),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(FEATURES, attributes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (batch, 3, height, width) in [-1, 1] to features (batch, 128) and logits (batch, attributes)."""
+        features: Tensor = self.body(images)
+        return features, self.head(features)
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """A set of images with their attributes."""
+
+    gather: Callable[[NDArray[np.int64]], Images]
+    """Positions in the set -> uint8 (n, height, width, 3)."""
+    attributes: NDArray[np.int_]
+    """Zeros and ones (images, attributes)."""
+
+
+class AttributeClassifier:
+    """A trained network with the names of its attributes; as an extractor of features it is called `attributes`."""
+
+    def __init__(self, attributes: Sequence[str], tensors: Mapping[str, Tensor], device: str = "cpu") -> None:
+        self.attributes = list(attributes)
+        self.device = device
+        with torch.device("meta"):  # first weights would only be overwritten
+            self.network = AttributeNetwork(len(attributes))
+        self.network.load_state_dict(dict(tensors), assign=True)
+        self.network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+        self.digest = digest_of(tensors)
+        self.name = "attributes"
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Features (n, 128) of uint8 images (n, side, side, 3)."""
+        return self.describe(images)[0]
+
+    def describe(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Features (n, 128) and probabilities of the attributes (n, attributes) of uint8 images (n, side, side, 3)."""
+        features, probabilities = [], []
+        with torch.inference_mode():
+            for start in range(0, len(images), 256):
+                found, logits = self.network(_as_floats(images[start : start + 256]).to(self.device))
+                features.append(found.float().cpu())
+                probabilities.append(logits.float().sigmoid().cpu())
+        return torch.cat(features).numpy(), torch.cat(probabilities).numpy()
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """Sixteen hexadecimal digits that name these weights."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def fit_classifier(
+    train: LabelledImages, valid: LabelledImages, names: Sequence[str], *, epochs: int, seed: int, device: str = "cpu"
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Trains a classifier on one set and measures it on another.
+
+    Adam with a learning rate that rises and falls along a cosine; images are mirrored at random. An attribute that all
+    or none of the training images have is learnt like the others, and left out of the mean of the AUCs.
+
+    Args:
+        train: What it learns from.
+        valid: What it is measured on.
+        names: Of the attributes.
+        epochs: Passes over the training images.
+        seed: Decides the first weights, the order and the mirroring.
+        device: Where it is trained.
+
+    Returns:
+        The weights, on the CPU, and a report: `accuracy` and `auc`, means over the attributes, and both for each.
+
+    Raises:
+        ClassifierError: There are no attributes, or too few images.
+    """
+    if not names:
+        raise ClassifierError("These images have no attributes, which the classifier would learn")
+    if len(train.attributes) < _BATCH or len(valid.attributes) < 2:
+        raise ClassifierError(
+            f"The classifier needs {_BATCH} training images and 2 of valid, there are {len(train.attributes)} and "
+            f"{len(valid.attributes)}"
+        )
+    random = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = AttributeNetwork(len(names)).to(device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
+    steps = epochs * (len(train.attributes) // _BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps)
+    for _ in range(epochs):
+        order = torch.randperm(len(train.attributes), generator=random)
+        for chosen in _whole_batches(order):
+            images = _as_floats(train.gather(chosen.numpy())).to(device)
+            mirrored = (torch.rand(len(images), generator=random) < 0.5).to(device)
+            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+            targets = torch.from_numpy(train.attributes[chosen.numpy()]).float().to(device)
+            loss = F.binary_cross_entropy_with_logits(network(images)[1], targets)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            schedule.step()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    return tensors, _measure(AttributeClassifier(names, tensors, device), valid)
+
+
+def _measure(classifier: AttributeClassifier, valid: LabelledImages) -> dict[str, Any]:
+    """`accuracy`, `auc`, and `attributes` with both of each; AUC is null where valid has one kind only."""
+    _, probabilities = classifier.describe(valid.gather(np.arange(len(valid.attributes))))
+    accuracies = ((probabilities > 0.5) == valid.attributes).mean(axis=0)
+    areas = [area_under_curve(p[t == 1], p[t == 0]) for p, t in zip(probabilities.T, valid.attributes.T, strict=True)]
+    known = [area for area in areas if area is not None]
+    return {
+        "accuracy": float(accuracies.mean()),
+        "auc": float(np.mean(known)) if known else None,
+        "images": len(valid.attributes),
+        "attributes": {
+            name: {"accuracy": float(accuracy), "auc": area}
+            for name, accuracy, area in zip(classifier.attributes, accuracies, areas, strict=True)
+        },
+    }
+
+
+def area_under_curve(of_ones: NDArray[Any], of_zeros: NDArray[Any]) -> float | None:
+    """The probability that a score of the first kind exceeds one of the second, ties half; None without a pair."""
+    if not len(of_ones) or not len(of_zeros):
+        return None
+    zeros = np.sort(of_zeros)
+    below = np.searchsorted(zeros, of_ones, "left") + np.searchsorted(zeros, of_ones, "right")
+    return float(below.mean() / (2 * len(zeros)))
+
+
+def _whole_batches(order: Tensor) -> Iterator[Tensor]:
+    return (part for part in torch.split(order, _BATCH) if len(part) == _BATCH)
+
+
+def _as_floats(images: Images) -> Tensor:
+    """Float32 (n, 3, height, width) in [-1, 1], channels last in memory."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)

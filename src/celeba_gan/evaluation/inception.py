@@ -1,0 +1,90 @@
+"""Inception-V3 features, as in published Fréchet distances, where its weights are at hand.
+
+The network and its weights are torch-fidelity's, converted from the original TensorFlow graph. Images are resized to
+299 pixels as in clean-fid (Parmar et al. 2022): bicubic with antialiasing, which resizing inside the graph lacks.
+"""
+
+import hashlib
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+Images = NDArray[np.uint8]
+NAME = "weights-inception-2015-12-05-6726825d.pth"
+SIDE = 299
+_BATCH = 32
+
+
+class InceptionError(ValueError):
+    """The weights are not those of Inception-V3; the message says which file and what to do."""
+
+
+def find_weights(asked: str | None) -> Path | None:
+    """The file of the weights; None where none was asked for, and torch-fidelity has downloaded none.
+
+    Raises:
+        InceptionError: The file that was asked for is not there.
+    """
+    path = Path(asked).expanduser() if asked else Path(torch.hub.get_dir()) / "checkpoints" / NAME
+    if path.is_file():
+        return path
+    if asked:
+        raise InceptionError(f"evaluate.inception_weights: there is no file {path}; leave it empty, or get {NAME}")
+    logger.info(
+        "Inception features are left out, as their weights are not here. To have them, put %s from "
+        "github.com/toshas/torch-fidelity/releases into %s, or name it with evaluate.inception_weights",
+        NAME,
+        path.parent,
+    )
+    return None
+
+
+class InceptionFeatures:
+    """The 2,048 features before the last layer."""
+
+    name = "inception"
+
+    def __init__(self, weights: Path, device: str = "cpu") -> None:
+        """Reads the weights; the file is read as tensors only, so that a stranger's runs no code.
+
+        Raises:
+            InceptionError: They are not torch-fidelity's Inception-V3.
+        """
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        self.device = device
+        content = weights.read_bytes()
+        self.digest = hashlib.sha256(content).hexdigest()[:16]
+        clean = io.BytesIO()  # torch-fidelity itself would unpickle anything
+        try:
+            torch.save(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True), clean)
+            clean.seek(0)
+            self.network = FeatureExtractorInceptionV3("inception", ["2048"], clean).to(device)
+        except Exception as error:  # torch's own errors have no common class
+            raise InceptionError(
+                f"{weights} does not hold the weights of Inception-V3 ({str(error).splitlines()[0]}); delete it, or "
+                f"get {NAME} again from github.com/toshas/torch-fidelity/releases"
+            ) from error
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Features (n, 2048) of uint8 images (n, height, width, 3)."""
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(images), _BATCH):
+                pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + _BATCH])).to(self.device)
+                parts.append(self.network(resize(pixels))[0].cpu())
+        return torch.cat(parts).numpy()
+
+
+def resize(pixels: torch.Tensor) -> torch.Tensor:
+    """Uint8 images (n, height, width, 3) to uint8 (n, 3, 299, 299)."""
+    floats = pixels.permute(0, 3, 1, 2).float()
+    resized = F.interpolate(floats, size=(SIDE, SIDE), mode="bicubic", antialias=True, align_corners=False)
+    return resized.round_().clamp_(0, 255).to(torch.uint8)

@@ -1,0 +1,97 @@
+"""A classifier two-sample test (Lopez-Paz and Oquab 2017): can a fresh network tell samples from unseen photographs?
+
+The discriminator of a training is no fair judge of it: it was fitted against this very generator, and knows the
+training images. So a fresh one is trained on photographs that the generator never saw and on fresh samples, and is
+measured on others again.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from celeba_gan.evaluation.age import average_generalisation_error
+from celeba_gan.evaluation.classifier import area_under_curve
+
+Images = NDArray[np.uint8]
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Photographs and samples, uint8 (n, size, size, 3) each."""
+
+    real: Images
+    fake: Images
+
+
+def two_sample_test(
+    network: nn.Module, train: Sides, choose: Sides, test: Sides, *, epochs: int = 8, seed: int = 0
+) -> dict[str, float]:
+    """Trains `network` to tell real from fake, keeps it as it was after its best epoch, and measures it.
+
+    Args:
+        network: Fresh; gives a score per image, (batch,) from (batch, 3, size, size) in [-1, 1]. It is changed.
+        train: What it learns from, the sides in turn mirrored or not.
+        choose: What decides which epoch was the best, by its loss.
+        test: What the numbers are measured on: no network or choice has seen it.
+        epochs: Passes over the training images, at most.
+        seed: Decides order and mirroring.
+
+    Returns:
+        `c2st_accuracy` and `c2st_auc`, one half where nothing can be told; `c2st_age`, the average generalisation error
+        of this judge, whose probabilities mean what they say; and `c2st_prob_real`, `c2st_prob_fake`.
+
+    Raises:
+        ValueError: A side has no images.
+    """
+    if not all(len(side) for sides in (train, choose, test) for side in (sides.real, sides.fake)):
+        raise ValueError("The two-sample test needs photographs and samples to train, to choose and to test on")
+    random = torch.Generator().manual_seed(seed)
+    network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-4, weight_decay=1e-2)
+    best, kept = np.inf, copy.deepcopy(network.state_dict())
+    images = np.concatenate([train.real, train.fake])
+    targets = torch.cat([torch.ones(len(train.real)), torch.zeros(len(train.fake))])
+    for _ in range(epochs):
+        network.train()
+        for chosen in torch.split(torch.randperm(len(images), generator=random), _BATCH):
+            batch = _as_floats(images[chosen.numpy()])
+            mirrored = torch.rand(len(batch), generator=random) < 0.5
+            batch = torch.where(mirrored[:, None, None, None], batch.flip(3), batch)
+            # Sides of different sizes count the same.
+            weight = torch.where(targets[chosen] > 0, len(images) / len(train.real), len(images) / len(train.fake)) / 2
+            loss = F.binary_cross_entropy_with_logits(network(batch), targets[chosen], weight)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+        real, fake = (_scores(network, side) for side in (choose.real, choose.fake))
+        loss_now = float(F.softplus(-real).mean() + F.softplus(fake).mean())
+        if loss_now < best:
+            best, kept = loss_now, copy.deepcopy(network.state_dict())
+    network.load_state_dict(kept)
+    on_real, on_fake = (_scores(network, side).double().numpy() for side in (test.real, test.fake))
+    age = average_generalisation_error(on_real, on_fake, "sigmoid", 0.0)
+    area = area_under_curve(on_real, on_fake)
+    assert area is not None  # neither side is empty
+    return {
+        "c2st_accuracy": float(((on_real > 0).mean() + (on_fake <= 0).mean()) / 2),
+        "c2st_auc": area,
+        "c2st_age": age["age"],
+        "c2st_prob_real": age["prob_real"],
+        "c2st_prob_fake": age["prob_fake"],
+    }
+
+
+def _scores(network: nn.Module, images: Images) -> Tensor:
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([network(_as_floats(images[start : start + 256])) for start in range(0, len(images), 256)])
+
+
+def _as_floats(images: Images) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)

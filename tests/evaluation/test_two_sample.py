@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from celeba_gan.evaluation.two_sample import Sides, two_sample_test
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 16, 3, 2), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU(), nn.Flatten(), nn.LazyLinear(1)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.layers(images).flatten()
+        return scores
+
+
+def pictures(count: int, seed: int, brightness: float = 0.0) -> NDArray[np.uint8]:
+    random = np.random.default_rng(seed)
+    coarse = random.normal(128, 40, (count, 4, 4, 3)).repeat(4, 1).repeat(4, 2)
+    return np.clip(coarse + brightness + random.normal(0, 5, (count, 16, 16, 3)), 0, 255).astype(np.uint8)
+
+
+def measured(brightness: float, fakes: int = 300) -> dict[str, float]:
+    torch.manual_seed(0)
+    sides = [Sides(pictures(300, seed), pictures(fakes, seed + 100, brightness)) for seed in (1, 2, 3)]
+    network = Small()
+    network(torch.zeros(1, 3, 16, 16))
+    return two_sample_test(network, *sides, epochs=6)
+
+
+def test_one_source_cannot_be_told_apart_and_the_judge_knows_that_it_cannot() -> None:
+    found = measured(0)
+    assert found["c2st_accuracy"] == pytest.approx(0.5, abs=0.06)
+    assert found["c2st_auc"] == pytest.approx(0.5, abs=0.07)
+    assert found["c2st_age"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_visible_difference_is_seen_and_a_greater_one_better() -> None:
+    slight, plain = measured(8), measured(60)
+    assert plain["c2st_auc"] > 0.95
+    assert plain["c2st_auc"] > slight["c2st_auc"] > 0.5
+    assert plain["c2st_age"] < slight["c2st_age"]
+
+
+def test_sides_of_different_sizes_count_the_same() -> None:
+    assert measured(0, fakes=900)["c2st_accuracy"] == pytest.approx(0.5, abs=0.06)
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    assert measured(20) == measured(20)
+
+
+def test_an_empty_side_is_refused() -> None:
+    sides = Sides(pictures(4, 0), pictures(0, 0))
+    with pytest.raises(ValueError, match="to test on"):
+        two_sample_test(Small(), sides, sides, sides)
