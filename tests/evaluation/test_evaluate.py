@@ -4,13 +4,42 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import EvaluationError, Models, Reals, evaluate
 
 SPLITS = {"train": (0, 10), "valid": (10, 50), "test": (50, 130)}
 SETTINGS = EvaluateSettings(swd_projections=32, swd_patches=8)
+
+
+class Judge(nn.Module):
+    """A discriminator with first weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(392, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.layers(images).flatten()
+        return scores
+
+
+def fresh_judge() -> Judge:
+    torch.manual_seed(0)
+    return Judge()
+
+
+class Colours:
+    """Features: mean colours of the four quarters."""
+
+    name, digest = "colours", "c"
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        quarters = images.reshape(len(images), 2, 8, 2, 8, 3).mean((2, 4))
+        return quarters.reshape(len(images), 12).astype(np.float32)
 
 
 def no_labels(indices: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -43,17 +72,16 @@ def models() -> Models:
             yield part, no_labels(np.arange(len(part)))
 
     card: dict[str, Any] = {"id": "i", "images": 160, "finished": True, "size": 16, "data_digest": "d"}
-    return Models(sample, brightness, "centred_sigmoid", card, card)
+    return Models(sample, brightness, "centred_sigmoid", card, card, fresh_judge)
 
 
 def test_result_keeps_its_contract(models: Models, reals: Reals) -> None:
     result = evaluate(models, reals, SETTINGS)
-    assert result.keys() == {"metrics", "floor", "protocol"}
+    assert result.keys() == {"metrics", "intervals", "floor", "floor_train", "protocol"}
     assert {"age", "age_mean_square", "age_raw", "prob_real", "prob_fake", "swd"} <= result["metrics"].keys()
     assert result["floor"].keys() <= result["metrics"].keys()
     assert result["protocol"]["reals"] == result["protocol"]["samples"] == 80
-    assert result["protocol"]["swd_images_per_side"] == 40
-    assert result == evaluate(models, reals, SETTINGS)
+    assert result["protocol"]["images_per_side"] == 40
 
 
 def test_centre_lies_between_reals_and_fakes_of_the_valid_split(models: Models, reals: Reals) -> None:
@@ -78,7 +106,7 @@ def test_the_test_split_in_the_generators_place_scores_at_the_floor(models: Mode
 def test_no_more_than_the_images_asked_for(models: Models, reals: Reals) -> None:
     result = evaluate(models, reals, SETTINGS.model_copy(update={"images": 21}))
     assert result["protocol"]["reals"] == 21
-    assert result["protocol"]["swd_images_per_side"] == 10
+    assert result["protocol"]["images_per_side"] == 21
 
 
 def test_what_cannot_be_measured_is_refused(models: Models, reals: Reals) -> None:
@@ -124,3 +152,53 @@ def test_generator_of_random_crops_is_compared_with_the_centres_of_the_reals(mod
     small = replace(reals, manifest={**reals.manifest, "size": 12})
     with pytest.raises(EvaluationError, match="images of 16 pixels a side, the packed ones have 12"):
         evaluate(cropped, small, SETTINGS)
+
+
+@pytest.fixture
+def more_reals(reals: Reals) -> Reals:
+    pixels = noise(700, 0, 140)
+    splits = {"train": (0, 300), "valid": (300, 500), "test": (500, 700)}
+    return replace(reals, gather=lambda indices: pixels[indices], splits=splits)
+
+
+def test_distances_between_features_come_with_floors_intervals_and_the_features_digest(
+    models: Models, more_reals: Reals
+) -> None:
+    result = evaluate(models, more_reals, SETTINGS, [Colours()])
+    metrics, floor, intervals = result["metrics"], result["floor"], result["intervals"]
+    assert result["protocol"]["features"] == {"colours": "c"}
+    for name in ("frechet_colours", "kernel_distance_colours"):
+        assert intervals[name]["low"] < metrics[name] < intervals[name]["high"]
+        assert metrics[name] > 10 * abs(floor[name])  # darker samples are far from the reals
+        assert abs(result["floor_train"][name]) < metrics[name] / 10
+    assert metrics["precision_colours"] < 0.1
+    assert floor["precision_colours"] > 0.8
+    assert metrics["memorised_colours"] < 0.05
+    assert metrics["c2st_accuracy"] > 0.9
+    assert metrics["ms_ssim"] < 0.5
+
+
+def test_a_perfect_generator_scores_at_the_floors_and_one_that_copies_is_found_out(
+    models: Models, more_reals: Reals
+) -> None:
+    def perfect(count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        yield noise(count, seed, 140), no_labels(np.arange(count))
+
+    def copying(count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        chosen = np.random.default_rng(seed).integers(0, 300, count)
+        yield more_reals.gather(chosen), no_labels(chosen)
+
+    good = evaluate(replace(models, sample=perfect), more_reals, SETTINGS, [Colours()])
+    assert good["metrics"]["frechet_colours"] == pytest.approx(good["floor"]["frechet_colours"], rel=0.4)
+    low, high = (good["intervals"]["kernel_distance_colours"][end] for end in ("low", "high"))
+    assert low < 0 < high
+    assert good["metrics"]["c2st_auc"] == pytest.approx(0.5, abs=0.12)
+    assert good["metrics"]["memorised_colours"] < 0.06
+    copied = evaluate(replace(models, sample=copying), more_reals, SETTINGS, [Colours()])["metrics"]
+    assert copied["memorised_colours"] > 0.95
+    assert copied["distance_ratio_colours"] == 0
+    assert copied["repeated_colours"] > 0.1
+
+
+def test_the_same_command_gives_the_same_numbers(models: Models, more_reals: Reals) -> None:
+    assert evaluate(models, more_reals, SETTINGS, [Colours()]) == evaluate(models, more_reals, SETTINGS, [Colours()])

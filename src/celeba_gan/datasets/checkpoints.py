@@ -12,15 +12,23 @@ from celeba_gan.gan.experiments import Experiments
 from celeba_gan.gan.saved_states import SavedStates
 
 
-class NetworkDataset(AbstractDataset[Checkpoint, Checkpoint]):
+class NetworkDataset(AbstractDataset[Checkpoint, Checkpoint | None]):
     """A network as `<filepath>.safetensors`, with its card also as `<filepath>.json` for people and other tools.
 
     The file name ends with what it is: `generator` or `discriminator`. The card in the safetensors header is the one
     that is read, since it cannot disagree with the weights.
     """
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None, missing_ok: bool = False) -> None:
+        """Names the files.
+
+        Args:
+            filepath: Without the endings.
+            metadata: Left to hooks and kedro-viz.
+            missing_ok: Load None where there is no network, rather than fail.
+        """
         self._filepath = Path(filepath)
+        self.missing_ok = missing_ok
         self.weights = self._filepath.with_name(f"{self._filepath.name}.safetensors")
         self.json = self._filepath.with_name(f"{self._filepath.name}.json")
         self.kind = self._filepath.name.rpartition("_")[2]
@@ -30,13 +38,15 @@ class NetworkDataset(AbstractDataset[Checkpoint, Checkpoint]):
         """The network's card without its weights; None when there is none."""
         return read_card(self.weights, self.kind) if self.weights.is_file() else None
 
-    def load(self) -> Checkpoint:
+    def load(self) -> Checkpoint | None:
         """Reads card and weights.
 
         Raises:
-            CheckpointError: There is none, or it is damaged.
+            CheckpointError: It is damaged, or missing and `missing_ok` is not set.
         """
         if not self.weights.is_file():
+            if self.missing_ok:
+                return None
             raise CheckpointError(
                 f"There is no trained {self.kind} at {self.weights}. Train one (kedro run --pipelines train), or name "
                 "the experiment that has one with --params experiment=NAME"

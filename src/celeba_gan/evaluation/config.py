@@ -3,14 +3,39 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class ClassifierSettings(BaseModel):
+    """How the attribute classifier is trained, whose features the distances are measured in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(8, ge=1, le=1000, description="passes over its training images")
+    images: int = Field(20000, ge=64, description="at most this many training images, the first ones")
+    seed: int = Field(0, ge=0, description="decides first weights, order and mirroring")
+
+
 class EvaluateSettings(BaseModel):
     """How the generator is measured."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(0, ge=0, description="decides latents, halves and projections")
+    seed: int = Field(0, ge=0, description="decides latents, which images are measured, and projections")
     images: int = Field(5000, ge=2, description="at most this many reals of the test split, and as many samples")
+    inception_weights: str | None = Field(
+        None,
+        description="torch-fidelity's file of Inception-V3; none: where torch-fidelity downloads it, if it is there",
+    )
+    classifier: ClassifierSettings = ClassifierSettings()
+    train_images: int = Field(
+        20000, ge=1, description="at most this many training images, among which copies are looked for"
+    )
+    two_sample_images: int = Field(
+        1000, ge=0, description="at most this many a side to train a fresh judge on, and as many to test it; 0: none"
+    )
+    neighbours: int = Field(
+        5, ge=1, le=100, description="whose distance is the radius in precision, recall, density, coverage"
+    )
     swd_projections: int = Field(
         512, ge=1, le=65536, description="random directions of the sliced Wasserstein distance"
     )
     swd_patches: int = Field(64, ge=1, le=4096, description="7x7 patches taken from each image at each scale")
+    ms_ssim_pairs: int = Field(400, ge=1, description="pairs of samples whose structural similarity is averaged")

@@ -2,16 +2,19 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from celeba_gan.evaluation.age import Probability, average_generalisation_error, find_centre
 from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.evaluation.swd import sliced_wasserstein
+from celeba_gan.evaluation.metrics import FEATURE_METRICS, IMAGE_METRICS, LEAST, Measured
+from celeba_gan.evaluation.originality import measure_originality
+from celeba_gan.evaluation.two_sample import Sides, two_sample_test
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +22,18 @@ Images = NDArray[np.uint8]
 Labels = NDArray[np.float32]
 Scores = NDArray[np.float64]
 BATCH = 256
+
+
+class Extractor(Protocol):
+    """Turns images into features."""
+
+    name: str
+    """Ends the names of the numbers that are measured with it."""
+    digest: str
+    """Identifies its weights."""
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Images uint8 (n, size, size, 3) to features (n, d)."""
 
 
 class EvaluationError(ValueError):
@@ -38,6 +53,8 @@ class Models:
     """The generator's: `id`, `images`, `finished`, `size`, `random_crop`, `data_digest`."""
     judge: Mapping[str, Any]
     """The discriminator's."""
+    fresh_judge: Callable[[], nn.Module]
+    """Makes a discriminator of the same kind with first weights, which takes no labels."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +69,25 @@ class Reals:
     """`size`, `digest` and `recipe` go into the protocol."""
 
 
-def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[str, Any]:
-    """AGE and sliced Wasserstein distance on the test split.
+def evaluate(
+    models: Models, reals: Reals, settings: EvaluateSettings, extractors: Sequence[Extractor] = ()
+) -> dict[str, Any]:
+    """Measures samples against the test split, and real images against each other in the same way.
 
-    AGE's centre comes from the valid split and fakes of its own, apart from those measured. The distance compares half
-    of the reals with as many samples; the floor compares it with the other half of the reals. A generator that was
-    trained on random crops is compared with the centres of the reals, of its own size.
+    Distances compare as many samples as there are test and valid images, up to `settings.images`. Their floors compare
+    so many images of valid with those of test, and so many of train with those of test: what a generator would score
+    that draws from the very source, and one that has learnt its training images by heart. AGE's centre comes from the
+    valid split and fakes of its own, apart from those measured. A generator that was trained on random crops is
+    compared with the centres of the reals, of its own size.
+
+    Args:
+        models: What is measured.
+        reals: The packed images.
+        settings: How.
+        extractors: Of the features that Fréchet distance and others are measured with.
 
     Returns:
-        `metrics`, `floor` and `protocol`, as in `evaluation.json`.
+        `metrics`, `intervals`, `floor`, `floor_train` and `protocol`, as in `evaluation.json`.
 
     Raises:
         EvaluationError: The images have another size than the generator's, or there are too few.
@@ -93,24 +120,37 @@ def evaluate(models: Models, reals: Reals, settings: EvaluateSettings) -> dict[s
     real, score_real = _score_reals(models, reals, test)
     age = average_generalisation_error(score_real, score_fake, models.probability, centre)
 
-    half = len(real) // 2  # `test` is in random order
-    options = {"projections": settings.swd_projections, "patches": settings.swd_patches, "seed": settings.seed}
-    distance = sliced_wasserstein(real[:half], fake[:half], **options)
-    floor = sliced_wasserstein(real[:half], real[half : 2 * half], **options)
+    count = min(len(test), len(valid))
+    train = _choose(reals, "train", settings.train_images, settings.seed)
+    sets = {"test": real[:count], "samples": fake[:count], "valid": _gather(reals, valid[:count])}
+    sets["train"] = _gather(reals, train[:count])
+    found, floor, floor_train = (
+        _compare(sets["test"], sets[against], settings, extractors) for against in ("samples", "valid", "train")
+    )
+    found |= Measured(_two_sample(models, reals, settings, valid, test))
+    for extractor in extractors:
+        features = [extractor(sets["samples"]), _of_all(extractor, reals, train), extractor(sets["test"])]
+        found |= Measured(asdict(measure_originality(*features))).named(extractor.name)
     return {
         "metrics": {
             **age,
             "age_raw": average_generalisation_error(score_real, score_fake, models.probability, 0.0)["age"],
             "score_real": float(score_real.mean()),
             "score_fake": float(score_fake.mean()),
-            **distance,
+            **found.values,
         },
-        "floor": floor,
+        "intervals": {name: interval.card() for name, interval in found.intervals.items()},
+        "floor": floor.values,
+        "floor_train": floor_train.values,
         "protocol": {
             "split": "test",
             "reals": len(real),
             "samples": len(fake),
-            "swd_images_per_side": half,
+            "images_per_side": count,
+            "train_images": len(train),
+            "two_sample_images": settings.two_sample_images,
+            "features": {extractor.name: extractor.digest for extractor in extractors},
+            "neighbours": settings.neighbours,
             "swd_projections": settings.swd_projections,
             "swd_patches": settings.swd_patches,
             "age_centre": centre,
@@ -157,6 +197,56 @@ def _choose(reals: Reals, split: str, most: int, seed: int) -> NDArray[np.int64]
         )
     order = np.random.default_rng(seed).permutation(stop - start)
     return start + order[:most]
+
+
+def _compare(real: Images, fake: Images, settings: EvaluateSettings, extractors: Sequence[Extractor]) -> Measured:
+    """All metrics between two sets of images; those of features only where there are enough images."""
+    found = Measured({})
+    for metric in IMAGE_METRICS.values():
+        found |= metric(real, fake, settings)
+    if min(len(real), len(fake)) < LEAST:
+        return found
+    for extractor in extractors:
+        features = extractor(real), extractor(fake)
+        for compare in FEATURE_METRICS.values():
+            found |= compare(*features, settings).named(extractor.name)
+    return found
+
+
+def _two_sample(
+    models: Models,
+    reals: Reals,
+    settings: EvaluateSettings,
+    valid: NDArray[np.int64],
+    test: NDArray[np.int64],
+) -> dict[str, float]:
+    """A fresh judge learns from four fifths of valid, is chosen by the last fifth, and is measured on test."""
+    learn, judged = valid[: settings.two_sample_images], test[: settings.two_sample_images]
+    if len(learn) < LEAST:
+        return {}
+    chosen = len(learn) // 5
+    parts = {"choose": learn[:chosen], "train": learn[chosen:], "test": judged}
+    sides = {
+        purpose: Sides(
+            _gather(reals, indices), _sample(models, len(indices), _seed(settings.seed, f"two samples, {purpose}"))
+        )
+        for purpose, indices in parts.items()
+    }
+    return two_sample_test(models.fresh_judge(), sides["train"], sides["choose"], sides["test"], seed=settings.seed)
+
+
+def _gather(reals: Reals, indices: NDArray[np.int64]) -> Images:
+    return np.concatenate([reals.gather(indices[start : start + BATCH]) for start in range(0, len(indices), BATCH)])
+
+
+def _of_all(extractor: Extractor, reals: Reals, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Features of many images, which are never all in memory."""
+    parts = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
+    return np.concatenate([extractor(reals.gather(part)) for part in parts])
+
+
+def _sample(models: Models, count: int, seed: int) -> Images:
+    return np.concatenate([images for images, _ in models.sample(count, seed)])
 
 
 def _score_reals(models: Models, reals: Reals, indices: NDArray[np.int64]) -> tuple[Images, Scores]:

@@ -165,18 +165,25 @@ def _best(path: Path) -> Lines:
 _MOST_FINDINGS: Final = 5
 
 _METRICS: Final = {
-    "swd": "distance to real images, less is better; the floor is what real images score against others",
-    "age": "at 0.5 the discriminator cannot tell real from generated, at 0 it always can; ranks no generators",
+    "swd": ("SWD", "distance to real images, less is better; the floor is what real images score against others"),
+    "frechet_attributes": ("Fréchet", "distance between features of the attribute classifier, less is better"),
+    "precision_attributes": ("Precision", "of samples within the reach of real images"),
+    "recall_attributes": ("Recall", "of real images within the reach of samples"),
+    "memorised_attributes": ("Memorised", "of samples as near to a training image as 1 in 100 unseen images is"),
+    "c2st_accuracy": ("Judge", "how often a fresh network tells samples from unseen images; at 0.5 it cannot"),
+    "age": ("AGE", "at 0.5 the discriminator cannot tell real from generated, at 0 it always can; ranks no generators"),
 }
 
 
 def _measured(path: Path) -> Lines:
     evaluation = _read(path)
-    for name, meaning in _METRICS.items():
+    for name, (label, meaning) in _METRICS.items():
         if name in evaluation["metrics"]:
-            floor = evaluation["floor"].get(name)
-            beside = "" if floor is None else f" (floor {floor:.3g})"
-            yield name.upper(), f"{evaluation['metrics'][name]:.3g}{beside}: {meaning}"
+            floor, interval = evaluation["floor"].get(name), evaluation.get("intervals", {}).get(name)
+            beside = [f"{interval['low']:.3g} to {interval['high']:.3g}"] if interval else []
+            beside += [f"floor {floor:.3g}"] if floor is not None else []
+            known = f" ({'; '.join(beside)})" if beside else ""
+            yield label, f"{evaluation['metrics'][name]:.3g}{known}: {meaning}"
 
 
 def _place(label: str) -> Callable[[Path], Lines]:

@@ -216,12 +216,13 @@ class Recorder:
             run.log_artifact(_path(name, self._dataset(name)), mark.folder)
 
     def _log_evaluation(self, run: "TrackedRun", data: Mapping[str, Any]) -> None:
-        """Logs `metrics` as `evaluate/<name>`, `floor` as `evaluate/floor/<name>`, and `protocol` as tags.
+        """Logs `metrics` as `evaluate/<name>`, the floors and intervals below it, and `protocol` as tags.
 
         The numbers are those of the run and of the model that was measured.
         """
         protocol = data.get("protocol", {})
-        sections = {"evaluate": data.get("metrics", {}), "evaluate/floor": data.get("floor", {})}
+        below = {f"evaluate/{part}": data.get(part, {}) for part in ("floor", "floor_train", "intervals")}
+        sections = {"evaluate": data.get("metrics", {}), **below}
         values = {key: value for prefix, part in sections.items() for key, value in flatten(part, prefix, "/").items()}
         step = int(protocol.get("images", 0))
         model_id = run.store.find_model(protocol["training_id"], step) if "training_id" in protocol else None
