@@ -19,6 +19,7 @@ from torch import Tensor, nn
 Images = NDArray[np.uint8]
 CLASSIFIER_VERSION = 1  # another architecture or way of training makes other features
 FEATURES = 128
+LEAST_IMAGES = 64  # for training
 _BATCH = 64
 
 
@@ -142,10 +143,10 @@ def fit_classifier(
     """
     if not names:
         raise ClassifierError("These images have no attributes, which the classifier would learn")
-    if len(train.attributes) < _BATCH or len(valid.attributes) < 2:
+    if len(train.attributes) < LEAST_IMAGES or len(valid.attributes) < 2:
         raise ClassifierError(
-            f"The classifier needs {_BATCH} training images and 2 of valid, there are {len(train.attributes)} and "
-            f"{len(valid.attributes)}"
+            f"The classifier needs {LEAST_IMAGES} training images and 2 of valid, there are {len(train.attributes)} "
+            f"and {len(valid.attributes)}"
         )
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):

@@ -211,6 +211,11 @@ def find_device(name: str) -> str:
     return name
 
 
+def use_all_cores() -> None:
+    """Gives torch the cores there are, whatever a training in the same process has set: results depend on it."""
+    torch.set_num_threads(_cores())
+
+
 def _cores() -> int:
     """The cores to use: as many as this process may, or as OMP_NUM_THREADS says."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

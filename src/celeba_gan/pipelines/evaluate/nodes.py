@@ -15,11 +15,13 @@ def fit_attribute_classifier(
 ) -> Checkpoint:
     """Trains the network whose features distances are measured in; that of before stands if it is of the same data.
 
-    For images without attributes there is none: the card then names no attributes.
+    For images without attributes, or very few images, there is none: the card then names no attributes.
     """
-    from celeba_gan.evaluation.classifier import CLASSIFIER_VERSION, LabelledImages, fit_classifier
-    from celeba_gan.gan.hardware import find_device
+    from celeba_gan.evaluation.classifier import CLASSIFIER_VERSION, LEAST_IMAGES, LabelledImages, fit_classifier
+    from celeba_gan.gan.hardware import find_device, use_all_cores
     from celeba_gan.imaging.labels import attribute_names
+
+    use_all_cores()
 
     names = attribute_names(labels)
     made_from = {
@@ -30,10 +32,13 @@ def fit_attribute_classifier(
     }
     if before is not None and before.card["made_from"] == made_from:
         return before
-    if not names:
+    counts = {split: stop - start for split, (start, stop) in packed_images.manifest.splits.items()}
+    if not names or counts["train"] < LEAST_IMAGES or counts["valid"] < 2:
+        why = "have no attributes" if not names else f"are too few ({counts['train']} for training)"
         logger.info(
-            "These images have no attributes, so there is no attribute classifier: Fréchet distance, precision and "
-            "others that need features are left out"
+            "These images %s, so there is no attribute classifier: Fréchet distance, precision and others that need "
+            "features are left out",
+            why,
         )
         return Checkpoint("classifier", {"attributes": [], "made_from": made_from}, {})
     values = labels[names].to_numpy("int64")
@@ -72,11 +77,12 @@ def evaluate_generator(
     from celeba_gan.evaluation.inception import InceptionFeatures, find_weights
     from celeba_gan.gan.conditions import Conditions
     from celeba_gan.gan.config import NetworkSettings
-    from celeba_gan.gan.hardware import find_device
+    from celeba_gan.gan.hardware import find_device, use_all_cores
     from celeba_gan.gan.networks.build import build_discriminator
     from celeba_gan.gan.trained import TrainedDiscriminator, TrainedGenerator
     from celeba_gan.imaging.labels import check_labels, labels_as_named
 
+    use_all_cores()
     device = find_device("auto")
     trained, judge = TrainedGenerator(generator, device), TrainedDiscriminator(discriminator, device)
     network = NetworkSettings.model_validate(discriminator.card["network"])
