@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from celeba_gan.evaluation.pixels import as_floats
+
 Images = NDArray[np.uint8]
 CLASSIFIER_VERSION = 1  # another architecture or way of training makes other features
 FEATURES = 128
@@ -104,7 +106,7 @@ class AttributeClassifier:
         features, probabilities = [], []
         with torch.inference_mode():
             for start in range(0, len(images), 256):
-                found, logits = self.network(_as_floats(images[start : start + 256]).to(self.device))
+                found, logits = self.network(as_floats(images[start : start + 256]).to(self.device))
                 features.append(found.float().cpu())
                 probabilities.append(logits.float().sigmoid().cpu())
         return torch.cat(features).numpy(), torch.cat(probabilities).numpy()
@@ -158,7 +160,7 @@ def fit_classifier(
     for _ in range(epochs):
         order = torch.randperm(len(train.attributes), generator=random)
         for chosen in _whole_batches(order):
-            images = _as_floats(train.gather(chosen.numpy())).to(device)
+            images = as_floats(train.gather(chosen.numpy())).to(device)
             mirrored = (torch.rand(len(images), generator=random) < 0.5).to(device)
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
             targets = torch.from_numpy(train.attributes[chosen.numpy()]).float().to(device)
@@ -199,8 +201,3 @@ def area_under_curve(of_ones: NDArray[Any], of_zeros: NDArray[Any]) -> float | N
 
 def _whole_batches(order: Tensor) -> Iterator[Tensor]:
     return (part for part in torch.split(order, _BATCH) if len(part) == _BATCH)
-
-
-def _as_floats(images: Images) -> Tensor:
-    """Float32 (n, 3, height, width) in [-1, 1], channels last in memory."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)

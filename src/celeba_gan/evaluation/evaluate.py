@@ -128,7 +128,7 @@ def evaluate(
         _compare(sets["test"], sets[against], settings, extractors) for against in ("samples", "valid", "train")
     )
     found |= Measured(_two_sample(models, reals, settings, valid, test))
-    for extractor in extractors:
+    for extractor in extractors if count >= LEAST else ():
         features = [extractor(sets["samples"]), _of_all(extractor, reals, train), extractor(sets["test"])]
         found |= Measured(asdict(measure_originality(*features))).named(extractor.name)
     return {

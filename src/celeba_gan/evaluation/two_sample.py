@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from celeba_gan.evaluation.age import average_generalisation_error
 from celeba_gan.evaluation.classifier import area_under_curve
+from celeba_gan.evaluation.pixels import as_floats
 
 Images = NDArray[np.uint8]
 _BATCH = 64
@@ -35,7 +36,8 @@ def two_sample_test(
     """Trains `network` to tell real from fake, keeps it as it was after its best epoch, and measures it.
 
     Args:
-        network: Fresh; gives a score per image, (batch,) from (batch, 3, size, size) in [-1, 1]. It is changed.
+        network: Fresh, on the device to train it on; gives a score per image, (batch,) from (batch, 3, size, size) in
+            [-1, 1]. It is changed.
         train: What it learns from, the sides in turn mirrored or not.
         choose: What decides which epoch was the best, by its loss.
         test: What the numbers are measured on: no network or choice has seen it.
@@ -52,6 +54,7 @@ def two_sample_test(
     if not all(len(side) for sides in (train, choose, test) for side in (sides.real, sides.fake)):
         raise ValueError("The two-sample test needs photographs and samples to train, to choose and to test on")
     random = torch.Generator().manual_seed(seed)
+    device = next(network.parameters()).device
     network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-4, weight_decay=1e-2)
     best, kept = np.inf, copy.deepcopy(network.state_dict())
@@ -60,12 +63,12 @@ def two_sample_test(
     for _ in range(epochs):
         network.train()
         for chosen in torch.split(torch.randperm(len(images), generator=random), _BATCH):
-            batch = _as_floats(images[chosen.numpy()])
-            mirrored = torch.rand(len(batch), generator=random) < 0.5
+            batch = as_floats(images[chosen.numpy()]).to(device)
+            mirrored = (torch.rand(len(batch), generator=random) < 0.5).to(device)
             batch = torch.where(mirrored[:, None, None, None], batch.flip(3), batch)
             # Sides of different sizes count the same.
             weight = torch.where(targets[chosen] > 0, len(images) / len(train.real), len(images) / len(train.fake)) / 2
-            loss = F.binary_cross_entropy_with_logits(network(batch), targets[chosen], weight)
+            loss = F.binary_cross_entropy_with_logits(network(batch), targets[chosen].to(device), weight.to(device))
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
@@ -89,9 +92,7 @@ def two_sample_test(
 
 def _scores(network: nn.Module, images: Images) -> Tensor:
     network.eval()
+    device = next(network.parameters()).device
+    parts = [as_floats(images[start : start + 256]) for start in range(0, len(images), 256)]
     with torch.inference_mode():
-        return torch.cat([network(_as_floats(images[start : start + 256])) for start in range(0, len(images), 256)])
-
-
-def _as_floats(images: Images) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        return torch.cat([network(part.to(device)).float().cpu() for part in parts])

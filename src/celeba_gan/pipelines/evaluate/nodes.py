@@ -1,5 +1,6 @@
 """Nodes of the evaluate stage."""
 
+import hashlib
 import logging
 from typing import Any
 
@@ -19,15 +20,17 @@ def fit_attribute_classifier(
     """
     from celeba_gan.evaluation.classifier import CLASSIFIER_VERSION, LEAST_IMAGES, LabelledImages, fit_classifier
     from celeba_gan.gan.hardware import find_device, use_all_cores
-    from celeba_gan.imaging.labels import attribute_names
+    from celeba_gan.imaging.labels import attribute_names, check_labels
 
     use_all_cores()
-
+    check_labels(labels, packed_images.manifest)
     names = attribute_names(labels)
+    values = labels[names].to_numpy("int64")
     made_from = {
         "version": CLASSIFIER_VERSION,
         "data_digest": packed_images.digest,
         "attributes": names,
+        "values": hashlib.sha256(values.astype("<i1").tobytes()).hexdigest()[:16],
         **settings.classifier.model_dump(mode="json"),
     }
     if before is not None and before.card["made_from"] == made_from:
@@ -41,7 +44,6 @@ def fit_attribute_classifier(
             why,
         )
         return Checkpoint("classifier", {"attributes": [], "made_from": made_from}, {})
-    values = labels[names].to_numpy("int64")
 
     def part(split: str, most: int) -> LabelledImages:
         start, stop = packed_images.split(split)
@@ -90,7 +92,7 @@ def evaluate_generator(
     def fresh_judge() -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            return build_discriminator(network, discriminator.card["size"])
+            return build_discriminator(network, discriminator.card["size"]).to(device)
 
     models = Models(
         trained.sample_labelled,
