@@ -1,5 +1,7 @@
 """Settings of evaluation."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -19,6 +21,23 @@ class EvaluateSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(0, ge=0, description="decides latents, which images are measured, and projections")
+    model: str | None = Field(
+        None,
+        min_length=1,
+        description="what to measure instead of the last training: an experiment, its folder, a generator's "
+        ".safetensors, or an MLflow model URI; only with --params",
+    )
+    against: str | None = Field(None, min_length=1, description="another model to compare it with, named likewise")
+    which: Literal["last", "best"] = Field(
+        "last", description="networks of the last tick, or of the one with the least train.minimise"
+    )
+    promote: bool = Field(
+        False, description="register the model in MLflow, and make it champion where it beats the present one"
+    )
+    promote_metric: str = Field(
+        "frechet_attributes", min_length=1, description="less of it is better; must be known for both models"
+    )
+    promote_as: str = Field("celeba_gan", min_length=1, description="the registered model's name in MLflow")
     images: int = Field(5000, ge=2, description="at most this many reals of the test split, and as many samples")
     inception_weights: str | None = Field(
         None,
