@@ -5,6 +5,7 @@ import warnings
 from celeba_gan.hooks.errors import ShortErrors
 from celeba_gan.hooks.guards import ParameterGuard
 from celeba_gan.hooks.lock import RunLock
+from celeba_gan.hooks.measured_models import reporting_folder
 from celeba_gan.hooks.missing import MissingSpreads
 from celeba_gan.hooks.set_aside import SetAside
 from celeba_gan.hooks.summary import Summary
@@ -26,4 +27,5 @@ CONFIG_LOADER_ARGS = {
     # An environment holds differences only. Kedro's default would drop the other keys of a section it touches.
     "merge_strategy": {"parameters": "soft", "globals": "soft", "mlflow": "soft"},
     "config_patterns": {"mlflow": ["mlflow*"]},
+    "custom_resolvers": {"reporting_folder": reporting_folder},
 }
