@@ -55,6 +55,7 @@ class ParameterGuard:
             *_unread_keys(parameters, runtime, sections_of(registered)),
             *_wrong_names(runtime, loader["globals"]),
             *_wrong_source(runtime, loader),
+            *_fixed_model(parameters, runtime),
             *_wrong_values(parameters, registered),
             *_wrong_size(parameters),
         ]
@@ -127,6 +128,17 @@ def _wrong_source(runtime: Mapping[str, Any], loader: Mapping[str, Any]) -> Iter
                 f"source.{field}={value} would not be read: in this environment the catalog's celeba is a {kind} that "
                 f"does not use it; add {wanted}"
             )
+
+
+def _fixed_model(parameters: Mapping[str, Any], runtime: Mapping[str, Any]) -> Iterable[str]:
+    """`evaluate.model` names the folder of the results, and the catalog can read it from --params alone."""
+    section, given = parameters.get("evaluate"), runtime.get("evaluate")
+    model = section.get("model") if isinstance(section, Mapping) else None
+    if model is not None and not (isinstance(given, Mapping) and given.get("model") is not None):
+        yield (
+            f"evaluate.model is {model!r} in the parameters.yml files, and the catalog cannot read them: its numbers "
+            f"would overwrite the experiment's own; give it with --params evaluate.model={model}"
+        )
 
 
 def _wrong_values(parameters: Mapping[str, Any], pipelines: dict[str, Any]) -> Iterable[str]:

@@ -1,10 +1,41 @@
-"""Which models are measured: `evaluate.model` and `evaluate.against`."""
+"""Which networks are measured: `evaluate.model` and `evaluate.against`."""
 
 import hashlib
+import logging
 import re
-from typing import Final
+import tempfile
+from pathlib import Path
+from typing import Any, Final, Protocol
 
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+
+from celeba_gan.datasets.named_models import ComparedNetworksDataset, NamedNetworkDataset
+from celeba_gan.gan.checkpoint import CheckpointError
+from celeba_gan.gan.experiments import Experiments
+from celeba_gan.gan.named_models import NamedModel, find_named_model
+from celeba_gan.hooks.artifacts import path_of
+from celeba_gan.tracking.config import TrackingError
+from celeba_gan.tracking.fetch import FetchedModel, is_model_uri
+
+logger = logging.getLogger(__name__)
+
+COMPARED: Final = "compared_networks"
+_MEASURED: Final = {"generator", "discriminator", "best_measured"}
+_STAGE: Final = "evaluate"
 _LONGEST: Final = 100  # characters of a folder's name
+
+
+class MeasuredModelError(ValueError):
+    """A model that cannot be measured here; the message says why and what to do."""
+
+
+class ModelStore(Protocol):
+    """The tracking hook, which knows the MLflow store."""
+
+    def fetch_model(self, uri: str, folder: Path) -> FetchedModel:
+        """Brings a generator's file onto this machine."""
 
 
 def reporting_folder(experiment: object, model: object = None) -> str:
@@ -26,3 +57,79 @@ def slug(model: str) -> str:
         return name
     digest = hashlib.blake2b(model.encode(), digest_size=4).hexdigest()  # of names that begin alike
     return f"{name[: _LONGEST - 9]}-{digest}"
+
+
+class MeasuredModels:
+    """Puts the networks that `evaluate.model` and `evaluate.against` name into the catalog of this run.
+
+    Tracking reads their cards, so it comes after this one.
+    """
+
+    def __init__(self, store: ModelStore) -> None:
+        self._store = store
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # of what MLflow gave, as long as the process
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Finds the networks before any node runs; their weights are read when a node needs them.
+
+        Raises:
+            MeasuredModelError: There is no such model, or the pipeline would also change or use the experiment's own.
+        """
+        name = _setting("model", catalog)
+        if name is not None and _MEASURED & pipeline.datasets():
+            _check_stages(pipeline)
+            model = self._find("model", str(name), catalog)
+            logger.info("Measuring %s, %s images into its training", model.label, f"{model.card['images']:,}")
+            _replace("generator", NamedNetworkDataset(model.generator, "generator"), catalog)
+            _replace("discriminator", NamedNetworkDataset(model.discriminator, "discriminator"), catalog)
+            _replace("best_measured", NamedNetworkDataset(None, "generator"), catalog)
+        name = _setting("against", catalog)
+        if name is not None and COMPARED in pipeline.inputs():
+            model = self._find("against", str(name), catalog)
+            compared = ComparedNetworksDataset(model.label, model.generator, model.discriminator)
+            _replace(COMPARED, compared, catalog)
+
+    def _find(self, setting: str, name: str, catalog: DataCatalog) -> NamedModel:
+        """The networks that a setting names."""
+        experiments = Experiments(path_of(catalog, "experiments") or Path("data/06_models"))
+        try:
+            if is_model_uri(name):
+                fetched = self._store.fetch_model(name, self._temporary())
+                return NamedModel.of_file(fetched.file, fetched.label)
+            return find_named_model(name, experiments, best=_setting("which", catalog) == "best")
+        except (CheckpointError, TrackingError) as error:
+            reason = str(error).removeprefix("train.init_from: ")  # the other setting that names experiments
+            raise MeasuredModelError(f"evaluate.{setting}: {reason}") from error
+
+    def _temporary(self) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="celeba_gan-", ignore_cleanup_errors=True)
+        return Path(self._folder.name)
+
+
+def _setting(name: str, catalog: DataCatalog) -> Any:
+    key = f"params:{_STAGE}.{name}"
+    return catalog.load(key) if key in catalog else None
+
+
+def _replace(name: str, dataset: NamedNetworkDataset | ComparedNetworksDataset, catalog: DataCatalog) -> None:
+    """Puts another dataset into the catalog, with what the entry says to tracking and kedro-viz."""
+    dataset.metadata = getattr(catalog.get(name), "metadata", None)
+    catalog[name] = dataset
+
+
+def _check_stages(pipeline: Pipeline) -> None:
+    """Refuses stages that make or use the experiment's own networks.
+
+    Raises:
+        MeasuredModelError: There are any.
+    """
+    others = [
+        node.name for node in pipeline.nodes if _STAGE not in node.tags and _MEASURED & {*node.inputs, *node.outputs}
+    ]
+    if others:
+        raise MeasuredModelError(
+            f"evaluate.model names the networks to measure, and this run also has {', '.join(sorted(others))}, which "
+            "works with the experiment's own; measure with kedro run --pipelines evaluate --params evaluate.model=..."
+        )

@@ -18,6 +18,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.tracking.config import read_settings
+from celeba_gan.tracking.fetch import FetchedModel, fetch_generator
 from celeba_gan.tracking.recorder import KedroRun, Recorder
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,16 @@ class MLflowTracking:
         None where nothing was tracked.
         """
         return self._summary
+
+    def fetch_model(self, uri: str, folder: Path) -> FetchedModel:
+        """Downloads a generator from the store of `mlflow.yml` into a new folder in `folder`.
+
+        That is asked for by name, so it is done where tracking is disabled, too.
+
+        Raises:
+            TrackingError: There is no such model, or the store cannot be used.
+        """
+        return fetch_generator(uri, read_settings(self._read("mlflow")), self._project, folder)
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:

@@ -27,6 +27,17 @@ _PARAMS_PER_BATCH = 100
 _PAUSE = 10  # a store that fails is left alone for this many times as long as the failure took
 
 
+def open_client(uri: str) -> Any:
+    """MLflow's client of a store, which neither chats nor waits for minutes."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # dozens of lines for each model
+    if uri.startswith("http"):
+        for name, value in _PATIENCE.items():
+            os.environ.setdefault(name, value)
+    for chatty in ("mlflow.store.db.utils", "mlflow.system_metrics", "mlflow.pyfunc"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    return MlflowClient(uri)
+
+
 @dataclass(frozen=True)
 class Store:
     """An experiment in an MLflow store."""
@@ -39,13 +50,7 @@ class Store:
     def connect(cls, settings: TrackingSettings, project: Path) -> Self:
         """Finds the store and the experiment, which is made when missing."""
         uri = settings.store_uri(project)
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # dozens of lines for each model
-        if uri.startswith("http"):
-            for name, value in _PATIENCE.items():
-                os.environ.setdefault(name, value)
-        for chatty in ("mlflow.store.db.utils", "mlflow.system_metrics", "mlflow.pyfunc"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
-        client = MlflowClient(uri)
+        client = open_client(uri)
         experiment = client.get_experiment_by_name(settings.experiment)
         if experiment is None:
             return cls(client, uri, client.create_experiment(settings.experiment, settings.artifact_uri(project)))

@@ -1,0 +1,112 @@
+"""Reading a generator out of MLflow: its weights alone, so that nothing of the model is run."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from celeba_gan.tracking.config import TrackingError, TrackingSettings
+
+WEIGHTS: Final = "artifacts/generator.safetensors"  # within a logged model's folder; logged_model.py puts it there
+_FORMS: Final = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID or runs:/RUN/NAME"
+_MOST_LISTED: Final = 20
+
+
+@dataclass(frozen=True)
+class FetchedModel:
+    """A generator of MLflow on this machine."""
+
+    file: Path
+    label: str
+    """The URI, and what an alias stands for now."""
+
+
+def is_model_uri(name: str) -> bool:
+    """Whether a name is that of a model in MLflow."""
+    return name.startswith(("models:/", "runs:/"))
+
+
+def fetch_generator(uri: str, settings: TrackingSettings, project: Path, folder: Path) -> FetchedModel:
+    """Downloads a generator that this project has logged.
+
+    Args:
+        uri: `models:/name/version`, `models:/name@alias`, `models:/m-<id>` or `runs:/<run>/<model's name>`.
+        settings: They say which store.
+        project: The project's folder.
+        folder: Gets a new folder with the file.
+
+    Raises:
+        TrackingError: There is no such model, it is not of this project, or the store cannot be used.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    from celeba_gan.tracking.store import open_client
+
+    store = settings.store_uri(project)
+    client = open_client(store)
+    with _explained(uri, store, client):
+        location, label = _locate(client, uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    place = tempfile.mkdtemp(dir=folder)
+    try:
+        file = download_artifacts(f"{location.rstrip('/')}/{WEIGHTS}", dst_path=place, tracking_uri=store)
+    except (MlflowException, OSError) as error:
+        raise TrackingError(
+            f"{location}, where MLflow has {uri}, gave no {WEIGHTS}, as models that training logs have: {error}"
+        ) from error
+    return FetchedModel(Path(file), label)
+
+
+def _locate(client: Any, uri: str) -> tuple[str, str]:
+    """Where a model's folder is kept, and its name for people."""
+    if match := re.fullmatch(r"models:/(m-\w+)", uri):
+        return client.get_logged_model(match[1]).artifact_location, uri
+    if match := re.fullmatch(r"models:/([^/@]+)/(\d+)", uri):
+        return _of_version(client, client.get_model_version(match[1], match[2])), uri
+    if match := re.fullmatch(r"models:/([^/@]+)@([^/@]+)", uri):
+        version = client.get_model_version_by_alias(match[1], match[2])
+        return _of_version(client, version), f"{uri} (version {version.version})"
+    if match := re.fullmatch(r"runs:/(\w+)/(.+)", uri):
+        models = _of_run(client, match[1])
+        if found := [model for model in models if model.name == match[2]]:
+            return found[-1].artifact_location, uri
+        raise TrackingError(
+            f"run {match[1]} has logged {', '.join(sorted({model.name for model in models})) or 'none'}"
+        )
+    raise TrackingError(f"a model's URI is {_FORMS}")
+
+
+def _of_version(client: Any, version: Any) -> str:
+    if version.model_id:
+        return str(client.get_logged_model(version.model_id).artifact_location)
+    return str(client.get_model_version_download_uri(version.name, version.version))
+
+
+def _of_run(client: Any, run_id: str) -> list[Any]:
+    """The models that a run has logged, by their clock."""
+    outputs = sorted(client.get_run(run_id).outputs.model_outputs, key=lambda output: output.step)
+    return [client.get_logged_model(output.model_id) for output in outputs]
+
+
+@contextmanager
+def _explained(uri: str, store: str, client: Any) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, TrackingError) as error:
+        raise TrackingError(f"There is no model {uri} in MLflow at {store}: {error}. {_known(client)}") from error
+
+
+def _known(client: Any) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        names = [model.name for model in client.search_registered_models(max_results=_MOST_LISTED)]
+    except MlflowException:  # the store itself does not answer, which the message says already
+        return f"Its form is {_FORMS}"
+    return f"Registered models: {', '.join(names) or 'none'}"
