@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 
-from celeba_gan.evaluation.frechet import Gaussian, frechet_distance, frechet_of_infinite_sets
+from celeba_gan.evaluation.frechet import Gaussian, frechet_distance, frechet_of_infinite_sets, measure_frechet
+from celeba_gan.evaluation.intervals import jackknife
 
 
 def features(count: int, dimensions: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> NDArray[np.float32]:
@@ -79,3 +80,73 @@ def test_too_few_are_refused() -> None:
         frechet_distance(one, one)
     with pytest.raises(ValueError, match="got none"):
         Gaussian.of([])
+
+
+@pytest.mark.parametrize(("count", "other"), [(200, 300), (40, 90), (90, 40), (30, 20), (64, 65)])
+def test_all_ways_to_the_value_agree(count: int, other: int) -> None:
+    """More features than dimensions or fewer, on either side."""
+    first, second = features(count, 64, 0), features(other, 64, 1, scale=1.3, shift=0.2)
+    plain = frechet_distance(Gaussian.of([first]), Gaussian.of([second]))
+    assert measure_frechet(first, second).value == pytest.approx(plain, rel=1e-6)
+    halves = [frechet_distance(Gaussian.of([first[i::2]]), Gaussian.of([second[i::2]])) for i in (0, 1)]
+    assert measure_frechet(first, second).of_infinite_sets == pytest.approx(2 * plain - np.mean(halves), rel=1e-5)
+
+
+def test_dimensions_without_width_are_no_trouble() -> None:
+    """Dead units: covariances without full rank, although there are features enough."""
+    first, second = features(200, 16, 0), features(200, 16, 1, scale=1.3)
+    expected = measure_frechet(first, second)
+    dead = np.ones((200, 3), np.float32)
+    found = measure_frechet(np.concatenate([first, dead], 1), np.concatenate([second, dead], 1))
+    assert found.value == pytest.approx(expected.value, rel=1e-6)
+    assert found.standard_error() == pytest.approx(expected.standard_error(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("count", "other"), [(60, 90), (90, 60)])
+def test_influences_are_the_derivatives_by_the_weights(count: int, other: int) -> None:
+    sets = [features(count, 16, 0), features(other, 16, 1, scale=1.3, shift=0.2)]
+
+    def weighted(of: int, index: int, step: float) -> float:
+        """Textbook distance of the sets with biased covariances, one weight changed."""
+        means, covariances = [], []
+        for which, values in enumerate(sets):
+            weights = np.ones(len(values))
+            weights[index] += step * len(values) * (which == of)
+            means.append(np.average(values.astype(np.float64), axis=0, weights=weights))
+            covariances.append(np.cov(values.astype(np.float64), rowvar=False, aweights=weights, ddof=0))
+            covariances[-1] *= len(values) / (len(values) - 1)
+        root = sqrtm(covariances[0] @ covariances[1])
+        return float(((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root.real))
+
+    for of in (0, 1):
+        influences = measure_frechet(*sets).influences[of]
+        centred = influences - influences.mean()
+        for index in (0, 7):
+            slope = (weighted(of, index, 1e-4) - weighted(of, index, -1e-4)) / 2e-4
+            assert float(centred[index]) == pytest.approx(slope, rel=0.05, abs=0.05)
+
+
+def test_the_jackknife_to_first_order_is_the_jackknife() -> None:
+    first, second = features(600, 16, 0), features(400, 16, 1, scale=1.2)
+    found = measure_frechet(first, second)
+    exact = jackknife(
+        lambda indices: frechet_distance(Gaussian.of([first[indices[0]]]), Gaussian.of([second[indices[1]]])),
+        (600, 400),
+        found.value,
+    )
+    assert 2.262 * found.standard_error(10) == pytest.approx((exact.high - exact.low) / 2, rel=0.15)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1.2, 0.1)])
+def test_the_limit_and_its_interval_hold_the_distance_of_the_gaussians(scale: float, shift: float) -> None:
+    """Known: the covariances are multiples of each other."""
+    mixing = np.random.default_rng(99).normal(size=(16, 16)) / 4
+    known = 16 * shift**2 + (scale - 1) ** 2 * (mixing**2).sum()
+    found = [
+        measure_frechet(features(200, 16, 2 * seed), features(200, 16, 2 * seed + 1, scale, shift))
+        for seed in range(120)
+    ]
+    limits, errors = np.array([[f.of_infinite_sets, f.standard_error()] for f in found]).T
+    assert np.mean(np.abs(limits - known) < 1.96 * errors) > 0.9
+    assert errors.mean() == pytest.approx(limits.std(), rel=0.3)
+    assert abs(limits.mean() - known) < 0.1 * np.mean([f.value - known for f in found])  # nine tenths of the bias

@@ -1,6 +1,12 @@
-"""Fréchet distance between two sets of features, seen as two Gaussians (Heusel et al. 2017, equation 6)."""
+"""Fréchet distance between two sets of features, seen as two Gaussians (Heusel et al. 2017, equation 6).
 
-from collections.abc import Iterable
+The trace of the root is taken from a factor F of the first covariance, F F^T = C1: the eigenvalues of C1 C2 are those
+of F^T C2 F, which is symmetric. F is Cholesky's where the covariance has full rank, and the centred features themselves
+where they are fewer than their dimensions: either is many times faster than a root.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Features = NDArray[np.float32]
+_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -51,52 +58,169 @@ class Gaussian:
         return self.scatter / (self.count - 1)
 
 
+@dataclass(frozen=True)
+class Frechet:
+    """A distance, how sure it is, and what it would be for sets without end."""
+
+    value: float
+    of_infinite_sets: float
+    """May be slightly negative."""
+    influences: tuple[Tensor, Tensor]
+    """By how much the distance grows with the weight of each feature of the first and of the second set: (n,), (m,)."""
+
+    def standard_error(self, parts: int | None = None) -> float:
+        """The deviation over repetitions, of `value` and of `of_infinite_sets`, by a jackknife to first order.
+
+        Distances with something left out are taken from the influences, not computed anew. Where `value` is
+        mostly bias, of two sets of one source, its deviation is half to two thirds of what this says, the limit's not.
+
+        Args:
+            parts: So many disjoint parts of both sets are left out in turn (as they lie); none: every feature is a
+                part, the infinitesimal jackknife (Jaeckel 1972), which is steadier than ten parts are.
+        """
+        if parts is None:
+            return math.sqrt(sum(float(values.var()) / len(values) for values in self.influences))
+        of = [torch.arange(len(values)) * parts // len(values) for values in self.influences]
+        without = torch.tensor(
+            [
+                sum(float(v[part != left_out].mean()) for v, part in zip(self.influences, of, strict=True))
+                for left_out in range(parts)
+            ],
+            dtype=torch.float64,
+        )
+        return math.sqrt((parts - 1) / parts * float((without - without.mean()).square().sum()))
+
+
+def measure_frechet(first: Features, second: Features) -> Frechet:
+    """The distance with its error and its limit, at the price of about four distances.
+
+    The influence of a feature y of the second set is 2 (m2 - m1).(y - m2) + (y - m2)^T (I - T) (y - m2), where T is the
+    optimal map from the second Gaussian to the first (Rippl et al. 2016); likewise for the first.
+
+    The limit follows the bias, which is about a constant over the size (Chong and Forsyth 2020), from the distance of
+    halves, averaged over two disjoint ones, to that of the whole sets, and on to 1 / size = 0. It still lies too high
+    where a half has hardly more features than dimensions that matter.
+
+    Args:
+        first: (n, d), in random order.
+        second: (m, d), in random order.
+
+    Raises:
+        ValueError: A set has fewer than four members.
+    """
+    if min(len(first), len(second)) < 4:
+        raise ValueError(f"Halves of the sets need two features a side, there are {len(first)} and {len(second)}")
+    halves = [[Gaussian.of(_blocks(values[start::2])) for start in (0, 1)] for values in (first, second)]
+    value, *influences = _influences(first, halves[0][0] + halves[0][1], second, halves[1][0] + halves[1][1])
+    of_halves = [_distance(first[i::2], halves[0][i], second[i::2], halves[1][i]) for i in (0, 1)]
+    return Frechet(value, 2 * value - sum(of_halves) / 2, (influences[0], influences[1]))
+
+
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)); 0 for equal ones, and never below.
 
-    The trace of the root is the sum of the roots of the eigenvalues of C1^(1/2) C2 C1^(1/2), which is symmetric: no
-    complex numbers appear, and no offset is added where the covariances have no full rank.
+    No complex numbers appear, and no offset is added where the covariances have no full rank.
 
     Raises:
         ValueError: A set has fewer than two members.
     """
     if min(first.count, second.count) < 2:
         raise ValueError(f"The Fréchet distance needs two features a side, not {first.count} and {second.count}")
-    values, vectors = torch.linalg.eigh(first.covariance)
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    product = root @ second.covariance @ root
-    shared = torch.linalg.eigvalsh((product + product.T) / 2).clamp_min(0).sqrt().sum()
-    traces = first.covariance.trace() + second.covariance.trace()
-    distance = (first.mean - second.mean).square().sum() + traces - 2 * shared
-    return max(0.0, float(distance))
+    factor = _factor(first.covariance)
+    return _assemble(first, second, torch.linalg.eigvalsh(_symmetric(factor.T @ second.covariance @ factor)))
 
 
-def frechet_of_infinite_sets(first: Features, second: Features, seed: int, sizes: int = 8) -> tuple[float, float]:
-    """What the distance would be for sets without end (Chong and Forsyth 2020), and the bias of this size.
-
-    The distance of finite sets is too large by about a constant over their size. It is measured on subsets of both, of
-    sizes from a fifth up to all, and its line over 1 / size is followed to 0.
+def frechet_of_infinite_sets(first: Features, second: Features, seed: int) -> tuple[float, float]:
+    """What the distance would be for sets without end, from halves drawn at random; see `measure_frechet`.
 
     Args:
         first: (n, d).
         second: (m, d).
-        seed: Decides the subsets.
-        sizes: How many of them.
+        seed: Decides the halves.
 
     Returns:
         The distance at 1 / size = 0, which may be slightly negative, and what it is less than that of the whole sets.
+
+    Raises:
+        ValueError: A set has fewer than four members.
     """
-    most = min(len(first), len(second))
-    counts = np.unique(np.linspace(max(2, most / 5), most, sizes).astype(int))
-    if len(counts) < 2:
-        raise ValueError(f"Sets of {most} are too small to extrapolate from")
     random = np.random.default_rng(seed)
-    distances = [
-        frechet_distance(
-            Gaussian.of([first[random.permutation(len(first))[:count]]]),
-            Gaussian.of([second[random.permutation(len(second))[:count]]]),
-        )
-        for count in counts
-    ]
-    slope, start = np.polyfit(1 / counts, distances, 1)
-    return float(start), float(slope / most)
+    found = measure_frechet(first[random.permutation(len(first))], second[random.permutation(len(second))])
+    return found.of_infinite_sets, found.value - found.of_infinite_sets
+
+
+def _assemble(first: Gaussian, second: Gaussian, squares: Tensor) -> float:
+    """The distance from the eigenvalues of C1 C2."""
+    traces = (first.scatter.trace() / (first.count - 1)) + (second.scatter.trace() / (second.count - 1))
+    distance = (first.mean - second.mean).square().sum() + traces - 2 * squares.clamp_min(0).sqrt().sum()
+    return max(0.0, float(distance))
+
+
+def _distance(first: Features, of_first: Gaussian, second: Features, of_second: Gaussian) -> float:
+    """The same as `frechet_distance`, faster where a set has fewer features than dimensions."""
+    if min(len(first), len(second)) > first.shape[1]:
+        return frechet_distance(of_first, of_second)
+    if len(second) < len(first):
+        first, of_first, second, of_second = second, of_second, first, of_first
+    between = _centred(first, of_first) @ _centred(second, of_second).T
+    scale = (len(first) - 1) * (len(second) - 1)
+    return _assemble(of_first, of_second, torch.linalg.eigvalsh(between @ between.T / scale))
+
+
+def _influences(
+    first: Features, of_first: Gaussian, second: Features, of_second: Gaussian
+) -> tuple[float, Tensor, Tensor]:
+    """The distance, and the influences of the features of both sets: (n,) and (m,)."""
+    if len(second) < len(first):
+        value, of_y, of_x = _influences(second, of_second, first, of_first)
+        return value, of_x, of_y
+    if len(first) > first.shape[1]:
+        factor = _factor(of_first.covariance)
+        product = factor.T @ of_second.covariance @ factor
+    else:
+        factor = _centred(first, of_first).T / math.sqrt(len(first) - 1)
+        product = factor.T @ of_second.covariance @ factor
+    squares, vectors = torch.linalg.eigh(_symmetric(product))
+    # Directions in which a set has no width carry nothing, and would be divided by 0.
+    wide = squares > squares[-1] * len(squares) * torch.finfo(squares.dtype).eps
+    roots, vectors = squares[wide].sqrt(), vectors[:, wide]
+    mapped = factor @ vectors / roots.sqrt()  # T = mapped mapped^T takes the second Gaussian to the first
+    back = of_second.covariance @ mapped / roots  # its inverse is back back^T, where the first Gaussian has any width
+    step = of_first.mean - of_second.mean
+    return (
+        _assemble(of_first, of_second, squares),
+        _influence(first, of_first, step, back),
+        _influence(second, of_second, -step, mapped),
+    )
+
+
+def _influence(features: Features, gaussian: Gaussian, step: Tensor, root: Tensor) -> Tensor:
+    """2 c.step + |c|^2 - |c root|^2 of every centred feature c: (n,). The last product is float32: it costs most."""
+    parts = []
+    for block in _blocks(features):
+        centred = _centred(block, gaussian)
+        mapped = (centred.float() @ root.float()).double()
+        parts.append(2 * centred @ step + centred.square().sum(dim=1) - mapped.square().sum(dim=1))
+    return torch.cat(parts)
+
+
+def _factor(covariance: Tensor) -> Tensor:
+    """F with F F^T = covariance: (d, d)."""
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return factor
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors * values.clamp_min(0).sqrt()
+
+
+def _blocks(features: Features) -> Iterator[Features]:
+    """So many at a time: in float64 they take twice the memory."""
+    return (features[start : start + _BLOCK] for start in range(0, len(features), _BLOCK))
+
+
+def _centred(features: Features, gaussian: Gaussian) -> Tensor:
+    return torch.from_numpy(np.asarray(features, np.float64)) - gaussian.mean
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    return (matrix + matrix.T) / 2
