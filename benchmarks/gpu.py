@@ -15,6 +15,7 @@ CUDA graphs are not measured: training does not use them (see `gan/compiling.py`
 import argparse
 import gc
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ MODES: dict[str, dict[str, Any]] = {
     "bfloat16": {"precision": "bfloat16", "compile": False},
     "bfloat16, compiled": {"precision": "bfloat16", "compile": True},
 }
+TEXTBOOK = "textbook"
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,15 @@ def wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def seconds_of(run: Callable[[], object], iterations: int, device: str) -> float:
-    """Of one iteration, after as many to warm up."""
-    for _ in range(iterations):
+def seconds_of(run: Callable[[], object], most: int, device: str) -> float:
+    """Of one iteration, after a few to warm up: the mean of `most`, or of as many as take a second."""
+    for _ in range(min(most, 2)):
         run()
     wait(device)
+    began = time.perf_counter()
+    run()
+    wait(device)
+    iterations = max(2, min(most, round(1 / (time.perf_counter() - began))))
     began = time.perf_counter()
     for _ in range(iterations):
         run()
@@ -141,15 +147,31 @@ def measure(images: RandomImages, settings: TrainSettings, iterations: int) -> M
     )
 
 
+class Complaints(logging.Handler):
+    """Notes whether the compiler gave up."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+        logging.getLogger("celeba_gan.gan.compiling").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Notes."""
+        self.heard.append(record.getMessage())
+
+
 def rows(images: RandomImages, recipe: str, batch: int, width: int, arguments: argparse.Namespace) -> Iterator[str]:
     """Of the table, for one network, size and batch."""
     start = f"| {recipe} | {images.size} | {batch} |"
     reference = None
-    for name, mode in MODES.items():
+    for name in arguments.modes:
+        if name == TEXTBOOK or time.monotonic() > arguments.until:
+            continue
         torch._dynamo.reset()
         gc.collect()
+        complaints = Complaints()
         try:
-            settings = settings_for(recipe, batch, width, arguments.device, mode)
+            settings = settings_for(recipe, batch, width, arguments.device, MODES[name])
             found = measure(images, settings, arguments.iterations)
         except HardwareError:
             yield f"{start} {name} | not on this device | | | | | |"
@@ -159,46 +181,52 @@ def rows(images: RandomImages, recipe: str, batch: int, width: int, arguments: a
                 raise
             yield f"{start} {name} | out of memory | | | | | |"
             continue
-        reference = reference or found.images_per_second
+        reference = reference or (found.images_per_second if name == "float32" else None)
         peak = f"{found.tflops / arguments.peak_tflops:.0%}" if arguments.peak_tflops else "-"
+        shown = f"{name} (failed, ran eagerly)" if complaints.heard else name
         yield (
-            f"{start} {name} | {found.images_per_second:.0f} | {found.images_per_second / reference:.2f} | "
+            f"{start} {shown} | {found.images_per_second:.0f} | {ratio(found.images_per_second, reference)} | "
             f"{found.tflops:.3g} | {peak} | {found.wait_resident:.1%} / {found.wait_streamed:.1%} | "
             f"{found.memory_gib:.2f} |"
         )
-    if recipe.startswith("wgan-gp"):
+    if TEXTBOOK in arguments.modes and recipe.startswith("wgan-gp") and time.monotonic() < arguments.until:
         settings = settings_for(recipe, batch, width, arguments.device, MODES["float32"])
         choose_hardware(settings, None)  # TF32 off
-        loop = textbook(images.size, settings, arguments.device, arguments.iterations)
-        shown = next(loop)
-        wait(arguments.device)
-        began = time.perf_counter()
-        next(loop)
-        wait(arguments.device)
-        speed = shown / (time.perf_counter() - began)
-        yield f"{start} textbook | {speed:.0f} | {speed / reference if reference else 0:.2f} | | | | |"
+        loop = textbook(images.size, settings, arguments.device, iterations=1)
+        speed = settings.images_per_iteration / seconds_of(lambda: next(loop), arguments.iterations, arguments.device)
+        yield f"{start} {TEXTBOOK} | {speed:.0f} | {ratio(speed, reference)} | | | | |"
+
+
+def ratio(speed: float, reference: float | None) -> str:
+    return f"{speed / reference:.2f}" if reference else "-"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu: only to try the script itself")
     parser.add_argument("--small", action="store_true", help="tiny networks and batches, to try the script itself")
-    parser.add_argument("--iterations", type=int, default=20, help="timed at a time")
+    parser.add_argument("--iterations", type=int, default=20, help="timed at a time, at most")
     parser.add_argument("--peak-tflops", type=float, help="of the GPU, for the share of the peak")
+    parser.add_argument("--sizes", type=int, nargs="+", help="of the images, in pixels")
+    parser.add_argument("--batches", type=int, nargs="+", help="images per step")
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--modes", nargs="+", default=[*MODES, TEXTBOOK], choices=[*MODES, TEXTBOOK])
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="after which no further mode begins")
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         print("no CUDA device here: not run")
         return
+    arguments.until = time.monotonic() + arguments.seconds
     sizes, batches, width = ([32], [4], 8) if arguments.small else ([64, 128], [64, 256], 64)
     if arguments.device == "cpu":
         Compiler.backend = "aot_eager"  # the losses are traced and differentiated by the compiler, and run as they are
     name = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU, not for its figures"
     print(f"Training on {name} ({describe()})")
     print("| recipe | size | batch | mode | images/s | ratio | TFLOP/s | of peak | data wait | memory GiB |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for size in sizes:
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    for size in arguments.sizes or sizes:
         images = RandomImages(size)
-        for recipe, batch in itertools.product(RECIPES, batches):
+        for batch, recipe in itertools.product(arguments.batches or batches, arguments.recipes):
             for row in rows(images, recipe, batch, width, arguments):
                 print(row, flush=True)
 
