@@ -55,7 +55,7 @@ def test_a_discriminator_of_another_training_is_left_out_and_said(
     save(experiments.folder / "demo/discriminator.safetensors", training="two")
     with caplog.at_level(logging.INFO):
         assert find_named_model("demo", experiments, best=False).discriminator is None
-    assert "AGE is left out for demo" in caplog.text
+    assert "demo comes without its discriminator" in caplog.text
     assert "discriminator.safetensors is of another training" in caplog.text
 
 
@@ -64,7 +64,7 @@ def test_a_generator_alone_under_any_name_is_enough(experiments: Experiments, ca
     with caplog.at_level(logging.INFO):
         model = find_named_model(str(file), experiments, best=False)
     assert (model.generator, model.discriminator) == (file, None)
-    assert "AGE is left out" in caplog.text
+    assert "comes without its discriminator" in caplog.text
 
 
 def test_what_is_no_generator_is_refused(experiments: Experiments) -> None:

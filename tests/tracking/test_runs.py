@@ -79,13 +79,39 @@ def test_files_are_artifacts(client: Any, first: Any) -> None:
     assert "evaluation.json" in [file.path for file in client.list_artifacts(first.info.run_id)]
 
 
-def test_an_evaluation_counts_for_the_run_and_for_the_model(client: Any, first: Any) -> None:
+def test_an_evaluation_counts_for_the_run_the_model_and_the_images(client: Any, first: Any, runs: Runs) -> None:
     expected = {"evaluate/age": 0.25, "evaluate/scores/real": 1, "evaluate/scores/fake": 2, "evaluate/floor/swd": 0.125}
+    expected |= {"evaluate/swd": 0.5, "evaluate/intervals/swd/low": 0.375, "evaluate/intervals/swd/high": 0.625}
     assert {name: value for name, value in first.data.metrics.items() if name.startswith("evaluate")} == expected
     assert {metric.step for metric in client.get_metric_history(first.info.run_id, "evaluate/age")} == {300}
     assert first.data.tags["protocol.samples"] == "10"
     (model,) = _models(client, first)
     assert {metric.key: metric.value for metric in model.metrics} == expected
+    images = ("dots", "0123456789abcdef0123456789abcdef0123")  # as much of the digest as MLflow takes
+    assert {(metric.dataset_name, metric.dataset_digest) for metric in model.metrics} == {images}
+    assert {metric.run_id for metric in model.metrics} == {run.info.run_id for run in runs("demo")}
+
+
+def test_runs_are_linked_to_the_images_they_work_with(client: Any, scenario: dict[str, Any], first: Any) -> None:
+    for run, context in ((first, "training"), (client.get_run(scenario["evaluated"]["run_id"]), "evaluation")):
+        (linked,) = run.inputs.dataset_inputs
+        assert (linked.dataset.name, linked.dataset.digest) == ("dots", "0123456789abcdef0123456789abcdef0123")
+        assert linked.dataset.source == '{"uri": "dots"}'
+        assert {tag.key: tag.value for tag in linked.tags} == {"mlflow.data.context": context}
+
+
+def test_a_model_is_promoted_by_the_run_that_measures_it(client: Any, scenario: dict[str, Any], first: Any) -> None:
+    (model,) = _models(client, first)
+    version = client.get_model_version_by_alias("tiny", "champion")
+    assert (version.source, version.run_id) == (f"models:/{model.model_id}", first.info.run_id)
+    assert version.tags["swd"] == "0.5"
+    assert scenario["promoted"]["run_id"] != first.info.run_id
+
+
+def test_a_model_that_was_never_logged_is_refused_before_it_is_measured(scenario: dict[str, Any], runs: Runs) -> None:
+    assert "only what training has logged there can be promoted" in scenario["errors"]["unlogged"]
+    assert scenario["unlogged"] is None
+    assert runs("untracked") == []
 
 
 def test_the_model_is_logged_once_and_linked_with_its_clock(client: Any, first: Any) -> None:
@@ -163,7 +189,7 @@ def test_a_refused_training_leaves_the_former_run_as_it_is(scenario: dict[str, A
 
 def test_a_run_that_skips_everything_leaves_nothing(scenario: dict[str, Any], runs: Runs) -> None:
     assert scenario["skipped"] is None
-    assert len(runs("demo")) == 2  # training and evaluation
+    assert len(runs("demo")) == 3  # training and two evaluations
 
 
 def test_a_later_evaluation_is_nested_and_has_the_model_as_input(

@@ -39,7 +39,7 @@ class NamedModel:
             if read_card(beside, "discriminator")["id"] == card["id"]:
                 return cls(label, path, beside, card)
             why = f"{beside} is of another training"
-        logger.info("AGE is left out for %s, since it needs the discriminator: %s", label, why)
+        logger.info("%s comes without its discriminator: %s", label, why)
         return cls(label, path, None, card)
 
 

@@ -109,8 +109,8 @@ class MeasuredModels:
 
 
 def _setting(name: str, catalog: DataCatalog) -> Any:
-    key = f"params:{_STAGE}.{name}"
-    return catalog.load(key) if key in catalog else None
+    entry = catalog.get(f"params:{_STAGE}.{name}")
+    return None if entry is None else entry.load()
 
 
 def _replace(name: str, dataset: NamedNetworkDataset | ComparedNetworksDataset, catalog: DataCatalog) -> None:

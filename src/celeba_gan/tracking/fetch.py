@@ -99,7 +99,9 @@ def _explained(uri: str, store: str, client: Any) -> Iterator[None]:
     try:
         yield
     except (MlflowException, TrackingError) as error:
-        raise TrackingError(f"There is no model {uri} in MLflow at {store}: {error}. {_known(client)}") from error
+        raise TrackingError(
+            f"There is no model {uri} in MLflow at {store}: {str(error).rstrip('.')}. {_known(client)}"
+        ) from error
 
 
 def _known(client: Any) -> str:

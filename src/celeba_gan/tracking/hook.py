@@ -19,6 +19,7 @@ from kedro.pipeline.node import Node
 
 from celeba_gan.tracking.config import read_settings
 from celeba_gan.tracking.fetch import FetchedModel, fetch_generator
+from celeba_gan.tracking.promotion import PromotionError, is_asked
 from celeba_gan.tracking.recorder import KedroRun, Recorder
 
 logger = logging.getLogger(__name__)
@@ -72,15 +73,23 @@ class MLflowTracking:
         """Reads `mlflow.yml` and the catalog's marks; closes what an interrupted run of this process left open.
 
         A pipeline that makes nothing, such as the plan, leaves nothing to track.
+
+        Raises:
+            TrackingError: `mlflow.yml` or a mark is wrong, or nothing is tracked and a model is to be promoted.
         """
         self._close("KILLED")
         self._summary = None
         if not pipeline.all_outputs():
             return
         settings = read_settings(self._read("mlflow"))
+        promotes = is_asked(pipeline, catalog)
         if settings.disable:
+            if promotes:
+                raise PromotionError("evaluate.promote registers the model in MLflow, and mlflow.yml has disable: true")
             return
         if isinstance(catalog, SharedMemoryDataCatalog):
+            if promotes:
+                raise PromotionError("evaluate.promote does not work under ParallelRunner, which MLflow cannot track")
             logger.warning("MLflow tracks nothing under ParallelRunner, whose nodes run in other processes")
             return
         names = {name: str(value) for name, value in self._read("globals").items() if name in ("dataset", "experiment")}

@@ -14,11 +14,12 @@ from kedro.pipeline.node import Node
 from celeba_gan.gan.interrupt import StopSignal
 from celeba_gan.gan.metric_rows import MetricRows
 from celeba_gan.tracking.config import Mark, TrackingError, TrackingSettings, read_mark
-from celeba_gan.tracking.flat import flatten, is_number
+from celeba_gan.tracking.flat import flatten
 from celeba_gan.tracking.origin import describe_origin, pipeline_names
+from celeba_gan.tracking.promotion import Promotion, PromotionError, settle
 
 if TYPE_CHECKING:  # importing the store imports MLflow
-    from celeba_gan.tracking.store import Store, TrackedRun
+    from celeba_gan.tracking.store import Store, TrackedImages, TrackedRun
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Recorder:
         self._marks = {name: read_mark(name, self._catalog.get(name)) for name in kedro_run.pipeline.datasets()}
         self._run: TrackedRun | None = None
         self._params: dict[str, Any] = {}
+        self._promotion: Promotion | None = None
         self._resumed_from: int | None = None  # images of the state that the pipeline carries on
         self._waiting: list[tuple[str, Any]] | None = None  # datasets for a former run that is not touched yet
         self._committed = False
@@ -62,20 +64,25 @@ class Recorder:
         """Opens the MLflow run unless it is open. Returns whether it was opened.
 
         Raises:
-            TrackingError: The store cannot be used: better said now than after hours of training.
+            TrackingError: The store cannot be used, or no model promoted: better said now than after hours of work.
         """
         if self._run is not None:
             return False
         from celeba_gan.tracking.store import Store
 
         carried_on, read, self._params = self._cards(resume=True), self._cards(resume=False), self._read_params()
+        self._promotion = Promotion.read(self._params, self._kedro_run.run_params)
         try:
             store = Store.connect(self._settings, self._kedro_run.project)
+            models = [store.find_model(card["id"], card["images"]) for card in read]
+            if self._promotion is not None and read:  # else the model is made, and logged, by this pipeline
+                self._promotion.check(models)
             self._run = self._former(store, carried_on) or self._start(store, read)
-            for card in read:
-                model_id = store.find_model(card["id"], card["images"])
+            for model_id in models:
                 if model_id is not None:
                     self._run.link_input(model_id)
+        except PromotionError:
+            raise
         except Exception as error:
             uri = self._settings.store_uri(self._kedro_run.project)
             raise TrackingError(
@@ -216,19 +223,26 @@ class Recorder:
             run.log_artifact(_path(name, self._dataset(name)), mark.folder)
 
     def _log_evaluation(self, run: "TrackedRun", data: Mapping[str, Any]) -> None:
-        """Logs `metrics` as `evaluate/<name>`, the floors and intervals below it, and `protocol` as tags.
+        from celeba_gan.tracking.evaluations import log_evaluation
 
-        The numbers are those of the run and of the model that was measured.
-        """
-        protocol = data.get("protocol", {})
-        below = {f"evaluate/{part}": data.get(part, {}) for part in ("floor", "floor_train", "intervals")}
-        sections = {"evaluate": data.get("metrics", {}), **below}
-        values = {key: value for prefix, part in sections.items() for key, value in flatten(part, prefix, "/").items()}
-        step = int(protocol.get("images", 0))
-        model_id = run.store.find_model(protocol["training_id"], step) if "training_id" in protocol else None
-        run.log_metrics([(key, value, step) for key, value in values.items() if is_number(value)], model_id)
-        of_the_run = ("training_id", "images", "finished")
-        run.set_tags(flatten({key: value for key, value in protocol.items() if key not in of_the_run}, "protocol"))
+        model_id = log_evaluation(run, data, self._images(data.get("protocol", {})))
+        promotion = self._promotion
+        if promotion is not None:
+            run.attempt("the promotion", lambda: settle(run.store.client, promotion, model_id, data))
+
+    def _images(self, card: Mapping[str, Any]) -> "TrackedImages | None":
+        """The packed images that a card or a protocol names."""
+        from celeba_gan.tracking.store import TrackedImages
+
+        name, digest = self._kedro_run.names.get("dataset"), card.get("data_digest")
+        if name is None or digest is None:
+            return None
+        entry = self._dataset("packed_images") if "packed_images" in self._catalog else None
+        place = Path(str(getattr(entry, "_folder", name)))
+        project = self._kedro_run.project
+        return TrackedImages.of(
+            name, str(digest), str(place.relative_to(project) if place.is_relative_to(project) else place)
+        )
 
     def _log_model(self, name: str) -> None:
         self._unlogged.discard(name)
@@ -254,6 +268,8 @@ class Recorder:
             run.set_tags(tags)
         else:
             run.carry_on({**self._origin(), **tags}, self._params)
+        if (images := self._images(card)) is not None:
+            run.attempt("the images", lambda: run.link_images(images, "training"))
 
 
 def _is_stopping() -> bool:

@@ -1,5 +1,6 @@
 """The MLflow store and one run in it. Importing this module imports MLflow."""
 
+import json
 import logging
 import os
 import time
@@ -9,9 +10,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from mlflow.entities import LoggedModelInput, LoggedModelOutput, LoggedModelStatus, Metric, Param, Run, RunTag
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelInput,
+    LoggedModelOutput,
+    LoggedModelStatus,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+)
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
 from celeba_gan.tracking.flat import as_text
@@ -24,6 +37,7 @@ RESUMED = "celeba_gan.resumed"
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 _METRICS_PER_BATCH = 1000  # MLflow's limits
 _PARAMS_PER_BATCH = 100
+_DIGEST = 36
 _PAUSE = 10  # a store that fails is left alone for this many times as long as the failure took
 
 
@@ -71,6 +85,22 @@ class Store:
         query = f"tags.`{TRAINING_ID}` = '{training_id}' AND params.images = '{images}'"
         found = self.client.search_logged_models([self.experiment_id], query)
         return next((model.model_id for model in found if model.status == LoggedModelStatus.READY), None)
+
+
+@dataclass(frozen=True)
+class TrackedImages:
+    """Packed images as a dataset of MLflow."""
+
+    name: str
+    digest: str
+    """Its first 36 characters, which is all that MLflow takes."""
+    source: str
+    """Where they lie."""
+
+    @classmethod
+    def of(cls, name: str, digest: str, source: str) -> Self:
+        """From the images' whole digest."""
+        return cls(name, digest[:_DIGEST], source)
 
 
 class TrackedRun:
@@ -141,12 +171,18 @@ class TrackedRun:
                 logger.warning("MLflow (%s) did not take %s: %s%s", self.store.uri, what, error, ahead)
             return False
 
-    def log_metrics(self, points: Iterable[tuple[str, float, int]], model_id: str | None = None) -> None:
-        """Logs points (name, value, step), also as those of a logged model."""
+    def log_metrics(
+        self,
+        points: Iterable[tuple[str, float, int]],
+        model_id: str | None = None,
+        images: TrackedImages | None = None,
+    ) -> None:
+        """Logs points (name, value, step), also as those of a logged model and of images that the run is linked to."""
         now = int(time.time() * 1000)
-        metrics = (
-            Metric(name, float(value), now, step, model_id=model_id, run_id=self.id) for name, value, step in points
-        )
+        of = {"model_id": model_id, "run_id": self.id}
+        if images is not None:
+            of |= {"dataset_name": images.name, "dataset_digest": images.digest}
+        metrics = (Metric(name, float(value), now, step, **of) for name, value, step in points)
         for batch in _batches(metrics, _METRICS_PER_BATCH):
             self._client.log_batch(self.id, metrics=batch)
 
@@ -177,6 +213,17 @@ class TrackedRun:
     def link_input(self, model_id: str) -> None:
         """Says that the run works with this logged model."""
         self._client.log_inputs(self.id, models=[LoggedModelInput(model_id)])
+
+    def link_images(self, images: TrackedImages, context: str) -> None:
+        """Says that the run works with these images.
+
+        Args:
+            images: They are shown once, as what they were first linked for.
+            context: `training` or `evaluation`.
+        """
+        source = json.dumps({"uri": images.source})
+        dataset = Dataset(images.name, images.digest, source_type="local", source=source)
+        self._client.log_inputs(self.id, datasets=[DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, context)])])
 
     def link_output(self, model_id: str, images: int) -> None:
         """Says that the run made this logged model."""

@@ -11,8 +11,11 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.runner import SequentialRunner, ThreadRunner
 
+from celeba_gan.tracking.config import TrackingError
+
 PROJECT = Path(__file__).parent
 summaries: dict[str, Any] = {}
+errors: dict[str, str] = {}
 
 
 def run(step: str, experiment: str, *names: str, env: str | None = None, **options: Any) -> None:
@@ -23,8 +26,9 @@ def run(step: str, experiment: str, *names: str, env: str | None = None, **optio
     try:
         with KedroSession.create(PROJECT, env=env, runtime_params=params) as session:
             session.run(pipeline_names=list(names) or None, **options)
-    except (ValueError, KeyboardInterrupt) as error:
+    except (ValueError, KeyboardInterrupt, TrackingError) as error:
         logging.getLogger(__name__).warning("%s: %r", step, error)
+        errors[step] = str(error)
     summaries[step] = TRACKING.summary()
 
 
@@ -64,6 +68,8 @@ run("refused", "demo", params={"train": {"fault": "refuse", "learning_rate": 0.5
 pages.append(page("refused"))
 run("skipped", "demo", only_missing_outputs=True)
 run("evaluated", "demo", "evaluate")
+run("promoted", "demo", "evaluate", params={"evaluate": {"promote": True}})
+run("unlogged", "untracked", "evaluate", params={"evaluate": {"promote": True}})
 run("failed", "broken", "train", params={"train": {"fault": "error"}})
 failed_was = status("failed")
 run("repaired", "broken", "train", params={"train": {"learning_rate": 0.1}})
@@ -75,5 +81,5 @@ pages_of_interrupted = [page("interrupted")]
 run("refused_after", "notebook", "train", params={"train": {"fault": "refuse"}})
 pages_of_interrupted.append(page("interrupted"))
 facts = {"pages": pages, "pages_of_interrupted": pages_of_interrupted}
-facts |= {"mlflow_imported": imported, "failed_was": failed_was, "interrupted_was": interrupted_was}
+facts |= {"errors": errors, "mlflow_imported": imported, "failed_was": failed_was, "interrupted_was": interrupted_was}
 print(json.dumps(facts | summaries))

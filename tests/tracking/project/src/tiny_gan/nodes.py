@@ -17,6 +17,7 @@ from celeba_gan.imaging.grids import ImageGrid
 
 Fault = Literal["none", "refuse", "error", "interrupt", "interrupt_twice", "terminate", "kill", "kill_server"]
 TICK, SIZE = 100, 16
+DIGEST = "0123456789abcdef" * 4  # of the images
 ORIGIN = {"id": "earlier", "images": 70}  # of the weights that the training began with
 
 
@@ -32,6 +33,9 @@ class TinySettings(BaseModel):
 
 class MeasureSettings(BaseModel):
     fault: Fault
+    promote: bool
+    promote_metric: str
+    promote_as: str
 
 
 def draw_dots() -> pd.DataFrame:
@@ -49,7 +53,7 @@ def train_tiny(
     tensors = resume_state.tensors if resume_state else build_generator(settings.network, latent, SIZE).state_dict()
 
     def tick(images: int, rows: list[dict[str, float]]) -> tuple[MetricRows, ImageGrid, Checkpoint, Checkpoint]:
-        common = {"id": card["id"], "images": images, "finished": images >= settings.images}
+        common = {"id": card["id"], "images": images, "finished": images >= settings.images, "data_digest": DIGEST}
         network = {"network": settings.network.model_dump(mode="json"), "latent": latent.model_dump(mode="json")}
         grid = ImageGrid(images, np.full((8, 12, 3), images % 256, np.uint8))
         state = Checkpoint("training_state", {**common, "hardware": {"device": "cpu"}, "init_from": ORIGIN}, tensors)
@@ -83,9 +87,10 @@ def choose(settings: MeasureSettings) -> dict[str, Any]:
 def measure(generator: Checkpoint) -> dict[str, Any]:
     card = generator.card
     return {
-        "metrics": {"age": 0.25, "scores": {"real": 1, "fake": 2}, "split": "test"},
+        "metrics": {"age": 0.25, "swd": 0.5, "scores": {"real": 1, "fake": 2}, "split": "test"},
+        "intervals": {"swd": {"low": 0.375, "high": 0.625, "method": "bootstrap"}},
         "floor": {"swd": 0.125},
-        "protocol": {"samples": 10, "training_id": card["id"], "images": card["images"]},
+        "protocol": {"samples": 10, "training_id": card["id"], "images": card["images"], "data_digest": DIGEST},
     }
 
 
