@@ -19,6 +19,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -64,6 +65,8 @@ LIMITS = {"tests": (125, 0.26), "speed": (165, 0.34), "quality": (45, 0.1)}
 """Seconds, or shares of the time where that is less; trainings share what is left."""
 KEEP_SECONDS = 15  # between two times that networks and samples are written
 KEPT_OUTPUT = 3500  # characters of each step's end that are printed
+DIGEST = re.compile(r"FAILED|ERROR |=+ .*(passed|failed|error|skipped).* =+$|deterministic mode|WARNING|training:")
+"""Lines that are printed once more at the very end."""
 
 Images = NDArray[np.uint8]
 
@@ -252,8 +255,9 @@ def determinism(_: str, arguments: argparse.Namespace, work: Path) -> None:
             if arguments.small:
                 changes |= {"batch_size": 4, "kimg": 0.04, "tick_kimg": 0.04, "network": {"dcgan": {"width": 8}}}
             settings = TrainSettings.model_validate(settings.model_dump() | changes)
-            ends, rate = [], 0.0
-            for _ in range(2):
+            ends: list[list[torch.Tensor]] = []
+            rate = 0.0
+            while len(ends) < 2:
                 for tick in train(images, settings):
                     rate = tick.rows[-1]["images_per_second"] if tick.rows else 0.0
                 ends.append([tensor.clone() for tensor in tick.state.tensors.values()])
@@ -280,6 +284,7 @@ class Runner:
         self.arguments, self.work = arguments, work
         self.began: float = time.monotonic()
         self.until: float = self.began + arguments.minutes * 60
+        self.digest: list[str] = []
         self.report = (arguments.output / "report.txt").open("w", encoding="utf-8")
         self.environment = {
             **os.environ,
@@ -337,6 +342,7 @@ class Runner:
             heading = f"\n=== {name}: {outcome} (at {time.monotonic() - self.began:.0f} s)"
             print(heading, f"... {said[-KEPT_OUTPUT:]}" if len(said) > KEPT_OUTPUT else said, sep="\n", flush=True)
             print(heading, said, sep="\n", file=self.report, flush=True)
+            self.digest += [line for line in said.splitlines() if DIGEST.match(line)]
 
     def left(self) -> float:
         """Seconds."""
@@ -414,6 +420,7 @@ def main() -> None:
         device = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU, not for its figures"
         runner.say(f"{device} ({describe()})")
         run_all(runner, arguments)
+        runner.say("\n".join(["", *runner.digest]))
         runner.say(f"\ndone after {time.monotonic() - runner.began:.0f} s")
 
 
