@@ -149,6 +149,30 @@ def test_the_viz_command_shows_this_run(account: Say, project: Path) -> None:
     assert any(line.startswith("Look kedro viz run --env smoke --params experiment=mine (") for line in lines)
 
 
+def test_another_models_numbers_come_from_its_own_folder_with_the_verdict_of_a_comparison(
+    account: Say, project: Path
+) -> None:
+    fill(project / "data", finished=True)
+    rows = [
+        {"metric": "frechet_attributes", "model": 18.234, "against": 25, "low": -9, "high": -4, "better": "model"},
+        {"metric": "swd", "model": 12.3, "against": 12, "low": None, "high": None, "better": "neither"},
+        {"metric": "recall_attributes", "model": 0.5, "against": 0.7, "low": -0.3, "high": -0.1, "better": "against"},
+    ]
+    comparison = {"model": "mine", "against": "models:/faces/1", "rows": rows}
+    file = project / "data/08_reporting/demo/mine/evaluation.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"metrics": {"swd": 77.7}, "floor": {}, "protocol": {}, "comparison": comparison}))
+    lines = account("evaluate", evaluate={"model": "mine", "against": "models:/faces/1"})
+    assert any(line.startswith("SWD 77.7:") for line in lines)
+    assert (
+        "Compared mine with models:/faces/1: better in frechet_attributes (18.2 against 25); "
+        "worse in recall_attributes (0.5 against 0.7); no telling in swd (12.3 against 12)"
+    ) in lines
+    assert any(line.startswith("Look kedro viz run --params evaluate.model=mine (") for line in lines)
+    assert "Report data/08_reporting/demo/mine/evaluation.html" in lines
+    assert not [line for line in account("evaluate") if line.startswith("Compared")]
+
+
 @pytest.mark.parametrize(
     ("finished", "params", "words"),
     [

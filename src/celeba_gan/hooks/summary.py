@@ -184,6 +184,18 @@ def _measured(path: Path) -> Lines:
             beside += [f"floor {floor:.3g}"] if floor is not None else []
             known = f" ({'; '.join(beside)})" if beside else ""
             yield label, f"{evaluation['metrics'][name]:.3g}{known}: {meaning}"
+    if "comparison" in evaluation:
+        yield "Compared", _verdict(evaluation["comparison"])
+
+
+def _verdict(comparison: dict[str, Any]) -> str:
+    """Which of two models is better in what; intervals decide."""
+    found: dict[str, list[str]] = {"model": [], "against": [], "neither": []}
+    for row in comparison["rows"]:
+        found[row["better"]].append(f"{row['metric']} ({row['model']:.3g} against {row['against']:.3g})")
+    words = {"model": "better in", "against": "worse in", "neither": "no telling in"}
+    told = [f"{words[who]} {', '.join(metrics)}" for who, metrics in found.items() if metrics]
+    return f"{comparison['model']} with {comparison['against']}: {'; '.join(told) or 'no metric is known of both'}"
 
 
 def _place(label: str) -> Callable[[Path], Lines]:
@@ -202,6 +214,7 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "best_generator": _best,
     "training_grids": _place("Grids"),
     "evaluation": _measured,
+    "evaluation_page": _place("Report"),
     "sample_grid": _place("Pictures"),
     "training_animation": _place("Animation"),
     "samples": _place("Samples"),
@@ -212,6 +225,8 @@ def _viz_command(run_params: dict[str, Any]) -> str:
     """The command that shows the graph with this run's artifacts."""
     params = run_params.get("runtime_params") or {}
     names = [f"{key}={params[key]}" for key in ("dataset", "experiment") if key in params]
+    if (model := (params.get("evaluate") or {}).get("model")) is not None:  # its results lie in a folder of their own
+        names.append(f"evaluate.model={model}")
     options = [f"--env {run_params['env']}"] if run_params.get("env") else []
     options += [f"--params {','.join(names)}"] if names else []
     command = " ".join(["kedro viz run", *options])
