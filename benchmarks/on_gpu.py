@@ -6,7 +6,7 @@ In order of worth, each step in processes of its own, with a time limit of its o
    what steps 2 and 3 compile is compiled ahead;
 2. `gpu.py` at 64x64;
 3. the trainings of `conf/celeba` and `conf/modern` on the portraits, both for equal time;
-4. their quality: distances between 5,000 samples and as many portraits that nothing was trained on, beside those
+4. their quality: distances between 4,000 samples and as many portraits that nothing was trained on, beside those
    between real portraits; and the speed of sampling and of features.
 
     python benchmarks/on_gpu.py --minutes 8 --output gpu-results
@@ -59,7 +59,7 @@ HERE = Path(__file__).parent
 PRESETS = ("celeba", "modern")
 RECIPES = ("wgan-gp, resnet", "rpgan+r1+r2, r3", "wgan-gp, dcgan")  # of gpu.py
 GRID = (8, 12)
-MEASURED = 5000  # samples a side
+MEASURED = 4000  # samples a side
 PARTS = ("tests", "speed", "training")
 LIMITS = {"tests": (125, 0.26), "speed": (165, 0.34), "quality": (45, 0.1)}
 """Seconds, or shares of the time where that is less; trainings share what is left."""
@@ -77,7 +77,7 @@ Images = NDArray[np.uint8]
 def portraits(_: str, arguments: argparse.Namespace, work: Path) -> None:
     """Draws the portraits and fits the classifier of their attributes."""
     began = time.perf_counter()
-    count = 800 if arguments.small else 40_000
+    count = 800 if arguments.small else 32_000
     save_portraits(work, count, 32 if arguments.small else 64, available_cores())
     print(f"{count} portraits drawn in {time.perf_counter() - began:.1f} s", flush=True)
     images = PortraitImages(work)
