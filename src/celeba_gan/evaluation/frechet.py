@@ -206,11 +206,12 @@ def _influence(features: Features, gaussian: Gaussian, step: Tensor, root: Tenso
 
 def _factor(covariance: Tensor) -> Tensor:
     """F with F F^T = covariance: (d, d)."""
+    factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(covariance)
-    if not failed:
-        return factor
-    values, vectors = torch.linalg.eigh(covariance)
-    return vectors * values.clamp_min(0).sqrt()
+    if failed:
+        values, vectors = torch.linalg.eigh(covariance)
+        factor = vectors * values.clamp_min(0).sqrt()
+    return factor
 
 
 def _blocks(features: Features) -> Iterator[Features]:

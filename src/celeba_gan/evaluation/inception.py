@@ -47,7 +47,7 @@ def find_weights(asked: str | None) -> Path | None:
 
 
 class InceptionFeatures:
-    """The 2,048 features before the last layer."""
+    """The 2,048 features before the last layer, and from them the probabilities of its classes."""
 
     name = "inception"
 
@@ -66,7 +66,7 @@ class InceptionFeatures:
         try:
             torch.save(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True), clean)
             clean.seek(0)
-            self.network = FeatureExtractorInceptionV3("inception", ["2048"], clean).to(device)
+            self.network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], clean).to(device)
         except Exception as error:  # torch's own errors have no common class
             raise InceptionError(
                 f"{weights} does not hold the weights of Inception-V3 ({str(error).splitlines()[0]}); delete it, or "
@@ -75,12 +75,21 @@ class InceptionFeatures:
 
     def __call__(self, images: Images) -> NDArray[np.float32]:
         """Features (n, 2048) of uint8 images (n, height, width, 3)."""
-        parts = []
+        return self.describe(images)[0]
+
+    def describe(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Features (n, 2048) and probabilities (n, 1008) of uint8 images (n, height, width, 3).
+
+        The probabilities are those of the inception score: from logits without their bias, as in the original code.
+        """
+        features, probabilities = [], []
         with torch.inference_mode():
             for start in range(0, len(images), _BATCH):
-                pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + _BATCH])).to(self.device)
-                parts.append(self.network(resize(pixels))[0].cpu())
-        return torch.cat(parts).numpy()
+                pixels = torch.from_numpy(np.array(images[start : start + _BATCH])).to(self.device)
+                found, logits = self.network(resize(pixels))
+                features.append(found.cpu())
+                probabilities.append(logits.double().softmax(dim=1).float().cpu())
+        return torch.cat(features).numpy(), torch.cat(probabilities).numpy()
 
 
 def resize(pixels: torch.Tensor) -> torch.Tensor:
