@@ -1,0 +1,34 @@
+"""Numbers as text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from celeba_gan.reporting.glossary import Kind
+
+
+def write(value: float, kind: Kind = "number") -> str:
+    """About three significant digits; shares in percent."""
+    if kind == "share":
+        text = f"{100 * value:.1f}"
+        return f"{text.removesuffix('.0') if text in ('0.0', '100.0') else text} %"
+    size = abs(value)
+    decimals = next((count for end, count in ((100, 0), (10, 1), (1, 2), (0.01, 3)) if size >= end), 4 if size else 0)
+    return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def write_interval(interval: Mapping[str, Any] | None, kind: Kind = "number") -> str:
+    """`16.9 to 19.1`; nothing without an interval."""
+    if interval is None:
+        return ""
+    low, high = write(interval["low"], kind), write(interval["high"], kind)
+    return f"{low.removesuffix(' %')} to {high}"
+
+
+def enumerate_names(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def write_attribute(name: str) -> str:
+    """An attribute as it is read: `Wearing Hat`."""
+    return name.replace("_", " ")

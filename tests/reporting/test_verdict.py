@@ -1,0 +1,202 @@
+from typing import Any
+
+import pytest
+from example_evaluation import example
+
+from celeba_gan.reporting.verdict import judge
+
+
+def said(evaluation: dict[str, Any], topic: str) -> str:
+    return {statement.topic: statement.text for statement in judge(evaluation)}.get(topic, "")
+
+
+def test_quality_is_the_distance_with_its_interval_beside_its_floor() -> None:
+    text = said(example(), "Quality")
+    assert "Fréchet distance 18.2 (95 % interval 16.9 to 19.1) in the features of the attribute classifier" in text
+    assert "unseen real images score 3.10" in text
+    assert "5.9 times" in text
+    assert "71.2 % of the samples lie among real images, 78.2 % of unseen real images do" in text
+
+
+@pytest.mark.parametrize(("low", "reaches"), [(2.9, True), (3.1, True), (3.2, False)])
+def test_samples_cannot_be_told_by_a_distance_whose_interval_reaches_the_floor(low: float, reaches: bool) -> None:
+    evaluation = example()
+    evaluation["metrics"]["frechet_attributes"] = 3.6
+    evaluation["intervals"]["frechet_attributes"] |= {"low": low, "high": 4.2}
+    text = said(evaluation, "Quality")
+    assert ("cannot be told from real images" in text) is reaches
+    assert ("1.2 times" in text) is not reaches
+
+
+def test_without_an_interval_nothing_is_called_equal_and_the_doubt_is_said() -> None:
+    evaluation = example() | {"intervals": {}}
+    assert "nothing says how sure that is" in said(evaluation, "Quality")
+    evaluation["metrics"]["frechet_attributes"] = 3.0  # below its floor
+    text = said(evaluation, "Quality")
+    assert "times" not in text
+    assert "cannot be told" not in text
+
+
+def test_the_first_features_are_the_classifiers_then_inceptions_then_any() -> None:
+    evaluation = example()
+    evaluation["metrics"] |= {"frechet_inception": 5.5, "frechet_mine": 7.5}
+    assert "attribute classifier" in said(evaluation, "Quality")
+    del evaluation["metrics"]["frechet_attributes"]
+    assert "Fréchet distance 5.50 in the features of Inception" in said(evaluation, "Quality")
+    del evaluation["metrics"]["frechet_inception"]
+    assert "Fréchet distance 7.50 in the features of “mine”" in said(evaluation, "Quality")
+
+
+def test_without_features_the_patches_speak() -> None:
+    evaluation = {"metrics": {"swd": 11.2}, "floor": {"swd": 4.1}}
+    assert said(evaluation, "Quality").startswith("Sliced Wasserstein distance 11.2; unseen real images score 4.10.")
+
+
+def test_variety_is_missing_only_where_an_interval_lies_below_the_floor() -> None:
+    evaluation = example()
+    assert "part of what is real is missing" in said(evaluation, "Variety")
+    evaluation["floor"] |= {"recall_attributes": 0.42, "coverage_attributes": 0.46}
+    assert "no loss of variety shows" in said(evaluation, "Variety")
+    evaluation["intervals"] = {}
+    text = said(evaluation, "Variety")
+    assert "missing" not in text
+    assert "no loss" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "how"), [(0.35, "more alike than"), (0.25, "less alike than"), (0.30, "about as alike as")]
+)
+def test_likeness_of_samples_is_compared_beyond_what_the_draw_of_pairs_does(value: float, how: str) -> None:
+    evaluation = example()
+    evaluation["metrics"]["ms_ssim"] = value
+    assert how in said(evaluation, "Variety")
+    evaluation["protocol"]["ms_ssim_pairs"] = 10  # too few to tell these
+    assert "about as alike as" in said(evaluation, "Variety")
+    del evaluation["protocol"]["ms_ssim_pairs"]
+    assert "alike" not in said(evaluation, "Variety")
+
+
+def test_attributes_that_are_off_are_named_with_both_shares() -> None:
+    evaluation = example()
+    assert (
+        "Of 4 attributes 2 are off, most of all Eyeglasses, too rare (1.2 % of samples, 6.5 % of reals) and Smiling, "
+        "too frequent (56.0 % of samples, 48.0 % of reals)."
+    ) in said(evaluation, "Variety")
+    evaluation["attributes"]["errors"] = dict.fromkeys(evaluation["attributes"]["names"], 0.05)
+    assert "No attribute is rarer or more frequent than in real images by more than chance" in said(
+        evaluation, "Variety"
+    )
+    evaluation["attributes"] |= {"errors": dict.fromkeys(evaluation["attributes"]["names"], 0.001)}
+    evaluation["attributes"]["samples"] = evaluation["attributes"]["reals"] | {"Male": 0.425}  # sure, and no matter
+    assert "No attribute" in said(evaluation, "Variety")
+
+
+def test_a_generator_that_only_drops_is_not_said_to_make_something_too_often() -> None:
+    evaluation = example()
+    evaluation["attributes"]["samples"]["Smiling"] = 0.48
+    text = said(evaluation, "Variety")
+    assert "1 are off, most of all Eyeglasses, too rare" in text
+    assert "too frequent" not in text
+
+
+@pytest.mark.parametrize(("count", "copies"), [(5000, True), (200, False)])
+def test_copies_are_suspected_beyond_chance_only(count: int, copies: bool) -> None:
+    evaluation = example()
+    evaluation["metrics"]["memorised_attributes"] = 0.025
+    evaluation["protocol"]["images_per_side"] = count
+    text = said(evaluation, "Originality")
+    assert ("look at their neighbours" in text) is copies
+    assert ("no sign of copies" in text) is not copies
+
+
+def test_chance_seldom_raises_the_suspicion() -> None:
+    """The share of 5,000 equal draws that lie below the 0.01 quantile of 5,000 others."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    raised = 0
+    for _ in range(200):
+        of_test, of_samples = random.normal(size=(2, 5000))
+        evaluation = example()
+        evaluation["metrics"]["memorised_attributes"] = float((of_samples < np.quantile(of_test, 0.01)).mean())
+        raised += "look at" in said(evaluation, "Originality")
+    assert raised <= 0.06 * 200
+
+
+def test_few_copies_say_little_of_samples_that_are_far_from_everything() -> None:
+    evaluation = example()
+    assert "says little" not in said(evaluation, "Originality")
+    evaluation["metrics"]["distance_ratio_attributes"] = 1.6
+    assert "That says little: samples lie 1.6 times as far" in said(evaluation, "Originality")
+
+
+def test_repetition_is_said_beyond_chance() -> None:
+    evaluation = example()
+    assert "the generator repeats itself" in said(evaluation, "Originality")
+    evaluation["metrics"]["repeated_attributes"] = 0.013
+    assert "no more than chance gives" in said(evaluation, "Originality")
+    del evaluation["protocol"]["images_per_side"]
+    assert "chance" not in said(evaluation, "Originality")
+
+
+def test_a_judge_that_beats_guessing_can_tell_and_another_proves_nothing() -> None:
+    evaluation = example()
+    assert "93.1 % of the time (95 % interval 91.9 to 94.1 %)" in said(evaluation, "A fresh judge")
+    assert "samples can be told" in said(evaluation, "A fresh judge")
+    evaluation["metrics"]["c2st_accuracy"] = 0.51
+    evaluation["intervals"]["c2st_accuracy"] |= {"low": 0.49, "high": 0.53}
+    text = said(evaluation, "A fresh judge")
+    assert "no better than guessing" in text
+    assert "A larger network" in text
+    evaluation["intervals"] = {}
+    text = said(evaluation, "A fresh judge")
+    assert text.endswith("is right 51.0 % of the time; 50 % is guessing.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"finished": False}, "unfinished: the generator is 1,024,000 images into it"),
+        ({"trained_on": "other"}, "trained on other images"),
+        ({"discriminator_images": 8}, "another moment"),
+        ({"images_per_side": 999}, "Only 999 images a side"),
+    ],
+)
+def test_what_to_distrust_is_said_where_it_is_so(changes: dict[str, Any], words: str) -> None:
+    evaluation = example()
+    assert not said(evaluation, "To distrust")
+    evaluation["protocol"] |= changes
+    assert words in said(evaluation, "To distrust")
+
+
+def test_inception_with_fewer_images_than_dimensions_is_distrusted() -> None:
+    evaluation = example()
+    evaluation["protocol"]["images_per_side"] = 2000
+    assert not said(evaluation, "To distrust")
+    evaluation["metrics"]["frechet_inception"] = 9.0
+    assert "2,048 dimensions" in said(evaluation, "To distrust")
+
+
+def test_a_weak_classifier_is_distrusted_by_its_area_and_else_by_its_accuracy() -> None:
+    evaluation = example()
+    classifier = evaluation["attributes"]["classifier"]
+    for one in classifier.values():
+        one |= {"auc": 0.7}
+    assert "mean AUC 0.700" in said(evaluation, "To distrust")
+    for one in classifier.values():
+        one |= {"auc": None, "accuracy": 0.8}
+    assert "mean accuracy 80.0 %" in said(evaluation, "To distrust")
+    for one in classifier.values():
+        one["accuracy"] = 0.93
+    assert not said(evaluation, "To distrust")
+
+
+def test_a_comparison_counts_what_is_sure() -> None:
+    rows = [{"better": better} for better in ("model", "model", "against", "neither")]
+    evaluation = example() | {"comparison": {"model": "this", "against": "that", "rows": rows}}
+    assert "Against that it is surely better in 2 of 4 metrics and surely worse in 1" in said(evaluation, "Compared")
+
+
+def test_no_numbers_give_no_verdict() -> None:
+    (only,) = judge({"metrics": {}})
+    assert only.text == "These numbers do not say how good the generator is."
