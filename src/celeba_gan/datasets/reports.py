@@ -1,15 +1,17 @@
 """Reports as JSON, and the pictures that go with them."""
 
 import json
+import re
 from pathlib import Path
-from typing import Any, NewType
+from typing import Any, Final, NewType
 
 from kedro.io import AbstractDataset
 
 from celeba_gan.datasets.files import staged
 
-# kedro-viz recognises the preview by the name of this annotation.
+# kedro-viz recognises the previews by the names of these annotations.
 JSONPreview = NewType("JSONPreview", str)
+HTMLPreview = NewType("HTMLPreview", str)
 
 
 class JSONReportDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
@@ -43,3 +45,40 @@ class JSONReportDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class HTMLPageDataset(AbstractDataset[str, str]):
+    """A page that stands alone, complete or not there."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: str) -> None:
+        """Writes the page as UTF-8, its line ends as they are; what is no text, of a file's name, is spelt out."""
+        with staged(self._filepath) as staging:
+            staging.write_bytes(data.encode("utf-8", "backslashreplace"))
+
+    def load(self) -> str:
+        """Reads the page."""
+        return self._filepath.read_bytes().decode("utf-8")
+
+    def preview(self) -> HTMLPreview:
+        """The page's style and body for kedro-viz, which runs no scripts and reads the rest as Markdown too."""
+        page = self.load()
+        styles = "".join(re.findall(r"<style.*?</style>", page, re.DOTALL))
+        body = re.search(r"<body[^>]*>(.*)</body>", page, re.DOTALL)
+        content = re.sub(r"<script.*?</script>", "", body[1] if body else page, flags=re.DOTALL)
+        # A style at the very beginning would be lost. No line ends, which would become <br>.
+        whole = f"<div>{styles}{content}</div>" if body else content
+        return HTMLPreview(" ".join(whole.split()).translate(_NOT_MARKDOWN))
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+# Signs that stand for emphasis and code in Markdown, and signs that look like them.
+_NOT_MARKDOWN: Final = str.maketrans({"_": "\u02cd", "*": "\u2217", "`": "\u02cb"})
