@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 
+from celeba_gan.evaluation import frechet
 from celeba_gan.evaluation.frechet import Gaussian, frechet_distance, frechet_of_infinite_sets, measure_frechet
 from celeba_gan.evaluation.intervals import jackknife
 
@@ -90,6 +91,17 @@ def test_all_ways_to_the_value_agree(count: int, other: int) -> None:
     assert measure_frechet(first, second).value == pytest.approx(plain, rel=1e-6)
     halves = [frechet_distance(Gaussian.of([first[i::2]]), Gaussian.of([second[i::2]])) for i in (0, 1)]
     assert measure_frechet(first, second).of_infinite_sets == pytest.approx(2 * plain - np.mean(halves), rel=1e-5)
+
+
+def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = features(90, 64, 0), features(120, 64, 1, scale=1.3)
+    whole = measure_frechet(first, second)
+    monkeypatch.setattr(frechet, "_BLOCK", 7)
+    monkeypatch.setattr(frechet, "_WIDTH", 10)
+    blocks = measure_frechet(first, second)
+    assert blocks.value == pytest.approx(whole.value, rel=1e-9)
+    assert blocks.of_infinite_sets == pytest.approx(whole.of_infinite_sets, rel=1e-8)
+    assert blocks.standard_error() == pytest.approx(whole.standard_error(), rel=1e-5)
 
 
 def test_dimensions_without_width_are_no_trouble() -> None:

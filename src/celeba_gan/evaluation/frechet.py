@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Features = NDArray[np.float32]
-_BLOCK = 4096
+_BLOCK = 4096  # features at a time
+_WIDTH = 512  # columns at a time
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Gaussian:
             values = torch.from_numpy(np.asarray(batch, np.float64))
             mean = values.mean(dim=0)
             centred = values - mean
-            part = cls(len(values), mean, centred.T @ centred)
+            part = cls(len(values), mean, _scatter(centred))
             total = part if total is None else total + part
         if total is None:
             raise ValueError("The Fréchet distance needs features, and got none")
@@ -127,7 +128,7 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     if min(first.count, second.count) < 2:
         raise ValueError(f"The Fréchet distance needs two features a side, not {first.count} and {second.count}")
     factor = _factor(first.covariance)
-    return _assemble(first, second, torch.linalg.eigvalsh(_symmetric(factor.T @ second.covariance @ factor)))
+    return _assemble(first, second, torch.linalg.eigvalsh(_congruent(factor, second.covariance)))
 
 
 def frechet_of_infinite_sets(first: Features, second: Features, seed: int) -> tuple[float, float]:
@@ -176,11 +177,11 @@ def _influences(
         return value, of_x, of_y
     if len(first) > first.shape[1]:
         factor = _factor(of_first.covariance)
-        product = factor.T @ of_second.covariance @ factor
+        product = _congruent(factor, of_second.covariance)
     else:
         factor = _centred(first, of_first).T / math.sqrt(len(first) - 1)
         product = factor.T @ of_second.covariance @ factor
-    squares, vectors = torch.linalg.eigh(_symmetric(product))
+    squares, vectors = torch.linalg.eigh(product)
     # Directions in which a set has no width carry nothing, and would be divided by 0.
     wide = squares > squares[-1] * len(squares) * torch.finfo(squares.dtype).eps
     roots, vectors = squares[wide].sqrt(), vectors[:, wide]
@@ -205,13 +206,40 @@ def _influence(features: Features, gaussian: Gaussian, step: Tensor, root: Tenso
 
 
 def _factor(covariance: Tensor) -> Tensor:
-    """F with F F^T = covariance: (d, d)."""
+    """F with F F^T = covariance, lower triangular: (d, d)."""
     factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if failed:
         values, vectors = torch.linalg.eigh(covariance)
-        factor = vectors * values.clamp_min(0).sqrt()
+        factor = torch.linalg.qr((vectors * values.clamp_min(0).sqrt()).T, mode="r").R.T
     return factor
+
+
+def _congruent(factor: Tensor, covariance: Tensor) -> Tensor:
+    """The lower triangle of F^T C F, which is all that eigenvalues are taken from; F is lower triangular.
+
+    In blocks, which leave out F's noughts and the other triangle: half the time of the two products.
+    """
+    found = torch.zeros_like(covariance)
+    for start in range(0, len(covariance), _WIDTH):
+        columns = slice(start, start + _WIDTH)
+        half = covariance[:, start:] @ factor[start:, columns]
+        for below in range(start, len(covariance), _WIDTH):
+            rows = slice(below, below + _WIDTH)
+            found[rows, columns] = factor[below:, rows].T @ half[below:]
+    return found
+
+
+def _scatter(centred: Tensor) -> Tensor:
+    """X^T X, of which one triangle is computed: (d, d)."""
+    dimensions = centred.shape[1]
+    found = centred.new_empty(dimensions, dimensions)
+    for start in range(0, dimensions, _WIDTH):
+        columns = slice(start, start + _WIDTH)
+        product = centred[:, start:].T @ centred[:, columns]
+        found[start:, columns] = product
+        found[columns, start:] = product.T
+    return found
 
 
 def _blocks(features: Features) -> Iterator[Features]:
@@ -221,7 +249,3 @@ def _blocks(features: Features) -> Iterator[Features]:
 
 def _centred(features: Features, gaussian: Gaussian) -> Tensor:
     return torch.from_numpy(np.asarray(features, np.float64)) - gaussian.mean
-
-
-def _symmetric(matrix: Tensor) -> Tensor:
-    return (matrix + matrix.T) / 2
