@@ -203,6 +203,13 @@ def test_a_metric_that_was_not_measured_is_named_with_those_there_are(
     assert fresh.client.search_registered_models(f"name = '{fresh.name}'") == []
 
 
+def test_a_store_that_fails_costs_the_run_nothing(fresh: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
+    promotion = Promotion(True, "frechet_attributes", fresh.name)
+    gone = "m-" + "0" * 32
+    assert not fresh.run.attempt("the promotion", lambda: settle(fresh.client, promotion, gone, measured(20, 1)))
+    assert "did not take the promotion: Logged model with ID" in caplog.text
+
+
 def test_a_model_that_no_store_has_is_refused(fresh: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
     promotion = Promotion(True, "frechet_attributes", fresh.name)
     promotion.check([None, fresh.models[100]])
@@ -231,10 +238,11 @@ def test_what_is_asked_for_is_read_from_the_parameters() -> None:
     assert Promotion.read({}, {}) is None
     with pytest.raises(PromotionError, match="neither less nor more is better"):
         Promotion.read(params, {})
+    params["evaluate.promote_metric"] = "swd_32"
+    with pytest.raises(PromotionError, match="promote_as is 'a/b'"):
+        Promotion.read(params | {"evaluate.promote_as": "a/b"}, {})
     runtime_params = {"dataset": "mine", "train": {"kimg": 1}, "evaluate": {"model": "x", "seed": 3, "promote": True}}
-    found = Promotion.read(
-        params | {"evaluate.promote_metric": "swd_32"}, {"env": "celeba", "runtime_params": runtime_params}
-    )
+    found = Promotion.read(params, {"env": "celeba", "runtime_params": runtime_params})
     command = "kedro run --env celeba --pipelines evaluate --params dataset=mine,evaluate.seed=3,"
     assert found == Promotion(True, "swd_32", "faces", command)
 

@@ -106,6 +106,7 @@ def test_a_model_is_promoted_by_the_run_that_measures_it(client: Any, scenario: 
     assert (version.source, version.run_id) == (f"models:/{model.model_id}", first.info.run_id)
     assert version.tags["swd"] == "0.5"
     assert scenario["promoted"]["run_id"] != first.info.run_id
+    assert scenario["promoted"]["run_name"] == "faces evaluate"  # named after the model that was measured
 
 
 def test_a_model_that_was_never_logged_is_refused_before_it_is_measured(scenario: dict[str, Any], runs: Runs) -> None:

@@ -12,7 +12,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from celeba_gan.datasets.named_models import ComparedNetworksDataset, NamedNetworkDataset
-from celeba_gan.gan.checkpoint import CheckpointError
+from celeba_gan.gan.checkpoint import CheckpointError, read_card
 from celeba_gan.gan.experiments import Experiments
 from celeba_gan.gan.named_models import NamedModel, find_named_model
 from celeba_gan.hooks.artifacts import path_of
@@ -20,6 +20,7 @@ from celeba_gan.tracking.config import TrackingError
 from celeba_gan.tracking.fetch import FetchedModel, is_model_uri
 
 logger = logging.getLogger(__name__)
+_kedros_logger = logging.getLogger("kedro.io.data_catalog")
 
 COMPARED: Final = "compared_networks"
 _MEASURED: Final = {"generator", "discriminator", "best_measured"}
@@ -96,7 +97,8 @@ class MeasuredModels:
         try:
             if is_model_uri(name):
                 fetched = self._store.fetch_model(name, self._temporary())
-                return NamedModel.of_file(fetched.file, fetched.label)
+                logger.info("%s comes without its discriminator, which MLflow does not have", fetched.label)
+                return NamedModel(fetched.label, fetched.file, None, read_card(fetched.file, "generator"))
             return find_named_model(name, experiments, best=_setting("which", catalog) == "best")
         except (CheckpointError, TrackingError) as error:
             reason = str(error).removeprefix("train.init_from: ")  # the other setting that names experiments
@@ -116,7 +118,12 @@ def _setting(name: str, catalog: DataCatalog) -> Any:
 def _replace(name: str, dataset: NamedNetworkDataset | ComparedNetworksDataset, catalog: DataCatalog) -> None:
     """Puts another dataset into the catalog, with what the entry says to tracking and kedro-viz."""
     dataset.metadata = getattr(catalog.get(name), "metadata", None)
-    catalog[name] = dataset
+    level = _kedros_logger.level
+    _kedros_logger.setLevel(logging.ERROR)  # it warns of entries that are replaced, and this is meant
+    try:
+        catalog[name] = dataset
+    finally:
+        _kedros_logger.setLevel(level)
 
 
 def _check_stages(pipeline: Pipeline) -> None:

@@ -22,7 +22,9 @@ class TrackingSettings(BaseModel):
     tracking_uri: str | None = Field(None, description="store or server; none: SQLite, mlflow.db in the project")
     artifact_location: str | None = Field(None, description="none: mlartifacts/ in the project, or the server's own")
     experiment: str = Field("celeba_gan", min_length=1, description="MLflow experiment, made when missing")
-    run_name: str | None = Field(None, description="none: the experiment's name and the pipelines")
+    run_name: str | None = Field(
+        None, description="none: the experiment's (or the measured model's) name and the pipelines"
+    )
     disable: bool = Field(False, description="track nothing and never import MLflow")
 
     def store_uri(self, project: Path) -> str:

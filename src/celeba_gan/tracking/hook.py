@@ -85,7 +85,10 @@ class MLflowTracking:
         promotes = is_asked(pipeline, catalog)
         if settings.disable:
             if promotes:
-                raise PromotionError("evaluate.promote registers the model in MLflow, and mlflow.yml has disable: true")
+                raise PromotionError(
+                    "evaluate.promote registers the model in MLflow, and mlflow.yml has disable: true; "
+                    "take one of the two back"
+                )
             return
         if isinstance(catalog, SharedMemoryDataCatalog):
             if promotes:

@@ -28,6 +28,7 @@ _NOT_LOGGED: Final = (
     "can be promoted. Of a training that was made here, kedro run --pipelines train logs the model that is missing, as "
     "it is after its last tick"
 )
+_FORBIDDEN: Final = "/:'@"  # in a name; the first two by MLflow itself
 _OWN: Final = ("evaluate.model", "evaluate.against", "evaluate.promote")
 
 
@@ -51,11 +52,15 @@ class Promotion:
         """From flattened parameters, and what Kedro says of the run; None where the pipeline does not measure.
 
         Raises:
-            PromotionError: The metric does not say which of two models is better.
+            PromotionError: The metric does not say which of two models is better, or the name cannot be one.
         """
         asked, metric, name = (params.get(f"evaluate.promote{part}") for part in ("", "_metric", "_as"))
         if metric is None or name is None:
             return None
+        if asked and any(character in name for character in _FORBIDDEN):
+            raise PromotionError(
+                f"evaluate.promote_as is {name!r}, and a registered model's name has none of {' '.join(_FORBIDDEN)}"
+            )
         if asked and _direction(metric) is None:
             raise PromotionError(
                 f"evaluate.promote_metric is {metric}, of which neither less nor more is better, so it makes no "

@@ -178,7 +178,7 @@ class Recorder:
             training = store.find_training(card["id"])
             if training is not None:
                 tags["mlflow.parentRunId"] = training.info.run_id
-        label = self._kedro_run.names.get("experiment", "")
+        label = self._params.get("evaluate.model") or self._kedro_run.names.get("experiment", "")
         name = self._settings.run_name or f"{label} {pipeline_names(self._kedro_run.run_params)}".strip()
         run = TrackedRun.start(store, name, tags)
         run.log_params(self._params)

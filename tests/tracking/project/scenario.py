@@ -68,7 +68,7 @@ run("refused", "demo", params={"train": {"fault": "refuse", "learning_rate": 0.5
 pages.append(page("refused"))
 run("skipped", "demo", only_missing_outputs=True)
 run("evaluated", "demo", "evaluate")
-run("promoted", "demo", "evaluate", params={"evaluate": {"promote": True}})
+run("promoted", "demo", "evaluate", params={"evaluate": {"promote": True, "model": "faces"}})
 run("unlogged", "untracked", "evaluate", params={"evaluate": {"promote": True}})
 run("failed", "broken", "train", params={"train": {"fault": "error"}})
 failed_was = status("failed")

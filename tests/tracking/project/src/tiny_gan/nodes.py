@@ -36,6 +36,7 @@ class MeasureSettings(BaseModel):
     promote: bool
     promote_metric: str
     promote_as: str
+    model: str | None = None
 
 
 def draw_dots() -> pd.DataFrame:
