@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from celeba_gan.evaluation.pixels import as_floats
+from celeba_gan.evaluation.pixels import as_floats, full_float32
 
 Images = NDArray[np.uint8]
 CLASSIFIER_VERSION = 1  # another architecture or way of training makes other features
@@ -104,7 +104,7 @@ class AttributeClassifier:
     def describe(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Features (n, 128) and probabilities of the attributes (n, attributes) of uint8 images (n, side, side, 3)."""
         features, probabilities = [], []
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             for start in range(0, len(images), 256):
                 found, logits = self.network(as_floats(images[start : start + 256]).to(self.device))
                 features.append(found.float().cpu())

@@ -1,8 +1,10 @@
 """Settings of evaluation."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from celeba_gan.evaluation.feature_settings import FeatureFileSettings
 
 
 class ClassifierSettings(BaseModel):
@@ -19,6 +21,15 @@ class EvaluateSettings(BaseModel):
     """How the generator is measured."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    READ_BY_METRICS: ClassVar[tuple[str, ...]] = (
+        "neighbours",
+        "swd_images",
+        "swd_projections",
+        "swd_patches",
+        "ms_ssim_pairs",
+    )
+    """What a number depends on besides the seed and the images: each is part of its protocol."""
 
     seed: int = Field(0, ge=0, description="decides latents, which images are measured, and projections")
     model: str | None = Field(
@@ -43,6 +54,7 @@ class EvaluateSettings(BaseModel):
         None,
         description="torch-fidelity's file of Inception-V3; none: where torch-fidelity downloads it, if it is there",
     )
+    features: FeatureFileSettings = FeatureFileSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     train_images: int = Field(
         20000, ge=1, description="at most this many training images, among which copies are looked for"
@@ -56,5 +68,11 @@ class EvaluateSettings(BaseModel):
     swd_projections: int = Field(
         512, ge=1, le=65536, description="random directions of the sliced Wasserstein distance"
     )
+    swd_images: int = Field(
+        5000, ge=2, description="at most this many images a side in that distance; more would fill memory"
+    )
     swd_patches: int = Field(64, ge=1, le=4096, description="7x7 patches taken from each image at each scale")
+    bootstrap: int = Field(
+        200, ge=0, description="times that features are drawn anew for the Fréchet distance's interval; 0: no intervals"
+    )
     ms_ssim_pairs: int = Field(400, ge=1, description="pairs of samples whose structural similarity is averaged")

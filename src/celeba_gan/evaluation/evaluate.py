@@ -2,38 +2,36 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from celeba_gan.evaluation.age import Probability, average_generalisation_error, find_centre
+from celeba_gan.evaluation.age import average_generalisation_error, find_centre
+from celeba_gan.evaluation.code_version import code_version
 from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.evaluation.metrics import FEATURE_METRICS, IMAGE_METRICS, LEAST, Measured
+from celeba_gan.evaluation.feature_store import FeatureStore
+from celeba_gan.evaluation.image_sets import Extractor, Images, Judge, Models, Reals, RealSet, Samples, make_samples
+from celeba_gan.evaluation.metrics import (
+    FEATURE_METRICS,
+    IMAGE_METRICS,
+    LEAST,
+    Measured,
+    classifier_metrics,
+    share_interval,
+)
+from celeba_gan.evaluation.neighbours import Neighbours, find_neighbours
 from celeba_gan.evaluation.originality import measure_originality
 from celeba_gan.evaluation.two_sample import Sides, two_sample_test
 
 logger = logging.getLogger(__name__)
 
-Images = NDArray[np.uint8]
-Labels = NDArray[np.float32]
-Scores = NDArray[np.float64]
-BATCH = 256
-
-
-class Extractor(Protocol):
-    """Turns images into features."""
-
-    name: str
-    """Ends the names of the numbers that are measured with it."""
-    digest: str
-    """Identifies its weights."""
-
-    def __call__(self, images: Images) -> NDArray[np.float32]:
-        """Images uint8 (n, size, size, 3) to features (n, d)."""
+SHOWN = 48
+"""Samples and reals that are shown beside the numbers."""
 
 
 class EvaluationError(ValueError):
@@ -41,136 +39,122 @@ class EvaluationError(ValueError):
 
 
 @dataclass(frozen=True)
-class Models:
-    """What is measured, and the discriminator it was trained against."""
+class Evaluation:
+    """The numbers, and some of the images that they were measured on."""
 
-    sample: Callable[[int, int], Iterator[tuple[Images, Labels]]]
-    """(count, seed) -> batches of samples, uint8 (n, size, size, 3), with the labels they were asked for."""
-    score: Callable[[Images, Labels], Scores]
-    """Images and their labels -> scores (n,)."""
-    probability: Probability
-    card: Mapping[str, Any]
-    """The generator's: `id`, `images`, `finished`, `size`, `random_crop`, `data_digest`."""
-    judge: Mapping[str, Any]
-    """The discriminator's."""
-    fresh_judge: Callable[[], nn.Module]
-    """Makes a discriminator of the same kind with first weights, which takes no labels."""
+    card: dict[str, Any]
+    """`metrics`, `intervals`, `floor`, `floor_train` and `protocol`, as in `evaluation.json`."""
+    samples: Images
+    """The first ones, uint8 (up to 48, size, size, 3)."""
+    reals: Images
+    """Of the test split, likewise."""
+    neighbours: Neighbours | None
+    """Samples and the training images nearest to them; None without features."""
+    described: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+    """By the names of the extractors that are classifiers: probabilities of the test images and of the samples."""
+    labels: NDArray[np.float32]
+    """What the samples were asked for, float32 (n, names)."""
 
 
 @dataclass(frozen=True)
-class Reals:
-    """The packed images."""
+class _Sets:
+    """Which images are measured."""
 
-    gather: Callable[[NDArray[np.int64]], Images]
-    labels: Callable[[NDArray[np.int64]], Labels]
-    """Indices -> labels as the models were trained with, float32 (n, names); (n, 0) for models without."""
-    splits: Mapping[str, tuple[int, int]]
-    manifest: Mapping[str, Any]
-    """`size`, `digest` and `recipe` go into the protocol."""
+    test: RealSet
+    valid: RealSet
+    train: RealSet
+    """Among which copies are looked for."""
+
+    @property
+    def count(self) -> int:
+        """Images a side in distances."""
+        return min(len(self.test.indices), len(self.valid.indices))
 
 
 def evaluate(
-    models: Models, reals: Reals, settings: EvaluateSettings, extractors: Sequence[Extractor] = ()
-) -> dict[str, Any]:
+    models: Models,
+    reals: Reals,
+    settings: EvaluateSettings,
+    extractors: Sequence[Extractor] = (),
+    store: FeatureStore | None = None,
+) -> Evaluation:
     """Measures samples against the test split, and real images against each other in the same way.
 
     Distances compare as many samples as there are test and valid images, up to `settings.images`. Their floors compare
     so many images of valid with those of test, and so many of train with those of test: what a generator would score
-    that draws from the very source, and one that has learnt its training images by heart. AGE's centre comes from the
-    valid split and fakes of its own, apart from those measured. A generator that was trained on random crops is
-    compared with the centres of the reals, of its own size.
+    that draws from the very source, and one that has learnt its training images by heart. A generator that was trained
+    on random crops is compared with the centres of the reals, of its own size.
+
+    Features are written to disk as images go by, and memory holds no more than `settings.swd_images` of any set.
 
     Args:
         models: What is measured.
         reals: The packed images.
         settings: How.
         extractors: Of the features that Fréchet distance and others are measured with.
-
-    Returns:
-        `metrics`, `intervals`, `floor`, `floor_train` and `protocol`, as in `evaluation.json`.
+        store: Where features of reals and the floors are kept for the next time; None: nowhere.
 
     Raises:
         EvaluationError: The images have another size than the generator's, or there are too few.
     """
     reals = _as_trained_on(reals, models.card)
-    if models.judge["id"] != models.card["id"]:
+    _check_judge(models)
+    _warn(models, reals)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        passing = FeatureStore(Path(folder), most_bytes=np.inf)
+        sets = _Sets(*(_choose(reals, split, settings, store or passing) for split in ("test", "valid", "train")))
+        if sets.count < LEAST:
+            extractors = ()
+        keep = max(settings.swd_images, 2 * settings.ms_ssim_pairs, SHOWN)
+        seed = _seed(settings.seed, "measured")
+        samples = make_samples(models, len(sets.test.indices), seed, keep=keep, extractors=extractors, store=passing)
+        age, centre = _measure_age(models, sets, samples, settings, passing)
+        found = Measured(age) | _measure_samples(sets, samples, settings, extractors, keep)
+        found |= _two_sample(models, reals, settings, sets)
+        floors = [_floor(sets, split, settings, extractors, keep, store or passing) for split in ("valid", "train")]
+        card = {
+            "metrics": found.values,
+            "intervals": {name: interval.card() for name, interval in found.intervals.items()},
+            "floor": floors[0],
+            "floor_train": floors[1],
+            "protocol": _protocol(models, reals, settings, sets, extractors) | centre,
+        }
+        shown = sets.test.first(SHOWN)
+        outputs = {
+            one.name: (np.array(sets.test.describe(one).outputs), np.array(samples.described[one.name].outputs))
+            for one in extractors
+            if samples.described[one.name].outputs.shape[1]
+        }
+        neighbours = None
+        if extractors:
+            last = extractors[-1]
+            neighbours = find_neighbours(samples, samples.described[last.name], sets.train, last)
+        return Evaluation(card, samples.images[:SHOWN], shown.images(), neighbours, outputs, samples.labels)
+
+
+def _check_judge(models: Models) -> None:
+    if models.judge is None:
+        logger.info("There is no discriminator beside this generator: AGE is left out")
+        return
+    judge = models.judge.card
+    if judge["id"] != models.card["id"]:
         raise EvaluationError(
             "The generator and the discriminator are of two trainings, so AGE would mean nothing; "
             "train again (kedro run --pipelines train), or put both files of one training back"
         )
-    if models.judge["images"] != models.card["images"]:
+    if judge["images"] != models.card["images"]:
         logger.warning(
             "The discriminator has seen %d images and the generator %d: training was killed while it saved them",
-            models.judge["images"],
+            judge["images"],
             models.card["images"],
         )
+
+
+def _warn(models: Models, reals: Reals) -> None:
     if models.card["data_digest"] != reals.manifest["digest"]:
         logger.warning("The generator was trained on other images than these: its numbers speak of a transfer")
     if not models.card["finished"]:
         logger.warning("The generator is unfinished: %d images into its training", models.card["images"])
-    test = _choose(reals, "test", settings.images, settings.seed)
-    valid = _choose(reals, "valid", settings.images, settings.seed)
-
-    fake, score_fake = _score_samples(models, len(test), _seed(settings.seed, "measured"))
-    centre = find_centre(
-        models.probability,
-        _score_reals(models, reals, valid)[1],
-        _score_samples(models, len(valid), _seed(settings.seed, "centre"))[1],
-    )
-    real, score_real = _score_reals(models, reals, test)
-    age = average_generalisation_error(score_real, score_fake, models.probability, centre)
-
-    count = min(len(test), len(valid))
-    train = _choose(reals, "train", settings.train_images, settings.seed)
-    sets = {"test": real[:count], "samples": fake[:count], "valid": _gather(reals, valid[:count])}
-    sets["train"] = _gather(reals, train[:count])
-    found, floor, floor_train = (
-        _compare(sets["test"], sets[against], settings, extractors) for against in ("samples", "valid", "train")
-    )
-    found |= Measured(_two_sample(models, reals, settings, valid, test))
-    for extractor in extractors if count >= LEAST else ():
-        features = [extractor(sets["samples"]), _of_all(extractor, reals, train), extractor(sets["test"])]
-        found |= Measured(asdict(measure_originality(*features))).named(extractor.name)
-    return {
-        "metrics": {
-            **age,
-            "age_raw": average_generalisation_error(score_real, score_fake, models.probability, 0.0)["age"],
-            "score_real": float(score_real.mean()),
-            "score_fake": float(score_fake.mean()),
-            **found.values,
-        },
-        "intervals": {name: interval.card() for name, interval in found.intervals.items()},
-        "floor": floor.values,
-        "floor_train": floor_train.values,
-        "protocol": {
-            "split": "test",
-            "reals": len(real),
-            "samples": len(fake),
-            "images_per_side": count,
-            "train_images": len(train),
-            "two_sample_images": settings.two_sample_images,
-            "features": {extractor.name: extractor.digest for extractor in extractors},
-            "neighbours": settings.neighbours,
-            "swd_projections": settings.swd_projections,
-            "swd_patches": settings.swd_patches,
-            "age_centre": centre,
-            "age_centre_from": (
-                "zero of the objective"
-                if models.probability != "centred_sigmoid"
-                else f"midpoint of mean scores: {len(valid)} reals of valid, {len(valid)} samples"
-            ),
-            "seed": settings.seed,
-            "precision": "float32",
-            "size": models.card["size"],
-            "centre_crop": models.card.get("random_crop"),
-            "recipe": reals.manifest["recipe"],
-            "data_digest": reals.manifest["digest"],
-            "training_id": models.card["id"],
-            "images": models.card["images"],
-            "discriminator_images": models.judge["images"],
-            "finished": models.card["finished"],
-        },
-    }
 
 
 def _as_trained_on(reals: Reals, card: Mapping[str, Any]) -> Reals:
@@ -182,88 +166,169 @@ def _as_trained_on(reals: Reals, card: Mapping[str, Any]) -> Reals:
             f"The generator makes images of {size} pixels a side, the packed ones have {packed}; "
             "evaluate it with the environment and --params dataset=NAME it was trained with"
         )
-    first = (packed - size) // 2
-    centre = slice(first, first + size)
-    return replace(reals, gather=lambda indices: reals.gather(indices)[:, centre, centre])
+    return replace(reals, centre=None if size == packed else size)
 
 
-def _choose(reals: Reals, split: str, most: int, seed: int) -> NDArray[np.int64]:
-    """Indices of up to `most` images of a split, in random order."""
+def _choose(reals: Reals, split: str, settings: EvaluateSettings, store: FeatureStore) -> RealSet:
+    """Images of a split, in random order."""
     start, stop = reals.splits[split]
     if stop - start < 2:
         raise EvaluationError(
             f"The {split} split has {stop - start} images, evaluation needs at least 2; give ingest a larger "
             "valid_images (without a partition file valid and test have that many), or more images"
         )
-    order = np.random.default_rng(seed).permutation(stop - start)
-    return start + order[:most]
+    order = np.random.default_rng(settings.seed).permutation(stop - start)
+    most = settings.train_images if split == "train" else settings.images
+    return RealSet(reals, start + order[:most], store)
 
 
-def _compare(real: Images, fake: Images, settings: EvaluateSettings, extractors: Sequence[Extractor]) -> Measured:
-    """All metrics between two sets of images; those of features only where there are enough images."""
-    found = Measured({})
-    for metric in IMAGE_METRICS.values():
-        found |= metric(real, fake, settings)
-    if min(len(real), len(fake)) < LEAST:
-        return found
-    for extractor in extractors:
-        features = extractor(real), extractor(fake)
-        for compare in FEATURE_METRICS.values():
-            found |= compare(*features, settings).named(extractor.name)
+def _measure_age(
+    models: Models, sets: _Sets, samples: Samples, settings: EvaluateSettings, store: FeatureStore
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """AGE on test and on valid, and where its centre comes from.
+
+    The centre is found with one half of valid and fakes of its own; AGE on valid takes the other half and others again.
+    """
+    judge = models.judge
+    if judge is None:
+        return {}, {"age_centre": None, "age_centre_from": "there is no discriminator"}
+    half = (len(sets.valid.indices) + 1) // 2
+    apart, valid = sets.valid.first(half), replace(sets.valid, indices=sets.valid.indices[half:])
+
+    def score_fakes(count: int, purpose: str) -> NDArray[np.float64]:
+        seed = _seed(settings.seed, purpose)
+        return make_samples(models, count, seed, keep=1, extractors=(), store=store).scores
+
+    centre = find_centre(judge.probability, apart.scores(judge.score), score_fakes(half, "centre"))
+    real = sets.test.scores(judge.score)
+    on_valid = _age(judge, valid.scores(judge.score), score_fakes(len(valid.indices), "valid"), centre)
+    values = {
+        **_age(judge, real, samples.scores, centre),
+        **{f"{name}_valid": value for name, value in on_valid.items()},
+        "age_raw": _age(judge, real, samples.scores, 0.0)["age"],
+        "score_real": float(real.mean()),
+        "score_fake": float(samples.scores.mean()),
+    }
+    origin = (
+        "zero of the objective"
+        if judge.probability != "centred_sigmoid"
+        else f"midpoint of mean scores: {half} reals of valid, {half} samples"
+    )
+    return values, {"age_centre": centre, "age_centre_from": origin}
+
+
+def _age(judge: Judge, real: NDArray[np.float64], fake: NDArray[np.float64], centre: float) -> dict[str, float]:
+    return average_generalisation_error(real, fake, judge.probability, centre)
+
+
+def _measure_samples(
+    sets: _Sets, samples: Samples, settings: EvaluateSettings, extractors: Sequence[Extractor], keep: int
+) -> Measured:
+    """Everything that compares samples with reals."""
+    count = sets.count
+    test = sets.test.first(count)
+    pairs = {
+        one.name: (test.describe(one).features, samples.described[one.name].features[:count]) for one in extractors
+    }
+    found = _compare(test.first(keep).images(), samples.images[: min(keep, count)], pairs, settings)
+    for one in extractors:
+        real, fake = pairs[one.name]
+        originality = measure_originality(fake, sets.train.describe(one).features, real)
+        found |= Measured(asdict(originality)).named(one.name)
+        found |= classifier_metrics(one.name, samples.described[one.name].outputs).named(one.name)
     return found
 
 
-def _two_sample(
-    models: Models,
-    reals: Reals,
+def _compare(
+    real: Images,
+    fake: Images,
+    pairs: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
     settings: EvaluateSettings,
-    valid: NDArray[np.int64],
-    test: NDArray[np.int64],
+) -> Measured:
+    """All metrics between two sets, of images and of their features by the extractors' names."""
+    found = Measured({})
+    for metric in IMAGE_METRICS.values():
+        found |= metric(real, fake, settings)
+    for name, features in pairs.items():
+        for compare in FEATURE_METRICS.values():
+            found |= compare(*features, settings).named(name)
+    return found
+
+
+def _floor(
+    sets: _Sets,
+    split: str,
+    settings: EvaluateSettings,
+    extractors: Sequence[Extractor],
+    keep: int,
+    store: FeatureStore,
 ) -> dict[str, float]:
+    """What images of a split score in the samples' place; found in the store where they were measured before."""
+    test = sets.test.first(sets.count)
+    others = (sets.valid if split == "valid" else sets.train).first(sets.count)
+    if len(others.indices) < LEAST:
+        extractors = ()
+    settings = settings.model_copy(update={"bootstrap": 0})  # a floor has no interval
+
+    def features(one: Extractor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        # Those of all training images are there already: the first of them need no look of their own.
+        found = sets.train.describe(one).features[: len(others.indices)] if split == "train" else None
+        return test.describe(one).features, others.describe(one).features if found is None else found
+
+    def measure() -> dict[str, float]:
+        pairs = {one.name: features(one) for one in extractors}
+        return _compare(test.first(keep).images(), others.first(keep).images(), pairs, settings).values
+
+    read = {name: getattr(settings, name) for name in settings.READ_BY_METRICS}
+    names = [(one.name, one.digest) for one in extractors]
+    return store.numbers(f"floor {test.key} {others.key} {keep} {names} {read} {code_version()}", measure)
+
+
+def _two_sample(models: Models, reals: Reals, settings: EvaluateSettings, sets: _Sets) -> Measured:
     """A fresh judge learns from four fifths of valid, is chosen by the last fifth, and is measured on test."""
-    learn, judged = valid[: settings.two_sample_images], test[: settings.two_sample_images]
-    if len(learn) < LEAST:
-        return {}
-    chosen = len(learn) // 5
-    parts = {"choose": learn[:chosen], "train": learn[chosen:], "test": judged}
-    sides = {
-        purpose: Sides(
-            _gather(reals, indices), _sample(models, len(indices), _seed(settings.seed, f"two samples, {purpose}"))
-        )
-        for purpose, indices in parts.items()
+    learn, judged = (one.first(settings.two_sample_images) for one in (sets.valid, sets.test))
+    if len(learn.indices) < LEAST:
+        return Measured({})
+    chosen = len(learn.indices) // 5
+    parts = {"choose": learn.first(chosen), "train": replace(learn, indices=learn.indices[chosen:]), "test": judged}
+
+    def sample(purpose: str, count: int) -> Images:
+        drawn = models.sample(count, _seed(settings.seed, f"two samples, {purpose}"))
+        return np.concatenate([images for images, _ in drawn])
+
+    sides = {purpose: Sides(part.images(), sample(purpose, len(part.indices))) for purpose, part in parts.items()}
+    values = two_sample_test(models.fresh_judge(), sides["train"], sides["choose"], sides["test"], seed=settings.seed)
+    accuracy = share_interval(values["c2st_accuracy"], 2 * len(judged.indices))
+    return Measured(values, {"c2st_accuracy": accuracy})
+
+
+def _protocol(
+    models: Models, reals: Reals, settings: EvaluateSettings, sets: _Sets, extractors: Sequence[Extractor]
+) -> dict[str, Any]:
+    return {
+        "split": "test",
+        "reals": len(sets.test.indices),
+        "samples": len(sets.test.indices),
+        "images_per_side": sets.count,
+        "train_images": len(sets.train.indices),
+        "features": {one.name: one.digest for one in extractors},
+        **{name: getattr(settings, name) for name in settings.READ_BY_METRICS},
+        "two_sample_images": settings.two_sample_images,
+        "seed": settings.seed,
+        "precision": "float32",
+        "code": code_version(),
+        "size": models.card["size"],
+        "centre_crop": models.card.get("random_crop"),
+        "recipe": reals.manifest["recipe"],
+        "data_digest": reals.manifest["digest"],
+        "trained_on": models.card["data_digest"],
+        "training_id": models.card["id"],
+        "images": models.card["images"],
+        "discriminator_images": models.judge.card["images"] if models.judge else None,
+        "finished": models.card["finished"],
     }
-    return two_sample_test(models.fresh_judge(), sides["train"], sides["choose"], sides["test"], seed=settings.seed)
-
-
-def _gather(reals: Reals, indices: NDArray[np.int64]) -> Images:
-    return np.concatenate([reals.gather(indices[start : start + BATCH]) for start in range(0, len(indices), BATCH)])
-
-
-def _of_all(extractor: Extractor, reals: Reals, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Features of many images, which are never all in memory."""
-    parts = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
-    return np.concatenate([extractor(reals.gather(part)) for part in parts])
-
-
-def _sample(models: Models, count: int, seed: int) -> Images:
-    return np.concatenate([images for images, _ in models.sample(count, seed)])
-
-
-def _score_reals(models: Models, reals: Reals, indices: NDArray[np.int64]) -> tuple[Images, Scores]:
-    parts = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
-    images = [reals.gather(part) for part in parts]
-    scores = [models.score(batch, reals.labels(part)) for batch, part in zip(images, parts, strict=True)]
-    return np.concatenate(images), np.concatenate(scores)
-
-
-def _score_samples(models: Models, count: int, seed: int) -> tuple[Images, Scores]:
-    images, scores = [], []
-    for batch, labels in models.sample(count, seed):
-        images.append(batch)
-        scores.append(models.score(batch, labels))
-    return np.concatenate(images), np.concatenate(scores)
 
 
 def _seed(seed: int, purpose: str) -> int:
-    """Seeds for the two sets of samples; `generate` samples with the plain seed."""
+    """Seeds for the sets of samples; `generate` samples with the plain seed."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=4).digest(), "little")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from celeba_gan.evaluation.feature_settings import FeatureFileSettings
+from celeba_gan.evaluation.pixels import full_float32
 
 Images = NDArray[np.uint8]
 Run = Callable[[Tensor], Tensor]
@@ -88,7 +89,7 @@ class FeatureFile:
     def _features(self, images: Images) -> NDArray[np.float32]:
         pixels = prepare(images, self.settings)
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), full_float32():
                 found = self.run(pixels)
         except FeatureFileError:
             raise

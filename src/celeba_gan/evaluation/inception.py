@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from celeba_gan.evaluation.pixels import full_float32
+
 logger = logging.getLogger(__name__)
 
 Images = NDArray[np.uint8]
@@ -83,7 +85,7 @@ class InceptionFeatures:
         The probabilities are those of the inception score: from logits without their bias, as in the original code.
         """
         features, probabilities = [], []
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             for start in range(0, len(images), _BATCH):
                 pixels = torch.from_numpy(np.array(images[start : start + _BATCH])).to(self.device)
                 found, logits = self.network(resize(pixels))

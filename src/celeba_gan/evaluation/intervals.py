@@ -23,6 +23,11 @@ class Interval:
         return asdict(self)
 
 
+def around(value: float, reach: float, method: str) -> Interval:
+    """From `reach` below the value to as much above."""
+    return Interval(value - reach, value + reach, method)
+
+
 def bootstrap(measure: Resampled, sizes: Sequence[int], value: float, seed: int, rounds: int = 200) -> Interval:
     """Draws every set anew, with replacement, `rounds` times (Efron 1979).
 

@@ -4,15 +4,18 @@ A new one is a function and a line in `FEATURE_METRICS` or `IMAGE_METRICS`. A fu
 in random order, and gives numbers by name; where it can say how sure they are, it gives intervals under these names.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.evaluation.frechet import Gaussian, frechet_distance, frechet_of_infinite_sets
-from celeba_gan.evaluation.intervals import Interval, bootstrap, jackknife
+from celeba_gan.evaluation.frechet import Gaussian, frechet_distance, measure_frechet
+from celeba_gan.evaluation.inception_score import inception_score
+from celeba_gan.evaluation.intervals import Interval, around, bootstrap
 from celeba_gan.evaluation.kernel import kernel_distance
 from celeba_gan.evaluation.manifolds import compare_manifolds
 from celeba_gan.evaluation.ms_ssim import similarity_within
@@ -23,6 +26,8 @@ Images = NDArray[np.uint8]
 
 BOOTSTRAPPED = 512
 """Most dimensions whose Fréchet distance is bootstrapped; above, a jackknife over ten parts costs a tenth."""
+STUDENT_9 = 2.262
+"""The 0.975 quantile of Student's t with nine degrees of freedom, for ten parts."""
 LEAST = 20
 """Images a side, below which distances between features are chance alone."""
 
@@ -46,27 +51,33 @@ class Measured:
 
 
 def frechet(real: Features, fake: Features, settings: EvaluateSettings) -> Measured:
-    """`frechet`, with an interval, and `frechet_infinity`, the distance freed of the bias of a finite size."""
+    """`frechet`, and `frechet_infinity`, the distance freed of the bias of a finite size; with intervals.
+
+    The distance is bootstrapped up to 512 dimensions; above, and for the limit, a jackknife gives the interval.
+    """
+    found = measure_frechet(real, fake)
+    values = {"frechet": found.value, "frechet_infinity": found.of_infinite_sets}
+    if not settings.bootstrap:
+        return Measured(values)
 
     def measure(indices: Sequence[NDArray[np.int64]]) -> float:
         return frechet_distance(Gaussian.of([real[indices[0]]]), Gaussian.of([fake[indices[1]]]))
 
     sizes = (len(real), len(fake))
-    value = measure([np.arange(size) for size in sizes])
-    interval = (
-        bootstrap(measure, sizes, value, settings.seed)
+    intervals = {
+        "frechet": bootstrap(measure, sizes, found.value, settings.seed, settings.bootstrap)
         if real.shape[1] <= BOOTSTRAPPED
-        else jackknife(measure, sizes, value)
-    )
-    without_end, _ = frechet_of_infinite_sets(real, fake, settings.seed)
-    return Measured({"frechet": value, "frechet_infinity": without_end}, {"frechet": interval})
+        else around(found.value, STUDENT_9 * found.standard_error(10), "jackknife over 10 parts"),
+        "frechet_infinity": around(found.of_infinite_sets, 1.96 * found.standard_error(), "infinitesimal jackknife"),
+    }
+    return Measured(values, intervals)
 
 
 def kernel(real: Features, fake: Features, settings: EvaluateSettings) -> Measured:
     """`kernel_distance`, unbiased, times 1000, with an interval."""
     distance = kernel_distance(real, fake)
-    reach = 2.262 * distance.standard_error  # Student's t with nine degrees of freedom
-    interval = Interval(distance.value - reach, distance.value + reach, "jackknife over 10 parts")
+    reach = STUDENT_9 * distance.standard_error
+    interval = around(distance.value, reach, "jackknife over 10 parts")
     return Measured({"kernel_distance": distance.value}, {"kernel_distance": interval})
 
 
@@ -80,21 +91,25 @@ def manifolds(real: Features, fake: Features, settings: EvaluateSettings) -> Mea
         "coverage": found.coverage,
     }
     counts = {"precision": len(fake), "recall": len(real), "coverage": len(real)}
-    return Measured(values, {name: _share(values[name], count) for name, count in counts.items()})
+    return Measured(values, {name: share_interval(values[name], count) for name, count in counts.items()})
 
 
 def wasserstein(real: Images, fake: Images, settings: EvaluateSettings) -> Measured:
-    """`swd` and its scales."""
-    count = min(len(real), len(fake))
-    return Measured(
-        sliced_wasserstein(
-            real[:count],
-            fake[:count],
-            projections=settings.swd_projections,
-            patches=settings.swd_patches,
-            seed=settings.seed,
-        )
-    )
+    """`swd` and its scales, with an interval from ten disjoint parts of both sets."""
+    count = min(len(real), len(fake), settings.swd_images)
+    options = {"projections": settings.swd_projections, "patches": settings.swd_patches, "seed": settings.seed}
+    values = sliced_wasserstein(real[:count], fake[:count], **options)
+    if count < 10 * LEAST or not settings.bootstrap:
+        return Measured(values)
+    ends = np.linspace(0, count, 11).astype(int)
+    parts = [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+    of_parts = [sliced_wasserstein(real[part], fake[part], **options) for part in parts]
+    intervals = {}
+    for name, value in values.items():
+        # A part's distance is larger than the whole's, but its spread is that of the whole, times the root of ten.
+        reach = STUDENT_9 * float(np.std([one[name] for one in of_parts], ddof=1)) / np.sqrt(10)
+        intervals[name] = around(value, reach, "ten disjoint parts")
+    return Measured(values, intervals)
 
 
 def ms_ssim(real: Images, fake: Images, settings: EvaluateSettings) -> Measured:
@@ -112,8 +127,35 @@ IMAGE_METRICS: dict[str, Callable[[Images, Images, EvaluateSettings], Measured]]
     "ms_ssim": ms_ssim,
 }
 
+LESS_IS_BETTER = ("swd", "frechet", "frechet_infinity", "kernel_distance", "c2st_accuracy", "c2st_auc", "memorised")
+MORE_IS_BETTER = ("precision", "recall", "coverage", "inception_score")
 
-def _share(share: float, count: int) -> Interval:
+
+def which_is_better(name: str) -> Literal["less", "more"] | None:
+    """Whether less or more of a metric is better; None where neither is, as for density, MS-SSIM and AGE.
+
+    Args:
+        name: A metric, of features with their name: `frechet_attributes`.
+    """
+    for metrics, answer in ((LESS_IS_BETTER, "less"), (MORE_IS_BETTER, "more")):
+        if name in metrics or any(name.startswith(f"{metric}_") for metric in metrics):
+            return cast(Literal["less", "more"], answer)
+    return None
+
+
+def classifier_metrics(name: str, probabilities: Features) -> Measured:
+    """What is said of samples by the probabilities that a known classifier gives them, (n, classes).
+
+    Of Inception's the `inception_score`, whose interval comes from its customary ten parts.
+    """
+    if name != "inception":
+        return Measured({})
+    score, deviation = inception_score(probabilities)
+    interval = around(score, STUDENT_9 * deviation / 3, "ten disjoint parts")
+    return Measured({"inception_score": score}, {"inception_score": interval})
+
+
+def share_interval(share: float, count: int) -> Interval:
     """Wilson's interval for a share of `count`."""
     z = 1.96
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)

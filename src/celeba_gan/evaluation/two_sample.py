@@ -45,8 +45,9 @@ def two_sample_test(
         seed: Decides order and mirroring.
 
     Returns:
-        `c2st_accuracy` and `c2st_auc`, one half where nothing can be told; `c2st_age`, the average generalisation error
-        of this judge, whose probabilities mean what they say; and `c2st_prob_real`, `c2st_prob_fake`.
+        `c2st_accuracy` and `c2st_auc`, one half where nothing can be told; `c2st_age` and `c2st_age_mean_square`, the
+        average generalisation error of this judge, whose probabilities mean what they say; and what it is made of,
+        `c2st_prob_real` and `c2st_prob_fake`.
 
     Raises:
         ValueError: A side has no images.
@@ -85,6 +86,7 @@ def two_sample_test(
         "c2st_accuracy": float(((on_real > 0).mean() + (on_fake <= 0).mean()) / 2),
         "c2st_auc": area,
         "c2st_age": age["age"],
+        "c2st_age_mean_square": age["age_mean_square"],
         "c2st_prob_real": age["prob_real"],
         "c2st_prob_fake": age["prob_fake"],
     }

@@ -2,11 +2,16 @@
 
 import hashlib
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.feature_store import FeatureStore
 from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.imaging.grids import ImageGrid
 from celeba_gan.imaging.packed import PackedImages
+
+if TYPE_CHECKING:  # of functions that are no nodes: Kedro reads the annotations of those
+    from celeba_gan.evaluation.image_sets import Extractor, Models, Reals
 
 logger = logging.getLogger(__name__)
 
@@ -64,60 +69,133 @@ def fit_attribute_classifier(
 
 def evaluate_generator(
     generator: Checkpoint,
-    discriminator: Checkpoint,
+    discriminator: Checkpoint | None,
+    best_measured: tuple[Checkpoint, Checkpoint] | None,
     packed_images: PackedImages,
     labels: Any,
     classes: Any,
     attribute_classifier: Checkpoint,
+    feature_store: FeatureStore,
+    compared_networks: tuple[str, Checkpoint, Checkpoint | None] | None,
     settings: EvaluateSettings,
-) -> dict[str, Any]:
-    """Measures the generator against the test split: `{"metrics": ..., "floor": ..., "protocol": ...}`, and more."""
+) -> tuple[dict[str, Any], ImageGrid, ImageGrid]:
+    """Measures the generator against the test split; with `evaluate.against` another one, too, in the same way.
+
+    Gives the numbers (`evaluation.json`), samples beside reals, and samples beside their nearest training images.
+    """
+    from celeba_gan.evaluation.compare import compare_models
+    from celeba_gan.evaluation.evaluate import Evaluation, evaluate
+    from celeba_gan.evaluation.prevalence import describe_attributes
+    from celeba_gan.gan.hardware import find_device, use_all_cores
+    from celeba_gan.imaging.evaluation_pictures import draw_beside_reals, draw_neighbours
+
+    use_all_cores()
+    device = find_device("auto")
+    extractors = _extractors(attribute_classifier, settings, device)
+
+    def measure(generator: Checkpoint, discriminator: Checkpoint | None) -> Evaluation:
+        models, reals = _bind(generator, discriminator, packed_images, labels, classes, settings.seed, device)
+        found = evaluate(models, reals, settings, extractors, feature_store)
+        condition = models.card.get("condition")
+        of_classifier = found.described.get("attributes")
+        found.card["attributes"] = of_classifier and describe_attributes(
+            attribute_classifier.card, *of_classifier, found.labels, condition["names"] if condition else ()
+        )
+        return found
+
+    if settings.which == "best" and best_measured is not None:
+        generator, discriminator = best_measured
+        logger.info("Measuring the best networks, of the tick after %d images", generator.card["images"])
+    result = measure(generator, discriminator)
+    card = result.card
+    if compared_networks is not None:
+        label, other_generator, other_discriminator = compared_networks
+        logger.info("Measuring %s in the same way", label)
+        other = measure(other_generator, other_discriminator).card
+        card["comparison"] = compare_models(settings.model or "this model", card, label, other) | {"measured": other}
+    images, found = card["protocol"]["images"], result.neighbours
+    return (
+        card,
+        draw_beside_reals(result.samples, result.reals, images),
+        draw_neighbours((found.samples, found.neighbours, found.names) if found else None, images),
+    )
+
+
+def report_evaluation(
+    evaluation: dict[str, Any], measured_grid: ImageGrid, neighbour_grid: ImageGrid, metric_rows: Any
+) -> tuple[Any, str]:
+    """Draws the chart of attributes, and writes the page that shows everything: a plotly figure and HTML."""
+    from celeba_gan.imaging.curves import plot_curves
+    from celeba_gan.reporting.charts import plot_attribute_shares
+    from celeba_gan.reporting.page import render_report
+
+    chart = plot_attribute_shares(evaluation["attributes"])
+    images = evaluation["protocol"]["images"]
+    own = len(metric_rows) and images in set(metric_rows["images"])  # not those of a model from elsewhere
+    page = render_report(
+        evaluation,
+        title=f"A generator after {images / 1000:,.4g} thousand images",
+        curves=plot_curves(metric_rows) if own else None,
+        attribute_chart=chart if evaluation["attributes"] else None,
+        pictures={"Samples and reals": measured_grid.pixels, "Nearest training images": neighbour_grid.pixels},
+    )
+    return chart, page
+
+
+def _extractors(attribute_classifier: Checkpoint, settings: EvaluateSettings, device: str) -> "list[Extractor]":
+    """Whatever can tell features of images here: the classifier of attributes, Inception, a file of the user's."""
+    from celeba_gan.evaluation.classifier import AttributeClassifier
+    from celeba_gan.evaluation.feature_file import FeatureFile
+    from celeba_gan.evaluation.inception import InceptionFeatures, find_weights
+
+    found: list[Any] = []
+    attributes = attribute_classifier.card["attributes"]
+    if attributes:
+        found.append(AttributeClassifier(attributes, attribute_classifier.tensors, device))
+    if (weights := find_weights(settings.inception_weights)) is not None:
+        found.append(InceptionFeatures(weights, device))
+    if settings.features.path is not None:
+        found.append(FeatureFile(settings.features, device))
+    return found
+
+
+def _bind(
+    generator: Checkpoint,
+    discriminator: Checkpoint | None,
+    packed_images: PackedImages,
+    labels: Any,
+    classes: Any,
+    seed: int,
+    device: str,
+) -> "tuple[Models, Reals]":
+    """Networks and packed images as evaluation takes them: through functions."""
     import torch
 
-    from celeba_gan.evaluation.classifier import AttributeClassifier
-    from celeba_gan.evaluation.evaluate import Extractor, Models, Reals, evaluate
-    from celeba_gan.evaluation.inception import InceptionFeatures, find_weights
+    from celeba_gan.evaluation.image_sets import Judge, Models, Reals
     from celeba_gan.gan.conditions import Conditions
     from celeba_gan.gan.config import NetworkSettings
-    from celeba_gan.gan.hardware import find_device, use_all_cores
     from celeba_gan.gan.networks.build import build_discriminator
     from celeba_gan.gan.trained import TrainedDiscriminator, TrainedGenerator
     from celeba_gan.imaging.labels import check_labels, labels_as_named
 
-    use_all_cores()
-    device = find_device("auto")
-    trained, judge = TrainedGenerator(generator, device), TrainedDiscriminator(discriminator, device)
-    network = NetworkSettings.model_validate(discriminator.card["network"])
-
     def fresh_judge() -> torch.nn.Module:
+        network = NetworkSettings.model_validate(generator.card["network"])
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            return build_discriminator(network, discriminator.card["size"]).to(device)
+            torch.manual_seed(seed)
+            return build_discriminator(network, generator.card["size"]).to(device)
 
-    models = Models(
-        trained.sample_labelled,
-        judge.scores,
-        discriminator.card["probability"],
-        generator.card,
-        discriminator.card,
-        fresh_judge,
-    )
+    judge = None
+    if discriminator is not None:
+        scores = TrainedDiscriminator(discriminator, device).scores
+        judge = Judge(scores, discriminator.card["probability"], discriminator.card)
+    sample = TrainedGenerator(generator, device).sample_labelled
     condition = generator.card.get("condition")  # cards of before there were labels lack it
     conditions = Conditions.none()
     if condition is not None:
         check_labels(labels, packed_images.manifest)
         values = labels_as_named(labels, classes, condition["kind"], condition["names"])
         conditions = Conditions(condition["kind"], condition["names"], values)
-    reals = Reals(
-        packed_images.gather,
-        conditions.of,
-        packed_images.manifest.splits,
-        packed_images.manifest.model_dump(mode="json"),
+    manifest = packed_images.manifest
+    return Models(sample, generator.card, judge, fresh_judge), Reals(
+        packed_images.gather, conditions.of, manifest.splits, manifest.model_dump(mode="json")
     )
-    attributes = attribute_classifier.card["attributes"]
-    extractors: list[Extractor] = []
-    if attributes:
-        extractors.append(AttributeClassifier(attributes, attribute_classifier.tensors, device))
-    if (weights := find_weights(settings.inception_weights)) is not None:
-        extractors.append(InceptionFeatures(weights, device))
-    return evaluate(models, reals, settings, extractors)

@@ -2,11 +2,11 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from celeba_gan.pipelines.evaluate.nodes import evaluate_generator, fit_attribute_classifier
+from celeba_gan.pipelines.evaluate.nodes import evaluate_generator, fit_attribute_classifier, report_evaluation
 
 
 def create_pipeline() -> Pipeline:
-    """generator, discriminator, packed_images, labels, classes -> attribute_classifier, evaluation."""
+    """generator, discriminator, packed_images, labels, classes -> attribute_classifier, evaluation, pictures, page."""
     return Pipeline(
         [
             Node(
@@ -21,14 +21,24 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     "generator",
                     "discriminator",
+                    "best_measured",
                     "packed_images",
                     "labels",
                     "classes",
                     "attribute_classifier",
+                    "feature_store",
+                    "compared_networks",
                     "params:evaluate",
                 ],
-                outputs="evaluation",
+                outputs=["evaluation", "measured_grid", "neighbour_grid"],
                 name="evaluate_generator",
+                tags="evaluate",
+            ),
+            Node(
+                report_evaluation,
+                inputs=["evaluation", "measured_grid", "neighbour_grid", "metric_rows"],
+                outputs=["attribute_shares", "evaluation_page"],
+                name="report_evaluation",
                 tags="evaluate",
             ),
         ]

@@ -1,0 +1,193 @@
+"""Sets of images that are looked at batch by batch: real ones, and those that a generator makes."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from celeba_gan.evaluation.age import Probability
+from celeba_gan.evaluation.feature_store import Described, FeatureStore, Writer
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.float32]
+Scores = NDArray[np.float64]
+Score = Callable[[Images, Labels], Scores]
+BATCH = 256
+
+
+class Extractor(Protocol):
+    """Turns images into features."""
+
+    name: str
+    """Ends the names of the numbers that are measured with it."""
+    digest: str
+    """Identifies its weights."""
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Images uint8 (n, size, size, 3) to features (n, d)."""
+
+
+@runtime_checkable
+class Classifier(Extractor, Protocol):
+    """An extractor whose last layer says something, too."""
+
+    def describe(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Images uint8 (n, size, size, 3) to features (n, d) and probabilities (n, classes)."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The discriminator that a generator was trained against."""
+
+    score: Score
+    """Images and their labels -> scores (n,)."""
+    probability: Probability
+    card: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is measured."""
+
+    sample: Callable[[int, int], Iterator[tuple[Images, Labels]]]
+    """(count, seed) -> batches of samples, uint8 (n, size, size, 3), with the labels they were asked for."""
+    card: Mapping[str, Any]
+    """The generator's: `id`, `images`, `finished`, `size`, `random_crop`, `data_digest`, `condition`."""
+    judge: Judge | None
+    """None where only the generator is there: then there is no AGE."""
+    fresh_judge: Callable[[], nn.Module]
+    """Makes a discriminator of the training's kind with first weights, which takes no labels."""
+
+
+@dataclass(frozen=True)
+class Reals:
+    """The packed images."""
+
+    gather: Callable[[NDArray[np.int64]], Images]
+    labels: Callable[[NDArray[np.int64]], Labels]
+    """Indices -> labels as the models were trained with, float32 (n, names); (n, 0) for models without."""
+    splits: Mapping[str, tuple[int, int]]
+    manifest: Mapping[str, Any]
+    """`size`, `digest` and `recipe` go into the protocol."""
+    centre: int | None = None
+    """Side of the centre that is measured, in pixels; None: the whole images."""
+
+    def images(self, indices: NDArray[np.int64]) -> Images:
+        """What is measured of these images."""
+        found = self.gather(indices)
+        if self.centre is None:
+            return found
+        first = (found.shape[1] - self.centre) // 2
+        return found[:, first : first + self.centre, first : first + self.centre]
+
+
+@dataclass(frozen=True)
+class RealSet:
+    """Some of the packed images. What extractors say of them is kept in a store, and so is found there next time."""
+
+    reals: Reals
+    indices: NDArray[np.int64]
+    store: FeatureStore
+
+    @property
+    def key(self) -> str:
+        """Says which images these are."""
+        chosen = hashlib.blake2b(self.indices.astype("<i8").tobytes(), digest_size=16).hexdigest()
+        return f"{self.reals.manifest['digest']} {self.reals.centre} {chosen}"
+
+    def first(self, count: int) -> "RealSet":
+        """The first of them."""
+        return RealSet(self.reals, self.indices[:count], self.store)
+
+    def batches(self) -> Iterator[tuple[NDArray[np.int64], Images]]:
+        """Indices and images, a batch at a time."""
+        for start in range(0, len(self.indices), BATCH):
+            part = self.indices[start : start + BATCH]
+            yield part, self.reals.images(part)
+
+    def images(self) -> Images:
+        """All of them, in memory: uint8 (n, size, size, 3)."""
+        return np.concatenate([images for _, images in self.batches()])
+
+    def describe(self, extractor: Extractor) -> Described:
+        """What the extractor says of them."""
+        return self.store.describe(
+            f"{extractor.name} {extractor.digest} {self.key}",
+            len(self.indices),
+            lambda: (_describe(extractor, images) for _, images in self.batches()),
+        )
+
+    def scores(self, score: Score) -> Scores:
+        """What a discriminator says of them, with their labels."""
+        return np.concatenate([score(images, self.reals.labels(part)) for part, images in self.batches()])
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A generator's images: all described as they are made, and only the first kept."""
+
+    count: int
+    images: Images
+    """The first ones, uint8 (n, size, size, 3)."""
+    labels: Labels
+    """What was asked for, float32 (count, names)."""
+    scores: Scores
+    """By the discriminator that is measured with; empty without one."""
+    described: dict[str, Described] = field(default_factory=dict)
+    """By the extractors' names."""
+
+
+def make_samples(
+    models: Models,
+    count: int,
+    seed: int,
+    *,
+    keep: int,
+    extractors: Sequence[Extractor],
+    store: FeatureStore,
+) -> Samples:
+    """Has the generator make `count` images, and looks at each once.
+
+    Args:
+        models: The generator, and the discriminator that scores its images.
+        count: How many.
+        seed: Of the latents.
+        keep: So many images are kept.
+        extractors: What describes them.
+        store: Where that is written.
+    """
+    kept: list[Images] = []
+    labels: list[Labels] = []
+    scores: list[Scores] = []
+    held = 0
+    keys = {one.name: f"samples {one.name} {count} {seed}" for one in extractors}
+    with ExitStack() as stack:
+        writers = {name: stack.enter_context(Writer(store, key, count)) for name, key in keys.items()}
+        for images, asked in models.sample(count, seed):
+            if held < keep:
+                kept.append(images[: keep - held])
+                held += len(kept[-1])
+            labels.append(asked)
+            if models.judge is not None:
+                scores.append(models.judge.score(images, asked))
+            for one in extractors:
+                writers[one.name].add(_describe(one, images))
+    return Samples(
+        count,
+        np.concatenate(kept),
+        np.concatenate(labels),
+        np.concatenate(scores) if scores else np.zeros(0),
+        {name: found for name, key in keys.items() if (found := store.find(key, count)) is not None},
+    )
+
+
+def _describe(extractor: Extractor, images: Images) -> Described:
+    if isinstance(extractor, Classifier):
+        return Described(*extractor.describe(images))
+    features = extractor(images)
+    return Described(features, np.zeros((len(features), 0), np.float32))

@@ -1,0 +1,45 @@
+"""Samples beside the training images they resemble most: the eye judges best what is a copy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from celeba_gan.evaluation.feature_store import Described
+from celeba_gan.evaluation.image_sets import Extractor, Images, RealSet, Samples
+from celeba_gan.evaluation.manifolds import nearest
+
+FIRST, NEAREST, SHOWN = 5, 5, 7
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Rows of a picture."""
+
+    samples: Images
+    """uint8 (rows, size, size, 3): the first samples, and after them those of all kept that lie nearest to training."""
+    neighbours: Images
+    """uint8 (rows, columns, size, size, 3): training images, nearest first."""
+    distances: NDArray[np.float32]
+    """Between them, (rows, columns)."""
+    names: list[str]
+    """Of the rows: `first` or `nearest`."""
+
+
+def find_neighbours(samples: Samples, described: Described, train: RealSet, extractor: Extractor) -> Neighbours:
+    """Looks for the neighbours of the first samples, and of those with the nearest ones.
+
+    Args:
+        samples: Of which the kept images are shown.
+        described: Their features.
+        train: The training images.
+        extractor: Whose features these are.
+    """
+    features = train.describe(extractor).features
+    kept = described.features[: len(samples.images)]
+    distances, indices = nearest(kept, features, min(SHOWN, len(features)))
+    closest = [row for row in np.argsort(distances[:, 0], kind="stable") if row >= FIRST][:NEAREST]
+    rows = [*range(min(FIRST, len(kept))), *closest]
+    shown = np.stack([train.reals.images(train.indices[indices[row]]) for row in rows])
+    names = ["first"] * (len(rows) - len(closest)) + ["nearest"] * len(closest)
+    return Neighbours(samples.images[rows], shown, distances[rows], names)

@@ -1,0 +1,93 @@
+"""Which attributes a generator drops or makes too often, by a classifier that sees samples and reals alike."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Probabilities = NDArray[np.float32]
+
+
+def compare_prevalence(names: Sequence[str], reals: Probabilities, samples: Probabilities) -> dict[str, Any]:
+    """Shares of images that have each attribute, by the classifier's word.
+
+    The classifier errs, but for both alike: where samples are like reals, the shares are equal.
+
+    Args:
+        names: Of the attributes.
+        reals: Their probabilities, (n, attributes).
+        samples: Likewise, (m, attributes).
+
+    Returns:
+        `names`; `reals` and `samples`, shares by name; `errors`, half the width of the difference's 0.95 interval.
+    """
+    share_of_reals, share_of_samples = ((one > 0.5).mean(axis=0, dtype=np.float64) for one in (reals, samples))
+    variance = sum(
+        share * (1 - share) / len(one) for share, one in ((share_of_reals, reals), (share_of_samples, samples))
+    )
+    columns = {"reals": share_of_reals, "samples": share_of_samples, "errors": 1.96 * np.sqrt(variance)}
+    return {"names": list(names)} | {
+        key: dict(zip(names, map(float, column), strict=True)) for key, column in columns.items()
+    }
+
+
+def compare_asked(
+    names: Sequence[str], samples: Probabilities, labels: NDArray[np.float32], asked: Sequence[str]
+) -> dict[str, dict[str, float]] | None:
+    """How often samples have, or have not, the attribute that they were asked to have, or not to have.
+
+    Args:
+        names: Of the classifier's attributes.
+        samples: Their probabilities, (n, attributes).
+        labels: What the generator was told, zeros and ones (n, labels).
+        asked: Names of these labels: attributes, or classes such as "Male + not Smiling".
+
+    Returns:
+        By attribute `accuracy`; `with` and `without`, those of the samples that were asked to have it, or not; and
+        `samples`. None where the labels are about no attribute that the classifier knows.
+    """
+    wanted: dict[str, NDArray[np.bool_]] = {}
+    known: dict[str, NDArray[np.bool_]] = {}
+    for column, label in enumerate(asked):
+        has = labels[:, column] > 0.5
+        one_of_classes = " + " in label or label.startswith("not ")
+        for part in label.split(" + "):
+            name = part.removeprefix("not ")
+            if name not in names:
+                continue
+            empty = np.zeros(len(labels), bool)
+            is_class = one_of_classes or f"not {name}" in asked
+            known[name] = known.get(name, empty) | (has if is_class else True)
+            wanted[name] = wanted.get(name, empty) | (has & (not part.startswith("not ")))
+    found = {}
+    for name, want in wanted.items():
+        right = ((samples[:, list(names).index(name)] > 0.5) == want)[known[name]]
+        kinds = {"accuracy": right, "with": right[want[known[name]]], "without": right[~want[known[name]]]}
+        found[name] = {kind: float(values.mean()) for kind, values in kinds.items() if len(values)}
+        found[name]["samples"] = len(right)
+    return found or None
+
+
+def describe_attributes(
+    classifier: Mapping[str, Any],
+    reals: Probabilities,
+    samples: Probabilities,
+    labels: NDArray[np.float32],
+    asked: Sequence[str],
+) -> dict[str, Any]:
+    """The section `attributes` of an evaluation.
+
+    Args:
+        classifier: Its card: the `attributes` it knows, and the `report` of how well.
+        reals: See `compare_prevalence`.
+        samples: See `compare_prevalence`.
+        labels: See `compare_asked`.
+        asked: See `compare_asked`.
+    """
+    names = classifier["attributes"]
+    return {
+        **compare_prevalence(names, reals, samples),
+        "classifier": classifier["report"]["attributes"],
+        "asked": compare_asked(names, samples, labels, asked),
+    }

@@ -1,0 +1,74 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from celeba_gan.evaluation.feature_store import Described, FeatureStore
+
+ROWS = np.random.default_rng(0).normal(size=(10, 5)).astype(np.float32)
+
+
+def batches(size: int = 4) -> Iterator[Described]:
+    for start in range(0, len(ROWS), size):
+        yield Described(ROWS[start : start + size, :3], ROWS[start : start + size, 3:])
+
+
+def never() -> Iterator[Described]:
+    raise AssertionError("described again")
+
+
+def test_what_was_described_is_found_again_mapped_from_disk(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path / "new")
+    first = store.describe("a", 10, batches)
+    again = FeatureStore(tmp_path / "new").describe("a", 10, never)
+    for found in (first, again):
+        assert (found.features == ROWS[:, :3]).all()
+        assert (found.outputs == ROWS[:, 3:]).all()
+    assert isinstance(again.features, np.memmap)
+    assert store.find("b", 10) is None
+    assert store.find("a", 9) is None
+
+
+def test_a_set_that_broke_off_leaves_nothing(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+
+    def broken() -> Iterator[Described]:
+        yield from batches()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.describe("a", 11, broken)
+    with pytest.raises(ValueError, match="11 images was announced, and 10 were described"):
+        store.describe("a", 11, batches)
+    with pytest.raises(ValueError, match="9 images was announced, and 10 were described"):
+        store.describe("a", 9, batches)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.describe("a", 10, batches)
+    (file,) = tmp_path.glob("*.npy")
+    file.write_bytes(file.read_bytes()[:150])
+    assert (store.describe("a", 10, batches).features == ROWS[:, :3]).all()
+    assert store.numbers("n", lambda: {"x": 1.5}) == {"x": 1.5}
+    (numbers,) = tmp_path.glob("*.json")
+    numbers.write_text("{")
+    assert store.numbers("n", lambda: {"x": 2.5}) == {"x": 2.5}
+    assert store.numbers("n", lambda: {"x": 3.5}) == {"x": 2.5}
+
+
+def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
+    import os
+
+    store = FeatureStore(tmp_path, most_bytes=800)
+    for place, key in enumerate(("a", "b")):
+        store.describe(key, 10, batches)
+        for path in tmp_path.glob("*.npy"):
+            os.utime(path, (place, place))
+    assert store.find("a", 10) is not None  # 328 bytes each; used now
+    store.describe("c", 10, batches)
+    assert store.find("b", 10) is None
+    assert store.find("a", 10) is not None
+    assert store.find("c", 10) is not None

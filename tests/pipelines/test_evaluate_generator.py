@@ -1,0 +1,170 @@
+"""The node binds networks, images, labels and features together; here on tiny ones, of which every part is real."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.feature_store import FeatureStore
+from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.experiments import Experiments
+from celeba_gan.imaging.packed import hash_texts
+from celeba_gan.pipelines.evaluate.nodes import evaluate_generator, fit_attribute_classifier
+from celeba_gan.pipelines.train.nodes import train_gan
+
+SETTINGS = EvaluateSettings.model_validate(
+    {
+        "classifier": {"epochs": 1},
+        "two_sample_images": 0,
+        "bootstrap": 10,
+        "swd_projections": 16,
+        "swd_patches": 4,
+        "ms_ssim_pairs": 8,
+    }
+)
+SPLITS = {"train": (0, 70), "valid": (70, 95), "test": (95, 120)}
+
+
+class Images:
+    """A hundred and twenty noisy ones; those with a hat are bright."""
+
+    size, digest = 16, "noise"
+    manifest = SimpleNamespace(
+        count=120,
+        images_digest=hash_texts(["x"] * 120, ["train"] * 120),
+        splits=SPLITS,
+        model_dump=lambda mode: {"size": 16, "digest": "noise", "recipe": {"crop": 178}},
+    )
+
+    def split(self, name: str) -> tuple[int, int]:
+        return SPLITS[name]
+
+    def gather(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        pixels = np.random.default_rng(0).integers(0, 156, (120, 16, 16, 3), dtype=np.uint8)
+        pixels[1::2] += 100
+        return pixels[indices]
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def labels() -> pd.DataFrame:
+    hat = np.arange(120) % 2
+    return pd.DataFrame({"image_id": "x", "split": "train", "Hat": hat, "class": hat})
+
+
+@pytest.fixture(scope="module")
+def classifier(labels: pd.DataFrame) -> Checkpoint:
+    images: Any = Images()
+    return fit_attribute_classifier(images, labels, SETTINGS, None)
+
+
+@pytest.fixture(scope="module")
+def train(labels: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    def begin(condition: str, seed: int = 0) -> tuple[Checkpoint, Checkpoint]:
+        """Networks of a training's first tick."""
+        values = {
+            "seed": seed,
+            "kimg": 0.1,
+            "tick_kimg": 0.1,
+            "batch_size": 4,
+            "network": {"dcgan": {"width": 4}},
+            "precision": "float32",
+            "threads": 1,
+            "evaluate_every_kimg": None,
+            "condition": {"name": condition},
+        }
+        images: Any = Images()
+        folder = Experiments(tmp_path_factory.mktemp("models"))
+        classes = pd.DataFrame({"class": [0, 1], "name": ["not Hat", "Hat"]})
+        tick = next(train_gan(images, labels, classes, TrainSettings.model_validate(values), None, folder))
+        return tick[2], tick[3]
+
+    return begin
+
+
+@pytest.fixture
+def evaluate(labels: pd.DataFrame, classifier: Checkpoint, tmp_path: Path) -> Any:
+    def run(generator: Checkpoint, discriminator: Checkpoint | None, **changes: Any) -> Any:
+        images: Any = Images()
+        classes = pd.DataFrame({"class": [0, 1], "name": ["not Hat", "Hat"]})
+        given = {"best_measured": None, "compared_networks": None, "attribute_classifier": classifier, **changes}
+        settings = SETTINGS.model_copy(update=given.pop("settings", {}))
+        return evaluate_generator(
+            generator,
+            discriminator,
+            packed_images=images,
+            labels=labels,
+            classes=classes,
+            feature_store=FeatureStore(tmp_path),
+            settings=settings,
+            **given,
+        )
+
+    return run
+
+
+def test_numbers_attributes_and_pictures(evaluate: Any, train: Any) -> None:
+    card, beside, neighbours = evaluate(*train("none"))
+    assert {"age", "age_valid", "swd", "frechet_attributes", "recall_attributes"} <= card["metrics"].keys()
+    assert card["attributes"]["reals"].keys() == {"Hat"}
+    assert card["attributes"]["asked"] is None
+    assert card["attributes"]["classifier"]["Hat"].keys() == {"accuracy", "auc"}
+    assert "comparison" not in card
+    assert beside.images == neighbours.images == card["protocol"]["images"]
+    assert beside.pixels.shape[1] > 2 * 8 * 64
+    assert neighbours.pixels.shape[1] > 8 * 64
+
+
+@pytest.mark.parametrize("kind", ["class", "attributes"])
+def test_what_a_conditional_generator_was_asked_for_is_checked(evaluate: Any, train: Any, kind: str) -> None:
+    asked = evaluate(*train(kind))[0]["attributes"]["asked"]
+    assert asked["Hat"]["samples"] == 25
+    assert 0 <= asked["Hat"]["accuracy"] <= 1
+
+
+def test_another_model_is_compared_on_the_same_reals(evaluate: Any, train: Any) -> None:
+    networks, others = train("none"), train("none", seed=1)
+    card = evaluate(*networks, compared_networks=("other", *others))[0]
+    comparison = card["comparison"]
+    assert (comparison["model"], comparison["against"]) == ("this model", "other")
+    measured = comparison["measured"]["metrics"]
+    assert measured == evaluate(*others)[0]["metrics"]
+    assert measured["swd"] != card["metrics"]["swd"]
+    rows = {row["metric"]: row for row in comparison["rows"]}
+    assert rows["swd"]["against"] == measured["swd"]
+    same = evaluate(*networks, compared_networks=("itself", *networks))[0]["comparison"]
+    assert {row["better"] for row in same["rows"]} == {"neither"}
+
+
+def test_the_best_networks_are_measured_where_asked(evaluate: Any, train: Any) -> None:
+    networks, best = train("none"), train("none", seed=1)
+    last = evaluate(*networks, best_measured=best)[0]
+    chosen = evaluate(*networks, best_measured=best, settings={"which": "best"})[0]
+    assert last["protocol"]["training_id"] == networks[0].card["id"]
+    assert chosen["protocol"]["training_id"] == best[0].card["id"]
+    assert evaluate(*networks, settings={"which": "best"})[0] == last  # none was measured
+
+
+def test_without_attributes_and_discriminator_the_rest_is_measured(evaluate: Any, train: Any) -> None:
+    generator, _ = train("none")
+    without = Checkpoint("classifier", {"attributes": []}, {})
+    card, beside, neighbours = evaluate(generator, None, attribute_classifier=without)
+    assert card["attributes"] is None
+    assert {"swd", "ms_ssim"} <= card["metrics"].keys()
+    assert not [name for name in card["metrics"] if "age" in name or "frechet" in name]
+    assert neighbours.pixels.min() < 255  # it says why there are none
+    assert beside.pixels.shape[0] > neighbours.pixels.shape[0]
