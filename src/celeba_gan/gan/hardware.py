@@ -216,6 +216,18 @@ def use_all_cores() -> None:
     torch.set_num_threads(_cores())
 
 
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Within it float32 on CUDA means float32: torch's own default takes ten bits of the mantissa in convolutions."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
 def _cores() -> int:
     """The cores to use: as many as this process may, or as OMP_NUM_THREADS says."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

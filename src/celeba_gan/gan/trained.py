@@ -10,6 +10,7 @@ from torch import Tensor
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.conditions import Condition, conditioned, draw_grid, draw_labels, named_labels
 from celeba_gan.gan.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.hardware import full_float32
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.randomness import draw_latents, random_generator
 
@@ -80,7 +81,7 @@ class TrainedGenerator:
         """
         if labels is None:
             labels = draw_labels(self.condition, len(latents), random_generator(0, "labels", 0))
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             return as_uint8(conditioned(self.module, labels.to(self.device))(latents.to(self.device)))
 
 
@@ -102,7 +103,7 @@ class TrainedDiscriminator:
             images: Uint8 (batch, size, size, 3).
             labels: Float32 (batch, names); (batch, 0) for a discriminator that takes none.
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             discriminator = conditioned(self.module, torch.from_numpy(labels).to(self.device))
             scores = discriminator(from_uint8(torch.from_numpy(images).to(self.device)))
         result: NDArray[np.float64] = scores.cpu().double().numpy()
