@@ -204,7 +204,8 @@ def test_a_comparison_is_a_table_with_the_decided_rows_first() -> None:
     page = Page(render_report(evaluation, title="A page"))
     assert "Compared with that one" in page.text
     decided, unknown, open_ = (
-        page.text.index(words) for words in ("−1.50 to −0.500 this one", "– not known", "% neither, surely")
+        page.text.index(words)
+        for words in ("−1.50 to −0.500 this one", "– not known", "−10.0 to 20.0 points neither for sure")
     )
     assert decided < min(unknown, open_)
     assert "Compared with" not in Page(render_report(example(), title="A page")).text

@@ -32,6 +32,7 @@ def test_names_are_taken_apart_by_the_longest_known_beginning(
         (18.2049, "distance", "18.2"), (3.1, "number", "3.10"), (0.01234, "number", "0.012"), (0.0, "number", "0"),
         (-0.0301, "number", "−0.030"), (1234.5, "number", "1,234"), (0.0004, "number", "0.0004"),
         (0.012, "share", "1.2 %"), (1.0, "share", "100 %"), (0.0, "share", "0 %"), (0.9999, "share", "100 %"),
+        (-0.05, "share", "−5.0 %"),
     ],
 )  # fmt: skip
 def test_numbers_have_about_three_digits_and_shares_percent(value: float, kind: str, text: str) -> None:

@@ -80,7 +80,8 @@ def _share(attributes: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _title(shares: Mapping[str, Mapping[str, Any]]) -> str:
     kinds = [row["kind"] for row in shares.values()]
     rarer, more, _ = (kinds.count(kind) for kind in _KINDS)
-    title = f"Of {len(shares)} attributes {rarer} are rarer among samples than among reals, {more} more frequent"
+    verb = "is" if rarer == 1 else "are"
+    title = f"Of {len(shares)} attributes {rarer} {verb} rarer among samples than among reals, {more} more frequent"
     return title if len(shares) <= _MOST_ROWS else f"{title}; the {_MOST_ROWS} furthest off"
 
 

@@ -43,7 +43,7 @@ def _quality(evaluation: Mapping[str, Any]) -> Iterator[str]:
         yield (
             "Fréchet and kernel distance, precision and density are not here: they need features. Images with "
             "attributes get a classifier by themselves; for others, name Inception’s weights "
-            "(--params evaluate.inception_weights=FILE)."
+            "(--params evaluate.inception_weights=FILE) or a network of your own (evaluate.features.path=FILE)."
         )
     elif "inception" not in found:
         yield (

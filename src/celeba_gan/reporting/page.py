@@ -14,7 +14,7 @@ from celeba_gan.reporting.gaps import attributes_missing
 from celeba_gan.reporting.glossary import describe, name_extractor, read_name
 from celeba_gan.reporting.tables import choose_headlines, make_sections
 from celeba_gan.reporting.verdict import judge
-from celeba_gan.reporting.writing import write, write_attribute
+from celeba_gan.reporting.writing import write, write_attribute, write_interval
 
 _WIDE: Final = 1.6  # width over height, from which on a picture gets the page's whole width
 _SMALL: Final = 360  # pixels; smaller pictures are enlarged without smoothing
@@ -180,9 +180,9 @@ def _comparison(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
                 "better": metric.better,
                 "model": write(row["model"], metric.kind),
                 "against": write(row["against"], metric.kind),
-                "difference": f"{write(row['low'], metric.kind)} to {write(row['high'], metric.kind)}" if known else "",
+                "difference": write_interval(row, metric.kind).replace("%", "points") if known else "",
                 "winner": names.get(row["better"], ""),
-                "verdict": names.get(row["better"], "neither, surely" if known else "not known"),
+                "verdict": names.get(row["better"], "neither for sure" if known else "not known"),
                 "won": row["better"] == "model",
             }
         )

@@ -16,6 +16,7 @@ _INCEPTION_DIMENSIONS: Final = 2048
 _POINTS: Final = 0.02
 _HALF_WIDTHS: Final = 2  # of the 0.95 interval: about four standard errors
 _SPREAD: Final = 0.2  # of MS-SSIM over pairs, at most (0.18 seen on portraits at 64 pixels)
+_TO_COUNT_ONE_PERCENT: Final = 300  # images: then chance gives three
 _FAR: Final = 1.2  # times as far from training images as unseen ones
 
 
@@ -129,7 +130,7 @@ def _prevalence(attributes: Mapping[str, Any] | None) -> Iterator[str]:
         if abs(difference) >= _POINTS and abs(difference) > _HALF_WIDTHS * attributes["errors"][name]:
             off[name] = difference
     if not off:
-        yield "No attribute is rarer or more frequent than in real images by more than chance."
+        yield "No attribute is clearly rarer or more frequent than in real images."
         return
     found = []
     for choose, words in ((min, "too rare"), (max, "too frequent")):
@@ -137,7 +138,8 @@ def _prevalence(attributes: Mapping[str, Any] | None) -> Iterator[str]:
         if (off[name] < 0) == (choose is min):
             shares = (write(attributes[side][name], "share") for side in ("samples", "reals"))
             found.append(f"{write_attribute(name)}, {words} ({next(shares)} of samples, {next(shares)} of reals)")
-    yield f"Of {len(attributes['names'])} attributes {len(off)} are off, most of all {enumerate_names(found)}."
+    clearly = f"{len(off)} {'is' if len(off) == 1 else 'are'} clearly off, by 2 points or more"
+    yield f"Of {len(attributes['names'])} attributes {clearly}; most of all {enumerate_names(found)}."
 
 
 def _originality(evaluation: Mapping[str, Any]) -> Iterator[str]:
@@ -163,7 +165,9 @@ def _against_chance(share: float, count: int | None, more: str, less: str) -> st
     if count is None:
         return ""
     error = 1.96 * hypot(sqrt(share * (1 - share) / count), sqrt(0.01 * 0.99 / count))
-    return f": {more if share - error > 0.01 else less}"
+    if share - error > 0.01:
+        return f": {more}"
+    return f": {less}" if count >= _TO_COUNT_ONE_PERCENT else ", which so few images do not settle"
 
 
 def _fresh_judge(evaluation: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from celeba_gan.reporting.glossary import Kind
 def write(value: float, kind: Kind = "number") -> str:
     """About three significant digits; shares in percent."""
     if kind == "share":
-        text = f"{100 * value:.1f}"
+        text = f"{100 * value:.1f}".replace("-", "−")
         return f"{text.removesuffix('.0') if text in ('0.0', '100.0') else text} %"
     size = abs(value)
     decimals = next((count for end, count in ((100, 0), (10, 1), (1, 2), (0.01, 3)) if size >= end), 4 if size else 0)
