@@ -38,6 +38,9 @@ def test_one_source_cannot_be_told_apart_and_the_judge_knows_that_it_cannot() ->
     assert found["c2st_accuracy"] == pytest.approx(0.5, abs=0.06)
     assert found["c2st_auc"] == pytest.approx(0.5, abs=0.07)
     assert found["c2st_age"] == pytest.approx(0.5, abs=0.05)
+    for name in ("accuracy", "auc"):
+        assert found[f"c2st_{name}_train"] > found[f"c2st_{name}"]  # what it has learnt by heart
+        assert found[f"c2st_{name}_choose"] == pytest.approx(0.5, abs=0.12)
 
 
 def test_a_visible_difference_is_seen_and_a_greater_one_better() -> None:

@@ -127,7 +127,7 @@ IMAGE_METRICS: dict[str, Callable[[Images, Images, EvaluateSettings], Measured]]
     "ms_ssim": ms_ssim,
 }
 
-LESS_IS_BETTER = ("swd", "frechet", "frechet_infinity", "kernel_distance", "c2st_accuracy", "c2st_auc", "memorised")
+LESS_IS_BETTER = ("swd", "frechet", "frechet_infinity", "kernel_distance", "memorised", "c2st_accuracy", "c2st_auc")
 MORE_IS_BETTER = ("precision", "recall", "coverage", "inception_score")
 
 
@@ -137,6 +137,8 @@ def which_is_better(name: str) -> Literal["less", "more"] | None:
     Args:
         name: A metric, of features with their name: `frechet_attributes`.
     """
+    if name.startswith("c2st") and name.endswith(("_train", "_choose")):  # of images that the judge has learnt from
+        return None
     for metrics, answer in ((LESS_IS_BETTER, "less"), (MORE_IS_BETTER, "more")):
         if name in metrics or any(name.startswith(f"{metric}_") for metric in metrics):
             return cast(Literal["less", "more"], answer)

@@ -47,7 +47,8 @@ def two_sample_test(
     Returns:
         `c2st_accuracy` and `c2st_auc`, one half where nothing can be told; `c2st_age` and `c2st_age_mean_square`, the
         average generalisation error of this judge, whose probabilities mean what they say; and what it is made of,
-        `c2st_prob_real` and `c2st_prob_fake`.
+        `c2st_prob_real` and `c2st_prob_fake`. Accuracy and AUC also on what it learnt from and on what chose, as
+        `c2st_accuracy_train`, `c2st_accuracy_choose` and so on: far higher there, it has learnt images by heart.
 
     Raises:
         ValueError: A side has no images.
@@ -78,18 +79,17 @@ def two_sample_test(
         if loss_now < best:
             best, kept = loss_now, copy.deepcopy(network.state_dict())
     network.load_state_dict(kept)
-    on_real, on_fake = (_scores(network, side).double().numpy() for side in (test.real, test.fake))
-    age = average_generalisation_error(on_real, on_fake, "sigmoid", 0.0)
-    area = area_under_curve(on_real, on_fake)
-    assert area is not None  # neither side is empty
-    return {
-        "c2st_accuracy": float(((on_real > 0).mean() + (on_fake <= 0).mean()) / 2),
-        "c2st_auc": area,
-        "c2st_age": age["age"],
-        "c2st_age_mean_square": age["age_mean_square"],
-        "c2st_prob_real": age["prob_real"],
-        "c2st_prob_fake": age["prob_fake"],
-    }
+    found: dict[str, float] = {}
+    for suffix, sides in (("", test), ("_train", train), ("_choose", choose)):
+        on_real, on_fake = (_scores(network, side).double().numpy() for side in (sides.real, sides.fake))
+        area = area_under_curve(on_real, on_fake)
+        assert area is not None  # neither side is empty
+        found[f"c2st_accuracy{suffix}"] = float(((on_real > 0).mean() + (on_fake <= 0).mean()) / 2)
+        found[f"c2st_auc{suffix}"] = area
+        if sides is test:
+            age = average_generalisation_error(on_real, on_fake, "sigmoid", 0.0)
+            found |= {f"c2st_{name}": value for name, value in age.items()}
+    return found
 
 
 def _scores(network: nn.Module, images: Images) -> Tensor:

@@ -91,6 +91,11 @@ _OF_FEATURES: Final = (
     "frechet", "frechet_infinity", "kernel_distance", "precision", "density", "inception_score", "recall", "coverage",
     "memorised", "distance_ratio", "repeated",
 )  # fmt: skip
+_SETS: Final = {
+    "valid": "on the valid split",
+    "train": "on what it learnt from",
+    "choose": "on what chose its best epoch",
+}
 _EXTRACTORS: Final = {"attributes": "the attribute classifier", "inception": "Inception"}
 
 
@@ -117,8 +122,8 @@ def read_name(name: str) -> Name:
                 return Name(base, features=end)
             if base == "swd" and end.isdigit():
                 return Name(base, detail=f"at {end} × {end} pixels")
-            if end == "valid":
-                return Name(base, detail="on the valid split")
+            if end in _SETS:
+                return Name(base, detail=_SETS[end])
     return Name(name)
 
 
