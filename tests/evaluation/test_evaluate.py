@@ -283,3 +283,23 @@ def test_samples_that_copy_are_shown_beside_what_they_copy(models: Models, more_
     assert (found.neighbours[5, 0] == more_reals.gather(np.array([17]))[0]).all()
     assert (np.diff(found.distances, axis=1) >= 0).all()
     assert evaluate(models, more_reals, SETTINGS).neighbours is None
+
+
+def test_real_images_in_the_samples_place_score_exactly_at_their_floor(models: Models, more_reals: Reals) -> None:
+    def in_its_place(split: str) -> Models:
+        start, stop = more_reals.splits[split]
+        order = start + np.random.default_rng(SETTINGS.seed).permutation(stop - start)
+
+        def sample(count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+            yield more_reals.gather(order[:count]), no_labels(order[:count])
+
+        return replace(models, sample=sample)
+
+    for split, floor in (("train", "floor_train"), ("valid", "floor")):
+        card = evaluate(in_its_place(split), more_reals, SETTINGS, [Colours()]).card
+        assert card[floor].keys() >= {"swd", "ms_ssim", "frechet_colours", "coverage_colours"}
+        assert {name: card["metrics"][name] for name in card[floor]} == pytest.approx(card[floor], rel=1e-9)
+    same = evaluate(in_its_place("test"), more_reals, SETTINGS, [Colours()]).card["metrics"]
+    assert same["frechet_colours"] == pytest.approx(0, abs=1e-6)
+    assert same["swd"] == 0
+    assert same["coverage_colours"] == same["precision_colours"] == same["recall_colours"] == 1

@@ -13,7 +13,7 @@ from celeba_gan.gan.conditions import Conditions
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.experiments import Experiments
 from celeba_gan.gan.feed import TrainingImages
-from celeba_gan.gan.initial import load_initial
+from celeba_gan.gan.initial import find_initial, load_initial
 from celeba_gan.gan.training import Tick, TrainingError, train
 
 MakeSettings = Callable[..., TrainSettings]
@@ -211,6 +211,9 @@ def test_experiments_are_found_by_name_and_anything_else_by_path(
         experiments.find("frist")
     with pytest.raises(CheckpointError, match=r"Experiments in .*nothing: none$"):
         Experiments(tmp_path / "nothing").find("first")
+    assert find_initial(experiments, "first") == source
+    with pytest.raises(CheckpointError, match=r"^train\.init_from: there is no experiment, file or folder 'frist'"):
+        find_initial(experiments, "frist")
 
 
 def test_initial_weights_keep_within_the_limit_of_weights(

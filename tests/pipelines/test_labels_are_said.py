@@ -14,7 +14,7 @@ from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.experiments import Experiments
 from celeba_gan.imaging.config import GenerateSettings
 from celeba_gan.imaging.packed import PackedImagesError, hash_texts
-from celeba_gan.pipelines.generate.nodes import generate_samples
+from celeba_gan.pipelines.generate.nodes import draw_sample_grid, generate_samples
 from celeba_gan.pipelines.train.nodes import train_gan
 
 
@@ -85,11 +85,27 @@ def test_samples_say_their_labels(start: Any, caplog: pytest.LogCaptureFixture) 
     told, plain = start(3, name="attributes"), start(3)
     with caplog.at_level(logging.INFO, "celeba_gan.pipelines.generate"):
         caplog.clear()
-        list(generate_samples(plain, GenerateSettings(images=2)))
+        list(generate_samples(plain, None, GenerateSettings(images=2)))
         assert said(caplog) == []
-        list(generate_samples(told, GenerateSettings(images=2)))
-        list(generate_samples(told, GenerateSettings(images=2, labels=["Attribute_0", "Attribute_2"])))
+        list(generate_samples(told, None, GenerateSettings(images=2)))
+        list(generate_samples(told, None, GenerateSettings(images=2, labels=["Attribute_0", "Attribute_2"])))
     assert said(caplog) == [
         "Labels of the samples: as often as training images have them",
         "Labels of the samples: all Attribute_0 + Attribute_2",
     ]
+
+
+def test_the_best_generator_samples_where_it_is_asked_for(start: Any) -> None:
+    last, best = start(0), start(0)
+    best = Checkpoint(best.kind, best.card, {name: 2 * tensor for name, tensor in best.tensors.items()})
+
+    def sample(given: tuple[Checkpoint, Checkpoint] | None, which: str) -> NDArray[np.uint8]:
+        settings = GenerateSettings.model_validate({"images": 2, "which": which})
+        grid = draw_sample_grid(last, given, settings)
+        (batch,) = generate_samples(last, given, settings)
+        return np.concatenate([batch.images.ravel(), grid.pixels.ravel()])
+
+    pair = (best, best)
+    assert (sample(pair, "last") == sample(None, "best")).all()  # none was measured
+    assert (sample(pair, "best") != sample(pair, "last")).any()
+    assert len(sample(pair, "best")) == len(sample(pair, "last"))

@@ -35,10 +35,13 @@ class EvaluateSettings(BaseModel):
     model: str | None = Field(
         None,
         min_length=1,
+        coerce_numbers_to_str=True,
         description="what to measure instead of the last training: an experiment, its folder, a generator's "
         ".safetensors, or an MLflow model URI; only with --params",
     )
-    against: str | None = Field(None, min_length=1, description="another model to compare it with, named likewise")
+    against: str | None = Field(
+        None, min_length=1, coerce_numbers_to_str=True, description="another model to compare it with, named likewise"
+    )
     which: Literal["last", "best"] = Field(
         "last", description="networks of the last tick, or of the one with the least train.minimise"
     )
@@ -46,7 +49,9 @@ class EvaluateSettings(BaseModel):
         False, description="register the model in MLflow, and make it champion where it beats the present one"
     )
     promote_metric: str = Field(
-        "frechet_attributes", min_length=1, description="less of it is better; must be known for both models"
+        "frechet_attributes",
+        min_length=1,
+        description="what decides: any metric with an interval of which less, or more, is better",
     )
     promote_as: str = Field("celeba_gan", min_length=1, description="the registered model's name in MLflow")
     images: int = Field(5000, ge=2, description="at most this many reals of the test split, and as many samples")

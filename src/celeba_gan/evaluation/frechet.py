@@ -131,25 +131,6 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     return _assemble(first, second, torch.linalg.eigvalsh(_congruent(factor, second.covariance)))
 
 
-def frechet_of_infinite_sets(first: Features, second: Features, seed: int) -> tuple[float, float]:
-    """What the distance would be for sets without end, from halves drawn at random; see `measure_frechet`.
-
-    Args:
-        first: (n, d).
-        second: (m, d).
-        seed: Decides the halves.
-
-    Returns:
-        The distance at 1 / size = 0, which may be slightly negative, and what it is less than that of the whole sets.
-
-    Raises:
-        ValueError: A set has fewer than four members.
-    """
-    random = np.random.default_rng(seed)
-    found = measure_frechet(first[random.permutation(len(first))], second[random.permutation(len(second))])
-    return found.of_infinite_sets, found.value - found.of_infinite_sets
-
-
 def _assemble(first: Gaussian, second: Gaussian, squares: Tensor) -> float:
     """The distance from the eigenvalues of C1 C2."""
     traces = (first.scatter.trace() / (first.count - 1)) + (second.scatter.trace() / (second.count - 1))

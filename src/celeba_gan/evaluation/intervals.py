@@ -45,28 +45,3 @@ def bootstrap(measure: Resampled, sizes: Sequence[int], value: float, seed: int,
     values = [measure([random.integers(0, size, size) for size in sizes]) for _ in range(rounds)]
     low, middle, high = np.quantile(values, (0.025, 0.5, 0.975))
     return Interval(value + float(low - middle), value + float(high - middle), f"bootstrap of {rounds}")
-
-
-def jackknife(measure: Resampled, sizes: Sequence[int], value: float, groups: int = 10) -> Interval:
-    """Leaves out one of `groups` disjoint parts of every set in turn (Quenouille 1956; Tukey 1958).
-
-    Args:
-        measure: Gives the number for indices into each set.
-        sizes: Of the sets, which are in random order.
-        value: The number measured on all.
-        groups: Parts.
-
-    Raises:
-        ValueError: A set has fewer members than there are parts.
-    """
-    if min(sizes) < groups:
-        raise ValueError(f"A jackknife over {groups} parts needs as many members of every set, not {min(sizes)}")
-    parts = [np.arange(size) * groups // size for size in sizes]
-    values = np.array([measure([np.flatnonzero(part != left_out) for part in parts]) for left_out in range(groups)])
-    error = float(np.sqrt((groups - 1) / groups * ((values - values.mean()) ** 2).sum()))
-    # The quantile of Student's t with nine degrees of freedom for ten parts.
-    reach = _STUDENT.get(groups, 1.96) * error
-    return Interval(value - reach, value + reach, f"jackknife over {groups} parts")
-
-
-_STUDENT = {10: 2.262}

@@ -13,7 +13,7 @@ class Experiments:
     folder: Path
 
     def find(self, source: str) -> Path:
-        """What `train.init_from` names: an experiment, or any other file or folder.
+        """An experiment by its name, or any other file or folder.
 
         Raises:
             CheckpointError: There is nothing of this name.
@@ -24,7 +24,7 @@ class Experiments:
             files = [*self.folder.glob("*/generator.safetensors"), *self.folder.glob("*/training_state")]
             names = sorted({file.parent.name for file in files})
             raise CheckpointError(
-                f"train.init_from: there is no experiment, file or folder {source!r}. "
+                f"there is no experiment, file or folder {source!r}. "
                 f"Experiments in {self.folder}: {', '.join(names[:20]) or 'none'}{', ...' if names[20:] else ''}"
             )
         return found

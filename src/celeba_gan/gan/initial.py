@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from celeba_gan.gan.checkpoint import Checkpoint, CheckpointError, read_kind
 from celeba_gan.gan.config import LatentSettings, NetworkSettings, TrainSettings
+from celeba_gan.gan.experiments import Experiments
 from celeba_gan.gan.same_run import TrainingError, flatten, label_names
 
 Weights = dict[str, Tensor]
@@ -67,6 +68,18 @@ class InitialWeights:
                 raise CheckpointError(
                     f"{self.source} does not hold the {name} that its card names: {reason}"
                 ) from error
+
+
+def find_initial(experiments: Experiments, source: str) -> Path:
+    """What `train.init_from` names.
+
+    Raises:
+        CheckpointError: There is nothing of this name.
+    """
+    try:
+        return experiments.find(source)
+    except CheckpointError as error:
+        raise CheckpointError(f"train.init_from: {error}") from error
 
 
 def load_initial(path: Path) -> InitialWeights:

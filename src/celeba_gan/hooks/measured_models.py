@@ -101,8 +101,7 @@ class MeasuredModels:
                 return NamedModel(fetched.label, fetched.file, None, read_card(fetched.file, "generator"))
             return find_named_model(name, experiments, best=_setting("which", catalog) == "best")
         except (CheckpointError, TrackingError) as error:
-            reason = str(error).removeprefix("train.init_from: ")  # the other setting that names experiments
-            raise MeasuredModelError(f"evaluate.{setting}: {reason}") from error
+            raise MeasuredModelError(f"evaluate.{setting}: {error}") from error
 
     def _temporary(self) -> Path:
         if self._folder is None:

@@ -82,6 +82,9 @@ class GenerateSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     images: int = Field(default=64, ge=1, le=1_000_000, description="Samples saved as PNG.")
+    which: Literal["last", "best"] = Field(
+        default="last", description="The generator of the last tick, or of the one with the least train.minimise."
+    )
     labels: list[str] = Field(
         default=[],
         description="Of a generator that was trained with labels: those that every sample shall have, as in "

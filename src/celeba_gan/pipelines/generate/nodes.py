@@ -12,11 +12,14 @@ from celeba_gan.imaging.samples import SampleBatch
 logger = logging.getLogger(__name__)
 
 
-def generate_samples(generator: Checkpoint, settings: GenerateSettings) -> Iterator[SampleBatch]:
+def generate_samples(
+    generator: Checkpoint, best_measured: tuple[Checkpoint, Checkpoint] | None, settings: GenerateSettings
+) -> Iterator[SampleBatch]:
     """Samples images and yields them batch by batch."""
     from celeba_gan.gan.hardware import find_device
     from celeba_gan.gan.trained import TrainedGenerator
 
+    generator = _choose(generator, best_measured, settings)
     if not generator.card["finished"]:
         logger.warning("Sampling from an unfinished generator, %d images into its training", generator.card["images"])
     first = 0
@@ -29,12 +32,15 @@ def generate_samples(generator: Checkpoint, settings: GenerateSettings) -> Itera
         first += len(images)
 
 
-def draw_sample_grid(generator: Checkpoint, settings: GenerateSettings) -> ImageGrid:
+def draw_sample_grid(
+    generator: Checkpoint, best_measured: tuple[Checkpoint, Checkpoint] | None, settings: GenerateSettings
+) -> ImageGrid:
     """Lays out a grid of fresh samples; of a generator that takes labels, each row with its own."""
     from celeba_gan.gan.conditions import grid_names
     from celeba_gan.gan.hardware import find_device
     from celeba_gan.gan.trained import TrainedGenerator
 
+    generator = _choose(generator, best_measured, settings)
     trained = TrainedGenerator(generator, find_device("auto"))
     samples = trained.grid(settings.grid_rows, settings.grid_columns, settings.seed, settings.labels)
     asked = [" + ".join(settings.labels)] if settings.labels else []  # one name for all rows
@@ -45,3 +51,10 @@ def draw_sample_grid(generator: Checkpoint, settings: GenerateSettings) -> Image
 def animate_training(training_grids: list[ImageGrid]) -> list[Any]:
     """Strings the grids of all ticks together: frames (Pillow images) of an animation."""
     return list(animate(training_grids))
+
+
+def _choose(
+    generator: Checkpoint, best_measured: tuple[Checkpoint, Checkpoint] | None, settings: GenerateSettings
+) -> Checkpoint:
+    """The generator that is asked for; the last one where none was measured."""
+    return best_measured[0] if settings.which == "best" and best_measured is not None else generator

@@ -6,19 +6,19 @@ from celeba_gan.pipelines.generate.nodes import animate_training, draw_sample_gr
 
 
 def create_pipeline() -> Pipeline:
-    """From generator to samples, sample_grid; from training_grids to training_animation."""
+    """From generator, or the best measured one, to samples, sample_grid; from training_grids to training_animation."""
     return Pipeline(
         [
             Node(
                 generate_samples,
-                inputs=["generator", "params:generate"],
+                inputs=["generator", "best_measured", "params:generate"],
                 outputs="samples",
                 name="generate_samples",
                 tags="generate",
             ),
             Node(
                 draw_sample_grid,
-                inputs=["generator", "params:generate"],
+                inputs=["generator", "best_measured", "params:generate"],
                 outputs="sample_grid",
                 name="draw_sample_grid",
                 tags="generate",

@@ -28,7 +28,7 @@ def train_gan(
     Kedro saves what is yielded at once.
     """
     from celeba_gan.gan.conditions import Conditions, grid_names
-    from celeba_gan.gan.initial import load_initial
+    from celeba_gan.gan.initial import find_initial, load_initial
     from celeba_gan.gan.training import train
     from celeba_gan.imaging.labels import check_labels, name_labels
     from celeba_gan.progress import TrainingProgress
@@ -41,7 +41,7 @@ def train_gan(
         logger.info("Labels, by the %s of each image: %s", condition.name, _listed(conditions.names))
     names = grid_names(conditions.card(*packed_images.split("train")), settings.grid.rows)
     fresh = resume_state is None and settings.init_from is not None
-    initial = load_initial(experiments.find(str(settings.init_from))) if fresh else None
+    initial = load_initial(find_initial(experiments, str(settings.init_from))) if fresh else None
     measure = _measure(packed_images, settings)
     with TrainingProgress() as progress:
         for tick in train(packed_images, settings, resume_state, progress.show, conditions, measure, initial):
