@@ -83,7 +83,7 @@ class Metrics:
         self.real, self.classifier = sets.real, sets.classifier
         self.real_features, of_real = self.classifier.describe(self.real)
         self.real_shares = (of_real > 0.5).mean(axis=0)
-        self.train_features = self.classifier(sets.train)
+        self.train_features = [self.classifier(some) for some in (sets.train, sets.train[:, :, ::-1])]
         self.in_training = ValidationDistance(self.real)
 
     def __call__(self, fake: Images) -> dict[str, float]:

@@ -42,7 +42,7 @@ METRICS: dict[str, Callable[[Features, Features, Features], list[float]]] = {
     "frechet with its error": lambda a, b, c: [(m := measure_frechet(a, b)).value, m.standard_error()],
     "kernel": lambda a, b, c: [kernel_distance(a, b).value],
     "manifolds": lambda a, b, c: list(vars(compare_manifolds(a, b)).values()),
-    "originality": lambda a, b, c: list(vars(measure_originality(a, b, c)).values()),
+    "originality": lambda a, b, c: list(vars(measure_originality(a, [b], c)).values()),
 }
 
 

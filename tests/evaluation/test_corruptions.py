@@ -163,7 +163,7 @@ def test_copies_of_training_images_are_flagged_at_the_share_that_was_planted(sha
     train, samples = faces(5, 1000), OTHERS.copy()
     copied = round(share * COUNT)
     samples[:copied] = train[:copied]
-    found = measure_originality(features(samples), features(train), features(REALS))
+    found = measure_originality(features(samples), [features(train)], features(REALS))
     assert found.memorised == pytest.approx(share, abs=0.03)
     assert found.repeated < 0.05
 
@@ -172,6 +172,6 @@ def test_copies_of_training_images_are_flagged_at_the_share_that_was_planted(sha
 def test_repeated_samples_are_flagged_at_the_share_that_was_planted(share: float) -> None:
     samples, copied = OTHERS.copy(), round(share * COUNT / 2)
     samples[:copied] = samples[-copied:]
-    found = measure_originality(features(samples), features(faces(5, 1000)), features(REALS))
+    found = measure_originality(features(samples), [features(faces(5, 1000))], features(REALS))
     assert found.repeated == pytest.approx(share, abs=0.04)
     assert found.memorised < 0.05

@@ -229,14 +229,14 @@ def test_features_of_reals_and_floors_are_kept_for_the_next_time(
 ) -> None:
     store, extractor = FeatureStore(tmp_path), Counting()
     first = evaluate(models, more_reals, SETTINGS, [extractor], store).card
-    assert extractor.seen == 200 + 200 + 200 + 300  # samples, test, valid, train: each image once
+    assert extractor.seen == 200 + 200 + 200 + 2 * 300  # samples, test, valid, train and its mirror images: each once
     again = evaluate(models, more_reals, SETTINGS, [extractor], store).card
-    assert extractor.seen == 900 + 200
+    assert extractor.seen == 1200 + 200
     assert again == first
     assert evaluate(models, more_reals, SETTINGS, [extractor]).card == first
     extractor.digest = "another"
     evaluate(models, more_reals, SETTINGS, [extractor], store)
-    assert extractor.seen == 900 + 200 + 2 * 900
+    assert extractor.seen == 1200 + 200 + 2 * 1200
 
 
 def test_memory_holds_no_more_images_than_asked(models: Models, more_reals: Reals) -> None:
@@ -274,13 +274,15 @@ def test_samples_that_copy_are_shown_beside_what_they_copy(models: Models, more_
     def copying(count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         images = noise(count, seed, 110)
         images[9] = more_reals.gather(np.array([17]))[0]
+        images[12] = more_reals.gather(np.array([80]))[0, :, ::-1]
         yield images, no_labels(np.arange(count))
 
     found = evaluate(replace(models, sample=copying), more_reals, SETTINGS, [Colours()]).neighbours
     assert found is not None
     assert found.names == ["first"] * 5 + ["nearest"] * 5
-    assert found.distances[5, 0] == 0
+    assert (found.distances[5:7, 0] == 0).all()
     assert (found.neighbours[5, 0] == more_reals.gather(np.array([17]))[0]).all()
+    assert (found.neighbours[6, 0] == more_reals.gather(np.array([80]))[0, :, ::-1]).all()
     assert (np.diff(found.distances, axis=1) >= 0).all()
     assert evaluate(models, more_reals, SETTINGS).neighbours is None
 

@@ -13,7 +13,7 @@ TRAIN, TEST = features(1000, 0), features(800, 1)
 
 
 def test_new_samples_of_the_same_source_are_original() -> None:
-    found = measure_originality(features(800, 2), TRAIN, TEST)
+    found = measure_originality(features(800, 2), [TRAIN], TEST)
     assert found.memorised < 0.03
     assert found.repeated < 0.03
     assert found.distance_ratio == pytest.approx(1, abs=0.1)
@@ -22,17 +22,19 @@ def test_new_samples_of_the_same_source_are_original() -> None:
 def test_copies_of_training_images_are_found_by_their_share() -> None:
     samples = features(800, 2)
     samples[:200] = TRAIN[:200] + np.random.default_rng(3).normal(0, 0.01, (200, 6)).astype(np.float32)
-    assert measure_originality(samples, TRAIN, TEST).memorised == pytest.approx(0.26, abs=0.02)
-    everything = measure_originality(TRAIN[:800], TRAIN, TEST)
+    assert measure_originality(samples, [TRAIN], TEST).memorised == pytest.approx(0.26, abs=0.02)
+    assert measure_originality(samples, [TEST, TRAIN], TEST).memorised == 0  # test images among those of training
+    assert measure_originality(samples, [TRAIN[500:], TRAIN[:500]], TEST) == measure_originality(samples, [TRAIN], TEST)
+    everything = measure_originality(TRAIN[:800], [TRAIN], TEST)
     assert (everything.memorised, everything.distance_ratio) == (1, 0)
 
 
 def test_repeated_samples_are_found_although_they_copy_nobody() -> None:
-    found = measure_originality(np.repeat(features(80, 2), 10, axis=0), TRAIN, TEST)
+    found = measure_originality(np.repeat(features(80, 2), 10, axis=0), [TRAIN], TEST)
     assert found.repeated == 1
     assert found.memorised < 0.05
 
 
 def test_too_few_are_refused() -> None:
     with pytest.raises(ValueError, match="two samples"):
-        measure_originality(features(1, 0), TRAIN, TEST)
+        measure_originality(features(1, 0), [TRAIN], TEST)

@@ -28,7 +28,7 @@ def test_a_set_is_at_distance_zero_from_itself(size: int) -> None:
 
 def test_scales_run_down_to_sixteen_pixels() -> None:
     result = distance(pictures(10, 64), pictures(10, 64, seed=1))
-    assert list(result) == ["swd", "swd_64", "swd_32", "swd_16"]
+    assert list(result) == ["swd", "swd_absolute", "swd_64", "swd_32", "swd_16"]
     assert result["swd"] == pytest.approx(np.mean([result["swd_64"], result["swd_32"], result["swd_16"]]))
 
 
@@ -62,8 +62,8 @@ def test_distance_equals_brute_force_on_one_scale() -> None:
     directions = torch.randn(147, 20, generator=generator).numpy()
     directions = directions / np.linalg.norm(directions, axis=0)
 
-    def projected(images: Images) -> NDArray[np.float64]:
-        patches = np.array(
+    def cut(images: Images) -> NDArray[np.float64]:
+        return np.array(
             [
                 images[i, top : top + 7, left : left + 7].transpose(2, 0, 1)
                 for i in range(5)
@@ -71,13 +71,25 @@ def test_distance_equals_brute_force_on_one_scale() -> None:
             ],
             float,
         )
-        patches = patches - patches.mean((0, 2, 3), keepdims=True)
-        patches = patches / patches.std((0, 2, 3), keepdims=True, ddof=1)
+
+    def projected(images: Images, like: Images) -> NDArray[np.float64]:
+        scale = cut(like)
+        patches = (cut(images) - scale.mean((0, 2, 3), keepdims=True)) / scale.std((0, 2, 3), keepdims=True, ddof=1)
         return np.sort(patches.reshape(20, -1) @ directions, axis=0)
 
-    expected = np.abs(projected(first) - projected(second)).mean() * 1000
-    ours = sliced_wasserstein(first, second, projections=20, patches=4, seed=3)["swd"]
-    assert ours == pytest.approx(expected, rel=1e-5)
+    ours = sliced_wasserstein(first, second, projections=20, patches=4, seed=3)
+    for name, like in (("swd", second), ("swd_absolute", first)):
+        expected = np.abs(projected(first, first) - projected(second, like)).mean() * 1000
+        assert ours[name] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_absolute_reading_sees_colour_and_contrast_which_the_papers_forgives() -> None:
+    first, second = pictures(100, 32), pictures(100, 32, seed=1)
+    plain = distance(first, second)
+    for spoilt in (second // 2 + 64, (second * [1, 0.8, 0.8]).astype(np.uint8), second - np.minimum(second, 25)):
+        found = distance(first, spoilt)
+        assert found["swd"] < 1.6 * plain["swd"]
+        assert found["swd_absolute"] > 2 * plain["swd_absolute"]
 
 
 def test_unequal_sets_are_refused() -> None:

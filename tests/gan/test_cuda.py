@@ -198,7 +198,7 @@ class BatchesOfCPU:
     def __init__(self, settings: TrainSettings) -> None:
         on_cpu = settings.model_copy(update={"device": "cpu"})
         self.feed = ImageFeed(on_cpu, Pictures(SMALL), Hardware("cpu", "", "float32", 1, torch.__version__))
-        self.device = settings.device
+        self.device: str = settings.device
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         images, labels = self.feed.batch(step)

@@ -233,7 +233,8 @@ def _measure_samples(
     found = _compare(test.first(keep).images(), samples.images[: min(keep, count)], pairs, settings)
     for one in extractors:
         real, fake = pairs[one.name]
-        originality = measure_originality(fake, sets.train.describe(one).features, real)
+        train = [some.describe(one).features for some in (sets.train, sets.train.mirrored())]
+        originality = measure_originality(fake, train, real)
         found |= Measured(asdict(originality)).named(one.name)
         found |= classifier_metrics(one.name, samples.described[one.name].outputs).named(one.name)
     return found

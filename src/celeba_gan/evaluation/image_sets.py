@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -93,22 +93,32 @@ class RealSet:
     reals: Reals
     indices: NDArray[np.int64]
     store: FeatureStore
+    is_mirrored: bool = False
 
     @property
     def key(self) -> str:
         """Says which images these are."""
         chosen = hashlib.blake2b(self.indices.astype("<i8").tobytes(), digest_size=16).hexdigest()
-        return f"{self.reals.manifest['digest']} {self.reals.centre} {chosen}"
+        return f"{self.reals.manifest['digest']} {self.reals.centre} {chosen}{' mirrored' * self.is_mirrored}"
 
     def first(self, count: int) -> "RealSet":
         """The first of them."""
-        return RealSet(self.reals, self.indices[:count], self.store)
+        return replace(self, indices=self.indices[:count])
+
+    def mirrored(self) -> "RealSet":
+        """The same, each mirrored left to right."""
+        return replace(self, is_mirrored=not self.is_mirrored)
 
     def batches(self) -> Iterator[tuple[NDArray[np.int64], Images]]:
         """Indices and images, a batch at a time."""
         for start in range(0, len(self.indices), BATCH):
             part = self.indices[start : start + BATCH]
-            yield part, self.reals.images(part)
+            yield part, self.look(part)
+
+    def look(self, indices: NDArray[np.int64]) -> Images:
+        """These images, of the reals and not of the set, as the set has them."""
+        images = self.reals.images(indices)
+        return np.ascontiguousarray(images[:, :, ::-1]) if self.is_mirrored else images
 
     def images(self) -> Images:
         """All of them, in memory: uint8 (n, size, size, 3)."""

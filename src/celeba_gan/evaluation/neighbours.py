@@ -19,7 +19,8 @@ class Neighbours:
     samples: Images
     """uint8 (rows, size, size, 3): the first samples, and after them those of all kept that lie nearest to training."""
     neighbours: Images
-    """uint8 (rows, columns, size, size, 3): training images, nearest first."""
+    """uint8 (rows, columns, size, size, 3): training images, mirrored where so
+    they are nearer, nearest first."""
     distances: NDArray[np.float32]
     """Between them, (rows, columns)."""
     names: list[str]
@@ -35,11 +36,18 @@ def find_neighbours(samples: Samples, described: Described, train: RealSet, extr
         train: The training images.
         extractor: Whose features these are.
     """
-    features = train.describe(extractor).features
+    sets = (train, train.mirrored())
     kept = described.features[: len(samples.images)]
-    distances, indices = nearest(kept, features, min(SHOWN, len(features)))
+    columns = min(SHOWN, len(train.indices))
+    found = [nearest(kept, one.describe(extractor).features, columns) for one in sets]
+    distances, indices = (np.concatenate(pair, axis=1) for pair in zip(*found, strict=True))
+    order = np.argsort(distances, axis=1, kind="stable")[:, :columns]
+    distances = np.take_along_axis(distances, order, axis=1)
     closest = [row for row in np.argsort(distances[:, 0], kind="stable") if row >= FIRST][:NEAREST]
     rows = [*range(min(FIRST, len(kept))), *closest]
-    shown = np.stack([train.reals.images(train.indices[indices[row]]) for row in rows])
+    shown = [
+        [sets[place // columns].look(train.indices[indices[row, place : place + 1]])[0] for place in order[row]]
+        for row in rows
+    ]
     names = ["first"] * (len(rows) - len(closest)) + ["nearest"] * len(closest)
-    return Neighbours(samples.images[rows], shown, distances[rows], names)
+    return Neighbours(samples.images[rows], np.array(shown), distances[rows], names)

@@ -1,5 +1,6 @@
 """Are samples new, or copies of training images?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,27 +16,29 @@ class Originality:
     """How near samples lie to training images, compared with how near unseen photographs do."""
 
     memorised: float
-    """Samples that are nearer to a training image than 99 of 100 test images are; 0.01 is what chance gives."""
+    """Samples nearer to a training image, mirrored or not, than 99 of 100 test images are; chance gives 0.01."""
     distance_ratio: float
     """Median distance of samples to their nearest training image over that of test images; below 1: too near."""
     repeated: float
     """Samples nearer to another sample than 99 of 100 test images are to another test image: the generator repeats."""
 
 
-def measure_originality(samples: Features, train: Features, test: Features) -> Originality:
+def measure_originality(samples: Features, train: Sequence[Features], test: Features) -> Originality:
     """Compares nearest neighbours.
 
     Args:
         samples: Of the generator, (n, d).
-        train: Of the images it was trained on, (m, d).
+        train: Of the images it was trained on, (m, d) each: as they are, and mirrored.
         test: Of photographs it never saw, (k, d).
 
     Raises:
         ValueError: There are fewer than two samples or test images, or no training images.
     """
-    if min(len(samples), len(test)) < 2 or not len(train):
+    if min(len(samples), len(test)) < 2 or not sum(map(len, train)):
         raise ValueError("Originality needs two samples, two test images and a training image")
-    of_samples, of_test = nearest(samples, train)[0][:, 0], nearest(test, train)[0][:, 0]
+    of_samples, of_test = (
+        np.min([nearest(some, among)[0][:, 0] for among in train], axis=0) for some in (samples, test)
+    )
     # As many of each: the more there are, the nearer is the nearest.
     few = min(len(samples), len(test))
     among_samples, among_test = (nearest(some[:few], some[:few], 2)[0][:, 1] for some in (samples, test))

@@ -1,5 +1,7 @@
 """Sliced Wasserstein distance between patches of Laplacian pyramids (Karras et al. 2018, section 5)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,15 +22,19 @@ def sliced_wasserstein(first: Images, second: Images, *, projections: int, patch
     mean 0 and deviation 1 in each colour over the set, and compared along random directions. Both sets get the same
     places and directions, so the distance of a set to itself is 0.
 
+    As each set is normalised by itself, the paper's distance forgives any difference of mean colour and of contrast
+    between them. `swd_absolute` does not: it normalises both as the first.
+
     Args:
-        first: uint8 (n, size, size, 3).
+        first: uint8 (n, size, size, 3), the reals.
         second: As many images of the same size.
         projections: Random directions.
         patches: Patches per image and scale.
         seed: Decides places and directions.
 
     Returns:
-        `swd_<pixels>` per scale and their mean, `swd`; times 1000 as in the paper. 0 is equal.
+        `swd_<pixels>` per scale and their mean, `swd`; the mean over the scales of the other reading, `swd_absolute`;
+        times 1000 as in the paper. 0 is equal.
 
     Raises:
         ValueError: The sets differ in shape, or are empty.
@@ -39,19 +45,24 @@ def sliced_wasserstein(first: Images, second: Images, *, projections: int, patch
         )
     size, level = first.shape[1], 0
     distances: dict[str, float] = {}
+    absolute: list[float] = []
     while size >= COARSEST or not distances:
         generator = torch.Generator().manual_seed((seed + 7919 * level) % 2**32)
         corners = torch.randint(0, size - PATCH + 1, (2, len(first), patches), generator=generator)
         directions = F.normalize(torch.randn(3 * PATCH * PATCH, projections, generator=generator), dim=0)
         last = size // 2 < COARSEST
-        pair = [_descriptors(images, level, last=last, corners=corners) for images in (first, second)]
-        distances[f"swd_{size}"] = _sliced_distance(pair[0], pair[1], directions) * SCALE
+        real, fake = (_patches(images, level, last=last, corners=corners) for images in (first, second))
+        scales = [_scale(one) for one in (real, fake)]
+        own, as_real = _sliced_distances(_normalise(real, scales[0]), fake, (scales[1], scales[0]), directions)
+        distances[f"swd_{size}"] = own * SCALE
+        absolute.append(as_real * SCALE)
         size, level = size // 2, level + 1
-    return {"swd": float(np.mean(list(distances.values()))), **distances}
+    mean = float(np.mean(list(distances.values())))
+    return {"swd": mean, "swd_absolute": float(np.mean(absolute)), **distances}
 
 
-def _descriptors(images: Images, level: int, *, last: bool, corners: Tensor) -> Tensor:
-    """Normalised patches of one scale: float32 (n x patches, 3 x 7 x 7)."""
+def _patches(images: Images, level: int, *, last: bool, corners: Tensor) -> Tensor:
+    """Patches of one scale: float32 (n x patches, 3, 7, 7)."""
     parts = []
     for start in range(0, len(images), 256):
         current = torch.from_numpy(images[start : start + 256]).permute(0, 3, 1, 2).float()
@@ -62,18 +73,32 @@ def _descriptors(images: Images, level: int, *, last: bool, corners: Tensor) -> 
         image = torch.arange(len(band))[:, None]
         top, left = corners[:, start : start + 256]
         parts.append(windows[image, :, top, left])  # (n, patches, 3, 7, 7)
-    patches = torch.cat(parts).flatten(0, 1)
+    return torch.cat(parts).flatten(0, 1)
+
+
+Scale = tuple[Tensor, Tensor]
+"""Deviation and mean of each colour, (1, 3, 1, 1)."""
+
+
+def _scale(patches: Tensor) -> Scale:
     deviation, mean = torch.std_mean(patches, dim=(0, 2, 3), keepdim=True)
-    return ((patches - mean) / deviation.clamp_min(1e-8)).flatten(1)
+    return deviation, mean
 
 
-def _sliced_distance(first: Tensor, second: Tensor, directions: Tensor) -> float:
-    """Mean over directions of the Wasserstein-1 distance between the projections of two equally large point sets."""
-    parts = torch.split(directions, 64, dim=1)  # so many at a time: memory
-    sums = [
-        ((first @ part).sort(dim=0).values - (second @ part).sort(dim=0).values).abs().mean(0).sum() for part in parts
-    ]
-    return float(torch.stack(sums).sum()) / directions.shape[1]
+def _normalise(patches: Tensor, scale: Scale) -> Tensor:
+    """To mean 0 and deviation 1 in each colour, in vectors: (n, 147)."""
+    return ((patches - scale[1]) / scale[0].clamp_min(1e-8)).flatten(1)
+
+
+def _sliced_distances(real: Tensor, fake: Tensor, scales: Sequence[Scale], directions: Tensor) -> list[float]:
+    """Means over directions of the Wasserstein-1 distance between projections, for each scale of the second set."""
+    sums = [0.0] * len(scales)
+    sets = [_normalise(fake, scale) for scale in scales]
+    for part in torch.split(directions, 64, dim=1):  # so many at a time: memory
+        sorted_ = (real @ part).sort(dim=0).values
+        for place, one in enumerate(sets):
+            sums[place] += float((sorted_ - (one @ part).sort(dim=0).values).abs().mean(0).sum())
+    return [sum_ / directions.shape[1] for sum_ in sums]
 
 
 # The binomial filter of Burt and Adelson (1983), as in the paper.

@@ -31,7 +31,7 @@ class Sides:
 
 
 def two_sample_test(
-    network: nn.Module, train: Sides, choose: Sides, test: Sides, *, epochs: int = 8, seed: int = 0
+    network: nn.Module, train: Sides, choose: Sides, test: Sides, *, epochs: int = 24, patience: int = 4, seed: int = 0
 ) -> dict[str, float]:
     """Trains `network` to tell real from fake, keeps it as it was after its best epoch, and measures it.
 
@@ -42,6 +42,7 @@ def two_sample_test(
         choose: What decides which epoch was the best, by its loss.
         test: What the numbers are measured on: no network or choice has seen it.
         epochs: Passes over the training images, at most.
+        patience: It ends after so many that were no better.
         seed: Decides order and mirroring.
 
     Returns:
@@ -59,7 +60,7 @@ def two_sample_test(
     device = next(network.parameters()).device
     network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-4, weight_decay=1e-2)
-    best, kept = np.inf, copy.deepcopy(network.state_dict())
+    best, kept, waited = np.inf, copy.deepcopy(network.state_dict()), 0
     images = np.concatenate([train.real, train.fake])
     targets = torch.cat([torch.ones(len(train.real)), torch.zeros(len(train.fake))])
     for _ in range(epochs):
@@ -76,8 +77,11 @@ def two_sample_test(
             optimizer.step()
         real, fake = (_scores(network, side) for side in (choose.real, choose.fake))
         loss_now = float(F.softplus(-real).mean() + F.softplus(fake).mean())
-        if loss_now < best:
+        waited = waited + 1 if loss_now >= best else 0
+        if not waited:
             best, kept = loss_now, copy.deepcopy(network.state_dict())
+        elif waited == patience:
+            break
     network.load_state_dict(kept)
     found: dict[str, float] = {}
     for suffix, sides in (("", test), ("_train", train), ("_choose", choose)):

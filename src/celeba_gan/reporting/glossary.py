@@ -49,6 +49,8 @@ _METRICS: Final = {
         "that differ; it never looks at real images."),
     "swd": Metric("Sliced Wasserstein distance", "quality", "less", "Between small patches of samples and of reals, on "
         "average over the scales; needs no features.", "distance"),
+    "swd_absolute": Metric("Sliced Wasserstein distance, absolute", "quality", "less", "The same, but it does not "
+        "forgive another mean colour or contrast.", "distance"),
     "recall": Metric("Recall", "variety", "more", "Real images that lie among samples.", "share"),
     "coverage": Metric("Coverage", "variety", "more", "Real images with a sample near by.", "share"),
     "ms_ssim": Metric("MS-SSIM", "variety", "as reals", "How alike two samples are, on average over pairs: 1 for "
