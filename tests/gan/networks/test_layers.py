@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from celeba_gan.gan.networks.layers import LeakyReLU, leaky_relu
+from celeba_gan.gan.networks.layers import FromOnePixel, LeakyReLU, ToOnePixel, leaky_relu
 
 SPECIAL = torch.tensor([-torch.inf, -1.5, -0.0, 0.0, 2.5, torch.inf, torch.nan])
 
@@ -52,3 +52,22 @@ def test_leaky_relu_twice_differentiated_is_torchs_and_sends_nothing_back_to_its
         (found,) = torch.autograd.grad(slope.sum(), features, allow_unused=True)
         assert (found is None) == (back is None)
         assert back is None or torch.equal(found, back)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolutions_to_and_from_one_pixel_are_convolutions(bias: bool) -> None:
+    torch.manual_seed(0)
+    pairs = [
+        (FromOnePixel(5, 3, 4, bias=bias), nn.ConvTranspose2d(5, 3, 4, bias=bias), torch.randn(2, 5, 1, 1)),
+        (ToOnePixel(5, 3, 4, bias=bias), nn.Conv2d(5, 3, 4, bias=bias), torch.randn(2, 5, 4, 4)),
+    ]
+    for ours, torchs, features in pairs:
+        torchs.load_state_dict(ours.state_dict())
+        found = []
+        for layer in (ours, torchs):
+            layer.double().to(memory_format=torch.channels_last)
+            inputs = features.double().requires_grad_()
+            outputs = layer(inputs)
+            (slopes,) = torch.autograd.grad(outputs.square().sum(), inputs, create_graph=True)
+            found.append([outputs, slopes, *torch.autograd.grad(slopes.square().sum(), list(layer.parameters()))])
+        torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)

@@ -6,9 +6,11 @@ from torch import Tensor, nn
 
 from celeba_gan.gan.network_settings import DCGANSettings
 from celeba_gan.gan.networks.layers import (
+    FromOnePixel,
     LabelledSequential,
     LeakyReLU,
     Projection,
+    ToOnePixel,
     check_labels,
     pixel_norm,
     widths_down_to_4,
@@ -27,7 +29,7 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         self.classes = classes
         widths = list(widths_down_to_4(settings.width, settings.max_width, size // 2))[::-1]
-        layers = [nn.ConvTranspose2d(latent_size, widths[0], 4), pixel_norm(widths[0], classes), LeakyReLU(SLOPE)]
+        layers = [FromOnePixel(latent_size, widths[0], 4), pixel_norm(widths[0], classes), LeakyReLU(SLOPE)]
         for wide, narrow in pairwise(widths):
             layers += [
                 nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1),
@@ -58,7 +60,7 @@ class DCGANDiscriminator(nn.Module):
         layers: list[nn.Module] = []
         for narrow, wide in pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), LeakyReLU(SLOPE)]
-        layers.append(nn.Conv2d(widths[-1], 1, 4))
+        layers.append(ToOnePixel(widths[-1], 1, 4))
         self.layers = nn.Sequential(*layers)
         _initialise(self)
         self.projection = None if classes is None else Projection(classes, widths[-1])

@@ -33,6 +33,29 @@ class LeakyReLU(nn.Module):
         return leaky_relu(features, self.slope)
 
 
+class FromOnePixel(nn.ConvTranspose2d):
+    """A transposed convolution of a single pixel, computed as the matrix product that it is.
+
+    cuDNN lays the gradients of such convolutions out otherwise than torch.compile expects of it, and what is compiled
+    stops there (torch 2.11 on an H200).
+    """
+
+    def forward(self, features: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Features (batch, channels, 1, 1) to (batch, out channels, *kernel size)."""
+        shape = self.weight.shape[1:]
+        bias = None if self.bias is None else self.bias[:, None].expand(-1, shape[1:].numel()).flatten()
+        pixels = F.linear(features.flatten(1), self.weight.flatten(1).T, bias)
+        return pixels.view(-1, *shape)
+
+
+class ToOnePixel(nn.Conv2d):
+    """A convolution as large as its images, computed as the matrix product that it is; why, see `FromOnePixel`."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (batch, channels, *kernel size) to (batch, out channels, 1, 1)."""
+        return F.linear(features.flatten(1), self.weight.flatten(1), self.bias)[:, :, None, None]
+
+
 class PixelNorm(nn.Module):
     """Scales each pixel's feature vector to unit root mean square (Karras et al. 2018, section 4.2).
 
