@@ -84,8 +84,8 @@ def draw(settings: AugmentSettings, batch: int, generator: torch.Generator) -> A
 def augment(images: Tensor, noise: AugmentNoise, settings: AugmentSettings, strength: Tensor | float) -> Tensor:
     """Augments images; pure, deterministic and linear or affine in each image, so twice differentiable.
 
-    Computed in float32 at least, whatever autocast says. On CUDA the backward pass adds in no fixed order, so there its
-    last bits vary between runs.
+    Computed in float32 at least, whatever autocast says. On CUDA the backward pass of ADA adds in no fixed order where
+    torch's deterministic algorithms are off; `choose_hardware` switches them on.
 
     Args:
         images: (batch, 3, height, width) in [-1, 1]; the result may leave that range.

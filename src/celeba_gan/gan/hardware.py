@@ -148,6 +148,11 @@ def choose_hardware(
         torch.backends.cudnn.deterministic = True
         # float32 means float32, unless asked otherwise: TF32 keeps ten bits of the mantissa.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = chosen.precision == "tf32"
+        if settings.augment.name == "ada":
+            # Its images are read between pixels, and what goes back to a pixel would be added in any order.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by this mode
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # takes time
+            torch.use_deterministic_algorithms(True, warn_only=True)
     logger.info(
         "Training on %s (%s), %s, CPU threads: %d%s",
         device,

@@ -66,6 +66,13 @@ class Steps:
         Returns:
             Scalar terms on the device; the discriminator's are means over its steps.
         """
+        # Gradients that meet are added in the order in which their forward steps were numbered, and each thread counts
+        # for itself. On CUDA, backward passes have a thread of their own, where a penalty's gradient takes its numbers:
+        # the order, and with it the last bits, would depend on all that the process did before.
+        with torch.autograd.set_multithreading_enabled(False):
+            return self._iterate(feed, iteration, shown)
+
+    def _iterate(self, feed: ImageFeed, iteration: int, shown: int) -> Terms:
         n_critic = self.settings.n_critic
         self.players.set_learning_rates(shown)
         self._scores.zero_()
