@@ -32,7 +32,6 @@ from numpy.typing import NDArray
 from on_gpu import merged
 from PIL import Image
 from portrait_images import PortraitImages, save_portraits
-from training import RandomImages
 
 from celeba_gan.evaluation.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.config import EvaluateSettings
@@ -117,23 +116,15 @@ def portraits(_: str, arguments: argparse.Namespace) -> None:
 
 
 def settings_of(preset: str, arguments: argparse.Namespace) -> TrainSettings:
-    """Of an environment, without an end, and measured afterwards alone."""
+    """Of an environment, without an end, measured afterwards alone, and not compiled, which takes each its own time."""
     values: dict[str, Any] = {}
     for environment in dict.fromkeys(("base", preset)):
         text = (PROJECT / "conf" / environment / "parameters.yml").read_text(encoding="utf-8")
         values = merged(values, yaml.safe_load(text)["train"])
-    values |= {"kimg": 1e6, "evaluate_every_kimg": None, "device": arguments.device}
+    values |= {"kimg": 1e6, "evaluate_every_kimg": None, "compile": False, "device": arguments.device}
     if arguments.small:
         values |= {"tick_kimg": 0.02, "batch_size": 4}
     return TrainSettings.model_validate(values)
-
-
-def compile_ahead(preset: str, arguments: argparse.Namespace) -> None:
-    """Two iterations, of noise, so that all that is compiled lies in the compiler's cache."""
-    settings = settings_of(preset, arguments)
-    settings = settings.model_copy(update={"kimg": 2 * settings.images_per_iteration / 1000})
-    for _ in train(RandomImages(SIZES[preset]), settings):
-        pass
 
 
 def training(preset: str, arguments: argparse.Namespace) -> None:
@@ -166,7 +157,7 @@ def hardware(device: str) -> str:
 
 def measuring(preset: str, arguments: argparse.Namespace) -> None:
     """Measures the generator at the size that all share, and shows its samples as they were made."""
-    torch.set_num_threads(max(1, available_cores() // len(SIZES)))
+    torch.set_num_threads(max(1, available_cores() // (len(SIZES) + 2 * arguments.twice)))
     device = find_device(arguments.device)
     images = PortraitImages(arguments.work / str(MEASURED))
     facts = json.loads((arguments.work / f"{preset}.json").read_text())
@@ -193,8 +184,9 @@ def measuring(preset: str, arguments: argparse.Namespace) -> None:
         {"size": MEASURED, "digest": images.digest, "recipe": recipe},
     )
     card = generator.card | {"size": MEASURED, "data_digest": images.digest}
-    few: dict[str, Any] = {"bootstrap": 20, "two_sample_images": 40} if arguments.small else {}
-    settings = EvaluateSettings(images=images.held_out, train_images=images.split("train")[1], **few)
+    values = {"images": images.held_out, "train_images": images.split("train")[1], "swd_patches": 16}  # as QUALITY.md
+    values |= {"bootstrap": 20, "two_sample_images": 40, "swd_projections": 64} if arguments.small else {}
+    settings = EvaluateSettings.model_validate(values)
     began = time.perf_counter()
     found = evaluate(Models(sample, card, None, fresh_judge), reals, settings, [extractor])
     shares = describe_attributes(
@@ -208,7 +200,6 @@ def measuring(preset: str, arguments: argparse.Namespace) -> None:
 
 STEPS: dict[str, Callable[[str, argparse.Namespace], None]] = {
     "portraits": portraits,
-    "compile": compile_ahead,
     "train": training,
     "measure": measuring,
 }
@@ -218,7 +209,7 @@ STEPS: dict[str, Callable[[str, argparse.Namespace], None]] = {
 
 
 def run(steps: list[str], arguments: argparse.Namespace) -> None:
-    """Steps beside each other; a failed one ends everything, but `compile`, which only takes time ahead.
+    """Steps beside each other; a failed one ends everything.
 
     A step `measure PRESET on DEVICE` is done there, and what it writes goes to a folder of that name in `--work`.
 
@@ -233,10 +224,9 @@ def run(steps: list[str], arguments: argparse.Namespace) -> None:
         "--portraits",
         str(arguments.portraits),
     ]
-    options += ["--small"] if arguments.small else []
+    options += [f"--{name}" for name in ("small", "twice") if getattr(arguments, name)]
     paths = os.pathsep.join([str(PROJECT / "src"), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    cache = str(arguments.work / "compiled")
-    environment = {**os.environ, "PYTHONPATH": paths, "TORCHINDUCTOR_CACHE_DIR": cache, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
     began = time.monotonic()
     begun = {}
     for step in steps:
@@ -247,7 +237,7 @@ def run(steps: list[str], arguments: argparse.Namespace) -> None:
         begun[step] = subprocess.Popen(command, env=environment)
     codes = {step: process.wait() for step, process in begun.items()}
     print(f"{', '.join(steps)}: {time.monotonic() - began:.0f} s", flush=True)
-    if failed := [step for step, code in codes.items() if code and not step.startswith("compile")]:
+    if failed := [step for step, code in codes.items() if code]:
         sys.exit(f"failed: {', '.join(failed)}")
 
 
@@ -286,7 +276,7 @@ def number(value: float, interval: dict[str, Any] | None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=75.0, help="of training for each, by the clock")
-    parser.add_argument("--portraits", type=int, help="an eighth is valid, an eighth test; default 24000")
+    parser.add_argument("--portraits", type=int, help="an eighth is valid, an eighth test; default 20000")
     parser.add_argument("--output", type=Path, default=Path("ranking-results"), help="folder for eight files")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "cpu"])
     parser.add_argument("--twice", action="store_true", help="measure base again, on the device and on the CPU")
@@ -295,7 +285,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.output, arguments.device = arguments.output.resolve(), find_device(arguments.device)
-    arguments.portraits = arguments.portraits or (800 if arguments.small else 24_000)
+    arguments.portraits = arguments.portraits or (800 if arguments.small else 20_000)
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.step:
         step, _, preset = arguments.step.partition(" ")
@@ -303,8 +293,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as work:
         arguments.work = Path(work)
-        ahead = [f"compile {preset}" for preset in SIZES] if arguments.device == "cuda" else []
-        run(["portraits", *ahead], arguments)
+        run(["portraits"], arguments)
         for preset in SIZES:
             run([f"train {preset}"], arguments)
         again = dict.fromkeys((arguments.device, "cpu")) if arguments.twice else ()
