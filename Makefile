@@ -44,7 +44,7 @@ viz: $(READY) ## the pipeline with its pictures, in the browser
 mlflow: $(READY) ## the tracked runs, in the browser
 	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" $(ARGS)
 
-bench: $(READY) ## all measurements, some three hours: reading, speed, memory, modes learnt, quality by the minute, what metrics notice
+bench: $(READY) ## all measurements, some three and a half hours: reading, speed, memory, modes learnt, quality by the minute, what metrics notice
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/feeding.py
@@ -55,6 +55,7 @@ bench: $(READY) ## all measurements, some three hours: reading, speed, memory, m
 	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/modes.py
 	$(BIN)/python benchmarks/quality.py base modern_demo
+	$(BIN)/python benchmarks/ranking.py --seconds 600
 	$(BIN)/python benchmarks/corruptions.py
 
 clean: ## removes .venv and caches; data/ and the tracked runs stay
