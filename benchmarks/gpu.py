@@ -189,6 +189,7 @@ def rows(images: RandomImages, recipe: str, batch: int, width: int, arguments: a
             f"{found.tflops:.3g} | {peak} | {found.wait_resident:.1%} / {found.wait_streamed:.1%} | "
             f"{found.memory_gib:.2f} |"
         )
+        yield from complaints.heard
     if TEXTBOOK in arguments.modes and recipe.startswith("wgan-gp") and time.monotonic() < arguments.until:
         settings = settings_for(recipe, batch, width, arguments.device, MODES["float32"])
         choose_hardware(settings, None)  # TF32 off

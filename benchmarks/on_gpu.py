@@ -3,7 +3,7 @@
 In order of worth, each step in processes of its own, with a time limit of its own; what fails stops nothing else:
 
 1. the tests of `tests/gan/test_cuda.py`, while portraits are drawn, a classifier of their attributes is fitted and
-   what steps 2 and 3 compile is compiled ahead;
+   what step 3 compiles is compiled ahead: no more beside that, or nothing is done in time (seen);
 2. `gpu.py` at 64x64;
 3. the trainings of `conf/celeba` and `conf/modern` on the portraits, both for equal time;
 4. their quality: distances between 4,000 samples and as many portraits that nothing was trained on, beside those
@@ -15,7 +15,6 @@ In order of worth, each step in processes of its own, with a time limit of its o
 import argparse
 import contextlib
 import csv
-import itertools
 import json
 import logging
 import os
@@ -57,7 +56,7 @@ from celeba_gan.workers import available_cores
 PROJECT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 PRESETS = ("celeba", "modern")
-RECIPES = ("wgan-gp, resnet", "rpgan+r1+r2, r3", "wgan-gp, dcgan")  # of gpu.py
+RECIPES = ("wgan-gp, dcgan", "wgan-gp, resnet", "rpgan+r1+r2, r3")  # of gpu.py; the last takes minutes in float32
 GRID = (8, 12)
 MEASURED = 4000  # samples a side
 PARTS = ("tests", "speed", "training")
@@ -65,7 +64,7 @@ LIMITS = {"tests": (125, 0.26), "speed": (165, 0.34), "quality": (45, 0.1)}
 """Seconds, or shares of the time where that is less; trainings share what is left."""
 KEEP_SECONDS = 15  # between two times that networks and samples are written
 KEPT_OUTPUT = 3500  # characters of each step's end that are printed
-DIGEST = re.compile(r"FAILED|ERROR |=+ .*(passed|failed|error|skipped).* =+$|deterministic mode|WARNING|training:")
+DIGEST = re.compile(r"FAILED|ERROR |=+ .*(passed|failed|error|skipped).* =+$|WARNING|training:")
 """Lines that are printed once more at the very end."""
 
 Images = NDArray[np.uint8]
@@ -233,41 +232,8 @@ def quality(preset: str, arguments: argparse.Namespace, work: Path) -> None:
     (arguments.output / f"{preset}.json").write_text(json.dumps(found, indent=1))
 
 
-def determinism(_: str, arguments: argparse.Namespace, work: Path) -> None:
-    """Whether two trainings in one process are the same bit for bit, without and with torch's deterministic mode.
-
-    Of what that mode cannot do, torch warns.
-    """
-    variants: dict[str, dict[str, Any]] = {
-        "plain": {},
-        "resnet": {"network": {"name": "resnet"}},
-        "diffaugment": {"augment": {"name": "diffaugment"}},
-        "ada": {"augment": {"name": "ada", "ada": {"p": 0.5}}},
-    }
-    images = RandomImages(32 if arguments.small else 64)
-    for strict in (False, True):
-        torch.use_deterministic_algorithms(strict, warn_only=True)
-        for name, values in variants.items():
-            settings = settings_of("celeba", arguments)
-            changes: dict[str, Any] = {"network": {"name": "dcgan"}, "batch_size": 64, "kimg": 3.2, "tick_kimg": 3.2}
-            changes |= values
-            changes |= {"compile": False, "evaluate_every_kimg": None, "precision": "float32"}
-            if arguments.small:
-                changes |= {"batch_size": 4, "kimg": 0.04, "tick_kimg": 0.04, "network": {"dcgan": {"width": 8}}}
-            settings = TrainSettings.model_validate(settings.model_dump() | changes)
-            ends: list[list[torch.Tensor]] = []
-            rate = 0.0
-            while len(ends) < 2:
-                for tick in train(images, settings):
-                    rate = tick.rows[-1]["images_per_second"] if tick.rows else 0.0
-                ends.append([tensor.clone() for tensor in tick.state.tensors.values()])
-            same = all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
-            print(f"deterministic mode {strict}, {name}: same {same}, {rate:.0f} images/s (not alone)", flush=True)
-
-
 STEPS: dict[str, Callable[[str, argparse.Namespace, Path], None]] = {
     "portraits": portraits,
-    "determinism": determinism,
     "compile": compile_ahead,
     "train": training,
     "quality": quality,
@@ -362,14 +328,9 @@ def run_all(runner: Runner, arguments: argparse.Namespace) -> None:
     gpu += ["--small", "--iterations", "1"] if arguments.small else ["--sizes", "64"]
     first = {"portraits": runner.own("portraits")} if "training" in arguments.only else {}
     if "tests" in arguments.only:
-        first |= tests() | {"determinism": runner.own("determinism")}
+        first |= tests()
     if "training" in arguments.only:
         first |= {f"compile {preset}": runner.own(f"compile {preset}") for preset in PRESETS}
-    if "speed" in arguments.only and not arguments.small:
-        compiled = ["--modes", "bfloat16, compiled", "--iterations", "1"]
-        for recipe, batch in itertools.product(RECIPES, (64, 256)):
-            ahead = [*gpu, *compiled, "--recipes", recipe, "--batches", str(batch)]
-            first[f"compile {recipe}, batch {batch}"] = ahead
     runner.run(first, limits["tests"], needed="portraits")
     if "speed" in arguments.only:
         peak = [] if arguments.peak_tflops is None else ["--peak-tflops", str(arguments.peak_tflops)]
