@@ -30,7 +30,7 @@ def measured(brightness: float, fakes: int = 300) -> dict[str, float]:
     sides = [Sides(pictures(300, seed), pictures(fakes, seed + 100, brightness)) for seed in (1, 2, 3)]
     network = Small()
     network(torch.zeros(1, 3, 16, 16))
-    return two_sample_test(network, *sides, epochs=6)
+    return two_sample_test(network, *sides, steps=60)
 
 
 def test_one_source_cannot_be_told_apart_and_the_judge_knows_that_it_cannot() -> None:

@@ -121,6 +121,7 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
+@full_float32()
 def fit_classifier(
     train: LabelledImages, valid: LabelledImages, names: Sequence[str], *, epochs: int, seed: int, device: str = "cpu"
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -74,7 +74,7 @@ class EvaluateSettings(BaseModel):
         512, ge=1, le=65536, description="random directions of the sliced Wasserstein distance"
     )
     swd_images: int = Field(
-        5000, ge=2, description="at most this many images a side in that distance; more would fill memory"
+        2000, ge=2, description="at most this many images a side in that distance; more would fill memory"
     )
     swd_patches: int = Field(64, ge=1, le=4096, description="7x7 patches taken from each image at each scale")
     bootstrap: int = Field(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Features = NDArray[np.float32]
-_BLOCK = 1024
+_BLOCK = 512
 _EQUAL = 1e-12
 """Squared distances below this share of both squared lengths are those of equal features, each rounded its own way."""
 
@@ -48,10 +48,12 @@ def compare_manifolds(real: Features, fake: Features, neighbours: int = 5) -> Ma
     reach_of_reals, reach_of_fakes = _radii(real, neighbours), _radii(fake, neighbours)
     balls = torch.zeros(len(fake))  # balls of reals that each sample lies in
     recalled, covered = [], []
-    for rows, distances in _distances(real, fake):
-        balls += (distances <= reach_of_reals[rows, None]).sum(dim=0)
+    for block in _blocks(real, fake):
+        distances = block.squares.masked_fill_(block.squares < _EQUAL * block.sums(), 0)
+        reach = reach_of_reals[block.rows]
+        balls += (distances <= reach[:, None]).sum(dim=0)
         recalled.append((distances <= reach_of_fakes).any(dim=1))
-        covered.append(distances.amin(dim=1) <= reach_of_reals[rows])
+        covered.append(distances.amin(dim=1) <= reach)
     return Manifolds(
         precision=float((balls > 0).float().mean()),
         recall=float(torch.cat(recalled).float().mean()),
@@ -71,28 +73,54 @@ def nearest(queries: Features, among: Features, count: int = 1) -> tuple[NDArray
     Returns:
         Distances and indices into `among`, (n, count) each.
     """
-    parts = [distances.topk(count, dim=1, largest=False) for _, distances in _distances(queries, among)]
+    parts = []
+    for block in _blocks(queries, among):
+        # min is several times as fast as topk
+        found = block.squares.topk(count, largest=False) if count > 1 else block.squares.min(dim=1, keepdim=True)
+        parts.append((block.exact(found.values, found.indices).sqrt(), found.indices))
     distances, indices = (torch.cat(columns) for columns in zip(*parts, strict=True))
     return distances.float().numpy(), indices.numpy()
 
 
 def _radii(features: Features, neighbours: int) -> Tensor:
-    """The distance of each feature to its k-th nearest other one: (n,)."""
-    # the (k + 1)-th smallest: each feature is its own nearest
-    parts = [distances.kthvalue(neighbours + 1, dim=1).values for _, distances in _distances(features, features)]
+    """The squared distance of each feature to its k-th nearest other one: (n,)."""
+    parts = []
+    for block in _blocks(features, features):
+        found = block.squares.kthvalue(neighbours + 1, keepdim=True)  # each feature is its own nearest
+        parts.append(block.exact(found.values, found.indices)[:, 0])
     return torch.cat(parts)
 
 
-def _distances(first: Features, second: Features) -> Iterator[tuple[slice, Tensor]]:
-    """Distances of some features at a time to all of a second set: their places, and float64 (some, m).
+@dataclass(frozen=True)
+class _Block:
+    """Squared distances of some features to all of a second set.
 
-    Through a matrix product in float64, which is many times faster than differences. What rounding leaves between equal
-    features is put to 0.
+    Through a matrix product in float64, which is many times faster than differences. Rounding leaves something, perhaps
+    below 0, between equal features: `exact` puts it to 0.
     """
+
+    rows: slice
+    squares: Tensor
+    """float64 (some, m)"""
+    first: Tensor
+    """Squared lengths, (some, 1)."""
+    second: Tensor
+    """Squared lengths, (m,)."""
+
+    def sums(self) -> Tensor:
+        """Of both squared lengths, (some, m)."""
+        return self.first + self.second
+
+    def exact(self, values: Tensor, columns: Tensor) -> Tensor:
+        """Some of the squares, (some, n), at these columns."""
+        return values.masked_fill(values < _EQUAL * (self.first + self.second[columns]), 0)
+
+
+def _blocks(first: Features, second: Features) -> Iterator[_Block]:
     columns = torch.from_numpy(np.array(second, np.float64))
-    squares = columns.square().sum(dim=1)
+    lengths = columns.square().sum(dim=1)
     for start in range(0, len(first), _BLOCK):
         rows = torch.from_numpy(np.array(first[start : start + _BLOCK], np.float64))
-        sums = rows.square().sum(dim=1, keepdim=True) + squares
-        squared = torch.addmm(sums, rows, columns.T, alpha=-2)
-        yield slice(start, start + len(rows)), squared.masked_fill_(squared < _EQUAL * sums, 0).sqrt_()
+        of_rows = rows.square().sum(dim=1, keepdim=True)
+        squares = torch.addmm(lengths, rows, columns.T, alpha=-2).add_(of_rows)
+        yield _Block(slice(start, start + len(rows)), squares, of_rows, lengths)

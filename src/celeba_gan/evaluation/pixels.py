@@ -16,11 +16,15 @@ def as_floats(images: NDArray[np.uint8]) -> Tensor:
 
 @contextlib.contextmanager
 def full_float32() -> Iterator[None]:
-    """Within it float32 on CUDA means float32: torch's own default takes ten bits of the mantissa in convolutions."""
+    """Within it float32 on CUDA means float32, and sums have one order.
+
+    Torch's own default takes ten bits of the mantissa in convolutions, and whichever kernel is at hand.
+    """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
+    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic
     cudnn.allow_tf32 = matmul.allow_tf32 = False
+    cudnn.deterministic = True
     try:
         yield
     finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before
+        cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic = before

@@ -6,6 +6,7 @@ measured on others again.
 """
 
 import copy
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from celeba_gan.evaluation.age import average_generalisation_error
 from celeba_gan.evaluation.classifier import area_under_curve
-from celeba_gan.evaluation.pixels import as_floats
+from celeba_gan.evaluation.pixels import as_floats, full_float32
 
 Images = NDArray[np.uint8]
 _BATCH = 64
@@ -30,8 +31,9 @@ class Sides:
     fake: Images
 
 
+@full_float32()
 def two_sample_test(
-    network: nn.Module, train: Sides, choose: Sides, test: Sides, *, epochs: int = 24, patience: int = 4, seed: int = 0
+    network: nn.Module, train: Sides, choose: Sides, test: Sides, *, steps: int = 250, patience: int = 4, seed: int = 0
 ) -> dict[str, float]:
     """Trains `network` to tell real from fake, keeps it as it was after its best epoch, and measures it.
 
@@ -41,8 +43,8 @@ def two_sample_test(
         train: What it learns from, the sides in turn mirrored or not.
         choose: What decides which epoch was the best, by its loss.
         test: What the numbers are measured on: no network or choice has seen it.
-        epochs: Passes over the training images, at most.
-        patience: It ends after so many that were no better.
+        steps: Of its optimiser, at most; the last pass over the training images is finished.
+        patience: It ends after so many passes that were no better.
         seed: Decides order and mirroring.
 
     Returns:
@@ -63,7 +65,7 @@ def two_sample_test(
     best, kept, waited = np.inf, copy.deepcopy(network.state_dict()), 0
     images = np.concatenate([train.real, train.fake])
     targets = torch.cat([torch.ones(len(train.real)), torch.zeros(len(train.fake))])
-    for _ in range(epochs):
+    for _ in range(math.ceil(steps * _BATCH / len(images))):
         network.train()
         for chosen in torch.split(torch.randperm(len(images), generator=random), _BATCH):
             batch = as_floats(images[chosen.numpy()]).to(device)
