@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -82,7 +83,7 @@ def test_every_artifact_of_the_contract_is_there(project: Path) -> None:
         assert animation.n_frames == 4  # type: ignore[attr-defined]
     assert json.loads((report / "training_curves.json").read_text())["data"]
     evaluation = json.loads((report / "evaluation.json").read_text())
-    assert evaluation.keys() == {"metrics", "intervals", "floor", "floor_train", "protocol"}
+    assert evaluation.keys() == {"metrics", "intervals", "floor", "floor_train", "protocol", "attributes"}
     assert {"age", "age_mean_square", "prob_real", "prob_fake", "swd"} <= evaluation["metrics"].keys()
     assert "swd" in evaluation["floor"]
     assert evaluation["protocol"]["images"] == 960
@@ -109,8 +110,28 @@ def test_evaluate_runs_alone_also_in_the_old_spelling(project: Path) -> None:
     evaluation = project / "data/08_reporting/smoke/evaluation.json"
     before = json.loads(evaluation.read_text())
     evaluation.unlink()
-    kedro(project, "--env", "smoke", "--pipeline", "evaluate")
+    done = kedro(project, "--env", "smoke", "--pipeline", "evaluate")
     assert json.loads(evaluation.read_text()) == before
+    assert "evaluation.html" in done.stdout
+    page = evaluation.with_suffix(".html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "data:image/png;base64," in page
+    assert not re.search(r"<(script|link|img|iframe)\b[^>]*(src|href)=.(https?:)?//", page)  # it needs no network
+    for name in ("measured_samples.png", "nearest_training_images.png", "attribute_shares.json"):
+        assert evaluation.with_name(name).stat().st_size
+
+
+def test_another_model_is_measured_into_a_folder_of_its_own(project: Path) -> None:
+    folder = project / "data/08_reporting/smoke"
+    before = (folder / "evaluation.json").read_bytes()
+    kedro(
+        project, "--env", "smoke", "--pipelines", "evaluate", "--params", "evaluate.model=smoke,evaluate.against=smoke"
+    )
+    assert (folder / "evaluation.json").read_bytes() == before
+    found = json.loads((folder / "smoke/evaluation.json").read_text())
+    assert found["metrics"] == json.loads(before)["metrics"]
+    assert {row["better"] for row in found["comparison"]["rows"]} == {"neither"}
+    assert (folder / "smoke/evaluation.html").is_file()
 
 
 def test_another_experiment_leaves_this_one_alone(project: Path) -> None:
