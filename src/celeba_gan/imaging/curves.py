@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from celeba_gan.imaging.chart_style import FAINT, TEXT
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -14,7 +16,6 @@ PANELS = {
 }
 SPEED = {"Images per second": {"images_per_second": "#999999"}}
 """In place of a panel that has nothing to show."""
-FAINT, TEXT = "rgba(128, 128, 128, 0.25)", "#888888"  # to be read on light and on dark
 
 
 def plot_curves(rows: "pd.DataFrame") -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from celeba_gan.imaging.curves import FAINT, TEXT
+from celeba_gan.imaging.chart_style import FAINT, TEXT, escape, finish, only_title
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -37,7 +37,7 @@ def plot_attributes(report: Mapping[str, Any]) -> Any:
 
     rows = report["attributes"] or report["labels"]
     if not rows:
-        return _only_title("These images have neither attributes nor labels")
+        return only_title("These images have neither attributes nor labels")
     names = sorted(rows, key=lambda name: -rows[name]["share"]["all"])[:_MOST_ROWS]
     columns = 1 if len(names) <= _ONE_COLUMN else 2
     length = ceil(len(names) / columns)
@@ -70,7 +70,7 @@ def plot_attributes(report: Mapping[str, Any]) -> Any:
         )
     what = "attribute" if report["attributes"] else "label"
     number = "Images with each" if len(names) == len(rows) else f"The {len(names)} most frequent of {len(rows)}:"
-    return _finish(figure, f"{number} {what}, as share of their split")
+    return finish(figure, f"{number} {what}, as share of their split")
 
 
 def _add_shares(figure: Any, rows: Mapping[str, Any], split: str, style: dict[str, Any], column: int) -> None:
@@ -80,7 +80,7 @@ def _add_shares(figure: Any, rows: Mapping[str, Any], split: str, style: dict[st
         name=split,
         legendgroup=split,
         mode="markers",
-        text=[_escape(name) for name in rows],
+        text=[escape(name) for name in rows],
         customdata=[f"{row['images'][split]:,} images" for row in rows.values()],
         hovertemplate="%{text}: %{x:.1f}% (%{customdata})",
         row=1,
@@ -100,7 +100,7 @@ def _add_published(figure: Any, rows: Mapping[str, Any], kind: str, column: int)
             mode="markers",
             marker=_PUBLISHED,
             showlegend=column == 1,
-            text=[_escape(name) for name in known.values()],
+            text=[escape(name) for name in known.values()],
             hovertemplate="%{text}: %{x:.1f}% in all of CelebA",
             row=1,
             col=column,
@@ -109,12 +109,7 @@ def _add_published(figure: Any, rows: Mapping[str, Any], kind: str, column: int)
 
 def _axis_text(name: str) -> str:
     text = name.replace("_", " ")
-    return _escape(f"{text[:27]}..." if len(text) > 30 else text)
-
-
-def _escape(text: str) -> str:
-    """A stranger's text is no markup."""
-    return text.replace("&", "&amp;").replace("<", "&lt;")
+    return escape(f"{text[:27]}..." if len(text) > 30 else text)
 
 
 def plot_sizes(index: DataFrame, crop: int | Literal["none"]) -> Any:
@@ -143,7 +138,7 @@ def plot_sizes(index: DataFrame, crop: int | Literal["none"]) -> Any:
         title += f"; those left of the lines or below are smaller than the crop of {crop}"
     figure.update_xaxes(title_text="width in pixels", type="log", gridcolor=FAINT)
     figure.update_yaxes(title_text="height in pixels", type="log", gridcolor=FAINT)
-    return _finish(figure, title)
+    return finish(figure, title)
 
 
 def _bubbles(counts: Series[int]) -> dict[str, Any]:
@@ -199,26 +194,4 @@ def _plot_one_size(width: int, height: int, number: int, crop: int | Literal["no
     figure.update_yaxes(
         title_text="height in pixels", gridcolor=FAINT, autorange="reversed", scaleanchor="x", constrain="domain"
     )
-    return _finish(figure, f"All {number:,} photographs are {width}x{height}")
-
-
-def _only_title(title: str) -> Any:
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
-    return _finish(figure, title)
-
-
-def _finish(figure: Any, title: str) -> Any:
-    figure.update_layout(
-        title={"text": title, "font": {"size": 15}},
-        font={"color": TEXT, "size": 11},
-        paper_bgcolor="rgba(0, 0, 0, 0)",
-        plot_bgcolor="rgba(0, 0, 0, 0)",
-        legend={"orientation": "h", "y": -0.1},
-        margin={"l": 60, "r": 20, "t": 60, "b": 60},
-        hovermode="closest",
-    )
-    return figure
+    return finish(figure, f"All {number:,} photographs are {width}x{height}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, Final
 
-from celeba_gan.imaging.curves import FAINT, TEXT
+from celeba_gan.imaging.chart_style import FAINT, TEXT, escape, finish, only_title
 from celeba_gan.reporting.writing import write_attribute
 
 _ONE_COLUMN: Final = 12  # rows; more stand in two columns
@@ -34,7 +34,7 @@ def plot_attribute_shares(attributes: Mapping[str, Any] | None) -> Any:
     from plotly.subplots import make_subplots
 
     if not attributes or not attributes["names"]:
-        return _only_title("No attribute classifier, so nothing is known of the samples’ attributes")
+        return only_title("No attribute classifier, so nothing is known of the samples’ attributes")
     shares = {name: _share(attributes, name) for name in attributes["names"]}
     names = sorted(shares, key=lambda name: -abs(shares[name]["off"]))[:_MOST_ROWS]
     columns = 1 if len(names) <= _ONE_COLUMN else 2
@@ -67,7 +67,7 @@ def plot_attribute_shares(attributes: Mapping[str, Any] | None) -> Any:
             zerolinecolor=FAINT,
             col=column + 1,
         )
-    return _finish(figure, _title(shares))
+    return finish(figure, _title(shares))
 
 
 def _share(attributes: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _add_part(figure: Any, part: Mapping[str, Mapping[str, Any]], column: int, s
         showlegend="real images" not in shown,
         mode="markers",
         marker=_REALS,
-        text=[_escape(write_attribute(name)) for name, _ in rows],
+        text=[escape(write_attribute(name)) for name, _ in rows],
         hovertemplate="%{text}: %{x:.1f}% of real images<extra></extra>",
         **place,
     )
@@ -135,7 +135,7 @@ def _add_samples(
         },
         legendgroup=style["name"],
         mode="markers",
-        text=[_escape(write_attribute(name)) for _, name, _ in here],
+        text=[escape(write_attribute(name)) for _, name, _ in here],
         customdata=[[f"{100 * row['off']:+.1f}", f"{100 * row['error']:.1f}"] for _, _, row in here],
         hovertemplate="%{text}: %{x:.1f}% of samples (%{customdata[0]} ± %{customdata[1]} points)<extra></extra>",
         **style,
@@ -145,31 +145,4 @@ def _add_samples(
 
 def _axis_text(name: str) -> str:
     text = write_attribute(name)
-    return _escape(f"{text[:27]}..." if len(text) > 30 else text)
-
-
-def _escape(text: str) -> str:
-    """A stranger's text is no markup."""
-    return text.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _only_title(title: str) -> Any:
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
-    return _finish(figure, title)
-
-
-def _finish(figure: Any, title: str) -> Any:
-    figure.update_layout(
-        title={"text": title, "font": {"size": 15}},
-        font={"color": TEXT, "size": 11},
-        paper_bgcolor="rgba(0, 0, 0, 0)",
-        plot_bgcolor="rgba(0, 0, 0, 0)",
-        legend={"orientation": "h", "y": -0.1},
-        margin={"l": 60, "r": 20, "t": 60, "b": 60},
-        hovermode="closest",
-    )
-    return figure
+    return escape(f"{text[:27]}..." if len(text) > 30 else text)
