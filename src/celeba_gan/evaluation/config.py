@@ -28,6 +28,7 @@ class EvaluateSettings(BaseModel):
         "swd_projections",
         "swd_patches",
         "ms_ssim_pairs",
+        "two_sample_images",
     )
     """What a number depends on besides the seed and the images: each is part of its protocol."""
 

@@ -317,7 +317,6 @@ def _protocol(
         "train_images": len(sets.train.indices),
         "features": {one.name: one.digest for one in extractors},
         **{name: getattr(settings, name) for name in settings.READ_BY_METRICS},
-        "two_sample_images": settings.two_sample_images,
         "seed": settings.seed,
         "precision": "float32",
         "code": code_version(),

@@ -11,13 +11,17 @@ from typing import Any, Final, Literal, Self
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.tracking.config import TrackingError
 from celeba_gan.tracking.flat import flatten
 
 logger = logging.getLogger(__name__)
 
 CHAMPION: Final = "champion"
-_COMPARABLE: Final = ("data_digest", "split", "images_per_side", "seed", "size", "centre_crop", "code")
+_COMPARABLE: Final = (
+    *("data_digest", "split", "images_per_side", "train_images", "seed", "size", "centre_crop", "code"),
+    *EvaluateSettings.READ_BY_METRICS,
+)
 """Parts of the protocol that have to agree; and the digest of the features, where the metric has any."""
 _STORE: Final = "MLFLOW_TRACKING_URI"
 _PROTOCOL: Final = "protocol."  # begins the names of their tags
