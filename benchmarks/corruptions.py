@@ -82,7 +82,7 @@ class Metrics:
     def __init__(self, sets: Portraits) -> None:
         self.real, self.classifier = sets.real, sets.classifier
         self.real_features, of_real = self.classifier.describe(self.real)
-        self.real_shares = (of_real > 0.5).mean(axis=0)
+        self.real_shares = of_real.mean(axis=0)
         self.train_features = [self.classifier(some) for some in (sets.train, sets.train[:, :, ::-1])]
         self.in_training = ValidationDistance(self.real)
 
@@ -95,7 +95,7 @@ class Metrics:
         features, probabilities = self.classifier.describe(fake)
         for of_features in FEATURE_METRICS.values():
             values |= of_features(self.real_features, features, SETTINGS).values
-        values |= {"attribute_shares": float(np.abs((probabilities > 0.5).mean(axis=0) - self.real_shares).mean())}
+        values |= {"attribute_shares": float(np.abs(probabilities.mean(axis=0) - self.real_shares).mean())}
         values |= asdict(measure_originality(features, self.train_features, self.real_features))
         return values | self.two_samples(fake)
 

@@ -275,13 +275,14 @@ Why:
 
 - The sliced Wasserstein distance brings both sets of patches to mean 0 and deviation 1 in each colour, by the paper's
   definition. So it cannot see what scales a colour, or all of them, in every image alike, until colours are clipped.
+  `swd_absolute`, and with it `swd_valid`, brings samples to what the reals need, and sees it.
 - Features of an attribute classifier know what tells attributes apart. They see a missing kind of person first, and
   look past what no attribute depends on: noise, contrast (its group norm divides most of it out), small squares, and
   images that are no faces, which land in the midst of the faces: `precision` hardly falls.
 - The two-sample test sees small shifts of colour and shape, which the others miss. With so few images to learn from it
   is late where noise, squares or missing images are to be seen.
-- `memorised` is the share of copies, but of mirrored ones it counts a part only. `distance_ratio` grows with any
-  damage, so it is read beside a distance.
+- `memorised` is the share of copies, mirrored or not. `distance_ratio` grows with any damage, so it is read beside a
+  distance.
 - MS-SSIM rises by about the inverse of the number of different images: only a nearly complete collapse shows. Noise
   lowers it.
 """

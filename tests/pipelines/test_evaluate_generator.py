@@ -156,7 +156,15 @@ def test_the_best_networks_are_measured_where_asked(evaluate: Any, train: Any) -
     chosen = evaluate(*networks, best_measured=best, settings={"which": "best"})[0]
     assert last["protocol"]["training_id"] == networks[0].card["id"]
     assert chosen["protocol"]["training_id"] == best[0].card["id"]
+    assert chosen["protocol"]["which"] == "best"
     assert evaluate(*networks, settings={"which": "best"})[0] == last  # none was measured
+
+
+def test_models_of_two_sizes_do_not_compare(evaluate: Any, train: Any) -> None:
+    generator, discriminator = train("none")
+    other = Checkpoint(generator.kind, {**generator.card, "size": 32}, generator.tensors)
+    with pytest.raises(ValueError, match="against: other makes images of 32 pixels, and the model that is measured 16"):
+        evaluate(generator, discriminator, compared_networks=("other", other, None))
 
 
 def test_without_attributes_and_discriminator_the_rest_is_measured(evaluate: Any, train: Any) -> None:

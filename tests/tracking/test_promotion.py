@@ -241,6 +241,11 @@ def test_what_is_asked_for_is_read_from_the_parameters() -> None:
     params["evaluate.promote_metric"] = "swd_32"
     with pytest.raises(PromotionError, match="promote_as is 'a/b'"):
         Promotion.read(params | {"evaluate.promote_as": "a/b"}, {})
+    best = params | {"evaluate.which": "best"}
+    with pytest.raises(PromotionError, match="leave evaluate.which out"):
+        Promotion.read(best, {})
+    assert Promotion.read(best | {"evaluate.model": "models:/faces@champion"}, {}) is not None
+    assert Promotion.read(best | {"evaluate.promote": False}, {}) is not None
     runtime_params = {"dataset": "mine", "train": {"kimg": 1}, "evaluate": {"model": "x", "seed": 3, "promote": True}}
     found = Promotion.read(params, {"env": "celeba", "runtime_params": runtime_params})
     command = "kedro run --env celeba --pipelines evaluate --params dataset=mine,evaluate.seed=3,"

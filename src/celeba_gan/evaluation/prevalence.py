@@ -10,9 +10,10 @@ Probabilities = NDArray[np.float32]
 
 
 def compare_prevalence(names: Sequence[str], reals: Probabilities, samples: Probabilities) -> dict[str, Any]:
-    """Shares of images that have each attribute, by the classifier's word.
+    """Shares of images that have each attribute, by the classifier's word: the means of its probabilities.
 
-    The classifier errs, but for both alike: where samples are like reals, the shares are equal.
+    Counting those above one half would miss what is rare, since nothing rare is ever probable to a weak classifier. It
+    errs, but for both alike: where samples are like reals, the shares are equal.
 
     Args:
         names: Of the attributes.
@@ -22,10 +23,8 @@ def compare_prevalence(names: Sequence[str], reals: Probabilities, samples: Prob
     Returns:
         `names`; `reals` and `samples`, shares by name; `errors`, half the width of the difference's 0.95 interval.
     """
-    share_of_reals, share_of_samples = ((one > 0.5).mean(axis=0, dtype=np.float64) for one in (reals, samples))
-    variance = sum(
-        share * (1 - share) / len(one) for share, one in ((share_of_reals, reals), (share_of_samples, samples))
-    )
+    share_of_reals, share_of_samples = (one.mean(axis=0, dtype=np.float64) for one in (reals, samples))
+    variance = sum(one.var(axis=0, dtype=np.float64) / len(one) for one in (reals, samples))
     columns = {"reals": share_of_reals, "samples": share_of_samples, "errors": 1.96 * np.sqrt(variance)}
     return {"names": list(names)} | {
         key: dict(zip(names, map(float, column), strict=True)) for key, column in columns.items()

@@ -117,8 +117,10 @@ def _facts(evaluation: Mapping[str, Any]) -> list[str]:
     if "size" in protocol:
         facts.append(f"{protocol['size']} × {protocol['size']} pixels")
     if "images" in protocol:
-        facts.append(f"trained on {protocol['images'] / 1000:,.6g} thousand images")
-    if "finished" in protocol:
+        facts.append(f"{protocol['images']:,} images shown in training")
+    if protocol.get("which") == "best":
+        facts.append("the best networks that training measured, not its last")
+    elif "finished" in protocol:
         facts.append("training finished" if protocol["finished"] else "training unfinished")
     if "images_per_side" in protocol:
         facts.append(f"{protocol['images_per_side']:,} samples against as many unseen real images")

@@ -200,7 +200,7 @@ def _compared(evaluation: Mapping[str, Any]) -> Iterator[str]:
 
 def _to_distrust(evaluation: Mapping[str, Any]) -> Iterator[str]:
     protocol, metrics = evaluation.get("protocol", {}), evaluation["metrics"]
-    if protocol.get("finished") is False:
+    if protocol.get("finished") is False and protocol.get("which") != "best":
         yield f"Training is unfinished: the generator is {protocol.get('images', 0):,} images into it."
     if protocol.get("trained_on") and protocol.get("data_digest") and protocol["trained_on"] != protocol["data_digest"]:
         yield "The generator was trained on other images than it is compared with: the numbers speak of a transfer."

@@ -61,6 +61,11 @@ class Promotion:
         asked, metric, name = (params.get(f"evaluate.promote{part}") for part in ("", "_metric", "_as"))
         if metric is None or name is None:
             return None
+        if asked and params.get("evaluate.which") == "best" and params.get("evaluate.model") is None:
+            raise PromotionError(
+                "evaluate.promote with evaluate.which=best: training logs its last networks in MLflow, and only what "
+                "is there can be promoted; leave evaluate.which out"
+            )
         if asked and any(character in name for character in _FORBIDDEN):
             raise PromotionError(
                 f"evaluate.promote_as is {name!r}, and a registered model's name has none of {' '.join(_FORBIDDEN)}"

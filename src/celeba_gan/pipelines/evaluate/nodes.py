@@ -84,7 +84,7 @@ def evaluate_generator(
     Gives the numbers (`evaluation.json`), samples beside reals, and samples beside their nearest training images.
     """
     from celeba_gan.evaluation.compare import compare_models
-    from celeba_gan.evaluation.evaluate import Evaluation, evaluate
+    from celeba_gan.evaluation.evaluate import Evaluation, EvaluationError, evaluate
     from celeba_gan.evaluation.prevalence import describe_attributes
     from celeba_gan.gan.hardware import find_device, use_all_cores
     from celeba_gan.imaging.evaluation_pictures import draw_beside_reals, draw_neighbours
@@ -103,11 +103,18 @@ def evaluate_generator(
         )
         return found
 
-    if settings.which == "best" and best_measured is not None:
+    if compared_networks is not None and compared_networks[1].card["size"] != generator.card["size"]:
+        raise EvaluationError(
+            f"evaluate.against: {compared_networks[0]} makes images of {compared_networks[1].card['size']} pixels, and "
+            f"the model that is measured {generator.card['size']}; only models of one size compare"
+        )
+    which = "best" if settings.which == "best" and best_measured is not None else "last"
+    if which == "best" and best_measured is not None:
         generator, discriminator = best_measured
         logger.info("Measuring the best networks, of the tick after %d images", generator.card["images"])
     result = measure(generator, discriminator)
     card = result.card
+    card["protocol"] |= {"model": settings.model, "which": which}
     if compared_networks is not None:
         label, other_generator, other_discriminator = compared_networks
         logger.info("Measuring %s in the same way", label)
@@ -134,7 +141,7 @@ def report_evaluation(
     own = len(metric_rows) and images in set(metric_rows["images"])  # not those of a model from elsewhere
     page = render_report(
         evaluation,
-        title=f"A generator after {images / 1000:,.4g} thousand images",
+        title=f"{evaluation['protocol'].get('model') or 'A generator'} after {images / 1000:,.4g} thousand images",
         curves=plot_curves(metric_rows) if own else None,
         attribute_chart=chart if evaluation["attributes"] else None,
         pictures={"Samples and reals": measured_grid.pixels, "Nearest training images": neighbour_grid.pixels},
