@@ -4,9 +4,11 @@ import pytest
 
 from celeba_gan.evaluation.compare import compare_models
 
-PROTOCOL = dict.fromkeys(
-    ("data_digest", "split", "images_per_side", "features", "seed", "size", "centre_crop", "code"), "same"
+PARTS = (
+    *("data_digest", "split", "images_per_side", "train_images", "features", "judge_network", "seed", "size"),
+    *("centre_crop", "code"),
 )
+PROTOCOL = dict.fromkeys(PARTS, "same")
 
 
 def evaluation(**metrics: tuple[float, float]) -> dict[str, Any]:
@@ -45,7 +47,16 @@ def test_less_is_better_of_distances() -> None:
     assert rows[0]["better"] == "against"
 
 
-def test_numbers_of_two_protocols_do_not_compare() -> None:
-    other = evaluation(swd=(1, 1)) | {"protocol": PROTOCOL | {"images_per_side": 5}}
-    with pytest.raises(ValueError, match="images_per_side is same and 5"):
+def test_a_share_decides_nothing_since_its_interval_is_about_these_very_balls() -> None:
+    one, other = evaluation(recall_x=(0.9, 0.01)), evaluation(recall_x=(0.5, 0.01))
+    assert compare_models("a", one, "b", other)["rows"][0]["better"] == "model"
+    one["intervals"]["recall_x"]["method"] = "Wilson"
+    (row,) = compare_models("a", one, "b", other)["rows"]
+    assert (row["low"], row["high"], row["better"]) == (None, None, "neither")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_numbers_of_two_protocols_do_not_compare(part: str) -> None:
+    other = evaluation(swd=(1, 1)) | {"protocol": PROTOCOL | {part: 5}}
+    with pytest.raises(ValueError, match=f"{part} is same and 5"):
         compare_models("a", evaluation(swd=(1, 1)), "b", other)

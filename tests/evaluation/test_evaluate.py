@@ -239,6 +239,73 @@ def test_features_of_reals_and_floors_are_kept_for_the_next_time(
     assert extractor.seen == 1200 + 200 + 2 * 1200
 
 
+class Seen(nn.Module):
+    """A judge that notes the mean brightness, which mirroring does not change, of all images it learns from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.judge = FreshJudge()
+        self.learnt: list[float] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            self.learnt += images.mean(dim=(1, 2, 3)).tolist()
+        scores: Tensor = self.judge(images)
+        return scores
+
+
+def test_the_fresh_judge_learns_from_four_fifths_of_valid_and_samples_of_their_own(
+    models: Models, more_reals: Reals
+) -> None:
+    judge, drawn = Seen(), []
+
+    def sample(count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        drawn.append(seed)
+        yield noise(count, seed, 110), no_labels(np.arange(count))
+
+    evaluate(replace(models, sample=sample, fresh_judge=lambda: judge), more_reals, SETTINGS)
+    learnt = np.unique(np.array(judge.learnt)[:, None].round(6))
+    seen = {
+        split: int((np.abs(learnt - (images.mean((1, 2, 3)) / 127.5 - 1)[:, None]).min(axis=1) < 5e-6).sum())
+        for split, bounds in more_reals.splits.items()
+        if (images := more_reals.gather(np.arange(*bounds))).size
+    }
+    assert 160 <= seen["valid"] < 180  # the others are as bright as one of them by chance
+    assert max(seen["train"], seen["test"]) < 20
+    assert len(set(drawn)) == len(drawn) == 6  # measured, AGE's centre, AGE on valid, and the judge's three sets
+
+
+def test_mirrored_copies_are_copies(models: Models, more_reals: Reals) -> None:
+    def mirroring(count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        chosen = np.random.default_rng(seed).integers(0, 300, count)
+        yield more_reals.gather(chosen)[:, :, ::-1], no_labels(chosen)
+
+    found = evaluate(replace(models, sample=mirroring), more_reals, SETTINGS, [Colours()]).card["metrics"]
+    assert found["memorised_colours"] > 0.95
+
+
+def test_what_cannot_be_measured_with_features_is_said(models: Models, more_reals: Reals) -> None:
+    class Holes(Colours):
+        def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return super().__call__(images) * np.nan
+
+    with pytest.raises(ValueError, match="features colours of some images are not finite"):
+        evaluate(models, more_reals, SETTINGS, [Holes()])
+    with pytest.raises(EvaluationError, match=r"evaluate\.neighbours is 100, and there are 40"):
+        few = replace(more_reals, splits={**more_reals.splits, "valid": (300, 340)})
+        evaluate(models, few, SETTINGS.model_copy(update={"neighbours": 100}), [Colours()])
+    with pytest.raises(ValueError, match="Two numbers would be called"):
+        other = Colours()
+        other.name = "infinity_colours"  # type: ignore[misc]
+        evaluate(models, more_reals, SETTINGS, [Colours(), other])
+
+
+def test_too_few_training_images_are_no_floor(models: Models, reals: Reals) -> None:
+    card = evaluate(models, reals, SETTINGS).card  # 10 of them, 40 of valid
+    assert card["floor_train"] == {}
+    assert card["floor"]["swd"] > 0
+
+
 def test_memory_holds_no_more_images_than_asked(models: Models, more_reals: Reals) -> None:
     largest = []
 

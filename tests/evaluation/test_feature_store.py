@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,15 +61,33 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
-    import os
-
     store = FeatureStore(tmp_path, most_bytes=800)
+    seen: set[Path] = set()
     for place, key in enumerate(("a", "b")):
         store.describe(key, 10, batches)
-        for path in tmp_path.glob("*.npy"):
-            os.utime(path, (place, place))
-    assert store.find("a", 10) is not None  # 328 bytes each; used now
+        (path,) = set(tmp_path.glob("*.npy")) - seen
+        seen.add(path)
+        os.utime(path, (place, place))
+    assert store.find("a", 10) is not None  # 328 bytes each; used now, after b
     store.describe("c", 10, batches)
     assert store.find("b", 10) is None
     assert store.find("a", 10) is not None
     assert store.find("c", 10) is not None
+
+
+def test_what_killed_runs_left_is_removed_in_time(tmp_path: Path) -> None:
+    for name, age in (("old", 90000), ("new", 100)):
+        (tmp_path / f"{name}.staging").write_text("")
+        os.utime(tmp_path / f"{name}.staging", (tmp_path.stat().st_mtime - age,) * 2)
+    FeatureStore(tmp_path).describe("a", 10, batches)
+    assert [path.name for path in tmp_path.glob("*.staging")] == ["new.staging"]
+
+
+def test_where_nothing_can_be_kept_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    store = FeatureStore(tmp_path / "file" / "below")
+    assert not store.is_writable()
+    assert store.numbers("n", lambda: {"x": 1.5}) == {"x": 1.5}
+    assert "are not kept" in caplog.text
+    assert FeatureStore(tmp_path / "new").is_writable()
+    assert not list((tmp_path / "new").iterdir())

@@ -35,6 +35,15 @@ def test_repeated_samples_are_found_although_they_copy_nobody() -> None:
     assert found.memorised < 0.05
 
 
+def test_copies_are_found_although_test_images_have_twins_too() -> None:
+    twins = TEST.copy()
+    twins[:16] = TRAIN[:16]
+    twins[16:32] = twins[32:48]
+    found = measure_originality(TRAIN[:800], [TRAIN], twins)
+    assert found.memorised == 1
+    assert measure_originality(np.repeat(features(1, 2), 800, axis=0), [TRAIN], twins).repeated == 1
+
+
 def test_too_few_are_refused() -> None:
     with pytest.raises(ValueError, match="two samples"):
         measure_originality(features(1, 0), [TRAIN], TEST)

@@ -18,7 +18,7 @@ from celeba_gan.gan.config import LatentSettings, NetworkSettings
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
 from celeba_gan.tracking.fetch import fetch_generator
 from celeba_gan.tracking.hook import MLflowTracking
-from celeba_gan.tracking.promotion import CHAMPION, Promotion, PromotionError, promote, settle
+from celeba_gan.tracking.promotion import CHAMPION, Measurement, Promotion, PromotionError, promote, settle
 
 SETTINGS = TrackingSettings(experiment="tiny")
 
@@ -97,8 +97,20 @@ def test_the_first_model_is_champion_and_its_numbers_are_known(fresh: SimpleName
     tags = version.tags
     numbers = [tags[f"frechet_attributes{part}"] for part in ("", ".low", ".high")]
     assert numbers == ["20.25", "18.75", "21.75"]
-    assert tags["protocol.features"] == "f" * 16
-    assert (tags["protocol.data_digest"], tags["protocol.images_per_side"]) == ("d" * 64, "50")
+    assert tags["frechet_attributes.protocol.features"] == "f" * 16
+    part = "frechet_attributes.protocol"
+    assert (tags[f"{part}.data_digest"], tags[f"{part}.images_per_side"]) == ("d" * 64, "50")
+
+
+def test_each_metric_has_a_protocol_of_its_own() -> None:
+    evaluation = measured(20, 1)
+    few, many = ({**evaluation, "protocol": {**evaluation["protocol"], "images_per_side": n}} for n in (50, 5000))
+    tags = Measurement.of(few, "frechet_attributes").tags()
+    tags |= {**Measurement.of(many, "frechet_attributes").tags()} | {"swd.protocol.images_per_side": "50"}
+    known = Measurement.known(tags, "frechet_attributes")
+    assert known is not None
+    assert known.protocol["images_per_side"] == "5000"
+    assert not Measurement.of(many, "frechet_attributes").differences(known)
 
 
 def test_only_a_whole_interval_below_makes_a_new_champion(fresh: SimpleNamespace) -> None:
@@ -242,7 +254,7 @@ def test_what_is_asked_for_is_read_from_the_parameters() -> None:
     with pytest.raises(PromotionError, match="promote_as is 'a/b'"):
         Promotion.read(params | {"evaluate.promote_as": "a/b"}, {})
     best = params | {"evaluate.which": "best"}
-    with pytest.raises(PromotionError, match="leave evaluate.which out"):
+    with pytest.raises(PromotionError, match=r"leave evaluate\.which out"):
         Promotion.read(best, {})
     assert Promotion.read(best | {"evaluate.model": "models:/faces@champion"}, {}) is not None
     assert Promotion.read(best | {"evaluate.promote": False}, {}) is not None

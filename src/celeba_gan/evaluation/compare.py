@@ -4,9 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from celeba_gan.evaluation.metrics import which_is_better
+from celeba_gan.evaluation.metrics import SHARE, which_is_better
 
-_MUST_AGREE = ("data_digest", "split", "images_per_side", "features", "seed", "size", "centre_crop", "code")
+_MUST_AGREE = (
+    *("data_digest", "split", "images_per_side", "train_images", "features", "judge_network", "seed", "size"),
+    *("centre_crop", "code"),
+)
 
 
 def compare_models(
@@ -15,8 +18,8 @@ def compare_models(
     """The section `comparison` of an evaluation.
 
     A model is better in a metric where the interval of the difference leaves out 0. Both intervals count as if they
-    were independent; as both models meet the same reals, that is the careful side. A metric without intervals decides
-    nothing.
+    were independent; as both models meet the same reals, that is the careful side. A metric without an interval decides
+    nothing, nor does a share, whose interval is about these very balls, or this very judge, and not about others.
 
     Args:
         label: Names the model.
@@ -55,7 +58,7 @@ def compare_models(
 def _difference(
     metric: str, difference: float, of_one: Mapping[str, Any], of_other: Mapping[str, Any]
 ) -> tuple[float | None, float | None]:
-    if metric not in of_one or metric not in of_other:
+    if any(metric not in one or one[metric]["method"] == SHARE for one in (of_one, of_other)):
         return None, None
     reach = math.hypot(*((one[metric]["high"] - one[metric]["low"]) / 2 for one in (of_one, of_other)))
     return difference - reach, difference + reach

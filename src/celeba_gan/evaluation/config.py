@@ -63,7 +63,7 @@ class EvaluateSettings(BaseModel):
     features: FeatureFileSettings = FeatureFileSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     train_images: int = Field(
-        20000, ge=1, description="at most this many training images, among which copies are looked for"
+        20000, ge=2, description="at most this many training images, among which copies are looked for"
     )
     two_sample_images: int = Field(
         1000, ge=0, description="at most this many a side to train a fresh judge on, and as many to test it; 0: none"

@@ -104,16 +104,21 @@ def evaluate(
     _warn(models, reals)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         passing = FeatureStore(Path(folder), most_bytes=np.inf)
-        sets = _Sets(*(_choose(reals, split, settings, store or passing) for split in ("test", "valid", "train")))
+        kept = store if store is not None and store.is_writable() else passing
+        sets = _Sets(*(_choose(reals, split, settings, kept) for split in ("test", "valid", "train")))
         if sets.count < LEAST:
             extractors = ()
+        if extractors and sets.count <= settings.neighbours:
+            raise EvaluationError(
+                f"evaluate.neighbours is {settings.neighbours}, and there are {sets.count} images a side; give fewer"
+            )
         keep = max(settings.swd_images, 2 * settings.ms_ssim_pairs, SHOWN)
         seed = _seed(settings.seed, "measured")
         samples = make_samples(models, len(sets.test.indices), seed, keep=keep, extractors=extractors, store=passing)
         age, centre = _measure_age(models, sets, samples, settings, passing)
         found = Measured(age) | _measure_samples(sets, samples, settings, extractors, keep)
         found |= _two_sample(models, reals, settings, sets)
-        floors = [_floor(sets, split, settings, extractors, keep, store or passing) for split in ("valid", "train")]
+        floors = [_floor(sets, split, settings, extractors, keep, kept) for split in ("valid", "train")]
         card = {
             "metrics": found.values,
             "intervals": {name: interval.card() for name, interval in found.intervals.items()},
@@ -267,11 +272,14 @@ def _floor(
     keep: int,
     store: FeatureStore,
 ) -> dict[str, float]:
-    """What images of a split score in the samples' place; found in the store where they were measured before."""
+    """What images of a split score in the samples' place; found in the store where they were measured before.
+
+    Nothing where the split has too few: a floor of smaller sets would be no floor.
+    """
     test = sets.test.first(sets.count)
     others = (sets.valid if split == "valid" else sets.train).first(sets.count)
-    if len(others.indices) < LEAST:
-        extractors = ()
+    if len(others.indices) < sets.count:
+        return {}
     settings = settings.model_copy(update={"bootstrap": 0})  # a floor has no interval
 
     def features(one: Extractor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -285,7 +293,9 @@ def _floor(
 
     read = {name: getattr(settings, name) for name in settings.READ_BY_METRICS}
     names = [(one.name, one.digest) for one in extractors]
-    return store.numbers(f"floor {test.key} {others.key} {keep} {names} {read} {code_version()}", measure)
+    return store.numbers(
+        f"floor {test.key} {others.key} {keep} {names} {read} {settings.seed} {code_version()}", measure
+    )
 
 
 def _two_sample(models: Models, reals: Reals, settings: EvaluateSettings, sets: _Sets) -> Measured:
@@ -317,6 +327,7 @@ def _protocol(
         "train_images": len(sets.train.indices),
         "features": {one.name: one.digest for one in extractors},
         **{name: getattr(settings, name) for name in settings.READ_BY_METRICS},
+        "judge_network": models.judge_network,
         "seed": settings.seed,
         "precision": "float32",
         "code": code_version(),

@@ -1,17 +1,24 @@
 """Features on disk, so that memory does not grow with the number of images, and reals are looked at once only."""
 
+import contextlib
 import hashlib
 import json
+import logging
 import os
 import tempfile
+import time
+import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+logger = logging.getLogger(__name__)
+
 Rows = NDArray[np.float32]
+_LEFT = 86400.0  # seconds after which a file that is being written was left by a killed run
 
 
 class Described(NamedTuple):
@@ -39,6 +46,16 @@ class FeatureStore:
         self.folder = folder
         self.most_bytes = most_bytes
 
+    def is_writable(self) -> bool:
+        """Whether anything can be kept here; where not, that is said."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                return True
+        except OSError as error:
+            logger.warning("Features are not kept for the next time, since nothing can be written there: %s", error)
+            return False
+
     def describe(self, key: str, count: int, describe: Callable[[], Iterable[Described]]) -> Described:
         """The set of this key, described now if it is not there.
 
@@ -49,6 +66,7 @@ class FeatureStore:
 
         Raises:
             ValueError: The batches are not of `count` images in all.
+            OSError: There is no room for it.
         """
         known = self.find(key, count)
         if known is not None:
@@ -56,9 +74,10 @@ class FeatureStore:
         with Writer(self, key, count) as writer:
             for batch in describe():
                 writer.add(batch)
+        found = self.find(key, count)  # before room is made: an array that is mapped stays
+        if found is None:
+            raise OSError(f"A described set vanished from {self.folder} at once; is the folder being emptied?")
         self._prune()
-        found = self.find(key, count)
-        assert found is not None  # just written
         return found
 
     def numbers(self, key: str, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
@@ -70,11 +89,13 @@ class FeatureStore:
         except (OSError, ValueError):  # not there, or damaged
             pass
         numbers = measure()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.folder, suffix=".staging")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(numbers, file, indent=1)
-        Path(name).replace(path)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            staging = _staging(self.folder)
+            staging.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+            staging.replace(path)
+        except OSError as error:  # they are measured again next time
+            logger.warning("Numbers are not kept for the next time: %s", error)
         return numbers
 
     def find(self, key: str, count: int) -> Described | None:
@@ -82,22 +103,31 @@ class FeatureStore:
         for path in self.folder.glob(f"{_short(key)}.*.npy"):
             try:
                 rows = np.load(path, mmap_mode="r")
-                os.utime(path)
             except (OSError, ValueError, EOFError):  # damaged, or removed by another process: it is made anew
                 continue
+            with contextlib.suppress(OSError):  # another user's
+                os.utime(path)
             width = int(path.name.split(".")[1])
             if rows.ndim == 2 and len(rows) == count:
                 return Described(rows[:, :width], rows[:, width:])
         return None
 
     def _prune(self) -> None:
-        """Removes what was used longest ago, but never the newest."""
-        files = sorted(self.folder.glob("*.npy"), key=lambda path: path.stat().st_mtime, reverse=True)
+        """Removes what was used longest ago, and what killed runs left; never the newest."""
+        ages: list[tuple[float, int, Path]] = []
+        for path in self.folder.iterdir():
+            with contextlib.suppress(OSError):  # another process may remove it at the same time
+                found = path.stat()
+                if path.suffix == ".staging" and time.time() - found.st_mtime > _LEFT:
+                    path.unlink()
+                elif path.suffix == ".npy":
+                    ages.append((found.st_mtime, found.st_size, path))
         total = 0
-        for place, path in enumerate(files):
-            total += path.stat().st_size
+        for place, (_, size, path) in enumerate(sorted(ages, reverse=True)):
+            total += size
             if place and total > self.most_bytes:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 class Writer:
@@ -106,7 +136,7 @@ class Writer:
     def __init__(self, store: FeatureStore, key: str, count: int) -> None:
         self._store, self._key, self._count = store, key, count
         self._staging: Path | None = None
-        self._rows: np.memmap[Any, np.dtype[np.float32]] | None = None
+        self._file: BinaryIO | None = None
         self._width = self._filled = 0
 
     def __enter__(self) -> "Writer":
@@ -114,35 +144,40 @@ class Writer:
 
     def add(self, batch: Described) -> None:
         """The next images of the set."""
-        columns = np.concatenate([batch.features, batch.outputs], axis=1).astype(np.float32, copy=False)
-        if self._rows is None:
+        columns = np.concatenate([batch.features, batch.outputs], axis=1).astype("<f4", copy=False)
+        if self._file is None:
             self._width = batch.features.shape[1]
             self._store.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._store.folder, suffix=".staging")
-            os.close(handle)
-            self._staging = Path(name)
+            self._staging = _staging(self._store.folder)
+            # Written, not mapped: a full disk is then an error, and not the end of the process.
+            self._file = self._staging.open("wb")
             shape = (self._count, columns.shape[1])
-            self._rows = np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)
-        end = self._filled + len(columns)
-        if end > self._count:
-            raise ValueError(f"A set of {self._count} images was announced, and {end} were described")
-        self._rows[self._filled : end] = columns
-        self._filled = end
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(self._file, header)
+        self._filled += len(columns)
+        if self._filled > self._count:
+            raise ValueError(f"A set of {self._count} images was announced, and {self._filled} were described")
+        self._file.write(np.ascontiguousarray(columns).tobytes())
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         """Keeps a whole set, and removes what an error left."""
-        staging, rows = self._staging, self._rows
-        self._rows = None
+        staging = self._staging
         try:
+            if self._file is not None:
+                self._file.close()
             if kind is not None:
                 return
-            if staging is None or rows is None or self._filled != self._count:
+            if staging is None or self._filled != self._count:
                 raise ValueError(f"A set of {self._count} images was announced, and {self._filled} were described")
-            rows.flush()
             staging.replace(self._store.folder / f"{_short(self._key)}.{self._width}.npy")
         finally:
             if staging is not None:
                 staging.unlink(missing_ok=True)
+
+
+def _staging(folder: Path) -> Path:
+    """A name that no other process uses."""
+    return folder / f"{uuid.uuid4().hex}.staging"
 
 
 def _short(key: str) -> str:

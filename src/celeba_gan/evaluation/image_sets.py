@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from celeba_gan.evaluation.age import Probability
+from celeba_gan.evaluation.code_version import code_version
 from celeba_gan.evaluation.feature_store import Described, FeatureStore, Writer
 
 Images = NDArray[np.uint8]
@@ -61,7 +62,9 @@ class Models:
     judge: Judge | None
     """None where only the generator is there: then there is no AGE."""
     fresh_judge: Callable[[], nn.Module]
-    """Makes a discriminator of the training's kind with first weights, which takes no labels."""
+    """Makes a discriminator with first weights, which takes no labels."""
+    judge_network: str = ""
+    """Which: numbers of two kinds of judges do not compare."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class RealSet:
     def describe(self, extractor: Extractor) -> Described:
         """What the extractor says of them."""
         return self.store.describe(
-            f"{extractor.name} {extractor.digest} {self.key}",
+            f"{extractor.name} {extractor.digest} {self.key} {code_version()}",
             len(self.indices),
             lambda: (_describe(extractor, images) for _, images in self.batches()),
         )
@@ -198,6 +201,10 @@ def make_samples(
 
 def _describe(extractor: Extractor, images: Images) -> Described:
     if isinstance(extractor, Classifier):
-        return Described(*extractor.describe(images))
-    features = extractor(images)
-    return Described(features, np.zeros((len(features), 0), np.float32))
+        features, outputs = extractor.describe(images)
+    else:
+        features = extractor(images)
+        outputs = np.zeros((len(features), 0), np.float32)
+    if not np.isfinite(features).all():
+        raise ValueError(f"The features {extractor.name} of some images are not finite, so nothing compares by them")
+    return Described(features, outputs)

@@ -18,7 +18,7 @@ from celeba_gan.evaluation.inception_score import inception_score
 from celeba_gan.evaluation.intervals import Interval, around, bootstrap
 from celeba_gan.evaluation.kernel import kernel_distance
 from celeba_gan.evaluation.manifolds import compare_manifolds
-from celeba_gan.evaluation.ms_ssim import similarity_within
+from celeba_gan.evaluation.ms_ssim import WINDOW, similarity_within
 from celeba_gan.evaluation.swd import sliced_wasserstein
 
 Features = NDArray[np.float32]
@@ -26,6 +26,8 @@ Images = NDArray[np.uint8]
 
 BOOTSTRAPPED = 512
 """Most dimensions whose Fréchet distance is bootstrapped; above, a jackknife over ten parts costs a tenth."""
+SHARE = "Wilson"
+"""The method of intervals of shares: they hold the balls, or the judge, that were counted with for given."""
 STUDENT_9 = 2.262
 """The 0.975 quantile of Student's t with nine degrees of freedom, for ten parts."""
 LEAST = 20
@@ -47,6 +49,10 @@ class Measured:
         )
 
     def __or__(self, other: "Measured") -> "Measured":
+        if twice := self.values.keys() & other.values.keys():
+            raise ValueError(
+                f"Two numbers would be called {', '.join(sorted(twice))}; give another evaluate.features.name"
+            )
         return Measured(self.values | other.values, self.intervals | other.intervals)
 
 
@@ -114,7 +120,9 @@ def wasserstein(real: Images, fake: Images, settings: EvaluateSettings) -> Measu
 
 
 def ms_ssim(real: Images, fake: Images, settings: EvaluateSettings) -> Measured:
-    """`ms_ssim` among the samples; its floor is that among reals."""
+    """`ms_ssim` among the samples, if its window fits into them; its floor is that among reals."""
+    if fake.shape[1] < WINDOW:
+        return Measured({})
     return Measured({"ms_ssim": similarity_within(fake, settings.ms_ssim_pairs, settings.seed)})
 
 
@@ -163,4 +171,4 @@ def share_interval(share: float, count: int) -> Interval:
     z = 1.96
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     reach = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return Interval(float(middle - reach), float(middle + reach), "Wilson")
+    return Interval(float(middle - reach), float(middle + reach), SHARE)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first (Wang et al. 2003)
-_WINDOW = 11  # pixels
+WINDOW = 11  # pixels
 _BLOCK = 64
 
 
@@ -27,9 +27,9 @@ def similarity_within(images: Images, pairs: int, seed: int) -> float:
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
 
     count, size = images.shape[:2]
-    if count < 2 or size < _WINDOW:
-        raise ValueError(f"MS-SSIM needs two images of {_WINDOW} pixels, not {count} of {size}")
-    scales = sum(size // 2**scale >= _WINDOW for scale in range(len(_WEIGHTS)))
+    if count < 2 or size < WINDOW:
+        raise ValueError(f"MS-SSIM needs two images of {WINDOW} pixels, not {count} of {size}")
+    scales = sum(size // 2**scale >= WINDOW for scale in range(len(_WEIGHTS)))
     weights = tuple(weight / sum(_WEIGHTS[:scales]) for weight in _WEIGHTS[:scales])
     random = np.random.default_rng(seed)
     first = random.integers(0, count, pairs)

@@ -39,11 +39,12 @@ def measure_originality(samples: Features, train: Sequence[Features], test: Feat
     of_samples, of_test = (
         np.min([nearest(some, among)[0][:, 0] for among in train], axis=0) for some in (samples, test)
     )
+    # At most, not below: where test images have twins themselves, the distance that counts is 0.
     # As many of each: the more there are, the nearer is the nearest.
     few = min(len(samples), len(test))
     among_samples, among_test = (nearest(some[:few], some[:few], 2)[0][:, 1] for some in (samples, test))
     return Originality(
-        memorised=float((of_samples < np.quantile(of_test, 0.01)).mean()),
+        memorised=float((of_samples <= np.quantile(of_test, 0.01)).mean()),
         distance_ratio=float(np.median(of_samples)) / max(float(np.median(of_test)), 1e-12),
-        repeated=float((among_samples < np.quantile(among_test, 0.01)).mean()),
+        repeated=float((among_samples <= np.quantile(among_test, 0.01)).mean()),
     )

@@ -52,12 +52,16 @@ def reporting_folder(experiment: object, model: object = None) -> str:
 
 
 def slug(model: str) -> str:
-    """A folder's name for a model's: "models:/faces@champion" has its results in models-faces-champion."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", model.removesuffix(".safetensors")).strip("-.") or "model"
-    if len(name) <= _LONGEST:
+    """A folder's name for a model's; where it had to be changed a digest tells it from others that become the same.
+
+    "modern_demo" has its results in modern_demo, and "models:/faces@champion" in models-faces-champion-, followed by
+    eight hexadecimal digits.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-.")[: _LONGEST - 9]
+    if name == model:
         return name
-    digest = hashlib.blake2b(model.encode(), digest_size=4).hexdigest()  # of names that begin alike
-    return f"{name[: _LONGEST - 9]}-{digest}"
+    digest = hashlib.blake2b(model.encode(), digest_size=4).hexdigest()
+    return f"{name}-{digest}" if name else digest
 
 
 class MeasuredModels:

@@ -19,12 +19,24 @@ logger = logging.getLogger(__name__)
 
 CHAMPION: Final = "champion"
 _COMPARABLE: Final = (
-    *("data_digest", "split", "images_per_side", "train_images", "seed", "size", "centre_crop", "code"),
+    *(
+        "data_digest",
+        "split",
+        "images_per_side",
+        "train_images",
+        "judge_network",
+        "seed",
+        "size",
+        "centre_crop",
+        "code",
+    ),
     *EvaluateSettings.READ_BY_METRICS,
 )
 """Parts of the protocol that have to agree; and the digest of the features, where the metric has any."""
+_SHARE: Final = "Wilson"
+"""Method of intervals that take for given what they were counted with; see `evaluation.metrics`."""
 _STORE: Final = "MLFLOW_TRACKING_URI"
-_PROTOCOL: Final = "protocol."  # begins the names of their tags
+_PROTOCOL: Final = ".protocol."  # stands in the names of their tags, between the metric and the part
 
 
 _NOT_LOGGED: Final = (
@@ -108,9 +120,13 @@ class Measurement:
             PromotionError: It does not have the metric, or no interval of it.
         """
         metrics, intervals = evaluation.get("metrics", {}), evaluation.get("intervals", {})
-        known = [name for name in metrics if name in intervals and _direction(name) is not None]
+        known = [
+            name
+            for name in metrics
+            if name in intervals and _direction(name) is not None and intervals[name].get("method") != _SHARE
+        ]
         if metric not in known:
-            lacks = "has no interval" if metric in metrics else "was not measured"
+            lacks = "has no interval that would hold for other samples" if metric in metrics else "was not measured"
             raise PromotionError(
                 f"evaluate.promote_metric is {metric}, which {lacks}; there are: {', '.join(known) or 'none'}"
             )
@@ -129,14 +145,15 @@ class Measurement:
             value, low, high = (float(tags[f"{metric}{part}"]) for part in ("", ".low", ".high"))
         except (KeyError, ValueError):
             return None
-        protocol = {name.removeprefix(_PROTOCOL): text for name, text in tags.items() if name.startswith(_PROTOCOL)}
+        begin = f"{metric}{_PROTOCOL}"
+        protocol = {name.removeprefix(begin): text for name, text in tags.items() if name.startswith(begin)}
         return cls(metric, value, low, high, protocol)
 
     def tags(self) -> dict[str, str]:
         """As a version's tags."""
         numbers = {"": self.value, ".low": self.low, ".high": self.high}
         return {f"{self.metric}{part}": repr(number) for part, number in numbers.items()} | {
-            f"{_PROTOCOL}{name}": text for name, text in self.protocol.items()
+            f"{self.metric}{_PROTOCOL}{name}": text for name, text in self.protocol.items()
         }
 
     def differences(self, other: "Measurement") -> list[str]:

@@ -57,7 +57,7 @@ def fit_attribute_classifier(
 
     tensors, report = fit_classifier(
         part("train", settings.classifier.images),
-        part("valid", settings.images),
+        part("valid", 5000),
         names,
         epochs=settings.classifier.epochs,
         seed=settings.classifier.seed,
@@ -94,7 +94,8 @@ def evaluate_generator(
     extractors = _extractors(attribute_classifier, settings, device)
 
     def measure(generator: Checkpoint, discriminator: Checkpoint | None) -> Evaluation:
-        models, reals = _bind(generator, discriminator, packed_images, labels, classes, settings.seed, device)
+        networks = (generator, discriminator)
+        models, reals = _bind(networks, judge_network, packed_images, labels, classes, settings.seed, device)
         found = evaluate(models, reals, settings, extractors, feature_store)
         condition = models.card.get("condition")
         of_classifier = found.described.get("attributes")
@@ -112,6 +113,7 @@ def evaluate_generator(
     if which == "best" and best_measured is not None:
         generator, discriminator = best_measured
         logger.info("Measuring the best networks, of the tick after %d images", generator.card["images"])
+    judge_network = generator.card["network"]  # one for both models, for one that judges worse would flatter
     result = measure(generator, discriminator)
     card = result.card
     card["protocol"] |= {"model": settings.model, "which": which}
@@ -138,7 +140,8 @@ def report_evaluation(
 
     chart = plot_attribute_shares(evaluation["attributes"])
     images = evaluation["protocol"]["images"]
-    own = len(metric_rows) and images in set(metric_rows["images"])  # not those of a model from elsewhere
+    # The rows are those of the experiment's own training, and not of a model from elsewhere.
+    own = evaluation["protocol"]["model"] is None and len(metric_rows)
     page = render_report(
         evaluation,
         title=f"{evaluation['protocol'].get('model') or 'A generator'} after {images / 1000:,.4g} thousand images",
@@ -167,8 +170,8 @@ def _extractors(attribute_classifier: Checkpoint, settings: EvaluateSettings, de
 
 
 def _bind(
-    generator: Checkpoint,
-    discriminator: Checkpoint | None,
+    networks: tuple[Checkpoint, Checkpoint | None],
+    judge_network: dict[str, Any],
     packed_images: PackedImages,
     labels: Any,
     classes: Any,
@@ -185,8 +188,10 @@ def _bind(
     from celeba_gan.gan.trained import TrainedDiscriminator, TrainedGenerator
     from celeba_gan.imaging.labels import check_labels, labels_as_named
 
+    generator, discriminator = networks
+    network = NetworkSettings.model_validate(judge_network)
+
     def fresh_judge() -> torch.nn.Module:
-        network = NetworkSettings.model_validate(generator.card["network"])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return build_discriminator(network, generator.card["size"]).to(device)
@@ -203,6 +208,8 @@ def _bind(
         values = labels_as_named(labels, classes, condition["kind"], condition["names"])
         conditions = Conditions(condition["kind"], condition["names"], values)
     manifest = packed_images.manifest
-    return Models(sample, generator.card, judge, fresh_judge), Reals(
+    norm = ", spectral norm" if network.spectral_norm else ""
+    judged_by = f"{network.name} {getattr(network, network.name).model_dump_json()}{norm}"
+    return Models(sample, generator.card, judge, fresh_judge, judged_by), Reals(
         packed_images.gather, conditions.of, manifest.splits, manifest.model_dump(mode="json")
     )
