@@ -1,6 +1,7 @@
 import sys
 import warnings
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,199 @@ def test_programs_that_give_no_features_are_refused(
     with pytest.raises(FeatureFileError, match=message):
         FeatureFile(settings(script(tmp_path / "file", module())))
     assert not (tmp_path / "sprung").exists()
+
+
+def rewritten(path: Path, change: Callable[[str, bytes], list[tuple[str, bytes]]]) -> Path:
+    """The archive, with each record as `change` says."""
+    with zipfile.ZipFile(path) as archive:
+        records = [record for name in archive.namelist() for record in change(name, archive.read(name))]
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore", UserWarning)  # of names that are there twice
+        for name, content in records:
+            archive.writestr(name, content)
+    return path
+
+
+CODE = "file/code/__torch__/test_feature_file.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "decoy", "message"),
+    [
+        (CODE.replace("code", "CODE"), "file/code/decoy.py", "holds file/CODE/.*, as torch.jit.save never writes"),
+        (CODE.replace(".py", ".PY"), "file/code/decoy.py", r"holds file/.*\.PY, as torch.jit.save never writes"),
+        (CODE.upper().replace("FILE/CODE", "file/code").replace(".PY", ".py"), "file/code/decoy.py", "names `save`"),
+        (CODE, CODE.replace("test", "TEST"), "a name twice, but for upper and lower case"),
+        (CODE, CODE, "a name twice"),
+        (CODE, CODE.replace("file/", "other/", 1), "holds several folders"),
+        (CODE, "file/model.json", "holds file/model.json"),
+    ],
+)
+def test_code_is_not_hidden_from_the_check_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, decoy: str, message: str
+) -> None:
+    """PyTorch finds records whatever their case."""
+    monkeypatch.chdir(tmp_path)
+
+    def renamed(old: str, content: bytes) -> list[tuple[str, bytes]]:
+        return [(name, content), (decoy, b"x = 1\n")] if old.endswith(".py") else [(old, content)]
+
+    path = rewritten(script(tmp_path / "file", Writing()), renamed)
+    with pytest.raises(FeatureFileError, match=message):
+        FeatureFile(settings(path))
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Iterator[None]:
+    """An operator of another library, which writes a file, as torchvision's `image::write_file` does."""
+
+    def write(images: Tensor) -> Tensor:
+        Path("sprung").touch()
+        return images.clone()
+
+    library = torch.library.Library("stranger", "DEF")
+    library.define("write(Tensor images) -> Tensor")
+    library.impl("write", write, "CompositeExplicitAutograd")
+    yield
+    library._destroy()
+
+
+class Foreign(Network):
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.ops.stranger.write(images).mean(dim=[2, 3])
+
+
+class AtLoading(Network):
+    """Runs while it is loaded."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean(dim=[2, 3])
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[Tensor, bool]:
+        return self.weight, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[Tensor, bool]) -> None:
+        self.weight = torch.ops.stranger.write(state[0])
+        self.training = state[1]
+
+
+class Inner(Network):
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[0] > 1000:
+            for _ in range(2):
+                images = torch.ops.stranger.write(images)
+        return images
+
+
+class Outer(Network):
+    """The operator is deep inside, in a branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Inner()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner(images).mean(dim=[2, 3])
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Foreign, r"its code names `ops\.stranger\.write`"),
+        (AtLoading, r"its code names `(ops\.stranger\.write|__setstate__)`"),
+        (Outer, r"its code names `ops\.stranger\.write`"),
+    ],
+)
+@pytest.mark.usefixtures("stranger")
+def test_operators_of_other_libraries_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Callable[[], nn.Module], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = script(tmp_path / "file", module())
+    with pytest.raises(FeatureFileError, match=message):
+        FeatureFile(settings(path))
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "operator"), [(Outer, "stranger::write"), (Foreign, "stranger::write"), (Writing, "aten::save")]
+)
+@pytest.mark.usefixtures("stranger")
+def test_operators_are_found_in_all_blocks_without_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Callable[[], nn.Module], operator: str
+) -> None:
+    """The second check alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("celeba_gan.evaluation.feature_file._check_text", lambda path, records: None)
+    with pytest.raises(FeatureFileError, match=f"it runs `{operator}`"):
+        FeatureFile(settings(script(tmp_path / "file", module())))
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "written", "spelled"),
+    [
+        (Writing, b"torch.save(", rb'getattr(torch, "sa\166e")('),
+        (Writing, b"torch.save(", b'getattr(torch, "sa" "ve")('),
+        (Network, b"images: Tensor)", b'images: Tensor, more: Tuple[()]=getattr(torch, "sa" "ve")([1], "sprung"))'),
+    ],
+)
+def test_operators_are_found_however_they_are_spelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Callable[[], nn.Module], written: bytes, spelled: bytes
+) -> None:
+    """The last is a default value, which runs while it is loaded."""
+    monkeypatch.chdir(tmp_path)
+
+    def respelled(name: str, content: bytes) -> list[tuple[str, bytes]]:
+        assert written in content or not name.endswith(".py")
+        return [(name, content.replace(written, spelled) if name.endswith(".py") else content)]
+
+    with pytest.raises(FeatureFileError, match="its code names `getattr`"):
+        FeatureFile(settings(rewritten(script(tmp_path / "file", module()), respelled)))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_objects_of_other_libraries_are_refused(tmp_path: Path) -> None:
+    """Loading makes them."""
+
+    def changed(name: str, content: bytes) -> list[tuple[str, bytes]]:
+        found = content.replace(b"c__torch__.test_feature_file\nNetwork", b"c__torch__.torch\nclasses.x.Y")
+        assert found != content or not name.endswith("/data.pkl")
+        return [(name, found)]
+
+    with pytest.raises(FeatureFileError, match=r"data\.pkl holds an object __torch__\.torch classes\.x\.Y"):
+        FeatureFile(settings(rewritten(script(tmp_path / "file", Network()), changed)))
+
+
+class Ordinary(Network):
+    """What people's modules have: lists of modules, branches, loops, buffers, and an attribute `ops`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.ops = nn.ModuleList([nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Sequential(nn.GELU(), nn.Dropout(0.5))])
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[1] != 3:
+            raise ValueError(f"{images.shape[1]} channels")
+        for operation in self.ops:
+            images = operation(images)
+        return torch.cat([images.mean((2, 3)), images.amax((2, 3))], dim=1)
+
+
+def test_ordinary_modules_are_taken_however_they_are_exported(tmp_path: Path) -> None:
+    module = Ordinary().eval()
+    images = prepare(IMAGES, FeatureFileSettings(size=16, scaling="unit"))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        scripted, traced = torch.jit.script(module), torch.jit.trace(module, images)
+        for export in (scripted, traced, torch.jit.freeze(scripted)):
+            torch.jit.save(export, tmp_path / "file", _extra_files={"notes/of mine.txt": "x"})
+            features = FeatureFile(settings(tmp_path / "file"))(IMAGES)
+            assert np.allclose(features, module(images).numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_an_onnx_file_that_takes_other_images_is_refused(tmp_path: Path) -> None:

@@ -1,17 +1,22 @@
 """Features from a file of the user's own, ONNX or TorchScript, named in `evaluate.features`.
 
-Both are programs, made of a fixed set of tensor operations. An ONNX file's can only compute. A TorchScript file's can
-also read and write files (`torch.from_file`, `torch.save`): one that mentions these is refused before any of it runs;
-Python code and pickled objects are never run. What remains is trust as in any program: take such files from people you
-know, for neither format limits the time and memory that it takes. Pickles are refused.
+Both are programs, made of tensor operations. An ONNX file's can only compute. A TorchScript file's can also read and
+write files (`torch.from_file`, `torch.save`, and what other libraries bring, such as torchvision's `write_file`), so it
+is checked twice before any of it runs: its archive and the text of its code before PyTorch sees them, and the
+operators of all its methods after loading, of which only PyTorch's own for tensors (`aten`) and the language's
+(`prim`) are taken. Python code and pickled objects are never run; files that are pickles are refused.
+
+This guards against files and foreign operators, and not against faults in PyTorch's reader or operators, nor against
+long runs or much memory: what remains is trust as in any program. Take such files from people you know.
 """
 
 import hashlib
 import io
+import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +34,29 @@ Run = Callable[[Tensor], Tensor]
 """Pixels float32 (n, 3, size, size) -> what the file gives for them, (n, ...)."""
 
 _IMAGENET = (torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225]))
-_FILES = re.compile(rb"\b(from_file|save)\b")
+_RECORD = re.compile(
+    r"code/[\w/]+\.py|(data|constants)\.pkl|(data|constants)/\d+|(\.data/)?version|byteorder", re.ASCII
+)
+"""What of a TorchScript archive is handed to PyTorch."""
+_LEFT_OUT = re.compile(r"code/[\w/]+\.py\.debug_pkl|\.data/\w+|\.\w+|extra/.*|traced_inputs(\.pkl|/\d+)", re.ASCII)
+"""What such an archive may hold besides, and features do not need."""
+_BARRED_TEXT = re.compile(
+    rb"\b(?:from_file|save|manual_seed|__setstate__|torch\.classes)\b"
+    rb"|(?<![\w.])ops\b(?!\.(?:aten|prim)\.|\s*:)(?:\.\w+)*"  # `ops :` declares a module's attribute of that name
+    # A name in quotes may be spelled in many ways: only the plain one is taken.
+    rb"|\bgetattr\b(?!\((?:[\w.]+|getattr\([\w.]+, \"\w+\"\)[\w.]*), \"\w+\"\))"
+)
+_PICKLED = re.compile(
+    r"__torch__\.(?!torch\.classes\b)[\w.]+|torch\.jit\._pickle\.\w+|torch\._utils\._rebuild_\w+|torch\.\w+Storage"
+    r"|torch\.device|collections\.OrderedDict"
+)
+_OPERATORS = re.compile(
+    r"aten::(?!(?:from_file|save|manual_seed)$)\w+|prim::(?:Constant|ConstantChunk|CreateObject|DictConstruct|EnumName"
+    r"|EnumValue|GetAttr|If|ListConstruct|ListUnpack|Loop|NumToTensor|RaiseException|SetAttr|StringIndex|TupleConstruct"
+    r"|TupleIndex|TupleSlice|TupleUnpack|Uninitialized|abs|data|device|dtype|index|is_\w+|isinstance|itemsize|layout|max"
+    r"|min|nbytes|rangelist|requires_grad|tolist|type|unchecked_cast|unchecked_unwrap_optional)"
+)
+"""Calls are not among them: those that are left after inlining are of interfaces and of other libraries' classes."""
 _EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 
 
@@ -153,25 +180,16 @@ def prepare(images: Images, settings: FeatureFileSettings) -> Tensor:
 
 def _torch_script(path: Path, content: bytes, settings: FeatureFileSettings, device: str) -> Run:
     """A TorchScript file's program."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = archive.namelist()
-            sources = [archive.read(name) for name in names if "/code/" in name and name.endswith(".py")]
-    except zipfile.BadZipFile as error:
-        raise _neither(path, f"its archive is damaged: {error}") from error
-    if not sources or not any(name.endswith("/constants.pkl") for name in names):
-        raise _neither(path, "it is an archive without TorchScript code, such as torch.save makes of weights")
-    if found := next((match for source in sources if (match := _FILES.search(source))), None):
-        raise FeatureFileError(
-            f"{path} is refused: its code names `{found[0].decode()}`, with which TorchScript reads and writes files; "
-            "features need neither"
-        )
+    records = _records(path, content)
+    _check_text(path, records)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # it will go some day; people's files are still of it
-            module = torch.jit.load(io.BytesIO(content), map_location=device).eval()  # type: ignore[no-untyped-call]
+            module: Any = torch.jit.load(_archive(records), map_location=device)  # type: ignore[no-untyped-call]
     except Exception as error:
         raise _neither(path, _reason(error)) from error
+    _check_operators(path, module)
+    module.eval()
 
     def run(pixels: Tensor) -> Tensor:
         # Optimised, it would compile anew for the size of the last batch.
@@ -180,6 +198,79 @@ def _torch_script(path: Path, content: bytes, settings: FeatureFileSettings, dev
         return found.cpu()
 
     return run
+
+
+def _records(path: Path, content: bytes) -> dict[str, bytes]:
+    """What PyTorch needs of a TorchScript archive: name, without the archive's own -> content.
+
+    PyTorch finds records whatever their case. So names are matched exactly here, and none may be there twice.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            full = archive.namelist()
+            names = {name: name.partition("/")[2] for name in full}
+            records = {short: archive.read(name) for name, short in names.items() if _RECORD.fullmatch(short)}
+    except Exception as error:  # zipfile's errors have no common class
+        raise _neither(path, f"its archive is damaged: {error}") from error
+    if "constants.pkl" not in records or not any(name.endswith(".py") for name in records):
+        raise _neither(path, "it is an archive without TorchScript code, such as torch.save makes of weights")
+    odd = [name for name, short in names.items() if short not in records and not _LEFT_OUT.fullmatch(short)]
+    if odd or len({name.partition("/")[0] for name in full}) > 1:
+        raise _refused(
+            path, f"its archive holds {odd[0] if odd else 'several folders'}, as torch.jit.save never writes"
+        )
+    if len({name.lower() for name in full}) < len(full):
+        raise _refused(path, "its archive holds a name twice, but for upper and lower case")
+    return records
+
+
+def _archive(records: dict[str, bytes]) -> io.BytesIO:
+    """A new archive of what was checked, so that two readers of a crafted one cannot see different things."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in records.items():
+            archive.writestr(f"archive/{name}", content)
+    made.seek(0)
+    return made
+
+
+def _check_text(path: Path, records: dict[str, bytes]) -> None:
+    """Before loading, which runs code: `__setstate__`, default values, and making objects of libraries' classes.
+
+    These last are in `torch.classes`.
+    """
+    for name, content in records.items():
+        if name.endswith(".py") and (found := _BARRED_TEXT.search(content)):
+            named = found[0].decode(errors="replace")
+            raise _refused(path, f"its code names `{named}`, which could touch files, or run while it is loaded")
+        if name.endswith(".pkl"):
+            try:
+                codes = [(code.name, str(value)) for code, value, _ in pickletools.genops(content)]
+            except Exception as error:  # of any class, where a pickle is damaged
+                raise _neither(path, f"its {name} is damaged: {error}") from error
+            for code, value in codes:
+                known = code != "GLOBAL" or _PICKLED.fullmatch(value.replace(" ", "."))
+                if not known or code in ("INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):
+                    raise _refused(path, f"its {name} holds an object {value}, where tensors and modules are usual")
+
+
+def _check_operators(path: Path, module: Any) -> None:
+    """After loading and before any run: what all methods and hooks of a module and of those inside would run."""
+    for part in module.modules():
+        inner = part._c
+        runs = [inner._get_method(name) for name in inner._method_names()]
+        for run in [*runs, *inner._get_forward_hooks(), *inner._get_forward_pre_hooks()]:
+            for kind in _kinds(run.inlined_graph):
+                if not _OPERATORS.fullmatch(kind):
+                    raise _refused(path, f"it runs `{kind}`, which is not among the operators known to touch no files")
+
+
+def _kinds(block: Any) -> Iterator[str]:
+    """Operators of a graph or block, and of the blocks inside."""
+    for node in block.nodes():
+        yield node.kind()
+        for inner in node.blocks():
+            yield from _kinds(inner)
 
 
 def _choose(found: Any, output: str | None, path: Path) -> Tensor:
@@ -271,6 +362,13 @@ def _external_files(path: Path, content: bytes) -> list[Path]:
     found = (content[match.end() : match.end() + match[1][0]] for match in _EXTERNAL.finditer(content))
     paths = (path.parent / name.decode(errors="replace") for name in sorted(set(found)))
     return [part for part in paths if part.is_file()]
+
+
+def _refused(path: Path, reason: str) -> FeatureFileError:
+    return FeatureFileError(
+        f"{path} is refused: {reason}; features need no such thing. Write it anew with torch.jit.save, of a module "
+        "that only computes, or with torch.onnx.export"
+    )
 
 
 def _neither(path: Path, reason: str) -> FeatureFileError:
