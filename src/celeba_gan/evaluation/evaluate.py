@@ -117,7 +117,7 @@ def evaluate(
         samples = make_samples(models, len(sets.test.indices), seed, keep=keep, extractors=extractors, store=passing)
         age, centre = _measure_age(models, sets, samples, settings, passing)
         found = Measured(age) | _measure_samples(sets, samples, settings, extractors, keep)
-        found |= _two_sample(models, reals, settings, sets)
+        found |= _two_sample(models, settings, sets)
         floors = [_floor(sets, split, settings, extractors, keep, kept) for split in ("valid", "train")]
         card = {
             "metrics": found.values,
@@ -126,9 +126,9 @@ def evaluate(
             "floor_train": floors[1],
             "protocol": _protocol(models, reals, settings, sets, extractors) | centre,
         }
-        shown = sets.test.first(SHOWN)
+        test = sets.test.first(sets.count)  # as in distances: these are described already
         outputs = {
-            one.name: (np.array(sets.test.describe(one).outputs), np.array(samples.described[one.name].outputs))
+            one.name: (np.array(test.describe(one).outputs), np.array(samples.described[one.name].outputs))
             for one in extractors
             if samples.described[one.name].outputs.shape[1]
         }
@@ -136,7 +136,9 @@ def evaluate(
         if extractors:
             last = extractors[-1]
             neighbours = find_neighbours(samples, samples.described[last.name], sets.train, last)
-        return Evaluation(card, samples.images[:SHOWN], shown.images(), neighbours, outputs, samples.labels)
+        return Evaluation(
+            card, samples.images[:SHOWN], sets.test.first(SHOWN).images(), neighbours, outputs, samples.labels
+        )
 
 
 def _check_judge(models: Models) -> None:
@@ -298,7 +300,7 @@ def _floor(
     )
 
 
-def _two_sample(models: Models, reals: Reals, settings: EvaluateSettings, sets: _Sets) -> Measured:
+def _two_sample(models: Models, settings: EvaluateSettings, sets: _Sets) -> Measured:
     """A fresh judge learns from four fifths of valid, is chosen by the last fifth, and is measured on test."""
     learn, judged = (one.first(settings.two_sample_images) for one in (sets.valid, sets.test))
     if len(learn.indices) < LEAST:

@@ -92,6 +92,11 @@ def evaluate_generator(
     use_all_cores()
     device = find_device("auto")
     extractors = _extractors(attribute_classifier, settings, device)
+    which = "last"
+    if settings.which == "best" and best_measured is not None:
+        which, (generator, discriminator) = "best", best_measured
+        logger.info("Measuring the best networks, of the tick after %d images", generator.card["images"])
+    judge_network = generator.card["network"]  # one for both models, for one that judges worse would flatter
 
     def measure(generator: Checkpoint, discriminator: Checkpoint | None) -> Evaluation:
         networks = (generator, discriminator)
@@ -109,11 +114,6 @@ def evaluate_generator(
             f"evaluate.against: {compared_networks[0]} makes images of {compared_networks[1].card['size']} pixels, and "
             f"the model that is measured {generator.card['size']}; only models of one size compare"
         )
-    which = "best" if settings.which == "best" and best_measured is not None else "last"
-    if which == "best" and best_measured is not None:
-        generator, discriminator = best_measured
-        logger.info("Measuring the best networks, of the tick after %d images", generator.card["images"])
-    judge_network = generator.card["network"]  # one for both models, for one that judges worse would flatter
     result = measure(generator, discriminator)
     card = result.card
     card["protocol"] |= {"model": settings.model, "which": which}
