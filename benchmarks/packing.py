@@ -35,9 +35,9 @@ Result = dict[str, float]
 
 def write_source(folder: Path, images: int) -> None:
     """CelebA's files, with so many images."""
-    from celeba_gan.celeba.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
-    from celeba_gan.celeba.source import IMAGES_FOLDER, IMAGES_ZIP, CelebA
-    from celeba_gan.celeba.synthetic import SyntheticCelebA
+    from celeba_gan.portraits.synthetic import SyntheticCelebA
+    from celeba_gan.sources.source import IMAGES_FOLDER, IMAGES_ZIP, CelebA
+    from celeba_gan.sources.tables.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
 
     drawn = folder.parent / "portraits"
     began = time.perf_counter()
@@ -64,9 +64,9 @@ def write_source(folder: Path, images: int) -> None:
 
 def index_source(folder: Path) -> Result:
     """Build the index and keep it; no pixel is decoded."""
-    from celeba_gan.celeba.config import IngestSettings
-    from celeba_gan.celeba.index import build_index
-    from celeba_gan.celeba.source import CelebA
+    from celeba_gan.sources.config import IngestSettings
+    from celeba_gan.sources.index import build_index
+    from celeba_gan.sources.source import CelebA
 
     began, cpu = time.perf_counter(), time.process_time()
     index = build_index(CelebA(folder), IngestSettings())
@@ -79,7 +79,7 @@ def loop_on_one_core(folder: Path) -> Result:
     """Decode, crop and resize with Pillow from bytes in memory: what a core could do if there were nothing else."""
     from PIL import Image
 
-    from celeba_gan.celeba.source import CelebA
+    from celeba_gan.sources.source import CelebA
 
     source = CelebA(folder)
     names = source.image_names
@@ -98,10 +98,10 @@ def pack(folder: Path) -> Result:
     """What the node `pack_images` and its dataset do: workers' start, reading, hashing, decoding, writing, fsync."""
     import pandas as pd
 
-    from celeba_gan.celeba.source import CelebA
     from celeba_gan.datasets.packed_images import PackedImagesDataset
     from celeba_gan.imaging.config import PreprocessSettings
     from celeba_gan.imaging.packing import pack_images
+    from celeba_gan.sources.source import CelebA
 
     index = pd.read_parquet(folder / "index.parquet")
     target = folder / "packed"

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from celeba_gan.celeba.attributes import ATTRIBUTES
-from celeba_gan.celeba.portraits import DRAWING_VERSION, draw, sample_portrait
+from celeba_gan.portraits import DRAWING_VERSION, draw, sample_portrait
+from celeba_gan.sources.tables.attributes import ATTRIBUTES
 from celeba_gan.workers import map_in_processes
 
 CROP = 178

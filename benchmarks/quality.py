@@ -34,10 +34,6 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from celeba_gan.celeba.config import IngestSettings
-from celeba_gan.celeba.index import build_index
-from celeba_gan.celeba.source import CelebA
-from celeba_gan.celeba.synthetic import SyntheticCelebA
 from celeba_gan.datasets.packed_images import PackedImagesDataset
 from celeba_gan.evaluation.swd import sliced_wasserstein
 from celeba_gan.gan.config import TrainSettings
@@ -48,6 +44,10 @@ from celeba_gan.imaging.config import PreprocessSettings
 from celeba_gan.imaging.grids import make_grid
 from celeba_gan.imaging.packed import PackedImages
 from celeba_gan.imaging.packing import pack_images
+from celeba_gan.portraits.synthetic import SyntheticCelebA
+from celeba_gan.sources.config import IngestSettings
+from celeba_gan.sources.index import build_index
+from celeba_gan.sources.source import CelebA
 
 PROJECT = Path(__file__).parents[1]
 MEASURED, JUDGES = 4096, 8192  # portraits (and samples) per side of a distance; portraits the classifier learns from

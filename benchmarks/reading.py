@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from celeba_gan.celeba.source import CelebA
 from celeba_gan.gan.trained import from_uint8
 from celeba_gan.imaging.packed import PackedImages
+from celeba_gan.sources.source import CelebA
 from celeba_gan.workers import available_cores
 
 SIZE, CROP, BATCH = 64, 178, 64

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from celeba_gan.celeba.portraits import draw, sample_portrait
+from celeba_gan.portraits import draw, sample_portrait
 
 COLUMNS, ROWS = 8, 4
 PROJECT = Path(__file__).parents[1]

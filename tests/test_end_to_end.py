@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from celeba_gan.celeba.annotations import read_attributes, read_partition
-from celeba_gan.celeba.synthetic import SyntheticCelebA
 from celeba_gan.gan.checkpoint import read_card
+from celeba_gan.portraits.synthetic import SyntheticCelebA
+from celeba_gan.sources.tables.annotations import read_attributes, read_partition
 
 TRAIN = ["--env", "smoke", "--pipelines", "train", "--params", "train.kimg=24,train.tick_kimg=3.2,train.threads=1"]
 

@@ -11,8 +11,8 @@ import pytest
 from kedro.io import DatasetError
 from kedro_datasets.json import JSONDataset
 
-from celeba_gan.celeba.errors import SourceError
 from celeba_gan.hooks.errors import TRACEBACK_VARIABLE, message_for_people
+from celeba_gan.sources.errors import SourceError
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +41,7 @@ FILES = {
     """,
     "src/mini/stages.py": """
         from kedro.io import AbstractDataset
-        from celeba_gan.celeba.errors import SourceError
+        from celeba_gan.sources.errors import SourceError
 
         class Source(AbstractDataset):
             def load(self):

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from kedro.io import AbstractDataset, DatasetError
 
-from celeba_gan.celeba.errors import SourceError
-from celeba_gan.celeba.folder import ImageFolder
-from celeba_gan.celeba.source import IMAGES_ZIP, CelebA, Source
+from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.folder import ImageFolder
+from celeba_gan.sources.source import IMAGES_ZIP, CelebA, Source
 
 SUBFOLDERS: Final = "subfolders"
 
@@ -84,8 +84,8 @@ class CelebADataset(SourceDataset):
         return super().load()
 
     def _fetch(self, origin: str) -> None:
-        from celeba_gan.celeba.download import check_place, download_celeba
-        from celeba_gan.celeba.official import OFFICIAL_FILES
+        from celeba_gan.sources.download.download import check_place, download_celeba
+        from celeba_gan.sources.official import OFFICIAL_FILES
 
         check_place(origin)  # also where nothing is missing
         celeba = self.source()
@@ -148,7 +148,7 @@ class SyntheticCelebADataset(SourceDataset):
         Raises:
             DatasetError: The folder holds something else.
         """
-        from celeba_gan.celeba.synthetic import SyntheticCelebA
+        from celeba_gan.portraits.synthetic import SyntheticCelebA
 
         SyntheticCelebA(images=self._images, seed=self._seed).ensure(self._folder)
         return super().load()

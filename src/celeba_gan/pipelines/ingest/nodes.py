@@ -3,8 +3,8 @@
 import logging
 from typing import Any
 
-from celeba_gan.celeba.config import IngestSettings
-from celeba_gan.celeba.source import Source
+from celeba_gan.sources.config import IngestSettings
+from celeba_gan.sources.source import Source
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ def index_images(celeba: Source, settings: IngestSettings) -> tuple[Any, Any, di
     from rich import get_console
     from rich.progress import Progress
 
-    from celeba_gan.celeba.index import build_index
+    from celeba_gan.sources.index import build_index
 
     logger.info("%s", celeba.describe())
     with Progress(console=get_console(), transient=True) as bar:

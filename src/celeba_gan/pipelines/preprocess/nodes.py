@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from celeba_gan.celeba.config import IngestSettings
-from celeba_gan.celeba.source import Source
 from celeba_gan.imaging.config import PreprocessSettings
 from celeba_gan.imaging.journal import UnfinishedPacking
 from celeba_gan.imaging.packed import Manifest, PackedImages, Shard
+from celeba_gan.sources.config import IngestSettings
+from celeba_gan.sources.source import Source
 
 
 def pack_images(
@@ -25,8 +25,8 @@ def pack_images(
     from rich import get_console
     from rich.progress import Progress
 
-    from celeba_gan.celeba.index import check_rejected
     from celeba_gan.imaging import labels, packing
+    from celeba_gan.sources.index import check_rejected
 
     labels.check_condition(image_index, settings.condition_on)  # before the hours that packing may take
     rejected = list(rejected_images.itertuples(index=False, name=None))
@@ -87,11 +87,11 @@ def report_data(
         `data_report` (see `celeba_gan.imaging.data_report.report_data`), the chart of attributes for kedro-viz and
         again for browsers, the chart of sizes, a contact sheet, and the mean image.
     """
-    from celeba_gan.celeba.official import PUBLISHED_RATES
     from celeba_gan.imaging import data_report
     from celeba_gan.imaging.contact_sheet import draw_contact_sheet
     from celeba_gan.imaging.data_charts import plot_attributes, plot_sizes
     from celeba_gan.imaging.pixel_statistics import draw_mean, measure_pixels
+    from celeba_gan.sources.official import PUBLISHED_RATES
 
     pixels = measure_pixels(packed_images)
     report = data_report.report_data(

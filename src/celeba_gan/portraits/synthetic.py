@@ -1,0 +1,199 @@
+"""A stand-in for CelebA: drawn portraits on disk in CelebA's official layout, quirks included."""
+
+import dataclasses
+import io
+import json
+import logging
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock
+
+from celeba_gan.portraits import DRAWING_VERSION, IDENTITY_BLOCK, draw, sample_portrait
+from celeba_gan.sources.source import IMAGES_ZIP, SYNTHETIC_RECORD
+from celeba_gan.sources.tables.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
+from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.workers import available_cores, map_in_processes
+
+logger = logging.getLogger(__name__)
+
+_FILES = (IMAGES_ZIP, ATTRIBUTES_FILE, PARTITION_FILE, IDENTITIES_FILE, SYNTHETIC_RECORD)
+
+_JPEG_QUALITY = 90
+_CHUNK = 32  # images drawn per task: about a quarter of a second, about 300 KB
+_MOST_IMAGES = 999_999  # CelebA's file names have six digits
+
+
+class NotSyntheticError(ValueError):
+    """A folder holds something that was not drawn here, and so is neither used nor replaced."""
+
+
+class _Drawn(NamedTuple):
+    jpeg: bytes
+    attributes: tuple[int, ...]  # 0 or 1, in the order of ATTRIBUTES
+    identity: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticCelebA:
+    """A set of drawn portraits, and how to put it on disk.
+
+    Attributes:
+        images: How many, 1..999,999.
+        seed: Names the set; with ``images`` it fixes every byte that is written (for one version of Pillow).
+        workers: Processes that draw, at least 1; the processor's cores when ``None``. Has no influence on the result.
+    """
+
+    images: int = 4096
+    seed: int = 0
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse impossible counts.
+
+        Raises:
+            ValueError: ``images`` or ``workers`` is out of range.
+        """
+        if not 1 <= self.images <= _MOST_IMAGES:
+            raise ValueError(f"images must be 1..{_MOST_IMAGES}, not {self.images}: names have six digits, as CelebA's")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be at least 1 (or None for one per core), not {self.workers}")
+
+    @property
+    def record(self) -> dict[str, int]:
+        """What ``synthetic.json`` says of a set: a folder with another record holds another set."""
+        return {"images": self.images, "seed": self.seed, "drawing_version": DRAWING_VERSION}
+
+    def ensure(self, folder: Path) -> bool:
+        """Make sure that ``folder`` holds exactly this set; of several processes at once, one draws, the others wait.
+
+        The set is drawn beside the folder and renamed when it is whole, so the folder never holds a part of a set.
+        An empty folder, or one with nothing but ``.gitkeep``, counts as absent.
+
+        Args:
+            folder: Where the set belongs; made when missing, replaced when it holds another synthetic set.
+
+        Returns:
+            Whether it was drawn now. False: it was there.
+
+        Raises:
+            NotSyntheticError: The folder holds files that were not drawn here. Nothing is touched.
+        """
+        folder = folder.resolve()  # a link to another disk stays a link
+        if self._is_in(folder):
+            return False
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            if self._is_in(folder):
+                return False
+            _refuse_foreign(folder)
+            staging = folder.parent / f".{folder.name}.partial"
+            if staging.exists():
+                shutil.rmtree(staging)
+            self.write(staging)
+            _replace(folder, staging)
+        return True
+
+    def write(self, folder: Path) -> None:
+        """Draw the set into ``folder``, ``synthetic.json`` last; files of the same names are overwritten.
+
+        Args:
+            folder: Made when missing. Prefer ``ensure``, which never leaves half a set behind.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        workers = min(self.workers or available_cores(), -(-self.images // _CHUNK))
+        logger.info("Drawing %d portraits, seed %d, with %d processes", self.images, self.seed, workers)
+        begin = time.monotonic()
+        with (
+            zipfile.ZipFile(folder / IMAGES_ZIP, "w", zipfile.ZIP_STORED) as archive,
+            (folder / ATTRIBUTES_FILE).open("w", newline="\r\n") as attributes,
+            (folder / PARTITION_FILE).open("w", newline="\r\n") as partition,
+            (folder / IDENTITIES_FILE).open("w", newline="\r\n") as identity,
+        ):
+            attributes.write(f"{self.images}\n{' '.join(ATTRIBUTES)} \n")
+            for index, drawn in enumerate(self._drawn(workers)):
+                name = f"{index + 1:06d}.jpg"
+                archive.writestr(_entry(f"img_align_celeba/{name}"), drawn.jpeg)
+                attributes.write(f"{name} {' '.join(f'{2 * value - 1:2d}' for value in drawn.attributes)}\n")
+                partition.write(f"{name} {self._split(index)}\n")
+                identity.write(f"{name} {drawn.identity}\n")
+        (folder / SYNTHETIC_RECORD).write_text(json.dumps(self.record, indent=2) + "\n")
+        logger.info("Drew %d portraits in %.1f s", self.images, time.monotonic() - begin)
+
+    def _split(self, index: int) -> int:
+        """0 train, 1 valid, 2 test: consecutive blocks of about 80, 10 and 10 percent, as in CelebA.
+
+        Sets of some size are cut where the people change, so that, as in CelebA, nobody is in two splits.
+        """
+        grain = IDENTITY_BLOCK if self.images >= 10 * IDENTITY_BLOCK else 1
+        ends = (round(self.images * share / grain) * grain for share in (0.8, 0.9))
+        return sum(index >= end for end in ends)
+
+    def _drawn(self, workers: int) -> Iterator[_Drawn]:
+        """All images in order."""
+        chunks = [range(begin, min(begin + _CHUNK, self.images)) for begin in range(0, self.images, _CHUNK)]
+        for drawn in map_in_processes(_draw_chunk, (self.seed,), chunks, workers):
+            yield from drawn
+
+    def _is_in(self, folder: Path) -> bool:
+        return all((folder / name).is_file() for name in _FILES) and _read_record(folder) == self.record
+
+
+def _draw_chunk(seed: int, indices: range) -> list[_Drawn]:
+    drawn = []
+    for index in indices:
+        portrait = sample_portrait(seed, index)
+        jpeg = io.BytesIO()
+        draw(portrait).save(jpeg, "JPEG", quality=_JPEG_QUALITY)
+        drawn.append(_Drawn(jpeg.getvalue(), tuple(portrait.attributes().values()), portrait.identity))
+    return drawn
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """A zip entry without clock, umask or platform in it."""
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.create_system = 3
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+def _read_record(folder: Path) -> object:
+    """The content of ``synthetic.json``, or ``None`` where there is none that can be read."""
+    try:
+        return json.loads((folder / SYNTHETIC_RECORD).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise if replacing ``folder`` would lose anything that was not drawn here."""
+    if not folder.exists():
+        return
+    found = (
+        sorted(path.name for path in folder.iterdir() if path.name != ".gitkeep") if folder.is_dir() else [folder.name]
+    )
+    record = _read_record(folder)
+    foreign = [name for name in found if record is None or name not in _FILES]
+    if foreign:
+        names = ", ".join([*foreign[:5], *(["..."] if foreign[5:] else [])])
+        raise NotSyntheticError(
+            f"{folder} holds files that were not drawn here ({names}), "
+            "so no synthetic portraits are written there. Nothing was changed. Point the synthetic set at another "
+            "folder, or, if this is your own CelebA, read it with the environment for real data."
+        )
+    if record is not None:
+        logger.info("%s holds another synthetic set (%s): it is drawn anew", folder, record)
+
+
+def _replace(folder: Path, staging: Path) -> None:
+    """Put the finished ``staging`` in the place of ``folder``, which holds nothing else than an older set."""
+    keep = folder / ".gitkeep"
+    if keep.exists():
+        shutil.copy2(keep, staging / keep.name)
+    if folder.exists():
+        shutil.rmtree(folder)
+    staging.rename(folder)

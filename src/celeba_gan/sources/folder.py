@@ -1,0 +1,151 @@
+"""A folder of any images."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
+from celeba_gan.sources.source import Annotation, CelebA, Source, only_other_files
+from celeba_gan.sources.tables.annotations import SPLITS
+from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
+from celeba_gan.sources.tables.text_table import TextFile
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+CUSTOM_FILE: Final = "attributes.csv"
+
+SUBFOLDERS: Final = "the subfolders' names"
+
+
+class ImageFolder(Source):
+    """Any images: all those in a folder and in the folders below it, or in a zip. An image's name is its path in there.
+
+    `attributes.csv` beside them may say more of each; see `read_custom_attributes`. The names in it begin in its
+    folder, or, where all images lie in one subfolder, in that. Where all images lie in subfolders called `train`,
+    `valid`, `test` (or by another of `SPLIT_WORDS`), these are the splits.
+
+    Args:
+        path: The folder or zip.
+        labels: Take the name of the subfolder in which an image lies as its label; of several, the topmost, but for
+            those that are splits.
+    """
+
+    kind = "folder"
+
+    def __init__(self, path: Path, *, labels: bool = False) -> None:
+        super().__init__(path)
+        self.labels = labels
+
+    def __reduce__(self) -> tuple[type[ImageFolder], tuple[Path]]:
+        return ImageFolder, (self.path,)  # a reader of images needs no labels
+
+    @cached_property
+    def files(self) -> ImageFiles:
+        """As `Source.files`."""
+        if not self.path.exists():
+            raise SourceError(f"There is no folder {self.path}. {_HOW_TO_NAME}")
+        files = FolderFiles(self.path) if self.path.is_dir() else ZipFiles(self.path)
+        if not files.names and not files.rejected:
+            hint = " (Is it CelebA? Then: --env celeba.)" if CelebA(self.path).has_images else ""
+            raise SourceError(f"There is no image in {self.path}{only_other_files(files)}.{hint} {_HOW_TO_NAME}")
+        return files
+
+    @property
+    def image_names(self) -> list[str]:
+        """As `Source.image_names`."""
+        return self.files.names
+
+    def refusal(self, image_id: str) -> str | None:
+        """Refuses images beside the subfolders where these are the labels."""
+        return (
+            "in no subfolder whose name would be its label" if self.labels and self._label(image_id) is None else None
+        )
+
+    def key(self, image_id: str) -> str:
+        """As `Source.key`."""
+        return self._below_common_folder(image_id) if self._tables_begin_below else image_id
+
+    def annotations(self) -> list[Annotation]:
+        """What `attributes.csv` says, and what the subfolders' names do."""
+        found = [] if self._custom is None else [self._custom]
+        of_folders = {}
+        if self._are_splits:
+            of_folders["split"] = {name: SPLITS[SPLIT_WORDS[self._parts(name)[0].lower()]] for name in self.image_names}
+        if self.labels:
+            labels = ((name, self._label(name)) for name in self.image_names)
+            of_folders["label"] = {name: label for name, label in labels if label is not None}
+        if of_folders:
+            import pandas as pd
+
+            for column in of_folders:
+                if found and column in found[0].table:
+                    raise SourceError(
+                        f"{CUSTOM_FILE} in {self.path} has a column {column}, and the subfolders' names say it too. "
+                        f"Remove the column{', or leave out source.labels' if column == 'label' else ''}"
+                    )
+            table = pd.DataFrame(of_folders, dtype="str")
+            found.append(Annotation(SUBFOLDERS, table.rename(index=self.key)))
+        return found
+
+    @cached_property
+    def _custom(self) -> Annotation | None:
+        places = (CUSTOM_FILE, f"{self._common_folder}{CUSTOM_FILE}")
+        data = next((data for place in places if (data := self.files.read_other(place)) is not None), None)
+        if data is None:
+            return None
+        from celeba_gan.sources.tables.custom_annotations import read_custom_attributes
+
+        read = read_custom_attributes(TextFile(f"{CUSTOM_FILE} in {self.path}", data))
+        columns: list[DataFrame | Series[str] | Series[int] | None] = [
+            read.splits, read.labels, read.attributes, read.identities
+        ]  # fmt: skip
+        import pandas as pd
+
+        table = pd.concat([column for column in columns if column is not None], axis=1)
+        return Annotation(CUSTOM_FILE, table, tuple(read.notes))
+
+    @cached_property
+    def _tables_begin_below(self) -> bool:
+        """Whether the names in `attributes.csv` begin in the folder in which all images lie."""
+        if self._custom is None or not self._common_folder:
+            return False
+        rows = frozenset(self._custom.table.index)
+        return not any(name in rows for name in self.image_names)
+
+    @cached_property
+    def _common_folder(self) -> str:
+        """The folder, with a final `/`, below which all images lie; "" where there is none but the top."""
+        names = self.image_names
+        if not names:  # all were rejected
+            return ""
+        first, last = names[0].split("/")[:-1], names[-1].split("/")[:-1]  # sorted: what these share, all share
+        shared = 0
+        while shared < min(len(first), len(last)) and first[shared] == last[shared]:
+            shared += 1
+        return "".join(f"{part}/" for part in first[:shared])
+
+    def _below_common_folder(self, image_id: str) -> str:
+        return image_id.removeprefix(self._common_folder)
+
+    def _parts(self, image_id: str) -> list[str]:
+        return self._below_common_folder(image_id).split("/")
+
+    @cached_property
+    def _are_splits(self) -> bool:
+        """Whether the topmost subfolders are splits: all of them, and train among them."""
+        tops = {parts[0].lower() if len(parts) > 1 else "" for parts in map(self._parts, self.image_names)}
+        return tops <= SPLIT_WORDS.keys() and "train" in {SPLITS[SPLIT_WORDS[top]] for top in tops}
+
+    def _label(self, image_id: str) -> str | None:
+        parts = self._parts(image_id)[self._are_splits :]
+        return parts[0] if len(parts) > 1 else None
+
+
+_HOW_TO_NAME: Final = (
+    "Name the folder of your images, or a zip of them: --params source.path=DIR. JPEG, PNG, WebP, BMP, TIFF and GIF "
+    "files are read, in it and in all folders below it"
+)

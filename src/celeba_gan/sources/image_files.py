@@ -1,0 +1,448 @@
+"""Image files in the folders below a folder, or in a zip: listed, and read one by one by name. Nothing is extracted.
+
+A listing of CelebA's 202,599 names has to stay small, in the process that makes it and in every worker. That is why the
+zip's directory is read here, into arrays (20 MB): the standard library's `ZipFile` makes an object of every entry, 130
+MB in each process that opens the zip, and reads an image in four times the time. A worker gets a `portion`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zlib
+from abc import ABC, abstractmethod
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from io import FileIO
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+import numpy as np
+
+from celeba_gan.imaging.decoding import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
+from celeba_gan.sources.errors import SourceError, appearance
+
+MAX_FILE_BYTES: Final = 512 * 2**20
+"""A single image file is never larger: a bomb would fill the memory before any decoder saw it."""
+
+_LITTER: Final = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+
+class ImageFiles(ABC):
+    """Image files by name: their path below `path`, with `/`.
+
+    Attributes:
+        path: The folder or the zip.
+        names: All names that end as image files do, sorted.
+        rejected: (name, reason) of image files that cannot be used, whatever is in them.
+        ignored: How many other files there are, by their suffix; those of operating systems do not count.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.names: list[str] = []
+        self.rejected: list[tuple[str, str]] = []
+        self.ignored: Counter[str] = Counter()
+
+    def __contains__(self, name: str) -> bool:
+        return _find(self.names, name) is not None
+
+    @abstractmethod
+    def read(self, name: str, size: int = -1) -> bytes:
+        """Read one file, or its first `size` bytes.
+
+        Raises:
+            OSError: It is missing or damaged.
+        """
+
+    @abstractmethod
+    def fingerprint(self, name: str) -> str:
+        """A short text that changes when the file does, without reading it.
+
+        Raises:
+            FileNotFoundError: It is missing.
+        """
+
+    @abstractmethod
+    def portion(self, names: Sequence[str]) -> ImageFiles:
+        """The same files, but only these: small enough to be sent to another process."""
+
+    @abstractmethod
+    def read_other(self, name: str) -> bytes | None:
+        """The content of a file that need not be an image, a table of labels say; None where there is none."""
+
+    def _is_listed(self, name: str) -> bool:
+        """Whether this is the name of an image file to list; else it is counted or rejected here."""
+        suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of 202,599 names takes a second
+        if suffix in IMAGE_SUFFIXES:
+            reason = None if name.isprintable() else "its name holds characters that are no text"
+        elif suffix in FOREIGN_SUFFIXES:
+            reason = f"unsupported: {suffix[1:].upper()} is not read here, convert it to JPEG or PNG"
+        else:
+            self.ignored[ascii(suffix)[1:-1] or "(no suffix)"] += 1
+            return False
+        if reason is not None:
+            self._reject(name, reason)
+        return reason is None
+
+    def _reject(self, name: str, reason: str) -> None:
+        written = name if name.isprintable() else ascii(name)[1:-1]  # as a table can hold it
+        self.rejected.append((written, reason))
+
+
+class FolderFiles(ImageFiles):
+    """The image files in a folder and in the folders below it; links are followed, but never in a circle.
+
+    Args:
+        path: The folder.
+        names: List these and do not look; all, where None.
+        nested: Look into the folders below, too.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str] | None = None, *, nested: bool = True) -> None:
+        super().__init__(path)
+        if names is not None:
+            self.names = sorted(names)
+            return
+        self.names = sorted(name for name in _walk(path, nested) if self._is_listed(name))
+
+    def read(self, name: str, size: int = -1) -> bytes:
+        """As `ImageFiles.read`."""
+        path = self._file(name)
+        status = os.stat(path)  # noqa: PTH116
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise OSError("not a file")
+        with FileIO(path) as file:
+            if size < 0 and status.st_size > MAX_FILE_BYTES:
+                raise OSError(_too_large(status.st_size))
+            return file.read(size)
+
+    def fingerprint(self, name: str) -> str:
+        """Size and time of modification."""
+        try:
+            status = os.stat(self._file(name))  # noqa: PTH116
+        except FileNotFoundError:
+            raise _no_image(self.path, name) from None
+        return f"{status.st_size}-{status.st_mtime_ns}"
+
+    def portion(self, names: Sequence[str]) -> FolderFiles:
+        """As `ImageFiles.portion`."""
+        return FolderFiles(self.path, names)
+
+    def read_other(self, name: str) -> bytes | None:
+        """As `ImageFiles.read_other`."""
+        path = self.path / name
+        return path.read_bytes() if path.is_file() else None
+
+    def _file(self, name: str) -> str:
+        if name not in self:
+            raise _no_image(self.path, name)
+        return f"{self.path}/{name}"
+
+
+class ZipFiles(ImageFiles):
+    """The image files in a zip.
+
+    Where a name stands more than once in it, the last one counts, as it does for every program that unpacks.
+
+    Args:
+        path: The zip.
+
+    Raises:
+        SourceError: It is no zip, or not a whole one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._file: FileIO | None = None
+        self._others: dict[str, _Entry] = {}
+        names, numbers = [], array("q")
+        for entry in _read_directory(path):
+            name = entry.name
+            if _is_litter(name) or name.endswith("/"):
+                continue
+            if not self._is_listed(name):
+                self._others[name] = entry
+            elif _is_outside(name):
+                self._reject(name, "its name points outside of the zip")
+            elif (reason := entry.refusal()) is not None:
+                self._reject(name, reason)
+            else:
+                names.append(name)
+                numbers.extend(entry[1:])
+        order = sorted(range(len(names)), key=names.__getitem__)  # stable: equal names in the order of the zip
+        kept = []
+        for place, following in pairwise([*order, None]):
+            assert place is not None
+            if following is not None and names[place] == names[following]:
+                self._reject(names[place], "more than once in the zip: the last one of this name is used")
+            else:
+                kept.append(place)
+        self.names = [names[place] for place in kept]
+        self._entries = np.array(numbers, np.int64).reshape(-1, len(_Entry._fields) - 1)[kept]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_file": None}
+
+    def read(self, name: str, size: int = -1) -> bytes:
+        """As `ImageFiles.read`; whole files are checked against the checksum in the zip's directory."""
+        return self._read(self._entry(name), size)
+
+    def fingerprint(self, name: str) -> str:
+        """The checksum and size in the zip's directory."""
+        numbers = self._entries[self._place(name)]  # an `_Entry` of each would cost a second for CelebA
+        return f"{numbers[_CRC]:08x}-{numbers[_SIZE]}"
+
+    def portion(self, names: Sequence[str]) -> ZipFiles:
+        """As `ImageFiles.portion`."""
+        portion = ZipFiles.__new__(ZipFiles)
+        ImageFiles.__init__(portion, self.path)
+        portion._file, portion._others = None, {}
+        portion.names = sorted(names)
+        portion._entries = self._entries[[self._place(name) for name in portion.names]]
+        return portion
+
+    def read_other(self, name: str) -> bytes | None:
+        """As `ImageFiles.read_other`."""
+        entry = self._others.get(name)
+        if entry is None:
+            return None
+        if (reason := entry.refusal()) is not None:
+            raise SourceError(f"{name} in {self.path} cannot be read: {reason}. Unpack the zip, and name the folder")
+        try:
+            return self._read(entry, -1)
+        except OSError as error:
+            raise SourceError(f"{name} in {self.path} is {error}. Get the zip again") from error
+
+    @property
+    def others(self) -> list[str]:
+        """The names of the files that are no images."""
+        return list(self._others)
+
+    def _entry(self, name: str) -> _Entry:
+        return _Entry(name, *self._entries[self._place(name)].tolist())
+
+    def _place(self, name: str) -> int:
+        place = _find(self.names, name)
+        if place is None:
+            raise _no_image(self.path, name)
+        return place
+
+    def _read(self, entry: _Entry, size: int) -> bytes:
+        if size < 0 and entry.size > MAX_FILE_BYTES:
+            raise OSError(_too_large(entry.size))
+        if self._file is None:
+            self._file = FileIO(self.path)
+        wanted = entry.packed_size if size < 0 else min(entry.packed_size, size + _DEFLATE_GROWTH)
+        self._file.seek(entry.offset)
+        # The local header repeats the name and may have another extra field than the directory, so its length is not
+        # known before: most often one read gets both.
+        head = self._file.read(_LOCAL.size + _LOCAL_GUESS + wanted)
+        if len(head) < _LOCAL.size or not head.startswith(b"PK\x03\x04"):
+            raise OSError("damaged in the zip: no file begins where its directory says")
+        name_size, extra_size = _LOCAL.unpack_from(head)[-2:]
+        begin = _LOCAL.size + name_size + extra_size
+        packed = head[begin : begin + wanted]
+        if len(packed) < wanted:
+            self._file.seek(entry.offset + begin)
+            packed = self._file.read(wanted)
+        data = packed if entry.method == _STORED else _inflate(packed, entry.size if size < 0 else size)
+        if size >= 0:
+            return data[:size]
+        if len(data) != entry.size or zlib.crc32(data) != entry.crc:
+            raise OSError("damaged in the zip: its checksum or length is another than the zip's directory says")
+        return data
+
+
+class _Entry(NamedTuple):
+    """One file in a zip."""
+
+    name: str
+    offset: int
+    packed_size: int
+    size: int
+    crc: int
+    method: int
+    flags: int
+
+    def refusal(self) -> str | None:
+        """Why it cannot be read; None where it can."""
+        if self.flags & 1:
+            return "encrypted in the zip"
+        if self.method not in (_STORED, _DEFLATED):
+            return f"unsupported: packed by method {self.method} in the zip, only deflate and no packing are read"
+        largest = max(self.size, self.packed_size)
+        return _too_large(largest) if largest > MAX_FILE_BYTES else None
+
+
+_SIZE, _CRC = (_Entry._fields.index(field) - 1 for field in ("size", "crc"))
+_STORED: Final = 0
+_DEFLATED: Final = 8
+_DEFLATE_GROWTH: Final = 256  # what deflate adds at most to a header that it cannot make smaller
+_LOCAL: Final = struct.Struct("<4s5H3L2H")
+_LOCAL_GUESS: Final = 160  # name and extra field of a local header
+_CENTRAL: Final = struct.Struct("<4s6H3L5H2L")
+_END: Final = struct.Struct("<4s4H2LH")
+_END64: Final = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR64: Final = struct.Struct("<4sLQL")
+_UTF8: Final = 0x800
+
+
+def _read_directory(path: Path) -> Iterator[_Entry]:
+    """The entries of a zip's central directory, in its order (APPNOTE.TXT 4.3)."""
+    with path.open("rb") as file:
+        tail_begin = max(0, file.seek(0, os.SEEK_END) - _END.size - 65535)  # a comment of up to 64 KiB may end it
+        file.seek(tail_begin)
+        tail = file.read()
+        at, directory, shift = len(tail), None, 0
+        while directory is None:  # a comment may look like an end record
+            at = tail.rfind(b"PK\x05\x06", 0, at)
+            if at < 0:
+                raise _not_a_zip(path)
+            directory, shift = _try_end(file, tail, at, tail_begin)
+    at = 0
+    while at < len(directory):  # not by the count, which has 16 bits, and CelebA more images than that
+        if len(directory) - at < _CENTRAL.size or not directory.startswith(b"PK\x01\x02", at):
+            raise _not_a_zip(path)
+        fields = _CENTRAL.unpack_from(directory, at)
+        flags, method, crc, packed_size, size, name_size, extra_size, comment_size = (
+            fields[index] for index in (3, 4, 7, 8, 9, 10, 11, 12)
+        )
+        at += _CENTRAL.size
+        name = directory[at : at + name_size]
+        extra = directory[at + name_size : at + name_size + extra_size]
+        at += name_size + extra_size + comment_size
+        size, packed_size, offset = _wide(extra, size, packed_size, fields[-1])
+        text = _decode_name(name, bool(flags & _UTF8)).replace("\\", "/")
+        yield _Entry(text, offset + shift, packed_size, size, crc, method, flags)
+
+
+def _decode_name(name: bytes, is_utf8: bool) -> str:
+    """Many programs write UTF-8 without saying so; what happens to be UTF-8 is hardly ever meant as cp437."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("utf-8", "surrogateescape") if is_utf8 else name.decode("cp437")
+
+
+def _try_end(file: BinaryIO, tail: bytes, at: int, tail_begin: int) -> tuple[bytes | None, int]:
+    """The central directory by the end record at this place, None if it is none; and how many bytes precede the zip."""
+    if len(tail) - at < _END.size:
+        return None, 0
+    size, begin = _END.unpack_from(tail, at)[5:7]
+    end = tail_begin + at
+    if at >= _LOCATOR64.size and tail.startswith(b"PK\x06\x07", at - _LOCATOR64.size):
+        end -= _LOCATOR64.size + _END64.size
+        file.seek(max(0, end))
+        record = file.read(_END64.size)
+        if len(record) < _END64.size or not record.startswith(b"PK\x06\x06"):
+            return None, 0
+        size, begin = _END64.unpack(record)[-2:]
+    shift = end - size - begin  # not 0 in a zip that unpacks itself
+    if shift < 0:
+        return None, 0
+    file.seek(begin + shift)
+    directory = file.read(size)
+    return (directory if not size or directory.startswith(b"PK\x01\x02") else None), shift
+
+
+def _wide(extra: bytes, *numbers: int) -> list[int]:
+    """The numbers, those that do not fit into 32 bits from the zip64 extra field."""
+    wide = list(numbers)
+    if 0xFFFFFFFF not in numbers:
+        return wide
+    at = 0
+    while len(extra) - at >= 4:
+        kind, size = struct.unpack_from("<2H", extra, at)
+        values = extra[at + 4 : at + 4 + size]
+        if kind == 1:
+            given = iter(struct.unpack(f"<{len(values) // 8}Q", values[: len(values) // 8 * 8]))
+            return [next(given, number) if number == 0xFFFFFFFF else number for number in wide]
+        at += 4 + size
+    return wide
+
+
+def _inflate(packed: bytes, size: int) -> bytes:
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size + 1)
+    except zlib.error as error:
+        raise OSError(f"damaged in the zip: {error}") from error
+
+
+def _walk(folder: Path, nested: bool) -> Iterator[str]:
+    """Names of all files, with `/`, but of those that operating systems leave."""
+    top = os.stat(folder)  # noqa: PTH116
+    seen = {(top.st_dev, top.st_ino)}
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        try:
+            entries = os.scandir(f"{folder}/{prefix}")
+        except PermissionError as error:
+            raise SourceError(
+                f"{folder}/{prefix} may not be looked into: {error.strerror}. Grant it, or move it away"
+            ) from error
+        with entries:
+            # real folders before links to them, and whatever the order of the disk
+            for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
+                if _is_litter(entry.name):
+                    continue
+                if not _is_folder(entry):
+                    yield prefix + entry.name
+                elif nested:
+                    status = entry.stat()
+                    if (status.st_dev, status.st_ino) not in seen:
+                        seen.add((status.st_dev, status.st_ino))
+                        waiting.append(f"{prefix}{entry.name}/")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: reading it will say so
+        return False
+
+
+def _find(ordered: Sequence[str], name: str) -> int | None:
+    place = bisect_left(ordered, name)
+    return place if place < len(ordered) and ordered[place] == name else None
+
+
+def _is_litter(name: str) -> bool:
+    """Whether an operating system left the file there (`.DS_Store`, `._000001.jpg`, `Thumbs.db`), or it is hidden."""
+    return any(
+        (part.startswith(".") and part not in (".", "..")) or part.lower() in _LITTER for part in name.split("/")
+    )
+
+
+def _is_outside(name: str) -> bool:
+    return name.startswith("/") or name[1:2] == ":" or ".." in name.split("/")
+
+
+def _no_image(path: Path, name: str) -> FileNotFoundError:
+    return FileNotFoundError(f"{path} has no image {name}")
+
+
+def _too_large(size: int) -> str:
+    return f"too large: {size:,} bytes in one file, at most {MAX_FILE_BYTES:,}"
+
+
+def _not_a_zip(path: Path) -> SourceError:
+    with path.open("rb") as file:
+        looks = appearance(file.read(4096))
+    size = path.stat().st_size
+    if looks == "a zip archive":
+        looks = "the beginning of one: its end, with the list of its files, is missing (a download that was cut off?)"
+    return SourceError(
+        f"{path} ({size:,} bytes) is not a whole zip archive; it looks like {looks}. Get it again, or put the unpacked "
+        "images beside it and remove this file"
+    )
+
+
+def count_by_folder(names: Iterable[str]) -> Counter[str]:
+    """How many of the names lie in which folder, by the folder's path with a final `/`; the top one is ""."""
+    return Counter(name[: name.rfind("/") + 1] for name in names)

@@ -1,0 +1,240 @@
+"""The image index: which images there are, of what size, in which split, with which annotations."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice, zip_longest
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from celeba_gan.imaging.decoding import NeedsMoreError, UnreadableImageError, image_size
+from celeba_gan.sources.config import IngestSettings
+from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.source import Annotation, Source
+from celeba_gan.sources.source_report import check_files, count_reasons, report_source
+from celeba_gan.sources.tables.annotations import PARTITION_FILE
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_PROGRESS_EVERY: Final = 1000
+_SHOWN: Final = 10
+
+logger = logging.getLogger(__name__)
+
+
+class Index(NamedTuple):
+    """What `build_index` finds.
+
+    Attributes:
+        images: One row per usable image in the order of `image_id`: `image_id` (str), `split` ("train", "valid",
+            "test"), `width` and `height` (int32, pixels, as the image is shown), attributes (int8, 0 or 1), and where
+            known `identity` (int32) and `label` (str). The columns of an absent table are absent.
+        rejected: `image_id` and `reason` of each image left out.
+        report: See `report_source`.
+    """
+
+    images: DataFrame
+    rejected: DataFrame
+    report: dict[str, Any]
+
+
+def build_index(source: Source, settings: IngestSettings, progress: Callable[[int, int], None] | None = None) -> Index:
+    """List the usable images and the rejected ones, from names, tables and image headers; no pixel is read.
+
+    Args:
+        source: The images.
+        settings: How much may be rejected, and how to split where no table says it.
+        progress: Called with (headers read, headers to read) every thousand images and at the end.
+
+    Raises:
+        SourceError: No image, a table that is not what its name says, more rejected images than allowed, or no image
+            left to train on.
+    """
+    import pandas as pd
+
+    names = source.image_names
+    annotations = source.annotations()
+    # Hashing CelebA's zip takes seconds in which the headers can be read: it leaves the interpreter to others.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        verdicts = beside.submit(check_files, source, annotations)
+        index, unlisted = _list_named(source, names, annotations)
+        index, unread = _add_sizes(source, index, progress)
+    rejected = sorted([*source.files.rejected, *unlisted, *unread])
+    check_rejected(rejected, len(names) + len(source.files.rejected), settings.max_rejected_fraction)
+
+    for annotation in annotations:
+        index = index.join(annotation.table, on="key")
+    report = report_source(source, annotations, verdicts.result(), pd.Index(index["key"]), rejected)
+    index = index.drop(columns="key")
+    if "split" not in index:
+        index["split"] = "train"
+    persons = index["identity"] if "identity" in index else index["image_id"]
+    index["split"] = _fill_splits(persons.astype("str").tolist(), index["split"].tolist(), settings)
+    _check_splits(source, index, rejected)
+    index.insert(1, "split", index.pop("split"))
+    return Index(index, _as_table(rejected), report)
+
+
+def check_rejected(
+    rejected: Sequence[tuple[str, str]], total: int, max_fraction: float, *, so_far: bool = False
+) -> None:
+    """Stop when too large a part of the images cannot be used.
+
+    Args:
+        rejected: (image_id, reason) of each image left out; reasons are counted by their text before a colon.
+        total: Images found.
+        max_fraction: Fraction of `total` that may be left out, in [0, 1].
+        so_far: Not all images have been looked at yet.
+
+    Raises:
+        SourceError: More are left out; the message counts them by reason and shows ten, some of every reason.
+    """
+    if len(rejected) <= max_fraction * total:
+        return
+    reasons = count_reasons(reason for _, reason in rejected)
+    counts = "\n".join(f"  {count:>7,}  {reason}" for reason, count in reasons.items())
+    shown = "\n".join(f"  {image_id}: {reason}" for image_id, reason in islice(_some_of_each(rejected), _SHOWN))
+    at_least = "At least " if so_far else ""
+    raise SourceError(
+        f"{at_least}{len(rejected):,} of {total:,} images ({len(rejected) / total:.1%}) cannot be used; "
+        f"at most {max_fraction:.1%} may be left out.\n{counts}\nSome of them:\n{shown}\n"
+        f"{_way_out(reasons)}; or, if they may be left out, raise ingest.max_rejected_fraction"
+    )
+
+
+def _way_out(reasons: Iterable[str]) -> str:
+    """What to do about reasons of these kinds."""
+    ways = dict.fromkeys(
+        next((way.format(reason) for start, way in _WAYS_OUT.items() if reason.startswith(start)), _REPAIR)
+        for reason in reasons
+    )
+    return "; ".join(ways)
+
+
+_REPAIR: Final = "Repair the source, or take those files out of it"
+_WAYS_OUT: Final = {
+    "smaller than the crop": "For images smaller than the crop: --params preprocess.crop=none takes the largest square "
+    "of each (of half-size CelebA, 89x109, it shows what 178 shows of the full size)",
+    "smaller than the target": "For images smaller than the target: give a smaller preprocess.size",
+    "no row in": "There is {}: where that table is cut off or of other images get it whole, or remove it to go on "
+    "without it",
+    "not a CelebA file name": "For images that are not CelebA's, whose tables would be of other people: --env folder",
+    "unsupported": "Convert what is not supported to JPEG or PNG",
+}
+"""What to do, by how a reason begins."""
+
+
+def _some_of_each(rejected: Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    """The rejected images in another order: the first of every reason, the second of every reason, and so on."""
+    by_reason = defaultdict(list)
+    for image_id, reason in rejected:
+        by_reason[reason.partition(":")[0]].append((image_id, reason))
+    rounds = zip_longest(*by_reason.values())
+    return (item for item in chain.from_iterable(rounds) if item is not None)
+
+
+def _list_named(
+    source: Source, names: Sequence[str], annotations: Sequence[Annotation]
+) -> tuple[DataFrame, list[tuple[str, str]]]:
+    """The images with a good name and a row in every table: `image_id`, `key`; and (image_id, reason) of the others."""
+    import pandas as pd
+
+    refused = [(name, reason) for name in names if (reason := source.refusal(name)) is not None]
+    left_out = {name for name, _ in refused}
+    index = pd.DataFrame({"image_id": [name for name in names if name not in left_out]}, dtype="str")
+    index["key"] = index["image_id"].map(source.key).astype("str")
+    for annotation in annotations:
+        has_row = annotation.table.index.get_indexer(pd.Index(index["key"])) >= 0
+        refused += [(name, f"no row in {annotation.file}") for name in index.loc[~has_row, "image_id"]]
+        index = index[has_row]
+    twice = index["key"].duplicated()  # 000001.jpg and 000001.png: one photograph, which must not be in two splits
+    refused += [(name, "another image has its name in the tables") for name in index.loc[twice, "image_id"]]
+    index = index[~twice]
+    return index.reset_index(drop=True), refused
+
+
+def _add_sizes(
+    source: Source, index: DataFrame, progress: Callable[[int, int], None] | None
+) -> tuple[DataFrame, list[tuple[str, str]]]:
+    """The images whose header can be read, with `width` and `height`; and (image_id, reason) of the others."""
+    sizes, refused = array("i"), []
+    for done, name in enumerate(index["image_id"], start=1):
+        try:
+            sizes.extend(_size(source, name))
+        except UnreadableImageError as reason:
+            refused.append((name, str(reason)))
+            sizes.extend((0, 0))
+        if progress is not None and (done % _PROGRESS_EVERY == 0 or done == len(index)):
+            progress(done, len(index))
+    index[["width", "height"]] = np.array(sizes, np.int32).reshape(-1, 2)
+    return index[index["width"] > 0].reset_index(drop=True), refused
+
+
+def _as_table(rejected: list[tuple[str, str]]) -> DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rejected, columns=["image_id", "reason"], dtype="str")
+
+
+def _size(source: Source, name: str) -> tuple[int, int]:
+    """Width and height in pixels, from the header."""
+    try:
+        try:
+            return image_size(source.header(name))
+        except NeedsMoreError:  # a long colour profile or thumbnail before the size
+            return image_size(source.read(name))
+    except OSError as error:
+        raise UnreadableImageError(f"cannot be read: {error}") from error
+
+
+def _fill_splits(persons: list[str], splits: list[str], settings: IngestSettings) -> list[str]:
+    """Draws valid and test from train where they have no image: stages that measure could not work without.
+
+    That is so without a partition file, and where only the first images of CelebA are there. The draw depends on the
+    seed and the names alone, not on the order in which a disk lists them. As in CelebA nobody is in two splits, where
+    it is known who is who.
+
+    Args:
+        persons: For each image who is on it; where that is not known, the image's name.
+        splits: What the tables say of each.
+        settings: Seed and counts.
+    """
+    images = Counter(person for person, split in zip(persons, splits, strict=True) if split == "train")
+    order = sorted(
+        images, key=lambda person: hashlib.blake2b(f"{settings.seed}/{person}".encode()).digest(), reverse=True
+    )
+    total = images.total()
+    count = min(settings.valid_images, max(min(2, total // 3), total // 10))
+    drawn: dict[str, str] = {}
+    for split in ("valid", "test"):
+        if split not in splits and count:
+            taken = 0
+            while taken < count and len(order) > 1:
+                person = order.pop()
+                drawn[person] = split
+                taken += images[person]
+            logger.warning(
+                "No image is marked as %s: %d are drawn from the %d of train, with seed %d",
+                split, taken, total, settings.seed,
+            )  # fmt: skip
+    return [
+        drawn.get(person, split) if split == "train" else split for person, split in zip(persons, splits, strict=True)
+    ]
+
+
+def _check_splits(source: Source, index: DataFrame, rejected: list[tuple[str, str]]) -> None:
+    counts = index["split"].value_counts()
+    if set(counts.index) != {"train", "valid", "test"}:
+        raise SourceError(
+            f"Too few images to train on and to measure with in {source.describe()}: {len(index):,} usable, "
+            f"{len(rejected):,} rejected, by split {counts.to_dict()}. Each of train, valid and test needs images. Add "
+            f"images (000001.jpg to 162770.jpg are train in CelebA), or remove {PARTITION_FILE} to have a split drawn "
+            "from the images that are there (three at least)."
+        )

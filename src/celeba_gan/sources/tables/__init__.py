@@ -1,0 +1,1 @@
+"""Tables about images: CelebA's text files and `attributes.csv`."""

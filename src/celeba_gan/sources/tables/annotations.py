@@ -1,0 +1,190 @@
+"""CelebA's own tables: attributes, partition, identities.
+
+What is met in the wild is read: the official text files and Kaggle's CSV, whatever separator, quotes, line ends and
+encoding a program saved them with; with or without the count line and the header; a count that disagrees; -1/1, 0/1 or
+true/false; some of the attributes, in any order; names as paths, in capitals, or as bare numbers; rows that repeat, and
+rows cut off. Rows that cannot be read are left out, counted and warned about once. Where it cannot be told for certain
+what a table says, it is refused: a wrong label is worse than none.
+"""
+
+from __future__ import annotations
+
+from itertools import compress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.official_rows import INSTEAD, SPLIT_WORDS, Rows, TableKind, read_rows, wrong_table
+from celeba_gan.sources.tables.text_table import AROUND_CELLS, TextFile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from pandas import DataFrame, Index, Series
+
+__all__ = [
+    "ATTRIBUTES_FILE",
+    "IDENTITIES_FILE",
+    "PARTITION_FILE",
+    "SPLITS",
+    "TextFile",
+    "read_attributes",
+    "read_identities",
+    "read_partition",
+]
+
+ATTRIBUTES_FILE: Final = TableKind.ATTRIBUTES.file
+PARTITION_FILE: Final = TableKind.PARTITION.file
+IDENTITIES_FILE: Final = TableKind.IDENTITIES.file
+
+SPLITS: Final = ("train", "valid", "test")
+"""The splits in the order of their numbers 0, 1, 2 in the partition file."""
+
+_LAST_IN_SPLIT: Final = (162_770, 182_637)  # the last numbers of the official train and valid
+_MOST_IMAGES_OF_A_PERSON: Final = 35  # in CelebA
+
+
+def read_attributes(source: Path | str | TextFile) -> DataFrame:
+    """Read `list_attr_celeba`, official or as CSV.
+
+    Args:
+        source: Path of the file, its text, or its bytes.
+
+    Returns:
+        A table with the index `image_id` and those of CelebA's forty attributes that the file has, as int8 columns in
+        the official order; 1 where the attribute is present, else 0.
+
+    Raises:
+        SourceError: The file is not an attribute table, has a column that is none of the forty, mixes ways to write
+            that an attribute is absent, or contradicts itself about an image.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows = read_rows(source, TableKind.ATTRIBUTES)
+    text = "".join(rows.values_as_text)
+    words = "e" in text or "E" in text
+    used = [way for way, is_used in {"-1": "-" in text, "0": "0" in text, "true/false": words}.items() if is_used]
+    if len(used) > 1:
+        raise SourceError(
+            f"{rows.where} mixes {' and '.join(used)}: an attribute that is absent must be -1 in every row, or 0 in "
+            f"every row, or false in every row. Get {ATTRIBUTES_FILE} again, or write all rows alike."
+        )
+    if words:
+        text = text.lower().replace("true", "1").replace("false", "0")
+    digits = text.encode().replace(b"-1", b"0").translate(None, AROUND_CELLS.encode())
+    values = np.frombuffer(digits, np.int8).reshape(len(rows.names), len(rows.columns)) - np.int8(ord("0"))
+    kept = _one_of_each(rows, values)
+    table = pd.DataFrame(values[kept], index=_index(rows, kept), columns=rows.columns)
+    rows.say_remarks()
+    return table[[attribute for attribute in ATTRIBUTES if attribute in table]]
+
+
+def read_partition(source: Path | str | TextFile) -> Series[str]:
+    """Read `list_eval_partition`, official or as CSV.
+
+    Args:
+        source: Path of the file, its text, or its bytes.
+
+    Returns:
+        A column named `split` with the index `image_id` and the values "train", "valid", "test" (0, 1, 2 in the file;
+        words are read as well).
+
+    Raises:
+        SourceError: The file is not a partition, numbers its splits otherwise, or contradicts itself about an image.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows = read_rows(source, TableKind.PARTITION)
+    values = [value.strip(AROUND_CELLS).lower() for value in rows.values_as_text]
+    numbers = {"0": 0, "1": 1, "2": 2}
+    if len({value in numbers for value in set(values)}) > 1:
+        raise SourceError(
+            f"{rows.where} mixes numbers and words. Write 0, 1, 2 in every row, or train, valid, test in every row."
+        )
+    meaning = numbers | SPLIT_WORDS
+    splits = np.array([meaning[value] for value in values], np.int8)
+    if values[0] in numbers:
+        _check_numbering(rows, splits)
+    kept = _one_of_each(rows, splits[:, None])
+    rows.say_remarks()
+    return pd.Series(np.array(SPLITS)[splits[kept]], index=_index(rows, kept), name="split", dtype="str")
+
+
+def read_identities(source: Path | str | TextFile) -> Series[int]:
+    """Read `identity_CelebA`, official or as CSV.
+
+    Args:
+        source: Path of the file, its text, or its bytes.
+
+    Returns:
+        An int32 column named `identity` with the index `image_id`; CelebA numbers its people from 1.
+
+    Raises:
+        SourceError: The file is not a list of identities, or contradicts itself about an image.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows = read_rows(source, TableKind.IDENTITIES)
+    identities = np.array([int(value.strip(AROUND_CELLS)) for value in rows.values_as_text], np.int32)
+    are_splits = identities.max() <= 2 and len(identities) > 2 * _MOST_IMAGES_OF_A_PERSON
+    if identities.min() == 0 or are_splits:  # identities begin at 1, partition numbers at 0
+        raise wrong_table(rows.table, TableKind.IDENTITIES)
+    if rows.table.open_end:
+        rows.remarks.append(
+            f"its last line, {rows.table.lines[-1].strip()[:60]!r}, has no line end. If the file was cut off there, "
+            "this identity may lack digits."
+        )
+    kept = _one_of_each(rows, identities[:, None])
+    rows.say_remarks()
+    return pd.Series(identities[kept], index=_index(rows, kept), name="identity")
+
+
+def _check_numbering(rows: Rows, splits: np.ndarray) -> None:
+    """Refuse splits numbered from 1, where CelebA's own partition gives them away."""
+    if (splits == 0).any():
+        return
+    for name, split in zip(rows.names, splits.tolist(), strict=True):
+        official = sum(int(name[:6]) > last for last in _LAST_IN_SPLIT)
+        if split != official:
+            raise SourceError(
+                f"{rows.where} has no 0 (train) at all, and {split} for {name}, which is {official} "
+                f"({SPLITS[official]}) in CelebA. If it numbers the splits from 1, write 0 for train, 1 for valid and "
+                "2 for test, or these words."
+            )
+
+
+def _one_of_each(rows: Rows, values: np.ndarray) -> np.ndarray:
+    """Which rows to keep, (rows,) bool, so that each image has one; `values` is (rows, columns).
+
+    Raises:
+        SourceError: Two rows of one image differ, or an image has the number 0.
+    """
+    import numpy as np
+    import pandas as pd
+
+    names = pd.Index(rows.names)
+    if "000000.jpg" in names:
+        raise SourceError(
+            f"{rows.where} has a row for image 0. CelebA's images are numbered from 000001.jpg on, so this table is "
+            f"about other images, or numbers its rows. {INSTEAD}"
+        )
+    repeated = names.duplicated()
+    if repeated.any():
+        first = {name: row for row, name in reversed(list(enumerate(rows.names)))}
+        for row in np.flatnonzero(repeated).tolist():
+            if (values[row] != values[first[rows.names[row]]]).any():
+                raise SourceError(
+                    f"{rows.where} has more than one row for {rows.names[row]}, and they differ. "
+                    "Get the file again, or remove the wrong rows."
+                )
+        rows.remarks.append(f"{repeated.sum()} rows repeat an earlier one and are left out.")
+    return np.logical_not(repeated)
+
+
+def _index(rows: Rows, kept: np.ndarray) -> Index[str]:
+    import pandas as pd
+
+    return pd.Index(list(compress(rows.names, kept.tolist())), dtype="str", name="image_id")

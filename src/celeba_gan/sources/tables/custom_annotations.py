@@ -1,0 +1,262 @@
+"""The annotations that somebody writes for a folder of any images: `attributes.csv`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.tables.annotations import SPLITS
+from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
+from celeba_gan.sources.tables.text_table import NAME_COLUMNS, TextFile, decode, is_excel_hint, is_unnamed
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+_BINARY: Final = (  # the ways to write no and yes, in lower case; a column keeps to one
+    ("0", "1"),
+    ("-1", "1"),
+    ("0.0", "1.0"),
+    ("-1.0", "1.0"),
+    ("false", "true"),
+    ("no", "yes"),
+)
+_MEASURED: Final = ("width", "height")  # columns of the image index, which come from the images themselves
+_IMAGE_NAME = re.compile(r".*\.(?:jpe?g|png|webp|bmp|tiff?|gif)", re.IGNORECASE)
+_NOT_IN_NAMES = re.compile(r"[\[\]{}=,:;'\"\\\x00-\x1f\x7f-\x9f]")  # they mean something in `--params` and in YAML
+_INSTEAD: Final = (
+    "It should have a header line, and in each row the path of an image below the folder and, separated by commas, "
+    "0/1, -1/1, true/false or yes/no for each attribute; columns split (train, valid, test), label (text) and "
+    "identity (a number) may be there too. Correct the file, or remove it to go on without it."
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CustomAnnotations:
+    """What `attributes.csv` says of each image.
+
+    Attributes:
+        attributes: int8 columns, 0 or 1, with the index `image_id`: paths below the folder, with `/`.
+        splits: "train", "valid" or "test", named `split`; None without that column.
+        labels: Text, named `label`; None without that column.
+        identities: int32, named `identity`; None without that column.
+        notes: Sentences about what is left out.
+    """
+
+    attributes: DataFrame
+    splits: Series[str] | None
+    labels: Series[str] | None
+    identities: Series[int] | None
+    notes: list[str]
+
+
+def read_custom_attributes(source: Path | str | TextFile) -> CustomAnnotations:
+    """Read the annotations of a folder of any images.
+
+    The first line names the columns. One holds paths relative to the folder: `image_id`, `file_name`, `filename`,
+    `file`, `path`, `image_name`, `image` or `name`, or else the first. `split`, `label` and `identity` are read as what
+    they say; the other columns are attributes. Those that are not binary are left out with one warning, and so are
+    `width` and `height`.
+
+    Args:
+        source: Path of the file, its text, or its bytes; commas, semicolons or tabs separate its cells.
+
+    Raises:
+        SourceError: It is no such table, a needed cell is empty, a column has no name or another's, a path leads out of
+            the folder, or two rows of one image differ.
+    """
+    import pandas as pd
+
+    table = _read_table(source)
+    named = {column.lower(): column for column in table.cells.columns}
+    paths = next((named[name] for name in NAME_COLUMNS if name in named), table.cells.columns[0])
+    found: dict[str, Series[Any]] = {"image_id": _relative_paths(table, paths)}
+    left_out = []
+    for column in table.cells.columns.drop(paths):
+        kind = _OTHER_NAMES.get(column.lower(), column.lower())
+        if kind in found:
+            raise SourceError(f"{table.where}: {column!r} says what another column says, too. Remove one of them.")
+        if kind in _SPECIAL:
+            found[kind] = _SPECIAL[kind](table, column)
+        elif kind in _MEASURED or (values := _binary(table, column)) is None:
+            left_out.append(repr(column))
+        else:
+            _check_attribute_name(table, column)
+            found[column] = values
+    rows = pd.DataFrame(found).drop_duplicates()
+    table.refuse(rows["image_id"].duplicated(), paths, "has an earlier row that says otherwise; remove the wrong one")
+    notes = []
+    if left_out:
+        notes.append(
+            f"not in one binary way (0/1, -1/1, true/false, yes/no), or measured, so left out: {', '.join(left_out)}."
+        )
+    if len(rows) < len(table.cells):
+        notes.append(f"{len(table.cells) - len(rows)} rows repeat an earlier one and are left out.")
+    for note in notes:
+        logger.warning("%s: %s", table.where, note)
+    rows = rows.set_index("image_id")
+    splits, labels, identities = (rows.pop(kind) if kind in rows else None for kind in ("split", "label", "identity"))
+    return CustomAnnotations(rows, splits, labels, identities, notes)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The cells as text without blanks around it; the index numbers the file's lines from 1."""
+
+    where: str
+    cells: DataFrame
+
+    def refuse(self, odd: Series[bool], column: str, problem: str) -> None:
+        """Stop where a row is odd, naming the line, the cell in `column`, and what is wrong with it."""
+        if odd.any():
+            line = odd.index[int(odd.to_numpy().argmax())]
+            raise SourceError(f"{self.where}, line {line}: {self.cells.loc[line, column]!r} as {column!r} {problem}.")
+
+    def filled(self, column: str) -> Series[str]:
+        """A column without an empty cell."""
+        cells = self.cells[column]
+        self.refuse(cells == "", column, "is an empty cell; fill it in, or remove the row or the column")
+        return cells
+
+
+def _read_table(source: Path | str | TextFile) -> _Table:
+    import pandas as pd
+
+    if isinstance(source, str):
+        source = TextFile("The text given for attributes.csv", source.encode(errors="surrogatepass"))
+    elif isinstance(source, Path):
+        source = TextFile.read(source)
+    where = source.where
+    rows = _split_rows(where, decode(source, "the annotations of a folder of images", _INSTEAD))
+    if len(rows) < 2:
+        raise SourceError(f"{where} has no rows below a header line. {_INSTEAD}")
+    (_, header), *body = rows
+    if any(_IMAGE_NAME.fullmatch(name) for name in header):
+        raise SourceError(f"{where} has no header line: its first line is {', '.join(header)[:60]!r}. {_INSTEAD}")
+    for line, row in body:
+        while len(row) > len(header) and not row[-1]:
+            row.pop()
+        if len(row) != len(header):
+            raise SourceError(
+                f"{where}, line {line}: {len(row)} cells under {len(header)} columns. Give each row all cells, and put "
+                "those that hold a separator into quotation marks."
+            )
+    cells = pd.DataFrame([row for _, row in body], index=[line for line, _ in body], dtype="object")
+    if len(header) > 1 and is_unnamed(header[0]) and header[1].lower() in NAME_COLUMNS:
+        cells, header = cells.iloc[:, 1:], header[1:]  # pandas numbers the rows
+    used = [bool(name) or (cells.iloc[:, column] != "").any() for column, name in enumerate(header)]
+    cells, header = cells.loc[:, used], [name for name, is_used in zip(header, used, strict=True) if is_used]
+    _check_header(where, header)
+    return _Table(where, cells.set_axis(header, axis="columns"))
+
+
+def _split_rows(where: str, text: str) -> list[tuple[int, list[str]]]:
+    """The lines that are not blank: each one's number in the file, and its cells."""
+    header = next((line for line in text.split("\n") if line.strip() and not is_excel_hint(line)), "")
+    reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=header.count), strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells) and (rows or not is_excel_hint(cells[0])):
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise SourceError(f"{where}, line {reader.line_num}: {error}. {_INSTEAD}") from error
+    return rows
+
+
+def _check_header(where: str, header: list[str]) -> None:
+    if len(header) < 2:
+        raise SourceError(f"{where} has one column only, {''.join(header)[:60]!r}. {_INSTEAD}")
+    if "" in header:
+        number = header.index("") + 1
+        raise SourceError(f"{where}: column {number} has no name. Name it in the header line, or remove it.")
+    lower = [name.lower() for name in header]
+    twice = [name for name in header if lower.count(name.lower()) > 1]
+    if twice:
+        raise SourceError(f"{where} has columns called {' and '.join(twice)}. Remove all but one, or rename them.")
+
+
+def _check_attribute_name(table: _Table, name: str) -> None:
+    if name.lower() == "class":
+        raise SourceError(
+            f"{table.where}: a column called {name!r} would be mistaken for the classes that are made of attributes. "
+            "Call it label in its header line, or anything else."
+        )
+    if _NOT_IN_NAMES.search(name):
+        raise SourceError(
+            f"{table.where}: the attribute name {name!r} could not be given on a command line. "
+            "Use letters, digits, blanks, - and _ in its header line."
+        )
+
+
+def _binary(table: _Table, column: str) -> Series[Any] | None:
+    """A column as 0 and 1; None where it holds anything else."""
+    import pandas as pd
+
+    codes, written = pd.factorize(table.cells[column])
+    values = [value.lower() for value in written]
+    way = next((way for way in _BINARY if set(values) <= {*way, ""}), None)
+    if way is None or values == [""]:
+        return None
+    table.filled(column)
+    has = pd.Series([value == way[1] for value in values], dtype="int8").to_numpy()[codes]
+    return pd.Series(has, index=table.cells.index)
+
+
+def _splits(table: _Table, column: str) -> Series[Any]:
+    cells = table.filled(column).str.lower()
+    numbers = {str(number): number for number in range(len(SPLITS))}
+    meaning = numbers if cells.isin(numbers).any() else SPLIT_WORDS
+    table.refuse(
+        ~cells.isin(meaning), column,
+        "is no split; write train, valid or test in every row, or 0, 1 or 2 in every row",
+    )  # fmt: skip
+    if meaning is numbers and not (cells == "0").any():
+        raise SourceError(
+            f"{table.where}: {column!r} is nowhere 0, which is train. If it numbers the splits from 1, write 0 for "
+            "train, 1 for valid and 2 for test, or these words."
+        )
+    return cells.map({value: SPLITS[number] for value, number in meaning.items()}).astype("str")
+
+
+def _labels(table: _Table, column: str) -> Series[Any]:
+    cells = table.filled(column)
+    table.refuse(~cells.map(str.isprintable).astype(bool), column, "holds characters that are no text; remove them")
+    return cells.astype("str")
+
+
+def _identities(table: _Table, column: str) -> Series[Any]:
+    cells = table.filled(column)
+    table.refuse(
+        ~cells.str.fullmatch(r"[0-9]{1,9}").astype(bool), column, "is no number; number the people 1, 2, 3 ..."
+    )
+    return cells.astype("int32")
+
+
+_SPECIAL: Final = {"split": _splits, "label": _labels, "identity": _identities}
+_OTHER_NAMES: Final = {"partition": "split", "set": "split", "subset": "split"}
+
+
+def _relative_paths(table: _Table, column: str) -> Series[str]:
+    """The paths with `/`, and without `./`."""
+    import pandas as pd
+
+    written = table.filled(column)
+    parts = [path.replace("\\", "/").split("/") for path in written]
+    outside = [
+        not first or first[1:2] == ":" or ".." in (first, *rest) or {first, *rest} <= {"", "."}
+        for first, *rest in parts
+    ]
+    table.refuse(
+        pd.Series(outside, index=written.index), column, "is no path below the folder; write paths that begin in it"
+    )
+    paths = ["/".join(part for part in path if part not in ("", ".")) for path in parts]
+    return pd.Series(paths, index=written.index, dtype="str")

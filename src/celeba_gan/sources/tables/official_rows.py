@@ -1,0 +1,298 @@
+"""The rows of CelebA's tables: which kind of table a file holds, what its columns mean, and which rows can be read."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.text_table import BLANKS, NAME_COLUMNS, TextFile, TextTable, decode, is_unnamed
+
+SPLIT_WORDS: Final = {
+    "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2,
+}  # fmt: skip
+"""The words, in lower case, by which programs name the splits."""
+
+INSTEAD: Final = "Put the official file in its place, or remove it to go on without it."
+
+_NAME = re.compile(r"(?:.*[/\\])?([0-9]{6})(?:\.(?:jpe?g|png))?|([0-9]{1,5})", re.IGNORECASE)
+_CANONICAL_NAME = re.compile(r"[0-9]{6}\.jpg")
+_HQ_NAME = re.compile(r"[0-9]{1,5}\.(?:jpg|png)\b")
+_AROUND_NAMES: Final = ' "'
+_SAMPLE: Final = 100
+_SHOWN: Final = 60  # characters of a line in a message
+
+logger = logging.getLogger(__name__)
+
+
+class TableKind(Enum):
+    """One of CelebA's tables.
+
+    Attributes:
+        file: CelebA's name for it.
+        columns: What its columns may be called in a header, after that of the images' names; where not all are
+            attributes, just one of these.
+        unless_named: The columns of a table without header.
+        value: Pattern of one value.
+        expected: Its content in words.
+    """
+
+    ATTRIBUTES = (
+        "list_attr_celeba.txt",
+        ATTRIBUTES,
+        ATTRIBUTES,
+        r"-1|[01]|(?i:true|false)",
+        "a header line with names of CelebA's forty attributes, then in each row an image name and -1 or 1, 0 or 1, or "
+        "true or false for each of them",
+    )
+    PARTITION = (
+        "list_eval_partition.txt",
+        ("partition", "split", "set", "subset", "eval_status", "evaluation_status"),
+        ("partition",),
+        rf"[012]|(?i:{'|'.join(SPLIT_WORDS)})",
+        "an image name and 0, 1 or 2 (train, valid, test) in each row",
+    )
+    IDENTITIES = (
+        "identity_CelebA.txt",
+        ("identity", "identity_id", "celeb_id", "celebrity_id", "person_id", "person"),
+        ("identity",),
+        r"[0-9]{1,9}",
+        "an image name and an identity from 1 in each row",
+    )
+
+    def __init__(
+        self, file: str, columns: tuple[str, ...], unless_named: tuple[str, ...], value: str, expected: str
+    ) -> None:
+        self.file = file
+        self.columns = columns
+        self.unless_named = unless_named
+        self.value_pattern = value
+        self.expected = expected
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that can be read.
+
+    Attributes:
+        table: Where they come from.
+        columns: Of the values.
+        names: CelebA's names of the images.
+        values_as_text: Of each row, with `AROUND_CELLS` before and between the values.
+        remarks: What the user should hear of once the table has been found good.
+    """
+
+    table: TextTable
+    columns: list[str]
+    names: list[str] = field(default_factory=list)
+    values_as_text: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """The file's name, for messages."""
+        return self.table.where
+
+    def say_remarks(self) -> None:
+        """Warn, once for each remark."""
+        for remark in self.remarks:
+            logger.warning("%s: %s", self.where, remark)
+
+
+def read_rows(source: Path | str | TextFile, kind: TableKind) -> Rows:
+    """Take a table's rows; those that cannot be read are left out, and remarked upon.
+
+    Raises:
+        SourceError: It is another table, its columns are not those of `kind`, fewer than half of its rows can be read,
+            or its names are those of other images.
+    """
+    table = _open(source, kind)
+    layout = _layout(table, kind)
+    pattern = table.row_pattern(layout.skipped, len(layout.columns), kind.value_pattern)
+    rows = Rows(table, layout.columns)
+    odd_names, unread = [], []
+    for line in table.lines[layout.header_lines :]:
+        match = pattern.fullmatch(line)
+        name = match and _celeba_name(match[1])
+        if not match or not name:
+            unread.append(line)
+            continue
+        if match[1] != name and (odd_name := match[1].strip(_AROUND_NAMES)) != name:
+            odd_names.append(odd_name)
+        rows.names.append(name)
+        rows.values_as_text.append(match[2])
+    if unread:
+        _check_unread(rows, kind, unread, layout)
+    if not layout.header_lines and kind is TableKind.ATTRIBUTES:
+        rows.remarks.append("it has no header line; its columns are taken to be in CelebA's official order.")
+    if table.count is not None and table.count != len(rows.names) + len(unread):
+        rows.remarks.append(
+            f"its first line counts {table.count} rows, it has {len(rows.names) + len(unread)}; the rows are used."
+        )
+    if odd_names:
+        _check_names(rows, odd_names, layout)
+        name = _celeba_name(odd_names[0])
+        rows.remarks.append(f"{len(odd_names)} image names such as {odd_names[0]!r} are read as {name!r}.")
+    return rows
+
+
+def wrong_table(table: TextTable, kind: TableKind) -> SourceError:
+    """The error of a file that holds something else."""
+    return SourceError(
+        f"{table.where} should be CelebA's {kind.file} ({kind.expected}), but looks like {_looks_like(table)}. "
+        f"{INSTEAD}"
+    )
+
+
+def _open(source: Path | str | TextFile, kind: TableKind) -> TextTable:
+    if isinstance(source, str):
+        source = TextFile(f"The text given for {kind.file}", source.encode(errors="surrogatepass"))
+    elif isinstance(source, Path):
+        source = TextFile.read(source)
+    table = TextTable.of(source.where, decode(source, f"CelebA's {kind.file}", INSTEAD))
+    if not table.lines:
+        raise wrong_table(table, kind)
+    return table
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where what stands in a row.
+
+    Attributes:
+        columns: Of the values.
+        skipped: Cells before the image's name.
+        unnamed: Whether a header is there and gives the column of names no name, as it does to numbers of rows.
+        header_lines: 0 or 1.
+    """
+
+    columns: list[str]
+    skipped: int = 0
+    unnamed: bool = False
+    header_lines: int = 1
+
+
+def _layout(table: TextTable, kind: TableKind) -> _Layout:
+    header = table.cells(table.lines[0])
+    if len(table.lines) == 1 or any(_celeba_name(cell) for cell in header):
+        return _Layout(list(kind.unless_named), header_lines=0)
+    skipped = 0
+    if len(header) > 1 and is_unnamed(header[0]) and header[1].lower() in NAME_COLUMNS:
+        skipped, header = 1, header[1:]
+    named = header[0].lower() in NAME_COLUMNS
+    columns = header[1:] if named or is_unnamed(header[0]) else header
+    _check_columns(table, kind, columns)
+    if named and table.separator == BLANKS and len(table.cells(table.lines[1])) == len(columns) + 2:
+        skipped = 1  # R and pandas number the rows, and leave that column's name out
+    unnamed = not named and (is_unnamed(header[0]) or table.lines[0][0] in " \t")
+    return _Layout(columns, skipped, unnamed)
+
+
+def _check_columns(table: TextTable, kind: TableKind, columns: list[str]) -> None:
+    unknown = {column: _nearest(column, kind.columns) for column in columns if column not in kind.columns}
+    of_others = any(column in _TELLING_COLUMNS for column in unknown)
+    if len(unknown) == len(columns) and (of_others or not any(unknown.values())):
+        raise wrong_table(table, kind)
+    only = "any of the forty attributes" if kind is TableKind.ATTRIBUTES else kind.unless_named[0]
+    if unknown:
+        named = [f"{name!r} (did you mean {near!r}?)" if near else repr(name) for name, near in unknown.items()]
+        raise SourceError(
+            f"{table.where} has columns that do not belong into CelebA's {kind.file}: {', '.join(named[:10])}. "
+            f"The first column must be image_id, then {only}. Correct the names in its header line, or remove the "
+            "columns."
+        )
+    twice = [column for column in columns if columns.count(column) > 1]
+    if twice or (kind is not TableKind.ATTRIBUTES and len(columns) > 1):
+        several = ", ".join(dict.fromkeys(twice or columns))
+        raise SourceError(f"{table.where} has more than one column for {several}. Remove all but one.")
+
+
+def _nearest(column: str, columns: tuple[str, ...]) -> str | None:
+    by_lower_case = {name.lower(): name for name in columns}
+    close = difflib.get_close_matches(column.lower().replace(" ", "_"), by_lower_case, n=1, cutoff=0.75)
+    return by_lower_case[close[0]] if close else None
+
+
+def _check_unread(rows: Rows, kind: TableKind, unread: list[str], layout: _Layout) -> None:
+    """Remark on the rows that cannot be read, or stop: too many of them, or a header that says other things."""
+    table = rows.table
+    header = table.lines[0] if layout.header_lines else None
+    for line in unread:
+        if line != header and not set(table.cells(line)).isdisjoint(kind.columns):
+            raise SourceError(
+                f"{table.where} has a header line among its rows: {line[:_SHOWN]!r}. It must be the first line (after "
+                f"the count, if any), or what the rows before it mean cannot be told. Get {kind.file} again."
+            )
+    told = f"{len(unread)} of {len(rows.names) + len(unread)} rows cannot be read"
+    if rows.names and len(rows.names) >= len(unread):
+        rows.remarks.append(f"{told} and are left out; the first is {unread[0][:_SHOWN]!r}.")
+        return
+    if header is None or _looks_like(table) != kind.file:
+        raise wrong_table(table, kind)
+    raise SourceError(
+        f"{table.where}: {told}; the first is {unread[0][:_SHOWN]!r}. Under this header CelebA's {kind.file} has an "
+        f"image name such as 000001.jpg and {len(rows.columns)} value(s) in each row ({kind.expected}). {INSTEAD}"
+    )
+
+
+def _check_names(rows: Rows, odd_names: list[str], layout: _Layout) -> None:
+    """Refuse names that look like CelebA's and are not."""
+    elsewhere = [name for name in odd_names if "hq" in name.lower() and "img_align_celeba" not in name.lower()]
+    if elsewhere:
+        raise SourceError(
+            f"{rows.where} names images such as {elsewhere[0]!r}. CelebA-HQ and FFHQ number their images otherwise "
+            f"than CelebA, so its rows would label other images. {INSTEAD}"
+        )
+    numbers = [name for name in odd_names if name.isdecimal()]
+    padded = all(len(number) == 6 for number in numbers) and any(number.startswith("0") for number in numbers)
+    if layout.unnamed and numbers and not padded:
+        raise SourceError(
+            f"{rows.where} has no column of image names: its first column has no name and holds numbers such as "
+            f"{numbers[0]!r}, which may be numbers of rows. Add a column image_id with names such as 000001.jpg."
+        )
+
+
+def _celeba_name(text: str) -> str | None:
+    """CelebA's name for the image that a table calls `text`; None where it is no name of CelebA's."""
+    if _CANONICAL_NAME.fullmatch(text):
+        return text
+    match = _NAME.fullmatch(text.strip(_AROUND_NAMES))
+    return f"{match[1] or match[2]:0>6}.jpg" if match else None
+
+
+_TELLING_COLUMNS: Final = dict.fromkeys(ATTRIBUTES, TableKind.ATTRIBUTES.file) | {
+    "lefteye_x": "a landmark file (list_landmarks_*.txt)",
+    "x_1": "list_bbox_celeba.txt",
+    "orig_idx": "CelebA-HQ-to-CelebA-mapping.txt",
+    "partition": TableKind.PARTITION.file,
+    "identity": TableKind.IDENTITIES.file,
+}
+
+
+def _looks_like(table: TextTable) -> str:
+    """A noun phrase for what the table is, from its header or else its first rows."""
+    if not table.lines:
+        return "a file without rows"
+    sample = table.lines[1 : _SAMPLE + 1] or table.lines
+
+    def most(pattern: re.Pattern[str]) -> bool:
+        return 10 * sum(pattern.fullmatch(line) is not None for line in sample) >= 9 * len(sample)
+
+    if all(_HQ_NAME.match(line) for line in sample):
+        return "a table of CelebA-HQ or CelebAMask-HQ, whose images are numbered otherwise than CelebA's"
+    for column in table.cells(table.lines[0]):
+        if column in _TELLING_COLUMNS:
+            return _TELLING_COLUMNS[column]
+    for kind in (TableKind.PARTITION, TableKind.IDENTITIES, TableKind.ATTRIBUTES):
+        if most(table.row_pattern(0, len(kind.unless_named), kind.value_pattern)):
+            return kind.file
+    for count, name in ((4, "list_bbox_celeba.txt"), (10, "a landmark file (list_landmarks_*.txt)")):
+        if most(table.row_pattern(0, count, "-?[0-9]{1,9}")):
+            return name
+    return f"another table; its first line is {table.lines[0][:_SHOWN]!r}"

@@ -1,0 +1,168 @@
+"""Text files that hold a table, whatever wrote them: encoding, line ends, count line, separator."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from celeba_gan.sources.errors import SourceError, appearance
+
+NAME_COLUMNS: Final = ("image_id", "file_name", "filename", "file", "path", "image_name", "image", "name")
+"""What the column of image names is called, in lower case; the surest name first."""
+
+BLANKS: Final = " "
+"""Stands for any run of blanks and tabs as the separator."""
+
+AROUND_CELLS: Final = ' \t;,"'
+"""What may stand between the contents of two cells."""
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_COUNT_LINE = re.compile(r"[ \t]*(?:[0-9]{1,9}|\"[0-9]{1,9}\")[ \t;,]*")
+_UNNAMED = re.compile(r"(?:unnamed: [0-9]{1,9})?", re.IGNORECASE)
+_SAMPLE: Final = 50
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """The bytes of a text file, and the name to use for it in messages.
+
+    Attributes:
+        where: Such as an absolute path, or "list_attr_celeba.csv in /data/archive.zip".
+        data: All bytes of the file.
+    """
+
+    where: str
+    data: bytes
+
+    @classmethod
+    def read(cls, path: Path) -> TextFile:
+        """Read a file.
+
+        Raises:
+            SourceError: It cannot be read; a folder, for example.
+        """
+        where = str(path.absolute())
+        try:
+            return cls(where, path.read_bytes())
+        except OSError as error:
+            raise SourceError(
+                f"{where} cannot be read ({error.strerror or error}). Put a readable text file there, "
+                "or remove it to go on without it."
+            ) from error
+
+
+def decode(file: TextFile, should_be: str, instead: str) -> str:
+    r"""The text of a file, with `\n` as line end; a character that is cut off at the end of the file is left out.
+
+    Args:
+        file: UTF-8 with or without byte order mark, or UTF-16 with one (as Excel and Notepad save "Unicode text").
+        should_be: What the file should be, for the message.
+        instead: What to do when it is not, for the message.
+
+    Raises:
+        SourceError: It is empty, or not a text file.
+    """
+    encoding = next((name for mark, name in _MARKS if file.data.startswith(mark)), "utf-8")
+    looks = appearance(file.data[:4096])
+    text = ""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(file.data)
+    except UnicodeDecodeError as error:
+        if looks == "something else":
+            looks = f"text that is not {encoding.upper()} (byte {error.start:,}: damaged, or saved in another encoding)"
+    if "\0" in text and looks == "something else":
+        looks = f"a binary or damaged file (a NUL at character {text.index(chr(0)):,})"
+    if looks != "something else":
+        raise SourceError(f"{file.where} should be {should_be}, a plain text file, but looks like {looks}. {instead}")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def is_excel_hint(line: str) -> bool:
+    """Whether a file's first line tells Excel the separator, and is no part of the table."""
+    return re.fullmatch(r"sep=.?", line.strip(" ")) is not None
+
+
+def _separator_of(lines: list[str]) -> str:
+    r"""Which of `\t`, `;` and `,` most of the first lines hold; `BLANKS` where it is none of them."""
+    sample = lines[:_SAMPLE]
+    for separator in "\t;,":
+        held = [line for line in sample if separator in line]
+        if 2 * len(held) > len(sample):
+            aligned = separator == "\t" and any(" " in cell.strip(" ") for line in held for cell in line.split("\t"))
+            return BLANKS if aligned else separator
+    return BLANKS
+
+
+def is_unnamed(column: str) -> bool:
+    """Whether a column's name is what tables of row numbers have: none, or the name that pandas makes up for none."""
+    return _UNNAMED.fullmatch(column) is not None
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """The lines of a table whose cells hold neither blanks nor separators.
+
+    Attributes:
+        where: The file's name, for messages.
+        lines: Those that are not blank, without the count line.
+        separator: Between the cells.
+        quoted: Whether cells may stand in quotation marks.
+        count: What the count line says, if there is one.
+        open_end: Whether the last line has no line end, as in a file that was cut off (and in some that were not).
+    """
+
+    where: str
+    lines: list[str]
+    separator: str
+    quoted: bool
+    count: int | None
+    open_end: bool
+
+    @classmethod
+    def of(cls, where: str, text: str) -> TextTable:
+        """Take a table's text apart."""
+        lines = [line for line in text.split("\n") if line.strip(AROUND_CELLS).strip()]
+        if lines and is_excel_hint(lines[0]):
+            del lines[0]
+        count = int(lines.pop(0).strip(AROUND_CELLS)) if lines and _COUNT_LINE.fullmatch(lines[0]) else None
+        return cls(where, lines, _separator_of(lines), '"' in text, count, open_end=not text.endswith("\n"))
+
+    def cells(self, line: str) -> list[str]:
+        """The cells of one line; empty ones at its end, which Excel adds, are left out."""
+        split = line.split() if self.separator == BLANKS else [cell.strip(" ") for cell in line.split(self.separator)]
+        cells = [cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell for cell in split]
+        while cells and not cells[-1]:
+            cells.pop()
+        return cells
+
+    def row_pattern(self, skipped: int, values: int, value: str) -> re.Pattern[str]:
+        """What matches a whole row: its first group is the image's name, its second all values with their separators.
+
+        Args:
+            skipped: Cells before the name.
+            values: Cells after it.
+            value: Pattern of one value.
+        """
+        # Nowhere can two neighbouring parts match the same blanks: a damaged line of a megabyte takes no longer.
+        if self.separator == BLANKS:
+            cell = r"\S+" if not self.quoted else r'"[^"\s]*"|[^"\s]+'
+            cell_of_value = rf"[ \t]+(?:{self._or_quoted(value)})"
+            return re.compile(
+                rf"[ \t]*(?:(?:{cell})[ \t]+){{{skipped}}}({cell})((?:{cell_of_value}){{{values}}})[ \t]*"
+            )
+        between = re.escape(self.separator)
+        cell = rf"[^{between}]*" if not self.quoted else rf' *"[^"{between}]*" *|[^"{between}]*'
+        cell_of_value = rf"{between} *(?:{self._or_quoted(value)}) *"
+        return re.compile(
+            rf"(?:(?:{cell}){between}){{{skipped}}}({cell})((?:{cell_of_value}){{{values}}})(?:{between}[ {between}]*)?"
+        )
+
+    def _or_quoted(self, value: str) -> str:
+        return rf'"(?:{value})"|{value}' if self.quoted else value

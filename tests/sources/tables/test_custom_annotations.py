@@ -1,0 +1,236 @@
+import codecs
+import csv
+import io
+import random
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.tables.annotations import TextFile
+from celeba_gan.sources.tables.custom_annotations import read_custom_attributes
+
+WAYS = [("0", "1"), ("-1", "1"), ("false", "true"), ("False", "True"), ("no", "yes"), ("No", "YES"), ("0.0", "1.0")]
+SPLITS = [("0", "1", "2"), ("train", "valid", "test"), ("Train", "val", "TEST"), ("training", "validation", "testing")]
+SPECIAL = ("split", "label", "identity")
+
+CLEAN = st.text(st.characters(categories=["L", "N"], include_characters="_- ."), min_size=1, max_size=8)
+OTHER_MEANING = re.compile(
+    r"image(_id|_name)?|file_?name|file|path|name|split|label|identity|width|height|.*\.\w+", re.I
+)
+ATTRIBUTE_NAMES = CLEAN.map(str.strip).filter(lambda name: name and not OTHER_MEANING.fullmatch(name))
+FILE_NAMES = st.text(st.characters(categories=["L", "N"], include_characters="_- ,;'\""), min_size=1, max_size=8)
+PATHS = st.lists(FILE_NAMES.map(str.strip).filter(bool), min_size=1, max_size=3).map(
+    lambda parts: "/".join(parts) + ".jpg"
+)
+
+
+@st.composite
+def tables(draw):
+    """The bytes of a table, and what it says by column."""
+    paths = draw(st.lists(PATHS, min_size=3, max_size=8, unique=True))
+    count = len(paths)
+    names = draw(st.lists(ATTRIBUTE_NAMES, min_size=1, max_size=4, unique_by=str.lower))
+    columns, meaning = {}, {}
+    for name in names:
+        bits = draw(st.lists(st.integers(0, 1), min_size=count, max_size=count))
+        way = draw(st.sampled_from(WAYS))
+        columns[f" {name} " if draw(st.booleans()) else name] = [way[bit] for bit in bits]
+        meaning[name] = bits
+    if draw(st.booleans()):
+        numbers = [0, *draw(st.lists(st.integers(0, 2), min_size=count - 1, max_size=count - 1))]
+        words = draw(st.sampled_from(SPLITS))
+        columns["split"] = [words[number] for number in numbers]
+        meaning["split"] = [("train", "valid", "test")[number] for number in numbers]
+    if draw(st.booleans()):
+        columns["Label"] = meaning["label"] = draw(
+            st.lists(FILE_NAMES.map(str.strip).filter(bool), min_size=count, max_size=count)
+        )
+    if draw(st.booleans()):
+        meaning["identity"] = draw(st.lists(st.integers(0, 10**8), min_size=count, max_size=count))
+        columns["identity"] = [str(number) for number in meaning["identity"]]
+    if draw(st.booleans()):
+        columns["age in years"] = [str(20 + row) for row in range(count)]
+    order = draw(st.permutations(sorted(columns)))
+    path_column = draw(st.sampled_from(["image_id", "File", "filename", "path", "name", "picture"]))
+    prefix, slash = draw(st.sampled_from([("", "/"), ("./", "/"), (".\\", "\\"), ("", "\\")]))
+    written = [prefix + path.replace("/", slash) for path in paths]
+    rows = [[path_column, *order], *([path, *(columns[name][i] for name in order)] for i, path in enumerate(written))]
+    file = io.StringIO()
+    separator, end = draw(st.sampled_from([",", ";", "\t"])), draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+    csv.writer(file, delimiter=separator, lineterminator=end, quoting=quoting).writerows(rows)
+    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
+    return file.getvalue().encode(encoding), paths, meaning
+
+
+def read(data):
+    return read_custom_attributes(TextFile("the file", data))
+
+
+def columns_of(result):
+    columns = result.attributes.to_dict("list")
+    for name, column in zip(SPECIAL, (result.splits, result.labels, result.identities), strict=True):
+        if column is not None:
+            assert column.name == name
+            assert column.index.equals(result.attributes.index)
+            columns[name] = column.tolist()
+    return columns
+
+
+@settings(max_examples=100, deadline=None)
+@given(tables())
+def test_every_form_says_the_same(table):
+    data, paths, meaning = table
+    result = read(data)
+    assert result.attributes.index.tolist() == paths
+    assert result.attributes.index.name == "image_id"
+    assert set(result.attributes.dtypes.astype(str)) <= {"int8"}
+    assert columns_of(result) == meaning
+    assert ("'age in years'" in " ".join(result.notes)) == (b"age in years" in data.replace(b"\0", b""))
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables(), st.integers(0, 2**32))
+def test_damage_is_refused_or_touches_its_own_row_only(table, seed):
+    data, paths, meaning = table
+    random_ = random.Random(seed)
+    damaged = bytearray(data)
+    at = random_.randrange(len(damaged))
+    if random_.random() < 0.3:
+        del damaged[at:]
+    else:
+        damaged[at] = random_.choice([random_.randrange(256), *b'\n,;\t"01-'])
+    try:
+        result = read(bytes(damaged))
+    except SourceError as error:
+        assert_complete(error)
+        return
+    columns = columns_of(result)
+    row_of = {path: row for row, path in enumerate(paths)}
+    for name in columns.keys() & meaning.keys():
+        same = [
+            columns[name][row] == meaning[name][row_of[path]]
+            for row, path in enumerate(result.attributes.index)
+            if path in row_of
+        ]
+        assert same.count(False) <= 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
+def test_noise_is_refused_or_read(data):
+    try:
+        read(data)
+    except SourceError as error:
+        assert_complete(error)
+
+
+def assert_complete(error):
+    assert str(error).startswith("the file")
+
+
+def test_a_table_as_people_write_it(caplog):
+    result = read_custom_attributes(
+        "file, Male , age, split, label, identity, Smiling\n"
+        "./a\\b.jpg, 1, 33, train, cat, 7, yes\n"
+        '"b//c, d.png",0,44,val,dog,8,no\n'
+        '"b/c, d.png",0,44,val,dog,8,no\n'
+        "\n"
+    )
+    assert result.attributes.to_dict("index") == {
+        "a/b.jpg": {"Male": 1, "Smiling": 1},
+        "b/c, d.png": {"Male": 0, "Smiling": 0},
+    }
+    assert result.splits.tolist() == ["train", "valid"]
+    assert result.labels.tolist() == ["cat", "dog"]
+    assert result.identities.tolist() == [7, 8]
+    assert str(result.identities.dtype) == "int32"
+    assert ["'age'" in note or "1 rows repeat" in note for note in result.notes] == [True, True]
+    assert len(caplog.records) == 2
+
+
+def test_what_is_not_there_is_none():
+    result = read_custom_attributes("path,Male\na.jpg,1\n")
+    assert (result.splits, result.labels, result.identities, result.notes) == (None, None, None, [])
+
+
+def test_columns_that_are_not_binary_or_are_measured_are_left_out_and_named():
+    result = read_custom_attributes(
+        "path,age,width,Height,mood,sure,empty,Male\na.jpg,30,1,1,glad,-1,,1\nb.jpg,,0,1,,0,,0\nc.jpg,1,1,1,sad,1,,1\n"
+    )
+    assert result.attributes.columns.tolist() == ["Male"]
+    (note,) = result.notes
+    for name in ("age", "width", "Height", "mood", "sure", "empty"):
+        assert repr(name) in note
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "index"),
+    [
+        ("name,file,Male", "Ann,a.jpg,1", "a.jpg"),  # the surest name says which column it is
+        ("id,Filename,Male", "17,a.jpg,1", "a.jpg"),
+        ("picture,Male", "a.jpg,1", "a.jpg"),
+        (",image_id,Male", "0,a.jpg,1", "a.jpg"),  # pandas
+        ("Unnamed: 0,path,Male", "0,a.jpg,1", "a.jpg"),
+        ("path,Male,,", "a.jpg,1,,", "a.jpg"),  # Excel
+        ("path,Male", "a.jpg,1,,", "a.jpg"),
+        ("sep=,\npath,Male", "a.jpg,1", "a.jpg"),
+    ],
+)
+def test_the_column_of_paths_is_found(header, first, index):
+    result = read_custom_attributes(f"{header}\n{first}\n")
+    assert result.attributes.to_dict("index") == {index: {"Male": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "an empty file"),
+        ("<html>", "a web page"),
+        ("path,Male\n", "no rows below a header line"),
+        ("path\na.jpg\n", "one column only, 'path'"),
+        ("a.jpg,1\nb.jpg,0\n", "no header line: its first line is 'a.jpg, 1'"),
+        ("path,Male\na.jpg,1\nb.jpg,\n", "line 3: '' as 'Male' is an empty cell"),
+        ("path,Male,split\na.jpg,1,train\n\nb.jpg,0,\n", "line 4: '' as 'split' is an empty cell"),
+        ("path,Male\n,1\n", "line 2: '' as 'path' is an empty cell"),
+        ("path,Male\na.jpg,1,0\n", "line 2: 3 cells under 2 columns"),
+        ("path,Male\na.jpg\n", "line 2: 1 cells under 2 columns"),
+        ('path,Male\n"a.jpg,1\n', "line 2: unexpected end of data"),
+        ("path,,Male\na.jpg,1,1\n", "column 2 has no name"),
+        ("path,Male,male\na.jpg,1,1\n", "columns called Male and male"),
+        ("path,Male, Male \na.jpg,1,1\n", "columns called Male and Male"),
+        ("path,Male=yes\na.jpg,1\n", "'Male=yes' could not be given on a command line"),
+        ("path,Male\n/data/a.jpg,1\n", "'/data/a.jpg' as 'path' is no path below the folder"),
+        ("path,Male\nC:\\a.jpg,1\n", "is no path below the folder"),
+        ("path,Male\nb/../../a.jpg,1\n", "is no path below the folder"),
+        ("path,Male\n.,1\n", "is no path below the folder"),
+        ("path,Male\na.jpg,1\n./a.jpg,0\n", "line 3: './a.jpg' as 'path' has an earlier row that says otherwise"),
+        ("path,split\na.jpg,train\nb.jpg,holdout\n", "line 3: 'holdout' as 'split' is no split"),
+        ("path,split\na.jpg,train\nb.jpg,1\n", "'train' as 'split' is no split"),
+        ("path,split\na.jpg,1\nb.jpg,2\nc.jpg,3\n", "line 4: '3' as 'split' is no split"),
+        ("path,split\na.jpg,1\nb.jpg,2\n", "nowhere 0, which is train"),
+        ("path,identity\na.jpg,Ann\n", "line 2: 'Ann' as 'identity' is no number"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(text, problem):
+    with pytest.raises(SourceError) as caught:
+        read_custom_attributes(text)
+    assert problem in str(caught.value)
+    assert str(caught.value).startswith("The text given for attributes.csv")
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "attributes.csv"
+    path.write_bytes("path,Male\nGrüße.jpg,1\n".encode("cp1252"))
+    with pytest.raises(SourceError, match=r"not UTF-8 \(byte 12"):
+        read_custom_attributes(path)
+    path.write_bytes(codecs.BOM_UTF8 + "path;Male\r\nGrüße.jpg;1\r\n".encode())
+    assert read_custom_attributes(path).attributes.index.tolist() == ["Grüße.jpg"]
+
+
+def test_a_column_called_as_the_classes_is_refused():
+    with pytest.raises(SourceError, match=r"a column called .Class. would be mistaken.*Call it label"):
+        read_custom_attributes("file,Class\na.jpg,0\nb.jpg,1\n")

@@ -1,0 +1,174 @@
+import io
+import zipfile
+
+import pytest
+from PIL import Image
+
+from celeba_gan.sources.config import IngestSettings
+from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.folder import ImageFolder
+from celeba_gan.sources.index import build_index
+
+SETTINGS = IngestSettings(max_rejected_fraction=1.0)
+
+
+def picture(kind="JPEG", size=(40, 30), **options):
+    file = io.BytesIO()
+    Image.new("RGB", size, (9, 100, 50)).save(file, kind, **options)
+    return file.getvalue()
+
+
+def write(path, names, **content):
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(picture())
+    for name, data in content.items():
+        (path / name.replace("__", ".")).write_text(data)
+    return path
+
+
+def index_of(source):
+    return build_index(source, SETTINGS)
+
+
+def column(index, name):
+    return dict(zip(index.images["image_id"], index.images[name], strict=True))
+
+
+def test_images_of_every_kind_in_every_folder_are_indexed(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    files = {
+        "a.jpg": picture(exif=exif.tobytes()),
+        "b/c d.PNG": picture("PNG"),
+        "b/e/f.webp": picture("WEBP"),
+        "g.bmp": picture("BMP"),
+        "h.tif": picture("TIFF"),
+        "i.gif": picture("GIF"),
+        "Grüße.jpeg": picture(),
+    }
+    for name, data in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "phone.heic").write_bytes(b"x")
+    (tmp_path / "broken.jpg").write_bytes(b"<html>gone</html>")
+    (tmp_path / "readme.md").write_text("hello")
+    index = index_of(ImageFolder(tmp_path))
+    assert sorted(index.images["image_id"]) == sorted(files)
+    assert column(index, "width")["a.jpg"] == 30  # upright
+    assert column(index, "width")["g.bmp"] == 40
+    assert index.images.columns.tolist() == ["image_id", "split", "width", "height"]
+    reasons = dict(index.rejected.itertuples(index=False))
+    assert "HEIC is not read" in reasons["phone.heic"]
+    assert "a web page" in reasons["broken.jpg"]
+    assert index.report["ignored_files"] == {".md": 1}
+    assert (index.report["images_found"], index.report["indexed"], index.report["kind"]) == (9, 7, "folder")
+
+
+def test_a_zip_of_images_is_a_folder_too(tmp_path):
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        for name in ("faces/a.jpg", "faces/x/b.jpg", "faces/x/c.jpg"):
+            archive.writestr(name, picture())
+        archive.writestr("faces/attributes.csv", "image_id,Smiling\na.jpg,1\nx/b.jpg,0\nx/c.jpg,1\n")
+    index = index_of(ImageFolder(tmp_path / "faces.zip"))
+    assert column(index, "Smiling") == {"faces/a.jpg": 1, "faces/x/b.jpg": 0, "faces/x/c.jpg": 1}
+
+
+def test_subfolders_are_labels_when_asked(tmp_path):
+    write(tmp_path, ["cats/1.jpg", "cats/old/2.jpg", "dogs, big/1.jpg", "loose.jpg"])
+    assert "label" not in index_of(ImageFolder(tmp_path)).images
+    index = index_of(ImageFolder(tmp_path, labels=True))
+    assert column(index, "label") == {"cats/1.jpg": "cats", "cats/old/2.jpg": "cats", "dogs, big/1.jpg": "dogs, big"}
+    assert dict(index.rejected.itertuples(index=False)) == {
+        "loose.jpg": "in no subfolder whose name would be its label"
+    }
+
+
+def test_subfolders_called_as_splits_are_the_splits(tmp_path):
+    names = [
+        f"pets/{split}/{kind}/{n}.jpg" for split in ("Train", "val", "test") for kind in ("a", "b") for n in (1, 2)
+    ]
+    index = index_of(ImageFolder(write(tmp_path, names), labels=True))
+    assert column(index, "split") == {
+        name: {"Train": "train", "val": "valid", "test": "test"}[name.split("/")[1]] for name in names
+    }
+    assert column(index, "label") == {name: name.split("/")[2] for name in names}
+
+
+def test_one_folder_that_is_no_split_makes_none_of_them_one(tmp_path):
+    index = index_of(
+        ImageFolder(write(tmp_path, ["train/1.jpg", "test/1.jpg", "extra/1.jpg", "extra/2.jpg"]), labels=True)
+    )
+    assert set(column(index, "label").values()) == {"train", "test", "extra"}
+
+
+@pytest.mark.parametrize("inner", ["", "images/"])
+@pytest.mark.parametrize("written", ["", "images/"])
+def test_attributes_are_named_from_their_folder_or_from_the_images(tmp_path, inner, written):
+    names = [f"{inner}x/{number}.jpg" for number in range(4)] + [f"{inner}y.jpg"]
+    rows = [f"{written}{name.removeprefix(inner)},{n % 2},{n % 3}" for n, name in enumerate(names)]
+    source = ImageFolder(write(tmp_path, names, attributes__csv="\n".join(["file,Old,split", *rows])))
+    if written and not inner:
+        with pytest.raises(SourceError, match="0 usable"):
+            index_of(source)
+        return
+    index = index_of(source)
+    assert column(index, "Old") == {name: n % 2 for n, name in enumerate(names)}
+    assert column(index, "split") == {name: ("train", "valid", "test")[n % 3] for n, name in enumerate(names)}
+
+
+def test_images_without_a_row_and_rows_without_an_image_are_counted(tmp_path):
+    source = ImageFolder(
+        write(
+            tmp_path,
+            [f"{n}.jpg" for n in range(5)],
+            attributes__csv="file,Old\n" + "".join(f"{n}.jpg,1\n" for n in (1, 2, 3, 7)),
+        )
+    )
+    index = index_of(source)
+    assert dict(index.rejected.itertuples(index=False)) == dict.fromkeys(["0.jpg", "4.jpg"], "no row in attributes.csv")
+    assert index.report["files"] == [{"name": "attributes.csv", "verdict": "", "rows": 4, "rows_without_image": 1}]
+    assert index.report["rejected"] == {"no row in attributes.csv": 2}
+
+
+def test_two_tellers_of_one_thing_are_refused(tmp_path):
+    names = ["a/1.jpg", "a/2.jpg", "b/1.jpg"]
+    write(tmp_path, names, attributes__csv="file,label\n" + "".join(f"{name},x\n" for name in names))
+    assert set(column(index_of(ImageFolder(tmp_path)), "label").values()) == {"x"}
+    with pytest.raises(SourceError, match="has a column label, and the subfolders' names say it too"):
+        index_of(ImageFolder(tmp_path, labels=True))
+
+
+def test_what_is_no_folder_of_images_is_said(tmp_path):
+    with pytest.raises(
+        SourceError, match=r"There is no folder .*gone\. Name the folder of your images.*source\.path=DIR"
+    ):
+        ImageFolder(tmp_path / "gone").image_names  # noqa: B018
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(SourceError, match=r"There is no image in .*, only other files \(1 \.txt\)"):
+        ImageFolder(tmp_path).image_names  # noqa: B018
+    with pytest.raises(SourceError, match="not a whole zip archive"):
+        ImageFolder(tmp_path / "notes.txt").image_names  # noqa: B018
+
+
+def test_a_folder_of_nothing_but_foreign_images_says_what_to_do(tmp_path):
+    for number in range(3):
+        (tmp_path / f"IMG_{number}.HEIC").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"3 of 3 images .* cannot be used(.|\n)*HEIC is not read here, convert it"):
+        build_index(ImageFolder(tmp_path), IngestSettings())
+
+
+def test_other_names_for_the_split_are_understood_and_two_are_refused(tmp_path):
+    names = [f"{n}.jpg" for n in range(4)]
+    rows = [f"{name},{n % 3}" for n, name in enumerate(names)]
+    write(tmp_path, names, attributes__csv="\n".join(["file,partition", *rows]))
+    assert column(index_of(ImageFolder(tmp_path)), "split")["2.jpg"] == "test"
+    (tmp_path / "attributes.csv").write_text("\n".join(["file,set,split", *(f"{row},{row[-1]}" for row in rows)]))
+    with pytest.raises(SourceError, match="'split' says what another column says"):
+        index_of(ImageFolder(tmp_path))
+
+
+def test_of_two_ways_into_a_folder_the_real_one_names_the_images(tmp_path):
+    write(tmp_path, ["zoo/1.jpg", "zoo/2.jpg", "dogs/1.jpg", "dogs/2.jpg"])
+    (tmp_path / "cats").symlink_to(tmp_path / "zoo", target_is_directory=True)
+    assert set(column(index_of(ImageFolder(tmp_path, labels=True)), "label").values()) == {"zoo", "dogs"}
