@@ -27,7 +27,7 @@ from celeba_gan.gan.feed import ImageFeed
 from celeba_gan.gan.hardware import choose_hardware
 from celeba_gan.gan.players import Players
 from celeba_gan.gan.steps import Steps
-from celeba_gan.imaging.packed import Manifest, PackedImages, ShardRecord, shard_file
+from celeba_gan.images.packed import Manifest, PackedImages, ShardRecord, shard_file
 
 IMAGES, SHARD, SIZE, PACKED, BATCH = 20_000, 4096, 64, 72, 64
 TARGET = 0.02  # gather + scale, of a training step

@@ -99,8 +99,8 @@ def pack(folder: Path) -> Result:
     import pandas as pd
 
     from celeba_gan.datasets.packed_images import PackedImagesDataset
-    from celeba_gan.imaging.config import PreprocessSettings
-    from celeba_gan.imaging.packing import pack_images
+    from celeba_gan.images.config import PreprocessSettings
+    from celeba_gan.images.packing import pack_images
     from celeba_gan.sources.source import CelebA
 
     index = pd.read_parquet(folder / "index.parquet")
@@ -153,7 +153,7 @@ def in_a_process(measure: str, folder: Path, script: Path = Path(__file__)) -> R
 
 
 def cores() -> int:
-    from celeba_gan.workers import available_cores
+    from celeba_gan.images.workers import available_cores
 
     return available_cores()
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from celeba_gan.images.workers import map_in_processes
 from celeba_gan.portraits import DRAWING_VERSION, draw, sample_portrait
 from celeba_gan.sources.tables.attributes import ATTRIBUTES
-from celeba_gan.workers import map_in_processes
 
 CROP = 178
 CHUNK = 100

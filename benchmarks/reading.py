@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from celeba_gan.gan.trained import from_uint8
-from celeba_gan.imaging.packed import PackedImages
+from celeba_gan.images.packed import PackedImages
+from celeba_gan.images.workers import available_cores
 from celeba_gan.sources.source import CelebA
-from celeba_gan.workers import available_cores
 
 SIZE, CROP, BATCH = 64, 178, 64
 

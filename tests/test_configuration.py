@@ -13,7 +13,7 @@ from kedro.framework.startup import bootstrap_project
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.gan.config import TrainSettings
-from celeba_gan.imaging.config import GenerateSettings, PreprocessSettings
+from celeba_gan.images.config import GenerateSettings, PreprocessSettings
 from celeba_gan.sources.config import IngestSettings
 
 REPOSITORY = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.conditions import Conditions
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.training import Tick, train
-from celeba_gan.imaging.config import PreprocessSettings
+from celeba_gan.images.config import PreprocessSettings
 
 REPOSITORY = Path(__file__).parents[1]
 ENVIRONMENTS = sorted(

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from celeba_gan.gan.config import ConditionSettings
-from celeba_gan.imaging.labels import LABEL, class_names
+from celeba_gan.images.labels import LABEL, class_names
 
 if TYPE_CHECKING:
     from celeba_gan.gan.network_table import NetworkTable

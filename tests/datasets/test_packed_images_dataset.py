@@ -13,9 +13,9 @@ from kedro.runner import SequentialRunner
 from PIL import Image
 
 from celeba_gan.datasets.packed_images import PackedImagesDataset
-from celeba_gan.imaging.config import PreprocessSettings
-from celeba_gan.imaging.journal import UnfinishedPacking
-from celeba_gan.imaging.packing import pack_images
+from celeba_gan.images.config import PreprocessSettings
+from celeba_gan.images.journal import UnfinishedPacking
+from celeba_gan.images.packing import pack_images
 
 SETTINGS = PreprocessSettings(size=8, crop=16, shard_images=10, workers=1)
 
@@ -88,7 +88,7 @@ def test_a_killed_packing_is_not_taken_for_whole(dataset, folder):
         import os, signal, sys
         import numpy as np
         from celeba_gan.datasets.packed_images import PackedImagesDataset
-        from celeba_gan.imaging.packed import Shard
+        from celeba_gan.images.packed import Shard
         def die_halfway(file, header):
             file.write(b"half"); file.flush()
             os.kill(os.getpid(), signal.SIGKILL)

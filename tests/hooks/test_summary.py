@@ -13,7 +13,7 @@ from kedro.framework.project import pipelines
 from kedro.io import DataCatalog, MemoryDataset
 
 from celeba_gan.hooks.summary import Summary
-from celeba_gan.imaging.packed import Journal, Manifest, Shard
+from celeba_gan.images.packed import Journal, Manifest, Shard
 
 Say = Callable[..., list[str]]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from celeba_gan.images.packed import LeftOut, Manifest, Recipe
 from celeba_gan.imaging.data_report import DataTables, report_data
-from celeba_gan.imaging.packed import LeftOut, Manifest, Recipe
 from celeba_gan.imaging.pixel_statistics import PixelStatistics
 
 SPLITS = ("train", "valid", "test")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.imaging.packed import PackedImagesError, hash_texts
+from celeba_gan.images.packed import PackedImagesError, hash_texts
 from celeba_gan.pipelines.evaluate.nodes import fit_attribute_classifier
 
 SETTINGS = EvaluateSettings.model_validate({"classifier": {"epochs": 1}})

@@ -16,7 +16,7 @@ from celeba_gan.evaluation.feature_store import FeatureStore
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.experiments import Experiments
-from celeba_gan.imaging.packed import hash_texts
+from celeba_gan.images.packed import hash_texts
 from celeba_gan.pipelines.evaluate.nodes import evaluate_generator, fit_attribute_classifier
 from celeba_gan.pipelines.train.nodes import train_gan
 

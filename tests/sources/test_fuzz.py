@@ -8,8 +8,8 @@ import zipfile
 import pytest
 from PIL import Image
 
-from celeba_gan.imaging.decoding import UnreadableImageError, decode_image
-from celeba_gan.imaging.packed import Recipe
+from celeba_gan.images.decoding import UnreadableImageError, decode_image
+from celeba_gan.images.packed import Recipe
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.folder import ImageFolder

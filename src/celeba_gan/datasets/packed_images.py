@@ -9,8 +9,8 @@ from kedro.io import AbstractDataset, DatasetError
 from numpy.lib import format as npy
 
 from celeba_gan.datasets.files import staged
-from celeba_gan.imaging.journal import UnfinishedPacking
-from celeba_gan.imaging.packed import (
+from celeba_gan.images.journal import UnfinishedPacking
+from celeba_gan.images.packed import (
     MANIFEST_FILE,
     Manifest,
     PackedImages,

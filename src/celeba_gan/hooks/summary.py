@@ -14,7 +14,7 @@ from kedro.pipeline import Pipeline
 
 from celeba_gan.hooks.artifacts import path_of, shown
 from celeba_gan.hooks.set_aside import RESUME, STATE
-from celeba_gan.imaging.packed import Shard
+from celeba_gan.images.packed import Shard
 
 RESUME_FROM: Final = "params:train.resume_from"
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from celeba_gan.imaging.packed import PackedImages
+from celeba_gan.images.packed import PackedImages
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from celeba_gan.imaging.packed import PackedImages, map_shard
+from celeba_gan.images.packed import PackedImages, map_shard
 
 _CHUNK_BYTES: Final = 8 * 2**20
 _CHUNK_IMAGES: Final = 2**15  # a sum of so many squares stays within 32 bits

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
+from celeba_gan.images.workers import available_cores, map_in_processes
 from celeba_gan.portraits import DRAWING_VERSION, IDENTITY_BLOCK, draw, sample_portrait
 from celeba_gan.sources.source import IMAGES_ZIP, SYNTHETIC_RECORD
 from celeba_gan.sources.tables.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
 from celeba_gan.sources.tables.attributes import ATTRIBUTES
-from celeba_gan.workers import available_cores, map_in_processes
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 
-from celeba_gan.imaging.decoding import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
+from celeba_gan.images.decoding import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
 from celeba_gan.sources.errors import SourceError, appearance
 
 MAX_FILE_BYTES: Final = 512 * 2**20

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from celeba_gan.imaging.decoding import NeedsMoreError, UnreadableImageError, image_size
+from celeba_gan.images.decoding import NeedsMoreError, UnreadableImageError, image_size
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.source import Annotation, Source

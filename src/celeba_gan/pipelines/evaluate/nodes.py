@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.feature_store import FeatureStore
 from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.images.packed import PackedImages
 from celeba_gan.imaging.grids import ImageGrid
-from celeba_gan.imaging.packed import PackedImages
 
 if TYPE_CHECKING:  # of functions that are no nodes: Kedro reads the annotations of those
     from celeba_gan.evaluation.image_sets import Extractor, Models, Reals
@@ -25,7 +25,7 @@ def fit_attribute_classifier(
     """
     from celeba_gan.evaluation.classifier import CLASSIFIER_VERSION, LEAST_IMAGES, LabelledImages, fit_classifier
     from celeba_gan.gan.hardware import find_device, use_all_cores
-    from celeba_gan.imaging.labels import attribute_names, check_labels
+    from celeba_gan.images.labels import attribute_names, check_labels
 
     use_all_cores()
     check_labels(labels, packed_images.manifest)
@@ -186,7 +186,7 @@ def _bind(
     from celeba_gan.gan.config import NetworkSettings
     from celeba_gan.gan.networks.build import build_discriminator
     from celeba_gan.gan.trained import TrainedDiscriminator, TrainedGenerator
-    from celeba_gan.imaging.labels import check_labels, labels_as_named
+    from celeba_gan.images.labels import check_labels, labels_as_named
 
     generator, discriminator = networks
     network = NetworkSettings.model_validate(judge_network)

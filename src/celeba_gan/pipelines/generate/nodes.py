@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.imaging.config import GenerateSettings
+from celeba_gan.images.config import GenerateSettings
 from celeba_gan.imaging.grids import ImageGrid, animate, make_grid
 from celeba_gan.imaging.samples import SampleBatch
 

@@ -2,9 +2,9 @@
 
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import TrainSettings
-from celeba_gan.imaging.config import PreprocessSettings
-from celeba_gan.imaging.journal import UnfinishedPacking
-from celeba_gan.imaging.packed import PackedImages
+from celeba_gan.images.config import PreprocessSettings
+from celeba_gan.images.journal import UnfinishedPacking
+from celeba_gan.images.packed import PackedImages
 
 
 def print_plan(

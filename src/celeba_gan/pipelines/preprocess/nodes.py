@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from celeba_gan.imaging.config import PreprocessSettings
-from celeba_gan.imaging.journal import UnfinishedPacking
-from celeba_gan.imaging.packed import Manifest, PackedImages, Shard
+from celeba_gan.images.config import PreprocessSettings
+from celeba_gan.images.journal import UnfinishedPacking
+from celeba_gan.images.packed import Manifest, PackedImages, Shard
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.source import Source
 
@@ -25,7 +25,7 @@ def pack_images(
     from rich import get_console
     from rich.progress import Progress
 
-    from celeba_gan.imaging import labels, packing
+    from celeba_gan.images import labels, packing
     from celeba_gan.sources.index import check_rejected
 
     labels.check_condition(image_index, settings.condition_on)  # before the hours that packing may take
@@ -55,11 +55,11 @@ def label_images(
 
     Returns:
         Four DataFrames: `labels`, `classes` and `duplicate_images` (see `label_images`, `count_classes` and
-        `list_duplicates` in `celeba_gan.imaging.labels`), and `unreadable_images` (image_id, reason).
+        `list_duplicates` in `celeba_gan.images.labels`), and `unreadable_images` (image_id, reason).
     """
     import pandas as pd
 
-    from celeba_gan.imaging import labels
+    from celeba_gan.images import labels
 
     manifest = packed_images.manifest
     unreadable = [(record.image_id, record.reason) for record in manifest.unreadable]

@@ -9,8 +9,8 @@ from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.experiments import Experiments
 from celeba_gan.gan.metric_rows import MetricRows
+from celeba_gan.images.packed import PackedImages
 from celeba_gan.imaging.grids import ImageGrid, make_grid
-from celeba_gan.imaging.packed import PackedImages
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def train_gan(
     from celeba_gan.gan.conditions import Conditions, grid_names
     from celeba_gan.gan.initial import find_initial, load_initial
     from celeba_gan.gan.training import train
-    from celeba_gan.imaging.labels import check_labels, name_labels
+    from celeba_gan.images.labels import check_labels, name_labels
     from celeba_gan.progress import TrainingProgress
 
     condition = settings.condition

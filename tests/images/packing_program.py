@@ -12,8 +12,8 @@ from pathlib import Path
 from photograph_folder import PhotographFolder, index_of
 
 from celeba_gan.datasets.packed_images import PackedImagesDataset
-from celeba_gan.imaging.config import PreprocessSettings
-from celeba_gan.imaging.packing import pack_images
+from celeba_gan.images.config import PreprocessSettings
+from celeba_gan.images.packing import pack_images
 
 if __name__ == "__main__":
     source, target, workers, seconds, full_at = sys.argv[1:]

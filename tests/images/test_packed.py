@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from celeba_gan.imaging.packed import (
+from celeba_gan.images.packed import (
     Journal,
     Manifest,
     PackedImages,

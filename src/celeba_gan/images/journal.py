@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from celeba_gan.imaging.packed import Journal, PackedImagesError, hash_pixels, journal_file, map_shard, shard_file
+from celeba_gan.images.packed import Journal, PackedImagesError, hash_pixels, journal_file, map_shard, shard_file
 
 
 @dataclass(frozen=True)

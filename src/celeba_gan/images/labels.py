@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.imaging.packed import SPLITS, Manifest, PackedImagesError, hash_texts
-from celeba_gan.imaging.packing import packing_order
+from celeba_gan.images.packed import SPLITS, Manifest, PackedImagesError, hash_texts
+from celeba_gan.images.packing import packing_order
 
 if TYPE_CHECKING:
     from pandas import DataFrame

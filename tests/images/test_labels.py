@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from celeba_gan.imaging.config import PreprocessSettings
-from celeba_gan.imaging.labels import (
+from celeba_gan.images.config import PreprocessSettings
+from celeba_gan.images.labels import (
     attribute_names,
     check_labels,
     class_names,
@@ -19,8 +19,8 @@ from celeba_gan.imaging.labels import (
     label_images,
     list_duplicates,
 )
-from celeba_gan.imaging.packed import Manifest, PackedImagesError, Recipe, hash_texts
-from celeba_gan.imaging.packing import pack_images, packing_order
+from celeba_gan.images.packed import Manifest, PackedImagesError, Recipe, hash_texts
+from celeba_gan.images.packing import pack_images, packing_order
 
 
 class Source:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from photograph_folder import PhotographFolder, encode, make_source, photograph
 
-from celeba_gan.imaging.config import PreprocessSettings
-from celeba_gan.imaging.decoding import decode_image
-from celeba_gan.imaging.packed import MANIFEST_FILE, Manifest, PackedImages, Shard, hash_texts, shard_file
-from celeba_gan.imaging.packing import PackingError, pack_images
+from celeba_gan.images.config import PreprocessSettings
+from celeba_gan.images.decoding import decode_image
+from celeba_gan.images.packed import MANIFEST_FILE, Manifest, PackedImages, Shard, hash_texts, shard_file
+from celeba_gan.images.packing import PackingError, pack_images
 
 SETTINGS = PreprocessSettings(size=16, shard_images=50, workers=1)
 
@@ -267,8 +267,8 @@ def run_script(tmp_path, name, body):
         from pathlib import Path
         import pandas as pd
         from probe import Probe
-        from celeba_gan.imaging.config import PreprocessSettings
-        from celeba_gan.imaging.packing import pack_images
+        from celeba_gan.images.config import PreprocessSettings
+        from celeba_gan.images.packing import pack_images
         folder = Path(sys.argv[1])
         names = sorted(path.name for path in folder.glob("*.jpg"))
         index = pd.DataFrame({"image_id": names, "split": "train"})
@@ -289,7 +289,7 @@ def test_workers_import_neither_torch_nor_pandas_nor_kedro(tmp_path):
     assert workers
     for worker in workers:
         modules = set(worker.read_text().split())
-        assert "celeba_gan.imaging.chunks" in modules
+        assert "celeba_gan.images.chunks" in modules
         assert not modules & {"torch", "pandas", "kedro", "mlflow", "torchvision", "pydantic"}
 
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from celeba_gan.imaging.config import PreprocessSettings
-from celeba_gan.imaging.decoding import (
+from celeba_gan.images.config import PreprocessSettings
+from celeba_gan.images.decoding import (
     FOREIGN_SUFFIXES,
     FORMATS,
     IMAGE_SUFFIXES,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from celeba_gan.imaging.packed import Manifest, PackedImages, Recipe, ShardRecord
+from celeba_gan.images.packed import Manifest, PackedImages, Recipe, ShardRecord
 
 
 def pack(folder: Path, images: np.ndarray, shard: int, train: tuple[int, int]) -> PackedImages:

@@ -12,10 +12,10 @@ from kedro.io import DatasetError
 from photograph_folder import PhotographFolder, index_of, make_source
 
 from celeba_gan.datasets.packed_images import PackedImagesDataset
-from celeba_gan.imaging.config import PreprocessSettings
-from celeba_gan.imaging.journal import UnfinishedPacking
-from celeba_gan.imaging.packed import Shard
-from celeba_gan.imaging.packing import pack_images
+from celeba_gan.images.config import PreprocessSettings
+from celeba_gan.images.journal import UnfinishedPacking
+from celeba_gan.images.packed import Shard
+from celeba_gan.images.packing import pack_images
 
 COUNT = 230
 SETTINGS = PreprocessSettings(size=16, shard_images=20, workers=1)

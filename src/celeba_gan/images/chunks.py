@@ -16,9 +16,9 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.imaging.decoding import DecodingRecipe, UnreadableImageError, decode_image
-from celeba_gan.imaging.duplicates import DIGEST, Digests, file_digest
-from celeba_gan.workers import map_in_processes, shared_memory, stopped, tasks_begun
+from celeba_gan.images.decoding import DecodingRecipe, UnreadableImageError, decode_image
+from celeba_gan.images.duplicates import DIGEST, Digests, file_digest
+from celeba_gan.images.workers import map_in_processes, shared_memory, stopped, tasks_begun
 
 _CHUNK_BYTES: Final = 4 * 2**20
 _CHUNK_IMAGES: Final = 128

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeba_gan.imaging.duplicates import DIGEST, HeldOut, duplicate_groups, file_digest
+from celeba_gan.images.duplicates import DIGEST, HeldOut, duplicate_groups, file_digest
 
 # few different files, so that many are equal; digests of zeros and with zeros at the end are digests, too
 FILES = [b"\x01" * 16, b"a" * 15 + b"\0", b"a" * 14 + b"\0b", *(file_digest(bytes([number])) for number in range(5))]
