@@ -51,7 +51,7 @@ from celeba_gan.gan.networks.build import build_discriminator
 from celeba_gan.gan.trained import TrainedGenerator
 from celeba_gan.gan.training import Tick, train
 from celeba_gan.images.workers import available_cores
-from celeba_gan.imaging.grids import make_grid
+from celeba_gan.reporting.grids import make_grid
 
 PROJECT = Path(__file__).parents[1]
 HERE = Path(__file__).parent

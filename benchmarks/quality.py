@@ -43,8 +43,8 @@ from celeba_gan.gan.training import Tick, train
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.packed import PackedImages
 from celeba_gan.images.packing import pack_images
-from celeba_gan.imaging.grids import make_grid
 from celeba_gan.portraits.synthetic import SyntheticCelebA
+from celeba_gan.reporting.grids import make_grid
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.index import build_index
 from celeba_gan.sources.source import CelebA

@@ -13,7 +13,8 @@ from kedro.framework.startup import bootstrap_project
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.gan.config import TrainSettings
-from celeba_gan.images.config import GenerateSettings, PreprocessSettings
+from celeba_gan.gan.sampling.config import GenerateSettings
+from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.sources.config import IngestSettings
 
 REPOSITORY = Path(__file__).parents[1]

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from celeba_gan.datasets.images import AnimationDataset, ImageGridDataset, PictureDataset, SamplesDataset
-from celeba_gan.imaging.grids import ImageGrid
-from celeba_gan.imaging.samples import SampleBatch
+from celeba_gan.gan.sampling.batches import SampleBatch
+from celeba_gan.reporting.grids import ImageGrid
 
 
 def noise(*shape: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from celeba_gan.datasets.ticks import MetricRowsDataset, TrainingGridsDataset
 from celeba_gan.gan.metric_rows import MetricRows
-from celeba_gan.imaging.grids import ImageGrid
+from celeba_gan.reporting.grids import ImageGrid
 
 
 def rows(images: int, loss: float = 0.0) -> MetricRows:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from celeba_gan.gan.config import ConditionSettings
-from celeba_gan.plan_page import Labels, count_labels
+from celeba_gan.reporting.training.plan import Labels, count_labels
 
 
 def kedro(project: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

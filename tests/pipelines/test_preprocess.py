@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from celeba_gan.imaging.data_findings import NOTHING
+from celeba_gan.reporting.data.findings import NOTHING
 
 TRAP = """
 with open({marker!r}, "a") as file:

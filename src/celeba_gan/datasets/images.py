@@ -10,8 +10,8 @@ from PIL import Image
 
 from celeba_gan.datasets.files import staged
 from celeba_gan.datasets.previews import ImagePreview, image_preview
-from celeba_gan.imaging.grids import ImageGrid
-from celeba_gan.imaging.samples import SampleBatch
+from celeba_gan.gan.sampling.batches import SampleBatch
+from celeba_gan.reporting.grids import ImageGrid
 
 
 class _Picture:

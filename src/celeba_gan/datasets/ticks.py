@@ -11,7 +11,7 @@ from PIL import Image
 from celeba_gan.datasets.files import staged
 from celeba_gan.datasets.previews import ImagePreview, image_preview
 from celeba_gan.gan.metric_rows import MetricRows
-from celeba_gan.imaging.grids import ImageGrid
+from celeba_gan.reporting.grids import ImageGrid
 
 if TYPE_CHECKING:
     import pandas as pd

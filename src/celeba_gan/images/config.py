@@ -7,11 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 _MAX_SHARD_BYTES: Final = 512 * 2**20
 
 
-def _split(value: object) -> object:
-    """Names from one word, as --params gives them, which has no lists."""
-    return [name.strip() for name in value.split("+")] if isinstance(value, str) else value
-
-
 class PreprocessSettings(BaseModel):
     """How photographs become square uint8 images, and what the images are conditioned on."""
 
@@ -53,7 +48,7 @@ class PreprocessSettings(BaseModel):
     @field_validator("condition_on", mode="before")
     @classmethod
     def _from_one_word(cls, value: object) -> object:
-        return _split(value)
+        return [name.strip() for name in value.split("+")] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _no_attribute_twice(self) -> Self:
@@ -74,27 +69,3 @@ class PreprocessSettings(BaseModel):
     def images_per_shard(self) -> int:
         """`shard_images`, or as many as fit into 512 MiB."""
         return min(self.shard_images, _MAX_SHARD_BYTES // (self.size * self.size * 3))
-
-
-class GenerateSettings(BaseModel):
-    """What the generate stage makes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    images: int = Field(default=64, ge=1, le=1_000_000, description="Samples saved as PNG.")
-    which: Literal["last", "best"] = Field(
-        default="last", description="The generator of the last tick, or of the one with the least train.minimise."
-    )
-    labels: list[str] = Field(
-        default=[],
-        description="Of a generator that was trained with labels: those that every sample shall have, as in "
-        "Male+Smiling, or the name of one class; empty: all of them, as frequent as among the training images.",
-    )
-    seed: int = Field(default=0, ge=0, description="Decides the latents.")
-    grid_rows: int = Field(default=6, ge=1, le=64, description="Rows of the sample grid.")
-    grid_columns: int = Field(default=10, ge=1, le=64, description="Samples in a row of the grid.")
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _from_one_word(cls, value: object) -> object:
-        return _split(value)

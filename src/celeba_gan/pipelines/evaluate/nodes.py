@@ -8,7 +8,7 @@ from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.feature_store import FeatureStore
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.images.packed import PackedImages
-from celeba_gan.imaging.grids import ImageGrid
+from celeba_gan.reporting.grids import ImageGrid
 
 if TYPE_CHECKING:  # of functions that are no nodes: Kedro reads the annotations of those
     from celeba_gan.evaluation.image_sets import Extractor, Models, Reals
@@ -87,7 +87,7 @@ def evaluate_generator(
     from celeba_gan.evaluation.evaluate import Evaluation, EvaluationError, evaluate
     from celeba_gan.evaluation.prevalence import describe_attributes
     from celeba_gan.gan.hardware import find_device, use_all_cores
-    from celeba_gan.imaging.evaluation_pictures import draw_beside_reals, draw_neighbours
+    from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
     use_all_cores()
     device = find_device("auto")
@@ -134,9 +134,9 @@ def report_evaluation(
     evaluation: dict[str, Any], measured_grid: ImageGrid, neighbour_grid: ImageGrid, metric_rows: Any
 ) -> tuple[Any, str]:
     """Draws the chart of attributes, and writes the page that shows everything: a plotly figure and HTML."""
-    from celeba_gan.imaging.curves import plot_curves
-    from celeba_gan.reporting.charts import plot_attribute_shares
-    from celeba_gan.reporting.page import render_report
+    from celeba_gan.reporting.evaluation.charts import plot_attribute_shares
+    from celeba_gan.reporting.evaluation.page import render_report
+    from celeba_gan.reporting.training.curves import plot_curves
 
     chart = plot_attribute_shares(evaluation["attributes"])
     images = evaluation["protocol"]["images"]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.images.config import GenerateSettings
-from celeba_gan.imaging.grids import ImageGrid, animate, make_grid
-from celeba_gan.imaging.samples import SampleBatch
+from celeba_gan.gan.sampling.batches import SampleBatch
+from celeba_gan.gan.sampling.config import GenerateSettings
+from celeba_gan.reporting.grids import ImageGrid, animate, make_grid
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ def print_plan(
     import psutil  # type: ignore[import-untyped]
 
     from celeba_gan.gan.plan import plan
-    from celeba_gan.plan_page import count_labels, print_page
+    from celeba_gan.reporting.training.plan import count_labels, print_page
 
     packed = packed_before if isinstance(packed_before, PackedImages) else None
     if packed is not None and packed.size != preprocess.size:

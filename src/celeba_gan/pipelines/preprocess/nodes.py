@@ -84,13 +84,13 @@ def report_data(
     """Sum up the data in numbers, words and pictures.
 
     Returns:
-        `data_report` (see `celeba_gan.imaging.data_report.report_data`), the chart of attributes for kedro-viz and
+        `data_report` (see `celeba_gan.reporting.data.report.report_data`), the chart of attributes for kedro-viz and
         again for browsers, the chart of sizes, a contact sheet, and the mean image.
     """
-    from celeba_gan.imaging import data_report
-    from celeba_gan.imaging.contact_sheet import draw_contact_sheet
-    from celeba_gan.imaging.data_charts import plot_attributes, plot_sizes
-    from celeba_gan.imaging.pixel_statistics import draw_mean, measure_pixels
+    from celeba_gan.reporting.data import report as data_report
+    from celeba_gan.reporting.data.charts import plot_attributes, plot_sizes
+    from celeba_gan.reporting.data.contact_sheet import draw_contact_sheet
+    from celeba_gan.reporting.data.pixel_statistics import draw_mean, measure_pixels
     from celeba_gan.sources.official import PUBLISHED_RATES
 
     pixels = measure_pixels(packed_images)

@@ -10,7 +10,7 @@ from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.experiments import Experiments
 from celeba_gan.gan.metric_rows import MetricRows
 from celeba_gan.images.packed import PackedImages
-from celeba_gan.imaging.grids import ImageGrid, make_grid
+from celeba_gan.reporting.grids import ImageGrid, make_grid
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def train_gan(
     from celeba_gan.gan.initial import find_initial, load_initial
     from celeba_gan.gan.training import train
     from celeba_gan.images.labels import check_labels, name_labels
-    from celeba_gan.progress import TrainingProgress
+    from celeba_gan.reporting.training.progress import TrainingProgress
 
     condition = settings.condition
     if condition.name != "none":
@@ -68,7 +68,7 @@ def choose_best_networks(
 
 def plot_training_curves(metric_rows: Any) -> Any:
     """Draws the training curves from the metric rows (a DataFrame): an interactive plotly figure."""
-    from celeba_gan.imaging.curves import plot_curves
+    from celeba_gan.reporting.training.curves import plot_curves
 
     return plot_curves(metric_rows)
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.metric_rows import MetricRows
-from celeba_gan.imaging.grids import ImageGrid
+from celeba_gan.reporting.grids import ImageGrid
 
 Fault = Literal["none", "refuse", "error", "interrupt", "interrupt_twice", "terminate", "kill", "kill_server"]
 TICK, SIZE = 100, 16

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from celeba_gan.hooks.errors import message_for_people
-from celeba_gan.imaging.grids import GridError, ImageGrid, animate, make_grid
+from celeba_gan.reporting.grids import GridError, ImageGrid, animate, make_grid
 
 
 def test_samples_stand_in_reading_order_enlarged_by_a_whole_factor() -> None:

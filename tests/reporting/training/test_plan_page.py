@@ -9,7 +9,7 @@ import rich
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.plan import Plan, plan
 from celeba_gan.gan.rehearsal import Speed
-from celeba_gan.plan_page import Labels, print_page
+from celeba_gan.reporting.training.plan import Labels, print_page
 
 GIB = 2**30
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, Final
 
-from celeba_gan.imaging.chart_style import FAINT, TEXT, escape, finish, only_title
-from celeba_gan.reporting.writing import write_attribute
+from celeba_gan.reporting.chart_style import FAINT, TEXT, escape, finish, only_title
+from celeba_gan.reporting.evaluation.writing import write_attribute
 
 _ONE_COLUMN: Final = 12  # rows; more stand in two columns
 _MOST_ROWS: Final = 40

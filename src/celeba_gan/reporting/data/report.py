@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celeba_gan.images.labels import LABEL, attribute_names
 from celeba_gan.images.packed import SPLITS, Manifest
-from celeba_gan.imaging.data_findings import FEW_OF_A_CLASS, find_peculiarities
-from celeba_gan.imaging.pixel_statistics import PixelStatistics
+from celeba_gan.reporting.data.findings import FEW_OF_A_CLASS, find_peculiarities
+from celeba_gan.reporting.data.pixel_statistics import PixelStatistics
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

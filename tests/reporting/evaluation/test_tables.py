@@ -1,9 +1,9 @@
 import pytest
 from example_evaluation import example
 
-from celeba_gan.reporting.glossary import describe, read_name
-from celeba_gan.reporting.tables import Row, choose_headlines, make_row, make_sections
-from celeba_gan.reporting.writing import enumerate_names, write, write_interval
+from celeba_gan.reporting.evaluation.glossary import describe, read_name
+from celeba_gan.reporting.evaluation.tables import Row, choose_headlines, make_row, make_sections
+from celeba_gan.reporting.evaluation.writing import enumerate_names, write, write_interval
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from celeba_gan.imaging.data_charts import plot_attributes, plot_sizes
+from celeba_gan.reporting.data.charts import plot_attributes, plot_sizes
 
 
 def row(train, valid, test, published=None):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from celeba_gan.imaging.chart_style import FAINT, TEXT, escape, finish, only_title
+from celeba_gan.reporting.chart_style import FAINT, TEXT, escape, finish, only_title
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

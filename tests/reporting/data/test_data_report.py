@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from celeba_gan.images.packed import LeftOut, Manifest, Recipe
-from celeba_gan.imaging.data_report import DataTables, report_data
-from celeba_gan.imaging.pixel_statistics import PixelStatistics
+from celeba_gan.reporting.data.pixel_statistics import PixelStatistics
+from celeba_gan.reporting.data.report import DataTables, report_data
 
 SPLITS = ("train", "valid", "test")
 PUBLISHED = {"Male": 0.4, "Bald": 0.02}

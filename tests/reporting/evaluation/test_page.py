@@ -11,9 +11,9 @@ import pytest
 from example_evaluation import example
 from PIL import Image
 
-from celeba_gan.imaging.curves import plot_curves
-from celeba_gan.reporting.charts import plot_attribute_shares
-from celeba_gan.reporting.page import render_report
+from celeba_gan.reporting.evaluation.charts import plot_attribute_shares
+from celeba_gan.reporting.evaluation.page import render_report
+from celeba_gan.reporting.training.curves import plot_curves
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"
 VOID = {"meta", "img", "br", "link", "line", "circle"}

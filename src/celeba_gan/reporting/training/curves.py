@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from celeba_gan.imaging.chart_style import FAINT, TEXT
+from celeba_gan.reporting.chart_style import FAINT, TEXT
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ import pytest
 from packed_folder import pack
 
 from celeba_gan.images.packed import PackedImages
-from celeba_gan.imaging.contact_sheet import draw_contact_sheet
+from celeba_gan.reporting.data.contact_sheet import draw_contact_sheet
 
 
 def one_colour_each(folder: Path, count: int, train: int, size: int = 16) -> PackedImages:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from celeba_gan.imaging.evaluation_pictures import draw_beside_reals, draw_neighbours
+from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
 
 def flat(count: int, value: int) -> np.ndarray:

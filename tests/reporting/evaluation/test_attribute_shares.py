@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from example_evaluation import example
 
-from celeba_gan.reporting.charts import plot_attribute_shares
+from celeba_gan.reporting.evaluation.charts import plot_attribute_shares
 
 
 def drawn(figure: Any) -> tuple[dict[tuple[str, str], float], list[str], dict[str, float]]:

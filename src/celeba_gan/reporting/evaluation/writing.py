@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celeba_gan.reporting.glossary import Kind
+from celeba_gan.reporting.evaluation.glossary import Kind
 
 
 def write(value: float, kind: Kind = "number") -> str:

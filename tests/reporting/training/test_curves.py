@@ -1,6 +1,6 @@
 import pandas as pd
 
-from celeba_gan.imaging.curves import plot_curves
+from celeba_gan.reporting.training.curves import plot_curves
 
 
 def test_every_known_column_becomes_a_curve_over_kimg() -> None:

@@ -6,7 +6,7 @@ import pytest
 from packed_folder import pack
 from PIL import Image
 
-from celeba_gan.imaging.pixel_statistics import PixelStatistics, draw_mean, measure_pixels
+from celeba_gan.reporting.data.pixel_statistics import PixelStatistics, draw_mean, measure_pixels
 
 
 def noise(*shape: int) -> np.ndarray:

@@ -4,10 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from celeba_gan.reporting.gaps import find_gaps
-from celeba_gan.reporting.glossary import GROUPS, Group, Metric, describe, is_minor, name_extractor, order, read_name
-from celeba_gan.reporting.verdict import first_extractor
-from celeba_gan.reporting.writing import write, write_interval
+from celeba_gan.reporting.evaluation.gaps import find_gaps
+from celeba_gan.reporting.evaluation.glossary import (
+    GROUPS,
+    Group,
+    Metric,
+    describe,
+    is_minor,
+    name_extractor,
+    order,
+    read_name,
+)
+from celeba_gan.reporting.evaluation.verdict import first_extractor
+from celeba_gan.reporting.evaluation.writing import write, write_interval
 
 _LEAST_END: Final = {"memorised": 0.05, "repeated": 0.05, "density": 1.25, "distance_ratio": 2.0}
 """Scales that begin at 0 end here, or further right where a number asks for it."""

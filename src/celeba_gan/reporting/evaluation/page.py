@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.reporting.gaps import attributes_missing
-from celeba_gan.reporting.glossary import describe, name_extractor, read_name
-from celeba_gan.reporting.tables import choose_headlines, make_sections
-from celeba_gan.reporting.verdict import judge
-from celeba_gan.reporting.writing import write, write_attribute, write_interval
+from celeba_gan.reporting.evaluation.gaps import attributes_missing
+from celeba_gan.reporting.evaluation.glossary import describe, name_extractor, read_name
+from celeba_gan.reporting.evaluation.tables import choose_headlines, make_sections
+from celeba_gan.reporting.evaluation.verdict import judge
+from celeba_gan.reporting.evaluation.writing import write, write_attribute, write_interval
 
 _WIDE: Final = 1.6  # width over height, from which on a picture gets the page's whole width
 _SMALL: Final = 360  # pixels; smaller pictures are enlarged without smoothing
@@ -75,7 +75,7 @@ def render_report(
     from plotly.offline import get_plotlyjs
 
     environment = Environment(
-        loader=PackageLoader("celeba_gan.reporting"),
+        loader=PackageLoader("celeba_gan.reporting.evaluation"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_keep_together,

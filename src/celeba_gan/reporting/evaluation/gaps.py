@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from celeba_gan.reporting.glossary import Group, read_name
+from celeba_gan.reporting.evaluation.glossary import Group, read_name
 
 LEAST_IMAGES: Final = 20
 """A side, below which no features are compared."""

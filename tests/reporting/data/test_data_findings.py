@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from celeba_gan.imaging.data_findings import NOTHING, find_peculiarities
+from celeba_gan.reporting.data.findings import NOTHING, find_peculiarities
 
 SPLITS = ("train", "valid", "test")
 TOTAL = {"train": 160_000, "valid": 20_000, "test": 20_000, "all": 200_000}

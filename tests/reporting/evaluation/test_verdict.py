@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from example_evaluation import example
 
-from celeba_gan.reporting.verdict import judge
+from celeba_gan.reporting.evaluation.verdict import judge
 
 
 def said(evaluation: dict[str, Any], topic: str) -> str:

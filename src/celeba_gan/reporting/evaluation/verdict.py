@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import hypot, sqrt
 from typing import Any, Final
 
-from celeba_gan.reporting.glossary import describe, name_extractor, read_name
-from celeba_gan.reporting.writing import enumerate_names, write, write_attribute, write_interval
+from celeba_gan.reporting.evaluation.glossary import describe, name_extractor, read_name
+from celeba_gan.reporting.evaluation.writing import enumerate_names, write, write_attribute, write_interval
 
 FEW_IMAGES: Final = 1000
 WEAK_AREA: Final = 0.8  # mean area under the curve of the attribute classifier

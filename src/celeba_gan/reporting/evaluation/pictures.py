@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from celeba_gan.imaging.grids import ImageGrid, make_grid
+from celeba_gan.reporting.grids import ImageGrid, make_grid
 
 Pixels = NDArray[np.uint8]
 _COLUMNS = 8

@@ -1,0 +1,29 @@
+"""Settings of the generate stage."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class GenerateSettings(BaseModel):
+    """What the generate stage makes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: int = Field(default=64, ge=1, le=1_000_000, description="Samples saved as PNG.")
+    which: Literal["last", "best"] = Field(
+        default="last", description="The generator of the last tick, or of the one with the least train.minimise."
+    )
+    labels: list[str] = Field(
+        default=[],
+        description="Of a generator that was trained with labels: those that every sample shall have, as in "
+        "Male+Smiling, or the name of one class; empty: all of them, as frequent as among the training images.",
+    )
+    seed: int = Field(default=0, ge=0, description="Decides the latents.")
+    grid_rows: int = Field(default=6, ge=1, le=64, description="Rows of the sample grid.")
+    grid_columns: int = Field(default=10, ge=1, le=64, description="Samples in a row of the grid.")
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _from_one_word(cls, value: object) -> object:
+        return [name.strip() for name in value.split("+")] if isinstance(value, str) else value

@@ -1,1 +1,0 @@
-"""From photographs to packed uint8 images, and from samples to pictures."""

@@ -1,0 +1,1 @@
+"""The report on the data: counts, findings in words, charts and pictures."""

@@ -1,0 +1,1 @@
+"""Training for people: curves, progress, the plan."""
