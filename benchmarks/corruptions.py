@@ -25,11 +25,11 @@ from machine import describe
 from quality import portraits
 from safetensors.torch import load_file, save_file
 
-from celeba_gan.evaluation.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.evaluation.metrics import FEATURE_METRICS, IMAGE_METRICS
-from celeba_gan.evaluation.originality import measure_originality
-from celeba_gan.evaluation.two_sample import Sides, two_sample_test
+from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
+from celeba_gan.evaluation.metrics.originality import measure_originality
+from celeba_gan.evaluation.metrics.registry import FEATURE_METRICS, IMAGE_METRICS
+from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.validation import ValidationDistance
 from celeba_gan.gan.network_settings import NetworkSettings
 from celeba_gan.gan.networks.build import build_discriminator

@@ -24,12 +24,12 @@ import torch
 from machine import describe, matrix_product_ms
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.classifier import AttributeClassifier, AttributeNetwork
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import evaluate
-from celeba_gan.evaluation.feature_store import FeatureStore
-from celeba_gan.evaluation.frechet import Gaussian, frechet_distance, measure_frechet
+from celeba_gan.evaluation.features.classifier import AttributeClassifier, AttributeNetwork
+from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.evaluation.image_sets import Judge, Models, Reals
+from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance, measure_frechet
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.networks.build import build_discriminator, build_generator

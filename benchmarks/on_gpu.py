@@ -38,11 +38,11 @@ from PIL import Image
 from portrait_images import PortraitImages, save_portraits
 from training import RandomImages
 
-from celeba_gan.evaluation.classifier import AttributeClassifier, LabelledImages, fit_classifier
-from celeba_gan.evaluation.frechet import Gaussian, frechet_distance
-from celeba_gan.evaluation.kernel import kernel_distance
-from celeba_gan.evaluation.swd import sliced_wasserstein
-from celeba_gan.evaluation.two_sample import Sides, two_sample_test
+from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
+from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance
+from celeba_gan.evaluation.metrics.kernel import kernel_distance
+from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
+from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.validation import ValidationDistance, choose_reals
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import NetworkSettings, TrainSettings

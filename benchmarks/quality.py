@@ -35,7 +35,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from celeba_gan.datasets.packed_images import PackedImagesDataset
-from celeba_gan.evaluation.swd import sliced_wasserstein
+from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.hardware import computes_bfloat16
 from celeba_gan.gan.trained import TrainedGenerator, from_uint8

@@ -33,11 +33,11 @@ from on_gpu import merged
 from PIL import Image
 from portrait_images import PortraitImages, save_portraits
 
-from celeba_gan.evaluation.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import evaluate
+from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.image_sets import Models, Reals
-from celeba_gan.evaluation.prevalence import describe_attributes
+from celeba_gan.evaluation.metrics.prevalence import describe_attributes
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import NetworkSettings, TrainSettings
 from celeba_gan.gan.hardware import find_device

@@ -7,14 +7,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation import kernel, manifolds
-from celeba_gan.evaluation.classifier import AttributeClassifier, AttributeNetwork
-from celeba_gan.evaluation.frechet import Gaussian, frechet_distance, measure_frechet
-from celeba_gan.evaluation.inception_score import inception_score
-from celeba_gan.evaluation.kernel import kernel_distance
-from celeba_gan.evaluation.manifolds import compare_manifolds
-from celeba_gan.evaluation.originality import measure_originality
-from celeba_gan.evaluation.swd import sliced_wasserstein
+from celeba_gan.evaluation.features.classifier import AttributeClassifier, AttributeNetwork
+from celeba_gan.evaluation.metrics import kernel, manifolds
+from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance, measure_frechet
+from celeba_gan.evaluation.metrics.inception_score import inception_score
+from celeba_gan.evaluation.metrics.kernel import kernel_distance
+from celeba_gan.evaluation.metrics.manifolds import compare_manifolds
+from celeba_gan.evaluation.metrics.originality import measure_originality
+from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
 
 Features = NDArray[np.float32]
 

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.frechet import Gaussian, frechet_distance
-from celeba_gan.evaluation.manifolds import compare_manifolds
-from celeba_gan.evaluation.ms_ssim import similarity_within
-from celeba_gan.evaluation.originality import measure_originality
-from celeba_gan.evaluation.swd import sliced_wasserstein
+from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance
+from celeba_gan.evaluation.metrics.manifolds import compare_manifolds
+from celeba_gan.evaluation.metrics.ms_ssim import similarity_within
+from celeba_gan.evaluation.metrics.originality import measure_originality
+from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
 
 Images = NDArray[np.uint8]
 COUNT, SIZE = 400, 32

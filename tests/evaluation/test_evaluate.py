@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import EvaluationError, evaluate
-from celeba_gan.evaluation.feature_store import FeatureStore
+from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.evaluation.image_sets import Judge, Models, Reals
 
 SPLITS = {"train": (0, 10), "valid": (10, 50), "test": (50, 130)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.swd import sliced_wasserstein
+from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
 from celeba_gan.evaluation.validation import PATCHES, PROJECTIONS, ValidationDistance, choose_reals
 
 Images = NDArray[np.uint8]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from celeba_gan.evaluation.classifier import AttributeClassifier, AttributeNetwork
+from celeba_gan.evaluation.features.classifier import AttributeClassifier, AttributeNetwork
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.compiling import Compiler
 from celeba_gan.gan.config import TrainSettings

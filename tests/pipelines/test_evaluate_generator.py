@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.evaluation.feature_store import FeatureStore
+from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.experiments import Experiments

@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from celeba_gan.evaluation.feature_store import FeatureStore
+from celeba_gan.evaluation.features.store import FeatureStore
 
 
 class FeatureStoreDataset(AbstractDataset[Any, FeatureStore]):

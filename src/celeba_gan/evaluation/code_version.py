@@ -10,7 +10,7 @@ from pathlib import Path
 def code_version() -> str:
     """The version of the package, and after a `+` sixteen hexadecimal digits of this package's source."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
     try:
         version = importlib.metadata.version("celeba-gan")

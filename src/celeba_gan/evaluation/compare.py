@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from celeba_gan.evaluation.metrics import SHARE, which_is_better
+from celeba_gan.evaluation.metrics.registry import SHARE, which_is_better
 
 _MUST_AGREE = (
     *("data_digest", "split", "images_per_side", "train_images", "features", "judge_network", "seed", "size"),

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from celeba_gan.evaluation.feature_settings import FeatureFileSettings
+from celeba_gan.evaluation.features.config import FeatureFileSettings
 
 
 class ClassifierSettings(BaseModel):

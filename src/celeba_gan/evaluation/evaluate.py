@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.age import average_generalisation_error, find_centre
 from celeba_gan.evaluation.code_version import code_version
 from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.evaluation.feature_store import FeatureStore
+from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.evaluation.image_sets import Extractor, Images, Judge, Models, Reals, RealSet, Samples, make_samples
-from celeba_gan.evaluation.metrics import (
+from celeba_gan.evaluation.metrics.age import average_generalisation_error, find_centre
+from celeba_gan.evaluation.metrics.originality import measure_originality
+from celeba_gan.evaluation.metrics.registry import (
     FEATURE_METRICS,
     IMAGE_METRICS,
     LEAST,
@@ -24,9 +25,8 @@ from celeba_gan.evaluation.metrics import (
     classifier_metrics,
     share_interval,
 )
+from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.neighbours import Neighbours, find_neighbours
-from celeba_gan.evaluation.originality import measure_originality
-from celeba_gan.evaluation.two_sample import Sides, two_sample_test
 
 logger = logging.getLogger(__name__)
 

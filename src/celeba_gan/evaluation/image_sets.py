@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from celeba_gan.evaluation.age import Probability
 from celeba_gan.evaluation.code_version import code_version
-from celeba_gan.evaluation.feature_store import Described, FeatureStore, Writer
+from celeba_gan.evaluation.features.store import Described, FeatureStore, Writer
+from celeba_gan.evaluation.metrics.age import Probability
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.float32]

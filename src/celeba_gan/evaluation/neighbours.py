@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.feature_store import Described
+from celeba_gan.evaluation.features.store import Described
 from celeba_gan.evaluation.image_sets import Extractor, Images, RealSet, Samples
-from celeba_gan.evaluation.manifolds import nearest
+from celeba_gan.evaluation.metrics.manifolds import nearest
 
 FIRST, NEAREST, SHOWN = 5, 5, 7
 

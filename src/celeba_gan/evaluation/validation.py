@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.swd import sliced_wasserstein
+from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
 
 Images = NDArray[np.uint8]
 PROJECTIONS, PATCHES = 128, 16

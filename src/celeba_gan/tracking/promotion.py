@@ -309,6 +309,6 @@ def _command(run_params: Mapping[str, Any]) -> str:
 
 
 def _direction(metric: str) -> Literal["less", "more"] | None:
-    from celeba_gan.evaluation.metrics import which_is_better  # imports torch
+    from celeba_gan.evaluation.metrics.registry import which_is_better  # imports torch
 
     return which_is_better(metric)

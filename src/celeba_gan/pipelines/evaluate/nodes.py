@@ -5,7 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.evaluation.feature_store import FeatureStore
+from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.gan.checkpoint import Checkpoint
 from celeba_gan.images.packed import PackedImages
 from celeba_gan.reporting.grids import ImageGrid
@@ -23,7 +23,12 @@ def fit_attribute_classifier(
 
     For images without attributes, or very few images, there is none: the card then names no attributes.
     """
-    from celeba_gan.evaluation.classifier import CLASSIFIER_VERSION, LEAST_IMAGES, LabelledImages, fit_classifier
+    from celeba_gan.evaluation.features.classifier import (
+        CLASSIFIER_VERSION,
+        LEAST_IMAGES,
+        LabelledImages,
+        fit_classifier,
+    )
     from celeba_gan.gan.hardware import find_device, use_all_cores
     from celeba_gan.images.labels import attribute_names, check_labels
 
@@ -85,7 +90,7 @@ def evaluate_generator(
     """
     from celeba_gan.evaluation.compare import compare_models
     from celeba_gan.evaluation.evaluate import Evaluation, EvaluationError, evaluate
-    from celeba_gan.evaluation.prevalence import describe_attributes
+    from celeba_gan.evaluation.metrics.prevalence import describe_attributes
     from celeba_gan.gan.hardware import find_device, use_all_cores
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
@@ -154,9 +159,9 @@ def report_evaluation(
 
 def _extractors(attribute_classifier: Checkpoint, settings: EvaluateSettings, device: str) -> "list[Extractor]":
     """Whatever can tell features of images here: the classifier of attributes, Inception, a file of the user's."""
-    from celeba_gan.evaluation.classifier import AttributeClassifier
-    from celeba_gan.evaluation.feature_file import FeatureFile
-    from celeba_gan.evaluation.inception import InceptionFeatures, find_weights
+    from celeba_gan.evaluation.features.classifier import AttributeClassifier
+    from celeba_gan.evaluation.features.file import FeatureFile
+    from celeba_gan.evaluation.features.inception import InceptionFeatures, find_weights
 
     found: list[Any] = []
     attributes = attribute_classifier.card["attributes"]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation import manifolds
-from celeba_gan.evaluation.manifolds import compare_manifolds, nearest
+from celeba_gan.evaluation.metrics import manifolds
+from celeba_gan.evaluation.metrics.manifolds import compare_manifolds, nearest
 
 
 def features(count: int, seed: int, dimensions: int = 5) -> NDArray[np.float32]:

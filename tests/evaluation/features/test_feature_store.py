@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from celeba_gan.evaluation.feature_store import Described, FeatureStore
+from celeba_gan.evaluation.features.store import Described, FeatureStore
 
 ROWS = np.random.default_rng(0).normal(size=(10, 5)).astype(np.float32)
 

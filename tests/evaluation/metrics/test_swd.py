@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.swd import _double, _halve, sliced_wasserstein
+from celeba_gan.evaluation.metrics.swd import _double, _halve, sliced_wasserstein
 
 Images = NDArray[np.uint8]
 

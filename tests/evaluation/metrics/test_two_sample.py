@@ -4,7 +4,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from celeba_gan.evaluation.two_sample import Sides, two_sample_test
+from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 
 
 class Small(nn.Module):

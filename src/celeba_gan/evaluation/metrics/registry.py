@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.evaluation.frechet import Gaussian, frechet_distance, measure_frechet
-from celeba_gan.evaluation.inception_score import inception_score
-from celeba_gan.evaluation.intervals import Interval, around, bootstrap
-from celeba_gan.evaluation.kernel import kernel_distance
-from celeba_gan.evaluation.manifolds import compare_manifolds
-from celeba_gan.evaluation.ms_ssim import WINDOW, similarity_within
-from celeba_gan.evaluation.swd import sliced_wasserstein
+from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance, measure_frechet
+from celeba_gan.evaluation.metrics.inception_score import inception_score
+from celeba_gan.evaluation.metrics.intervals import Interval, around, bootstrap
+from celeba_gan.evaluation.metrics.kernel import kernel_distance
+from celeba_gan.evaluation.metrics.manifolds import compare_manifolds
+from celeba_gan.evaluation.metrics.ms_ssim import WINDOW, similarity_within
+from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
 
 Features = NDArray[np.float32]
 Images = NDArray[np.uint8]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from celeba_gan.evaluation.age import average_generalisation_error, find_centre, probability
+from celeba_gan.evaluation.metrics.age import average_generalisation_error, find_centre, probability
 
 
 def test_age_is_zero_when_the_discriminator_separates_and_one_half_when_it_cannot_tell() -> None:

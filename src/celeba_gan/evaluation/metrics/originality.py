@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.manifolds import nearest
+from celeba_gan.evaluation.metrics.manifolds import nearest
 
 Features = NDArray[np.float32]
 

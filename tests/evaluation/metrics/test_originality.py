@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.originality import measure_originality
+from celeba_gan.evaluation.metrics.originality import measure_originality
 
 
 def features(count: int, seed: int) -> NDArray[np.float32]:

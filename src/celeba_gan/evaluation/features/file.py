@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from celeba_gan.evaluation.feature_settings import FeatureFileSettings
+from celeba_gan.evaluation.features.config import FeatureFileSettings
 from celeba_gan.evaluation.pixels import full_float32
 
 Images = NDArray[np.uint8]

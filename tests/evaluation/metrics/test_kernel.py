@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation import kernel
-from celeba_gan.evaluation.kernel import kernel_distance
+from celeba_gan.evaluation.metrics import kernel
+from celeba_gan.evaluation.metrics.kernel import kernel_distance
 
 
 def features(count: int, seed: int, shift: float = 0.0) -> NDArray[np.float32]:

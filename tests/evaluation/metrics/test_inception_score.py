@@ -4,7 +4,7 @@ import torch
 from numpy.typing import NDArray
 from torch_fidelity.metric_isc import isc_features_to_metric
 
-from celeba_gan.evaluation.inception_score import inception_score
+from celeba_gan.evaluation.metrics.inception_score import inception_score
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float32]:

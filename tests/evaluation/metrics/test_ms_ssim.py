@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.ms_ssim import similarity_within
+from celeba_gan.evaluation.metrics.ms_ssim import similarity_within
 
 
 def smooth(count: int, size: int, seed: int) -> NDArray[np.uint8]:
@@ -24,7 +24,7 @@ def test_varied_images_have_little_in_common_and_a_collapse_shows() -> None:
 
 
 def test_pairs_are_of_different_images_and_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    from celeba_gan.evaluation import ms_ssim
+    from celeba_gan.evaluation.metrics import ms_ssim
 
     two = smooth(2, 32, 1)
     value = similarity_within(two, 50, seed=0)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.classifier import (
+from celeba_gan.evaluation.features.classifier import (
     FEATURES,
     AttributeClassifier,
     ClassifierError,

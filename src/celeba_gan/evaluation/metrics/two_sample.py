@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from celeba_gan.evaluation.age import average_generalisation_error
-from celeba_gan.evaluation.classifier import area_under_curve
+from celeba_gan.evaluation.features.classifier import area_under_curve
+from celeba_gan.evaluation.metrics.age import average_generalisation_error
 from celeba_gan.evaluation.pixels import as_floats, full_float32
 
 Images = NDArray[np.uint8]

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 from torch_fidelity import feature_extractor_inceptionv3
 
-from celeba_gan.evaluation.inception import NAME, InceptionError, InceptionFeatures, find_weights, resize
+from celeba_gan.evaluation.features.inception import NAME, InceptionError, InceptionFeatures, find_weights, resize
 
 
 @pytest.fixture(scope="module")

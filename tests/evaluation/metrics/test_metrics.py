@@ -3,8 +3,8 @@ import pytest
 from numpy.typing import NDArray
 
 from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.evaluation.frechet import measure_frechet
-from celeba_gan.evaluation.metrics import FEATURE_METRICS, IMAGE_METRICS, which_is_better
+from celeba_gan.evaluation.metrics.frechet import measure_frechet
+from celeba_gan.evaluation.metrics.registry import FEATURE_METRICS, IMAGE_METRICS, which_is_better
 
 SETTINGS = EvaluateSettings(swd_projections=16, swd_patches=4, bootstrap=50)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.intervals import Interval, around, bootstrap
+from celeba_gan.evaluation.metrics.intervals import Interval, around, bootstrap
 
 
 def mean_of(values: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, Interval]:

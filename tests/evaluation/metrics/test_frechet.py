@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 
-from celeba_gan.evaluation import frechet
-from celeba_gan.evaluation.frechet import Gaussian, frechet_distance, measure_frechet
+from celeba_gan.evaluation.metrics import frechet
+from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance, measure_frechet
 
 
 def features(count: int, dimensions: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> NDArray[np.float32]:

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from celeba_gan.evaluation.feature_file import FeatureFile, FeatureFileError, prepare
-from celeba_gan.evaluation.feature_settings import FeatureFileSettings
+from celeba_gan.evaluation.features.config import FeatureFileSettings
+from celeba_gan.evaluation.features.file import FeatureFile, FeatureFileError, prepare
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 20, 20, 3), dtype=np.uint8)
 WEIGHT = np.random.default_rng(1).normal(size=(5, 3, 3, 3)).astype(np.float32)
@@ -358,7 +358,7 @@ def test_operators_are_found_in_all_blocks_without_the_text(
 ) -> None:
     """The second check alone."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("celeba_gan.evaluation.feature_file._check_text", lambda path, records: None)
+    monkeypatch.setattr("celeba_gan.evaluation.features.file._check_text", lambda path, records: None)
     with pytest.raises(FeatureFileError, match=f"it runs `{operator}`"):
         FeatureFile(settings(script(tmp_path / "file", module())))
     assert not (tmp_path / "sprung").exists()
