@@ -31,8 +31,8 @@ from celeba_gan.evaluation.metrics.originality import measure_originality
 from celeba_gan.evaluation.metrics.registry import FEATURE_METRICS, IMAGE_METRICS
 from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.validation import ValidationDistance
-from celeba_gan.gan.network_settings import NetworkSettings
 from celeba_gan.gan.networks.build import build_discriminator
+from celeba_gan.gan.networks.config import NetworkSettings
 
 PROJECT = Path(__file__).parents[1]
 SIZE, SEED = 32, 2

@@ -30,10 +30,10 @@ from celeba_gan.evaluation.features.classifier import AttributeClassifier, Attri
 from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.evaluation.image_sets import Judge, Models, Reals
 from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance, measure_frechet
-from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
-from celeba_gan.gan.trained import TrainedDiscriminator, TrainedGenerator
+from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.sampling.trained import TrainedDiscriminator, TrainedGenerator
 
 FEATURES, DIMENSIONS = 5000, 2048
 TARGET = 10.0  # seconds

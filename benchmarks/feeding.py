@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from machine import describe, matrix_product_ms
 
-from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.feed import ImageFeed
-from celeba_gan.gan.hardware import choose_hardware
-from celeba_gan.gan.players import Players
-from celeba_gan.gan.steps import Steps
+from celeba_gan.gan.inputs.feed import ImageFeed
+from celeba_gan.gan.runtime.hardware import choose_hardware
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.players import Players
+from celeba_gan.gan.training.steps import Steps
 from celeba_gan.images.packed import Manifest, PackedImages, ShardRecord, shard_file
 
 IMAGES, SHARD, SIZE, PACKED, BATCH = 20_000, 4096, 64, 72, 64

@@ -25,14 +25,14 @@ import torch
 from machine import describe
 from training import RandomImages, textbook
 
-from celeba_gan.gan.compiling import Compiler
-from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.feed import ImageFeed
-from celeba_gan.gan.hardware import HardwareError, choose_hardware, is_out_of_memory
-from celeba_gan.gan.network_table import tabulate_pair
-from celeba_gan.gan.objectives import OBJECTIVES
-from celeba_gan.gan.players import Players
-from celeba_gan.gan.steps import Steps
+from celeba_gan.gan.inputs.feed import ImageFeed
+from celeba_gan.gan.losses.objectives import OBJECTIVES
+from celeba_gan.gan.networks.table import tabulate_pair
+from celeba_gan.gan.runtime.compiling import Compiler
+from celeba_gan.gan.runtime.hardware import HardwareError, choose_hardware, is_out_of_memory
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.players import Players
+from celeba_gan.gan.training.steps import Steps
 
 RPGAN: dict[str, Any] = {
     "objective": {"name": "rpgan"},
@@ -153,7 +153,7 @@ class Complaints(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.heard: list[str] = []
-        logging.getLogger("celeba_gan.gan.compiling").addHandler(self)
+        logging.getLogger("celeba_gan.gan.runtime.compiling").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Notes."""

@@ -16,9 +16,9 @@ from machine import describe
 from mode_images import Judge, ModeImages, Verdict
 from numpy.typing import NDArray
 
-from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.trained import TrainedGenerator
-from celeba_gan.gan.training import Tick, train
+from celeba_gan.gan.sampling.trained import TrainedGenerator
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.loop import Tick, train
 
 SECONDS = {16: 40, 32: 90}  # of CPU time, by the images' side: the larger networks exist from 32 on
 SAMPLES = 2000

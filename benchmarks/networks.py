@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from celeba_gan.gan.config import LatentSettings
-from celeba_gan.gan.network_settings import NetworkSettings
-from celeba_gan.gan.network_table import tabulate_pair
+from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.networks.table import tabulate_pair
 
 SIZES = (32, 64, 128, 256)
 

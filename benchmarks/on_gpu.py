@@ -44,12 +44,13 @@ from celeba_gan.evaluation.metrics.kernel import kernel_distance
 from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
 from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.validation import ValidationDistance, choose_reals
-from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.config import NetworkSettings, TrainSettings
-from celeba_gan.gan.hardware import find_device
 from celeba_gan.gan.networks.build import build_discriminator
-from celeba_gan.gan.trained import TrainedGenerator
-from celeba_gan.gan.training import Tick, train
+from celeba_gan.gan.networks.config import NetworkSettings
+from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runtime.hardware import find_device
+from celeba_gan.gan.sampling.trained import TrainedGenerator
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.loop import Tick, train
 from celeba_gan.images.workers import available_cores
 from celeba_gan.reporting.grids import make_grid
 

@@ -36,10 +36,10 @@ from torch import Tensor, nn
 
 from celeba_gan.datasets.packed_images import PackedImagesDataset
 from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
-from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.hardware import computes_bfloat16
-from celeba_gan.gan.trained import TrainedGenerator, from_uint8
-from celeba_gan.gan.training import Tick, train
+from celeba_gan.gan.runtime.hardware import computes_bfloat16
+from celeba_gan.gan.sampling.trained import TrainedGenerator, from_uint8
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.loop import Tick, train
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.packed import PackedImages
 from celeba_gan.images.packing import pack_images

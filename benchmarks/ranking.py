@@ -38,12 +38,13 @@ from celeba_gan.evaluation.evaluate import evaluate
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.image_sets import Models, Reals
 from celeba_gan.evaluation.metrics.prevalence import describe_attributes
-from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.config import NetworkSettings, TrainSettings
-from celeba_gan.gan.hardware import find_device
 from celeba_gan.gan.networks.build import build_discriminator
-from celeba_gan.gan.trained import TrainedGenerator
-from celeba_gan.gan.training import train
+from celeba_gan.gan.networks.config import NetworkSettings
+from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runtime.hardware import find_device
+from celeba_gan.gan.sampling.trained import TrainedGenerator
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.loop import train
 from celeba_gan.images.workers import available_cores
 from celeba_gan.reporting.grids import make_grid
 

@@ -22,12 +22,12 @@ from training import RandomImages
 
 from celeba_gan.datasets.checkpoints import NetworkDataset, TrainingStateDataset
 from celeba_gan.datasets.ticks import MetricRowsDataset, TrainingGridsDataset
-from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.experiments import Experiments
-from celeba_gan.gan.feed import ImageFeed
-from celeba_gan.gan.hardware import choose_hardware
-from celeba_gan.gan.players import Players
-from celeba_gan.gan.steps import Steps
+from celeba_gan.gan.inputs.feed import ImageFeed
+from celeba_gan.gan.runs.experiments import Experiments
+from celeba_gan.gan.runtime.hardware import choose_hardware
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.players import Players
+from celeba_gan.gan.training.steps import Steps
 from celeba_gan.pipelines.train.nodes import train_gan
 
 PARAMETERS = Path(__file__).parents[1] / "conf" / "base" / "parameters.yml"

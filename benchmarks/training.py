@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils import parameters_to_vector
 
-from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.hardware import computes_bfloat16
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.layers import LeakyReLU
-from celeba_gan.gan.training import train
+from celeba_gan.gan.runtime.hardware import computes_bfloat16
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.loop import train
 
 
 class RandomImages:

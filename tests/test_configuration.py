@@ -12,8 +12,8 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.gan.config import TrainSettings
 from celeba_gan.gan.sampling.config import GenerateSettings
+from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.sources.config import IngestSettings
 

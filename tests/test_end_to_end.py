@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from celeba_gan.gan.checkpoint import read_card
+from celeba_gan.gan.runs.checkpoint import read_card
 from celeba_gan.portraits.synthetic import SyntheticCelebA
 from celeba_gan.sources.tables.annotations import read_attributes, read_partition
 

@@ -14,10 +14,10 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from numpy.typing import NDArray
 
-from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.conditions import Conditions
-from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.training import Tick, train
+from celeba_gan.gan.inputs.conditions import Conditions
+from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.loop import Tick, train
 from celeba_gan.images.config import PreprocessSettings
 
 REPOSITORY = Path(__file__).parents[1]

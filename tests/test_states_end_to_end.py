@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from celeba_gan.datasets.ticks import MetricRowsDataset
-from celeba_gan.gan.checkpoint import Checkpoint, read_card
-from celeba_gan.gan.trained import TrainedGenerator
+from celeba_gan.gan.runs.checkpoint import Checkpoint, read_card
+from celeba_gan.gan.sampling.trained import TrainedGenerator
 
 KEPT = "train.keep_states=3,train.keep_best=true,train.evaluate_every_kimg=0.32"
 

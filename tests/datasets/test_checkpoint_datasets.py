@@ -12,7 +12,7 @@ from celeba_gan.datasets.checkpoints import (
     NetworkDataset,
     TrainingStateDataset,
 )
-from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.pipelines.train.nodes import choose_best_networks
 
 

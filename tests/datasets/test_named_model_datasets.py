@@ -6,7 +6,7 @@ import torch
 from kedro.io import DatasetError
 
 from celeba_gan.datasets.named_models import ComparedNetworksDataset, NamedNetworkDataset
-from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.runs.checkpoint import Checkpoint
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from celeba_gan.datasets.ticks import MetricRowsDataset, TrainingGridsDataset
-from celeba_gan.gan.metric_rows import MetricRows
+from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.reporting.grids import ImageGrid
 
 

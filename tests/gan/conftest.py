@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.settings import TrainSettings
 
 
 class ImagesInMemory:

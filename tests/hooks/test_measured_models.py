@@ -13,7 +13,7 @@ from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.hooks.artifacts import path_of
 from celeba_gan.hooks.errors import message_for_people
 from celeba_gan.hooks.guards import ParameterError

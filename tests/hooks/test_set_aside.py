@@ -9,7 +9,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
 
-from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.hooks.missing import MissingSpreads
 from celeba_gan.hooks.set_aside import SetAside, SetAsideError
 

@@ -186,7 +186,7 @@ def test_an_interruption_says_where_training_carries_on(finished: bool, params: 
     """A process of its own: what counts is what it says as it ends."""
     script = f"""
 from kedro.io import DataCatalog, MemoryDataset
-from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.hooks.summary import Summary
 
 summary = Summary()
@@ -207,7 +207,7 @@ def test_a_run_that_ended_by_itself_leaves_no_word_for_the_end_of_the_process(en
     script = f"""
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
-from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.hooks.summary import Summary
 
 summary, catalog = Summary(), DataCatalog()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.images.packed import PackedImagesError, hash_texts
 from celeba_gan.pipelines.evaluate.nodes import fit_attribute_classifier
 

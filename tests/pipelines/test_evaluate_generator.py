@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.features.store import FeatureStore
-from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.experiments import Experiments
+from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.experiments import Experiments
+from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.packed import hash_texts
 from celeba_gan.pipelines.evaluate.nodes import evaluate_generator, fit_attribute_classifier
 from celeba_gan.pipelines.train.nodes import train_gan

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.experiments import Experiments
+from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.experiments import Experiments
 from celeba_gan.gan.sampling.config import GenerateSettings
+from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.packed import PackedImagesError, hash_texts
 from celeba_gan.pipelines.generate.nodes import draw_sample_grid, generate_samples
 from celeba_gan.pipelines.train.nodes import train_gan

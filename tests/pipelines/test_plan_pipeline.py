@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from celeba_gan.gan.config import ConditionSettings
+from celeba_gan.gan.networks.config import ConditionSettings
 from celeba_gan.reporting.training.plan import Labels, count_labels
 
 

@@ -13,8 +13,8 @@ import torch
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
-from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
 from celeba_gan.tracking.fetch import fetch_generator
 from celeba_gan.tracking.hook import MLflowTracking

@@ -125,7 +125,7 @@ def test_the_model_is_logged_once_and_linked_with_its_clock(client: Any, first: 
 
 def test_the_model_loads_where_celeba_gan_is_not_installed(client: Any, first: Any, project: Path) -> None:
     from celeba_gan.datasets.checkpoints import NetworkDataset
-    from celeba_gan.gan.trained import TrainedGenerator
+    from celeba_gan.gan.sampling.trained import TrainedGenerator
 
     (model,) = _models(client, first)
     program = """

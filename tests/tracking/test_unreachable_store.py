@@ -74,7 +74,7 @@ def test_sigterm_leaves_a_model_on_a_server(kedro: Kedro, port: int) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_a_model_of_a_server_is_promoted_and_fetched(port: int, tmp_path: Path) -> None:
-    from celeba_gan.gan.checkpoint import Checkpoint
+    from celeba_gan.gan.runs.checkpoint import Checkpoint
     from celeba_gan.tracking.config import TrackingSettings
     from celeba_gan.tracking.fetch import fetch_generator
     from celeba_gan.tracking.promotion import Promotion, promote

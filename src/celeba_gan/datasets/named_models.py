@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from celeba_gan.gan.checkpoint import Checkpoint, read_card
+from celeba_gan.gan.runs.checkpoint import Checkpoint, read_card
 
 
 class NamedNetworkDataset(AbstractDataset[Any, Checkpoint | None]):

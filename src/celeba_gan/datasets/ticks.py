@@ -10,7 +10,7 @@ from PIL import Image
 
 from celeba_gan.datasets.files import staged
 from celeba_gan.datasets.previews import ImagePreview, image_preview
-from celeba_gan.gan.metric_rows import MetricRows
+from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.reporting.grids import ImageGrid
 
 if TYPE_CHECKING:

@@ -155,7 +155,8 @@ def _wrong_values(parameters: Mapping[str, Any], pipelines: dict[str, Any]) -> I
 
 def _wrong_size(parameters: Mapping[str, Any]) -> Iterable[str]:
     """The network must exist at the size that preprocess makes, or that the random crop leaves of it."""
-    from celeba_gan.gan.config import NetworkError, TrainSettings
+    from celeba_gan.gan.networks.config import NetworkError
+    from celeba_gan.gan.settings import TrainSettings
     from celeba_gan.images.config import PreprocessSettings
 
     try:

@@ -12,9 +12,9 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from celeba_gan.datasets.named_models import ComparedNetworksDataset, NamedNetworkDataset
-from celeba_gan.gan.checkpoint import CheckpointError, read_card
-from celeba_gan.gan.experiments import Experiments
-from celeba_gan.gan.named_models import NamedModel, find_named_model
+from celeba_gan.gan.runs.checkpoint import CheckpointError, read_card
+from celeba_gan.gan.runs.experiments import Experiments
+from celeba_gan.gan.runs.named_models import NamedModel, find_named_model
 from celeba_gan.hooks.artifacts import path_of
 from celeba_gan.tracking.config import TrackingError
 from celeba_gan.tracking.fetch import FetchedModel, is_model_uri

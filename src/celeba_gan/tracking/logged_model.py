@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.tracking.store import TRAINING_ID, Store
 
 _HERE = Path(__file__).parent
@@ -48,8 +48,8 @@ def _build(folder: Path, name: str, checkpoint: Checkpoint, model_id: str, run_i
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import ParamSchema, ParamSpec, Schema, TensorSpec
 
-    from celeba_gan.gan.config import LatentSettings
-    from celeba_gan.gan.randomness import draw_latents, random_generator
+    from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
+    from celeba_gan.gan.networks.config import LatentSettings
 
     card = checkpoint.card
     latent, size = LatentSettings.model_validate(card["latent"]), card["size"]
@@ -75,6 +75,7 @@ def _build(folder: Path, name: str, checkpoint: Checkpoint, model_id: str, run_i
 def _copy_sources(folder: Path) -> Path:
     """Copies `celeba_gan.gan`, which needs nothing else of celeba_gan."""
     source, package = _HERE.parent, folder / "celeba_gan"
-    shutil.copytree(source / "gan", package / "gan", ignore=shutil.ignore_patterns("__pycache__"))
+    for room in ("foundation", "gan"):
+        shutil.copytree(source / room, package / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(source / "__init__.py", package)
     return folder

@@ -22,8 +22,8 @@ class GeneratorModel(PythonModel):  # type: ignore[misc]  # mlflow is not typed
         """Rebuilds the generator from its weights and card."""
         if importlib.util.find_spec("celeba_gan") is None:
             sys.path.append(context.artifacts["python"])
-        from celeba_gan.gan.checkpoint import Checkpoint
-        from celeba_gan.gan.trained import TrainedGenerator
+        from celeba_gan.gan.runs.checkpoint import Checkpoint
+        from celeba_gan.gan.sampling.trained import TrainedGenerator
 
         self.generator = TrainedGenerator(Checkpoint.load(Path(context.artifacts["weights"]), "generator"))
 
@@ -36,7 +36,7 @@ class GeneratorModel(PythonModel):  # type: ignore[misc]  # mlflow is not typed
         """Turns latents into images; `params` may name `labels` for a generator that knows any: "Male+Smiling"."""
         import torch
 
-        from celeba_gan.gan.conditions import named_labels
+        from celeba_gan.gan.inputs.conditions import named_labels
 
         asked = (params or {}).get("labels", "")
         if not asked:

@@ -11,8 +11,8 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from celeba_gan.gan.interrupt import StopSignal
-from celeba_gan.gan.metric_rows import MetricRows
+from celeba_gan.gan.runs.metric_rows import MetricRows
+from celeba_gan.gan.runtime.signals import StopSignal
 from celeba_gan.tracking.config import Mark, TrackingError, TrackingSettings, read_mark
 from celeba_gan.tracking.flat import flatten
 from celeba_gan.tracking.origin import describe_origin, pipeline_names

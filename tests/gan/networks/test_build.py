@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from celeba_gan.gan.config import LatentSettings, NetworkError, NetworkSettings
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
+from celeba_gan.gan.networks.config import LatentSettings, NetworkError, NetworkSettings
 from celeba_gan.gan.networks.layers import PixelNorm
 
 DCGAN = NetworkSettings.model_validate({"dcgan": {"width": 8}})

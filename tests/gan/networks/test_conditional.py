@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from celeba_gan.gan.config import LatentSettings
-from celeba_gan.gan.network_settings import NetworkError, NetworkSettings
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
+from celeba_gan.gan.networks.config import LatentSettings, NetworkError, NetworkSettings
 from celeba_gan.gan.networks.layers import ConditionalPixelNorm, PixelNorm, Projection
 
 LATENT = LatentSettings(size=6)

@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from celeba_gan.gan.config import LatentSettings
-from celeba_gan.gan.network_settings import NetworkError, NetworkSettings
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
+from celeba_gan.gan.networks.config import LatentSettings, NetworkError, NetworkSettings
 
 LATENT = LatentSettings(size=6)
 SMALL: dict[str, dict[str, Any]] = {

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from celeba_gan.gan.network_settings import NetworkSettings
 from celeba_gan.gan.networks.build import build_discriminator
+from celeba_gan.gan.networks.config import NetworkSettings
 from celeba_gan.gan.networks.spectral_norm import add_spectral_norm, power_iterate
 
 

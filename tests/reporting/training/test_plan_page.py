@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import rich
 
-from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.plan import Plan, plan
-from celeba_gan.gan.rehearsal import Speed
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.plan import Plan, plan
+from celeba_gan.gan.training.rehearsal import Speed
 from celeba_gan.reporting.training.plan import Labels, print_page
 
 GIB = 2**30

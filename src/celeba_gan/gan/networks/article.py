@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from celeba_gan.gan.network_settings import ArticleSettings
+from celeba_gan.gan.networks.config import ArticleSettings
 from celeba_gan.gan.networks.layers import ClassEmbedding, Projection, check_labels
 
 SLOPE = 0.2  # of every leaky ReLU

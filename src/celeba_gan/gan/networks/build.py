@@ -8,9 +8,8 @@ argument where they were built with classes.
 
 from torch import nn
 
-from celeba_gan.gan.config import LatentSettings
-from celeba_gan.gan.network_settings import NetworkSettings
 from celeba_gan.gan.networks.article import ArticleDiscriminator, ArticleGenerator
+from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from celeba_gan.gan.networks.r3 import R3Discriminator, R3Generator
 from celeba_gan.gan.networks.resnet import ResNetDiscriminator, ResNetGenerator

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from celeba_gan.gan.network_settings import DCGANSettings
+from celeba_gan.gan.networks.config import DCGANSettings
 from celeba_gan.gan.networks.layers import (
     FromOnePixel,
     LabelledSequential,

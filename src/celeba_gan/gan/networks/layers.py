@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from celeba_gan.gan.network_settings import NetworkError
+from celeba_gan.gan.networks.config import NetworkError
 
 
 def leaky_relu(features: Tensor, slope: float) -> Tensor:

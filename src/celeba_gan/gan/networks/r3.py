@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from celeba_gan.gan.network_settings import R3Settings
+from celeba_gan.gan.networks.config import R3Settings
 from celeba_gan.gan.networks.layers import ClassEmbedding, Projection, check_labels, leaky_relu, widths_down_to_4
 
 SLOPE = 0.2  # of every leaky ReLU

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from celeba_gan.gan.network_settings import ResNetSettings
+from celeba_gan.gan.networks.config import ResNetSettings
 from celeba_gan.gan.networks.layers import (
     ClassEmbedding,
     LabelledSequential,

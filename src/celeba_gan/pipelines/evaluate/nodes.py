@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.features.store import FeatureStore
-from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.images.packed import PackedImages
 from celeba_gan.reporting.grids import ImageGrid
 
@@ -29,7 +29,7 @@ def fit_attribute_classifier(
         LabelledImages,
         fit_classifier,
     )
-    from celeba_gan.gan.hardware import find_device, use_all_cores
+    from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.images.labels import attribute_names, check_labels
 
     use_all_cores()
@@ -91,7 +91,7 @@ def evaluate_generator(
     from celeba_gan.evaluation.compare import compare_models
     from celeba_gan.evaluation.evaluate import Evaluation, EvaluationError, evaluate
     from celeba_gan.evaluation.metrics.prevalence import describe_attributes
-    from celeba_gan.gan.hardware import find_device, use_all_cores
+    from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
     use_all_cores()
@@ -187,10 +187,10 @@ def _bind(
     import torch
 
     from celeba_gan.evaluation.image_sets import Judge, Models, Reals
-    from celeba_gan.gan.conditions import Conditions
-    from celeba_gan.gan.config import NetworkSettings
+    from celeba_gan.gan.inputs.conditions import Conditions
     from celeba_gan.gan.networks.build import build_discriminator
-    from celeba_gan.gan.trained import TrainedDiscriminator, TrainedGenerator
+    from celeba_gan.gan.networks.config import NetworkSettings
+    from celeba_gan.gan.sampling.trained import TrainedDiscriminator, TrainedGenerator
     from celeba_gan.images.labels import check_labels, labels_as_named
 
     generator, discriminator = networks

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from celeba_gan.gan.checkpoint import Checkpoint
+from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.gan.sampling.batches import SampleBatch
 from celeba_gan.gan.sampling.config import GenerateSettings
 from celeba_gan.reporting.grids import ImageGrid, animate, make_grid
@@ -16,8 +16,8 @@ def generate_samples(
     generator: Checkpoint, best_measured: tuple[Checkpoint, Checkpoint] | None, settings: GenerateSettings
 ) -> Iterator[SampleBatch]:
     """Samples images and yields them batch by batch."""
-    from celeba_gan.gan.hardware import find_device
-    from celeba_gan.gan.trained import TrainedGenerator
+    from celeba_gan.gan.runtime.hardware import find_device
+    from celeba_gan.gan.sampling.trained import TrainedGenerator
 
     generator = _choose(generator, best_measured, settings)
     if not generator.card["finished"]:
@@ -36,9 +36,9 @@ def draw_sample_grid(
     generator: Checkpoint, best_measured: tuple[Checkpoint, Checkpoint] | None, settings: GenerateSettings
 ) -> ImageGrid:
     """Lays out a grid of fresh samples; of a generator that takes labels, each row with its own."""
-    from celeba_gan.gan.conditions import grid_names
-    from celeba_gan.gan.hardware import find_device
-    from celeba_gan.gan.trained import TrainedGenerator
+    from celeba_gan.gan.inputs.conditions import grid_names
+    from celeba_gan.gan.runtime.hardware import find_device
+    from celeba_gan.gan.sampling.trained import TrainedGenerator
 
     generator = _choose(generator, best_measured, settings)
     trained = TrainedGenerator(generator, find_device("auto"))

@@ -1,7 +1,7 @@
 """The node of the plan."""
 
-from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.config import TrainSettings
+from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.journal import UnfinishedPacking
 from celeba_gan.images.packed import PackedImages
@@ -16,7 +16,7 @@ def print_plan(
     """Prints the networks, the schedule, the memory and the time of the training that these settings ask for."""
     import psutil  # type: ignore[import-untyped]
 
-    from celeba_gan.gan.plan import plan
+    from celeba_gan.gan.training.plan import plan
     from celeba_gan.reporting.training.plan import count_labels, print_page
 
     packed = packed_before if isinstance(packed_before, PackedImages) else None

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.config import TrainSettings
-from celeba_gan.gan.experiments import Experiments
-from celeba_gan.gan.metric_rows import MetricRows
+from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.experiments import Experiments
+from celeba_gan.gan.runs.metric_rows import MetricRows
+from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.packed import PackedImages
 from celeba_gan.reporting.grids import ImageGrid, make_grid
 
@@ -27,9 +27,9 @@ def train_gan(
 
     Kedro saves what is yielded at once.
     """
-    from celeba_gan.gan.conditions import Conditions, grid_names
-    from celeba_gan.gan.initial import find_initial, load_initial
-    from celeba_gan.gan.training import train
+    from celeba_gan.gan.inputs.conditions import Conditions, grid_names
+    from celeba_gan.gan.runs.initial import find_initial, load_initial
+    from celeba_gan.gan.training.loop import train
     from celeba_gan.images.labels import check_labels, name_labels
     from celeba_gan.reporting.training.progress import TrainingProgress
 

@@ -10,12 +10,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from celeba_gan.gan.config import ConditionSettings
+from celeba_gan.gan.networks.config import ConditionSettings
 from celeba_gan.images.labels import LABEL, class_names
 
 if TYPE_CHECKING:
-    from celeba_gan.gan.network_table import NetworkTable
-    from celeba_gan.gan.plan import Plan, Schedule
+    from celeba_gan.gan.networks.table import NetworkTable
+    from celeba_gan.gan.training.plan import Plan, Schedule
 
 _ASSUMED: Final = {"class": 10, "attributes": 40}
 """Labels where only the packed images will tell how many there are; CelebA has forty attributes."""

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from celeba_gan.gan.checkpoint import Checkpoint
-from celeba_gan.gan.config import LatentSettings, NetworkSettings
-from celeba_gan.gan.metric_rows import MetricRows
+from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.reporting.grids import ImageGrid
 
 Fault = Literal["none", "refuse", "error", "interrupt", "interrupt_twice", "terminate", "kill", "kill_server"]
@@ -46,8 +46,8 @@ def draw_dots() -> pd.DataFrame:
 def train_tiny(
     settings: TinySettings, resume_state: Checkpoint | None
 ) -> Iterator[tuple[MetricRows, ImageGrid, Checkpoint, Checkpoint]]:
-    from celeba_gan.gan.interrupt import StopSignal
     from celeba_gan.gan.networks.build import build_generator
+    from celeba_gan.gan.runtime.signals import StopSignal
 
     card = resume_state.card if resume_state else {"id": uuid.uuid4().hex, "images": 0}
     latent = LatentSettings(size=8)

@@ -1,0 +1,1 @@
+"""DiffAugment, ADA and its controller."""

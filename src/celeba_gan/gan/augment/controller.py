@@ -1,0 +1,94 @@
+"""What steers adaptive augmentation: how far the discriminator knows its training images by heart."""
+
+import torch
+from torch import Tensor
+
+from celeba_gan.gan.augment.config import AdaSettings, AugmentSettings
+
+
+class AdaController:
+    """How strong augmentation is, and what steers it; both live on the device and belong to the training state.
+
+    For `none`, `diffaugment` and an `ada` of fixed p the strength stands still, so that the loop need not ask.
+    """
+
+    def __init__(self, settings: AugmentSettings, has_zero: bool, device: str = "cpu") -> None:
+        self.settings = settings.ada
+        self.has_zero = has_zero
+        self.steered = settings.name == "ada" and settings.ada.p is None
+        start = {"none": 0.0, "diffaugment": settings.diffaugment.p, "ada": settings.ada.p or 0.0}[settings.name]
+        self.p = torch.tensor(start, device=device)
+        self.sums = torch.zeros(3, 2, device=device)
+
+    @property
+    def needs_valid(self) -> bool:
+        """Whether `score_sums` needs scores of the valid split's images, augmented like the others."""
+        return self.steered and not self.has_zero
+
+    def advance(self, sums: Tensor, iteration: int, images: int, broken: Tensor) -> None:
+        """Takes in an iteration's scores and, every `interval` iterations, moves p. The host waits for nothing.
+
+        Args:
+            sums: From `score_sums`, summed over the steps, micro-batches and ranks of the iteration.
+            iteration: Iterations so far, this one included.
+            images: Shown to the discriminator per iteration.
+            broken: Scalar above 0 once a value was not finite; nothing moves from then on.
+        """
+        if not self.steered:
+            return
+        held = broken > 0
+        total = torch.where(held, self.sums, self.sums + sums)
+        if iteration % self.settings.interval == 0:
+            moved = moved_p(self.p, total, self.settings.interval * images, self.settings, self.has_zero)
+            self.p.copy_(torch.where(held, self.p, moved))
+            total = torch.where(held, self.sums, 0.0)
+        self.sums.copy_(total)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the training state keeps, live."""
+        return {"augment.p": self.p, "augment.sums": self.sums}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Carries on from a saved state."""
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
+
+
+def score_sums(train: Tensor, fake: Tensor, valid: Tensor | None, has_zero: bool) -> Tensor:
+    """Sums and counts of what steers p: float32 (3, 2), rows train, fake and valid.
+
+    Args:
+        train: Scores of augmented training images, (n,).
+        fake: Of augmented fakes.
+        valid: Of augmented images of the valid split; None where they are not at hand or the objective has a zero.
+        has_zero: Whether a score's sign means anything; if so, it is the signs that are summed.
+    """
+    rows = []
+    for scores in (train, fake, train[:0] if valid is None else valid):
+        values = scores.detach().float()
+        rows.append(torch.stack([(values.sign() if has_zero else values).sum(), torch.ones_like(values).sum()]))
+    return torch.stack(rows)
+
+
+def overfitting(sums: Tensor, has_zero: bool) -> Tensor:
+    """How far the discriminator knows its training images by heart, from 0 to 1 (Karras et al. 2020, equation 1).
+
+    E sign D(train) where the objective has a zero, otherwise (E D(train) - E D(valid)) / (E D(train) - E D(fake)). The
+    latter counts as 0 while the discriminator ranks fakes above its training images: it knows nothing yet. NaN without
+    scores.
+    """
+    train, fake, valid = (sums[:, 0] / sums[:, 1]).unbind()
+    if has_zero:
+        return train
+    gap = train - fake
+    return torch.where(gap <= 0, torch.where(valid.isnan(), valid, 0.0), (train - valid) / gap)
+
+
+def moved_p(p: Tensor, sums: Tensor, images: int, settings: AdaSettings, has_zero: bool) -> Tensor:
+    """The next p: up by images / speed where overfitting exceeds the target, else down, within [0, limit].
+
+    Without scores, p stays.
+    """
+    target = settings.target if settings.target is not None else 0.6 if has_zero else 0.5
+    direction = (overfitting(sums, has_zero) - target).sign().nan_to_num(0.0)
+    return (p + direction * (images / (settings.speed_kimg * 1000))).clamp(0, settings.limit)

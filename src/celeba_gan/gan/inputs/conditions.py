@@ -1,0 +1,178 @@
+"""What the networks are told of each image besides its pixels: its class or attributes, as labels of 0 and 1."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
+from celeba_gan.gan.networks.config import LatentSettings
+
+Condition = dict[str, Any]
+"""What the cards say of labels; see `Conditions.card`."""
+
+MOST_SETS = 4096
+"""More combinations of labels than these are not all listed in a card."""
+
+
+class ConditionError(ValueError):
+    """A generator was asked for labels that it does not know; the message says which it knows."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Names of the labels, and what every packed image has; no names: the networks are told nothing."""
+
+    kind: Literal["none", "class", "attributes"]
+    names: Sequence[str]
+    values: NDArray[np.integer[Any]]
+    """Numbers of classes (images,), or zeros and ones (images, names)."""
+
+    @classmethod
+    def none(cls) -> Self:
+        """Nothing is said of any image."""
+        return cls("none", (), np.zeros((0, 0), np.int8))
+
+    def labels(self, indices: Tensor) -> Tensor:
+        """Labels of images, by their indices int64 (batch,): float32 (batch, names), zeros and ones."""
+        if not self.names:
+            return torch.zeros(len(indices), 0)
+        values = torch.from_numpy(self.values[indices.numpy()].astype(np.int64))
+        return (F.one_hot(values, len(self.names)) if values.ndim == 1 else values).float()
+
+    def of(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """As `labels`, with arrays."""
+        result: NDArray[np.float32] = self.labels(torch.from_numpy(indices)).numpy()
+        return result
+
+    def card(self, start: int, stop: int) -> Condition | None:
+        """For the cards of networks: the names, and how often images [start, stop) have each combination of them.
+
+        Where there are more than `MOST_SETS` combinations, as many images drawn at random stand for all.
+
+        Returns:
+            `kind`, `names`, `sets` (for each combination the columns that are 1), `counts`, and a `digest` of the
+            labels; None where there are no names.
+        """
+        if not self.names:
+            return None
+        values = self.values[start:stop]
+        digest = hashlib.blake2b(np.ascontiguousarray(values).astype("<i4").tobytes(), digest_size=16).hexdigest()
+        sets, counts = _combinations(values)
+        if len(sets) > MOST_SETS:
+            chosen = torch.randperm(len(values), generator=random_generator(0, "label sets", 0))[:MOST_SETS]
+            sets, counts = _combinations(values[chosen.numpy()])
+        columns = [[int(row)] if values.ndim == 1 else np.flatnonzero(row).tolist() for row in sets]
+        return {
+            "kind": self.kind,
+            "names": list(self.names),
+            "sets": columns,
+            "counts": counts.tolist(),
+            "digest": digest,
+        }
+
+
+def _combinations(values: NDArray[np.integer[Any]]) -> tuple[NDArray[np.integer[Any]], NDArray[np.int64]]:
+    """The different rows, in order, and how often each is there; rows of bits sort as bytes, many times faster."""
+    if values.ndim == 1:
+        return np.unique(values, return_counts=True)
+    bits = np.ascontiguousarray(np.packbits(values != 0, axis=1))
+    _, first, counts = np.unique(bits.view(f"V{bits.shape[1]}").ravel(), return_index=True, return_counts=True)
+    return values[first], counts
+
+
+def draw_labels(condition: Condition | None, count: int, generator: torch.Generator) -> Tensor:
+    """Labels as frequent as in training: float32 (count, names), (count, 0) without a condition."""
+    if condition is None:
+        return torch.zeros(count, 0)
+    weights = torch.tensor(condition["counts"], dtype=torch.float64)
+    chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
+    return torch.stack([_label(condition, number) for number in chosen.tolist()])
+
+
+def grid_names(condition: Condition | None, rows: int) -> list[str]:
+    """What the rows of `draw_grid` show: the names that are 1 in each; empty without a condition."""
+    if condition is None:
+        return []
+    sets = [condition["sets"][number] for number in _chosen(condition, rows)]
+    return [" + ".join(condition["names"][column] for column in columns) or "none" for columns in sets]
+
+
+def draw_grid(
+    latent: LatentSettings, condition: Condition | None, rows: int, columns: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Latents (rows x columns, latent size) and labels (rows x columns, names) of a grid, row by row.
+
+    With a condition each row has one combination of labels, in turn, or evenly chosen where there are more of them
+    than rows, and the latents of a column are the same in all rows: only the labels differ.
+    """
+    if condition is None:
+        return draw_latents(latent, rows * columns, generator), torch.zeros(rows * columns, 0)
+    labels = torch.stack([_label(condition, number) for number in _chosen(condition, rows)])
+    return draw_latents(latent, columns, generator).repeat(rows, 1), labels.repeat_interleave(columns, dim=0)
+
+
+def named_labels(condition: Condition | None, asked: Sequence[str]) -> Tensor:
+    """The label with the asked names at 1 and all others at 0: float32 (names,).
+
+    Args:
+        condition: Of the generator's card.
+        asked: Attributes, or the parts of one class's name.
+
+    Raises:
+        ConditionError: The network knows no such name, or takes no labels.
+    """
+    if condition is None:
+        raise ConditionError(
+            f"generate.labels asks for {', '.join(asked)}, but this generator was trained without labels; leave it "
+            "empty, or train one with --params train.condition.name=class (or attributes)"
+        )
+    names: list[str] = condition["names"]
+    parts = [_parts("+".join(asked))] if condition["kind"] == "class" else [_parts(name) for name in asked]
+    columns = {_parts(name): column for column, name in enumerate(names)}
+    unknown = [" + ".join(part) for part in parts if part not in columns]
+    if unknown:
+        raise ConditionError(
+            f"generate.labels: this generator knows no {unknown[0]!r}. There are: {', '.join(names[:50])}"
+            f"{', ...' if len(names) > 50 else ''}"
+        )
+    label = torch.zeros(len(names))
+    label[[columns[part] for part in parts]] = 1
+    return label
+
+
+def conditioned(network: Callable[..., Tensor], labels: Tensor) -> Callable[[Tensor], Tensor]:
+    """A network as a function of its first argument alone: of latents, or of images.
+
+    Args:
+        network: Takes labels as its second argument, if it takes any.
+        labels: (batch, names), or (batch, 0) for a network that takes none. They are repeated for inputs that are
+            several batches after each other.
+    """
+    if not labels.shape[1]:
+        return network
+    return lambda inputs: network(inputs, labels.repeat(len(inputs) // len(labels), 1))
+
+
+def _chosen(condition: Condition, rows: int) -> list[int]:
+    """Which combination each row of a grid has."""
+    known = len(condition["sets"])
+    return [row * known // rows if known > rows else row % known for row in range(rows)]
+
+
+def _label(condition: Condition, number: int) -> Tensor:
+    """A combination, float32 (names,)."""
+    label = torch.zeros(len(condition["names"]))
+    label[condition["sets"][number]] = 1
+    return label
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """A class's name is its attributes with plus signs between; neither their order nor blanks matter."""
+    return tuple(sorted(part.strip() for part in name.split("+")))

@@ -1,0 +1,213 @@
+"""The real images of training: from packed uint8 pixels to batches on the device."""
+
+import logging
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from celeba_gan.gan.inputs.conditions import Conditions
+from celeba_gan.gan.inputs.randomness import ShuffledOrder, random_generator
+from celeba_gan.gan.runtime.hardware import Hardware
+from celeba_gan.gan.sampling.trained import from_uint8
+from celeba_gan.gan.settings import TrainSettings
+
+logger = logging.getLogger(__name__)
+
+RESIDENT_SHARE = 0.5
+"""Under `auto`, images take at most this share of the device's free memory: networks and activations need room too."""
+PIECE_BYTES = 64 * 2**20
+"""Resident images are read in pieces of this size, so that the host's memory stays flat."""
+
+
+class FeedError(RuntimeError):
+    """The images cannot be kept where they were asked to be; the message says what to do."""
+
+
+class TrainingImages(Protocol):
+    """What training reads: packed images."""
+
+    @property
+    def size(self) -> int:
+        """Height and width in pixels."""
+
+    @property
+    def digest(self) -> str:
+        """Identifies the content."""
+
+    def split(self, name: str) -> tuple[int, int]:
+        """The first index of a split, and the one after its last."""
+
+    def gather(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Images uint8 (n, size, size, 3) at these indices."""
+
+
+class Pixels(Protocol):
+    """The train split's pixels, wherever they lie."""
+
+    def take(self, indices: Tensor) -> Tensor:
+        """Images at indices into the split, a CPU int64 tensor (n,): uint8 (n, size, size, 3) on the device."""
+
+
+class StreamedPixels:
+    """Pixels that stay where they are, usually in a memory map, and are sent batch by batch."""
+
+    def __init__(self, images: TrainingImages, hardware: Hardware, split: str = "train") -> None:
+        self.images = images
+        self.hardware = hardware
+        self.first, _ = images.split(split)
+
+    def take(self, indices: Tensor) -> Tensor:
+        """As in `Pixels`."""
+        return self.hardware.send(torch.from_numpy(self.images.gather((indices + self.first).numpy())))
+
+
+class ResidentPixels:
+    """Pixels that are read once into the device's memory and never cross the bus again.
+
+    Raises:
+        FeedError: They do not fit.
+    """
+
+    def __init__(self, images: TrainingImages, hardware: Hardware) -> None:
+        self.hardware = hardware
+        start, stop = images.split("train")
+        shape = (stop - start, images.size, images.size, 3)
+        try:
+            self.pixels = torch.empty(shape, dtype=torch.uint8, device=hardware.device)
+        except RuntimeError as error:  # what torch raises where memory is short, on every kind of device
+            raise FeedError(
+                f"train.data: resident asks for {_readable(_bytes_of_split(images))} of training images in the memory "
+                f"of the {hardware.device} device, which does not hold them; give train.data=stream"
+            ) from error
+        piece = max(1, PIECE_BYTES // (images.size**2 * 3))
+        for begin in range(start, stop, piece):
+            end = min(begin + piece, stop)
+            self.pixels[begin - start : end - start] = torch.from_numpy(images.gather(np.arange(begin, end)))
+
+    def take(self, indices: Tensor) -> Tensor:
+        """As in `Pixels`."""
+        return self.pixels.index_select(0, self.hardware.send(indices))
+
+
+class ImageFeed:
+    """Gives every discriminator step its real images and their labels; the same ones wherever the pixels lie."""
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        images: TrainingImages,
+        hardware: Hardware,
+        conditions: Conditions | None = None,
+        split: Literal["train", "valid"] = "train",
+    ) -> None:
+        """Opens a split. That of `valid`, which no weight ever learns from, is streamed."""
+        self.settings = settings
+        self.conditions = conditions or Conditions.none()
+        self.hardware = hardware
+        self.images = images
+        self.first, stop = images.split(split)
+        if self.first == stop:
+            raise FeedError(
+                f"The {split} split has no images"
+                + (
+                    ", and its scores would steer train.augment.name=ada; give ingest.valid_images, or a fixed "
+                    "train.augment.ada.p"
+                    if split == "valid"
+                    else "; look at the index of the images"
+                )
+            )
+        self._of = "" if split == "train" else f" of {split}"
+        self.order = ShuffledOrder(settings.seed, stop - self.first, f"order{self._of}")
+        self.pixels = (
+            _open_pixels(settings, images, hardware) if split == "train" else StreamedPixels(images, hardware, split)
+        )
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The real images of a discriminator step, (batch, 3, side, side) in [-1, 1], and their labels (batch, names).
+
+        Which images, where they are cropped and whether they are mirrored are functions of the seed and the step.
+        They are cropped and mirrored as bytes, at a quarter of the memory traffic of float32.
+        """
+        settings, count = self.settings, self.settings.batch_size
+        indices = self.order.indices(step * count, count)
+        pixels = self.pixels.take(indices)
+        if settings.random_crop is not None:
+            places = self.images.size - settings.random_crop + 1
+            corners = torch.randint(places, (2, count), generator=self._draws("crop", step))
+            pixels = crop(pixels, self.hardware.send(corners), settings.random_crop)
+        if settings.mirror:
+            mirrored = torch.rand(count, generator=self._draws("mirror", step)) < 0.5
+            pixels = mirror(pixels, self.hardware.send(mirrored))
+        return from_uint8(pixels), self.hardware.send(self.conditions.labels(indices + self.first))
+
+    def _draws(self, purpose: str, step: int) -> torch.Generator:
+        return random_generator(self.settings.seed, purpose + self._of, step)
+
+    def reals(self, count: int) -> NDArray[np.uint8]:
+        """Up to so many training images, evenly chosen: uint8 (count, size, size, 3)."""
+        chosen = np.linspace(0, self.order.length - 1, min(count, self.order.length)).astype(np.int64)
+        return self.images.gather(chosen + self.first)
+
+
+def crop(images: Tensor, corners: Tensor, side: int) -> Tensor:
+    """Cuts a square out of each image.
+
+    Args:
+        images: (batch, height, width, 3), contiguous.
+        corners: Row and column of each square's first pixel: int64 (2, batch).
+        side: Of the squares, in pixels.
+
+    Returns:
+        (batch, side, side, 3), contiguous.
+    """
+    batch, height, width, _ = images.shape
+    image = torch.arange(batch, device=images.device)[:, None]
+    row = torch.arange(side, device=images.device)
+    first = (image * height + corners[0, :, None] + row) * width + corners[1, :, None]  # (batch, side), in pixels
+    # Every run of `side` neighbouring pixels, as a view: a square is `side` of them, each copied in one piece.
+    runs = images.flatten().unfold(0, side * 3, 3)
+    return runs.index_select(0, first.flatten()).view(batch, side, side, 3)
+
+
+def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirrors some of the images, (batch, height, width, 3), left to right: those where `mirrored` (batch,) is true."""
+    # Choosing among images and their mirror images copies whole images; torch.where would go byte by byte.
+    choice = torch.arange(len(images), device=images.device) + len(images) * mirrored
+    return torch.cat([images, images.flip(2)]).index_select(0, choice)
+
+
+def is_resident(asked: Literal["auto", "stream", "resident"], needed: int, free: int | None) -> bool:
+    """Whether the pixels live in the device's memory.
+
+    Args:
+        asked: `train.data`.
+        needed: Bytes of the train split.
+        free: Bytes free on the device; None on the CPU, where the memory map serves as well.
+    """
+    if asked == "auto":
+        return free is not None and needed <= RESIDENT_SHARE * free
+    return asked == "resident"
+
+
+def _open_pixels(settings: TrainSettings, images: TrainingImages, hardware: Hardware) -> Pixels:
+    """Chooses, and says so once."""
+    needed, free = _bytes_of_split(images), hardware.free_memory()
+    place = "in memory" if free is None else f"on the GPU (of {_readable(free)} free)"
+    if is_resident(settings.data, needed, free):
+        logger.info("Training images: %s %s", _readable(needed), place)
+        return ResidentPixels(images, hardware)
+    why = f": over half of the GPU's {_readable(free)} free" if free is not None and settings.data == "auto" else ""
+    logger.info("Training images: %s, streamed from disk%s", _readable(needed), why)
+    return StreamedPixels(images, hardware)
+
+
+def _bytes_of_split(images: TrainingImages) -> int:
+    start, stop = images.split("train")
+    return (stop - start) * images.size**2 * 3
+
+
+def _readable(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,1 @@
+"""Objectives, penalties, and which of them do not go together."""

@@ -1,0 +1,66 @@
+"""Settings of the losses: the objective, and what is added to the discriminator's loss."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from celeba_gan.foundation.settings import Settings
+from celeba_gan.gan.schedule import ScheduleSettings
+
+
+class ObjectiveSettings(Settings):
+    """The pair of losses."""
+
+    name: Literal["minimax", "non_saturating", "wgan", "lsgan", "hinge", "rpgan"] = Field(
+        "wgan",
+        description="the original saturating game, its non-saturating form, Wasserstein, least squares, hinge, "
+        "or relativistic pairing",
+    )
+
+
+class GradientPenaltySettings(Settings):
+    """Gradient penalty of WGAN-GP (Gulrajani et al. 2017, equation 3)."""
+
+    weight: float = Field(10.0, ge=0, description="lambda; 0: off")
+    target: float = Field(1.0, ge=0, description="gradient norm that costs nothing")
+    one_sided: bool = Field(False, description="charge only norms above the target")
+
+
+class WeightSettings(Settings):
+    """A penalty that has only a weight."""
+
+    weight: float = Field(0.0, ge=0, description="0: off")
+
+
+class PenaltySettings(Settings):
+    """What is added to the discriminator's loss: any of these together, each off at weight 0."""
+
+    gradient_penalty: GradientPenaltySettings = GradientPenaltySettings()
+    r1: WeightSettings = Field(WeightSettings(), description="gamma of gamma/2 E|grad D(real)|^2")
+    r2: WeightSettings = Field(WeightSettings(), description="gamma of gamma/2 E|grad D(fake)|^2")
+    drift: WeightSettings = Field(WeightSettings(), description="epsilon of epsilon E D(real)^2")
+    every: int = Field(
+        1, ge=1, le=1024, description="discriminator steps from one penalised step to the next, which counts that often"
+    )
+    schedule: ScheduleSettings = Field(ScheduleSettings(), description="factor of all these weights")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _had_a_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "name" in values:
+            raise ValueError(
+                f"penalty.name ({values['name']}) is no longer a choice, since penalties combine; "
+                "give each its weight, as in penalty.gradient_penalty.weight=10, or 0 to leave it out"
+            )
+        return values
+
+    @property
+    def of_gradients(self) -> list[str]:
+        """Names of the penalties in force that differentiate the discriminator by its images."""
+        return [name for name in ("gradient_penalty", "r1", "r2") if getattr(self, name).weight > 0]
+
+    def identity(self) -> dict[str, Any]:
+        """What is in force, all of it but the schedule."""
+        values = self.model_dump(mode="json", exclude={"schedule"})
+        off = {name for name, value in values.items() if isinstance(value, dict) and value["weight"] == 0}
+        return {name: {"weight": 0.0} if name in off else value for name, value in values.items()}

@@ -1,0 +1,121 @@
+"""Settings of the networks: which family, its widths, and the sizes at which it exists."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from celeba_gan.foundation.settings import Settings
+
+
+class NetworkError(ValueError):
+    """The network cannot be built for these images or labels; the message says for which it can."""
+
+
+class DCGANSettings(Settings):
+    """DCGAN-style pair: strided convolutions; pixel norm in the generator, no norm in the discriminator."""
+
+    width: int = Field(32, ge=4, le=1024, description="channels at full resolution; doubles with each halving")
+    max_width: int = Field(512, ge=4, le=4096, description="upper limit of channels")
+
+
+class ArticleSettings(Settings):
+    """The article's pair at 112x112: batch norm in the generator, local response norm in the discriminator."""
+
+    width: int = Field(1024, ge=16, le=4096, multiple_of=16, description="generator channels at 7x7")
+
+
+class ResNetSettings(Settings):
+    """The residual pair of the WGAN-GP paper (Gulrajani et al. 2017, appendix), which has 64 and 512 channels."""
+
+    width: int = Field(64, ge=4, le=1024, description="channels at full resolution; doubles with each halving")
+    max_width: int = Field(512, ge=4, le=4096, description="upper limit of channels")
+    generator_norm: Literal["pixel", "none"] = Field("pixel", description="before each ReLU of the generator")
+    discriminator_norm: Literal["layer", "none"] = Field("layer", description="before each ReLU of the discriminator")
+
+
+class R3Settings(Settings):
+    """R3GAN's pair (Huang et al. 2024), whose own sizes are width 384, max_width 768 at 64x64, and 96 at 256x256."""
+
+    width: int = Field(64, ge=4, le=1024, description="channels at full resolution; doubles with each halving")
+    max_width: int = Field(512, ge=4, le=4096, description="upper limit of channels")
+    blocks: int = Field(2, ge=1, le=16, description="residual blocks per resolution")
+    expansion: int = Field(2, ge=1, le=8, description="channels inside a block, as a multiple of those outside")
+    group_size: int = Field(16, ge=1, le=1024, description="channels per group of the 3x3 convolution inside a block")
+
+    @model_validator(mode="after")
+    def _groups_are_whole(self) -> Self:
+        for name in ("width", "max_width"):
+            inside = getattr(self, name) * self.expansion
+            if inside % self.group_size:
+                raise ValueError(
+                    f"group_size {self.group_size} does not divide {name} x expansion = {inside}; "
+                    f"give a divisor of it, or another {name}"
+                )
+        return self
+
+
+class NetworkSettings(Settings):
+    """Which pair of networks is trained."""
+
+    name: Literal["dcgan", "article", "resnet", "r3"] = "dcgan"
+    spectral_norm: bool = Field(
+        False, description="divide every weight of the discriminator by its largest singular value"
+    )
+    dcgan: DCGANSettings = DCGANSettings()
+    article: ArticleSettings = ArticleSettings()
+    resnet: ResNetSettings = ResNetSettings()
+    r3: R3Settings = R3Settings()
+
+    def check_size(self, size: int, setting: str = "preprocess.size") -> None:
+        """Refuses image sizes, in pixels, at which the network does not exist.
+
+        Args:
+            size: Height and width.
+            setting: The parameter that decides it.
+
+        Raises:
+            NetworkError: Says which sizes there are.
+        """
+        if self.name == "article":
+            if size != 112:
+                raise NetworkError(
+                    f"train.network.name: article works at 112x112 only, the images are {size}x{size}; "
+                    f"set {setting} to 112, or choose dcgan"
+                )
+            return
+        least, most, sizes = (16, None, "from 16") if self.name == "dcgan" else (32, 256, "from 32 to 256")
+        if size < least or size & (size - 1) or (most and size > most):
+            raise NetworkError(
+                f"train.network.name: {self.name} needs a size that is a power of two {sizes}, the images are "
+                f"{size}x{size}; set {setting} to 32, 64 or 128, or choose another network"
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two networks the same: other families' fields have no say, nor has spectral norm that is off.
+
+        So the states of versions that knew fewer families still compare equal.
+        """
+        norm = {"spectral_norm": True} if self.spectral_norm else {}
+        return {"name": self.name, self.name: getattr(self, self.name).model_dump(mode="json"), **norm}
+
+
+class LatentSettings(Settings):
+    """The noise z that the generator turns into an image."""
+
+    size: int = Field(128, ge=1, le=4096, description="numbers per latent vector")
+    distribution: Literal["normal", "uniform"] = Field("normal", description="standard normal, or uniform in [-1, 1]")
+
+
+class ConditionSettings(Settings):
+    """What the networks are told of each image."""
+
+    name: Literal["none", "class", "attributes"] = Field(
+        "none",
+        description="nothing; its class, one of those that preprocess.condition_on makes; or attributes, each 0 or 1",
+    )
+    attributes: tuple[str, ...] = Field((), description="which, as in Male+Smiling; empty: all there are")
+
+    @field_validator("attributes", mode="before")
+    @classmethod
+    def _from_one_word(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split("+")) if isinstance(value, str) else value

@@ -1,0 +1,254 @@
+"""Which device, precision and number of threads a training uses."""
+
+import logging
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from celeba_gan.gan.settings import TrainSettings
+
+logger = logging.getLogger(__name__)
+
+
+class HardwareError(ValueError):
+    """What was asked for is not on this machine; the message says what is."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the arithmetic runs on. Equal values give equal bits.
+
+    Seen on CPUs and, where nothing is compiled, on an H200 (`tests/gan/test_cuda.py`); for what is compiled there it is
+    meant, and not yet shown.
+    """
+
+    device: str
+    device_name: str
+    precision: str
+    threads: int
+    torch: str
+    compiled: bool = False
+    """Whether torch.compile was asked for; where it fails, training runs eagerly and says so."""
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Context in which the networks compute in this precision; their weights stay float32."""
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def send(self, tensor: Tensor) -> Tensor:
+        """A CPU tensor on the device; on CUDA through pinned memory, so that the host does not wait."""
+        if self.device == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
+
+    def free_memory(self) -> int | None:
+        """Bytes free on the GPU; None on the CPU, whose memory the memory maps share already."""
+        if self.device == "cuda":
+            return torch.cuda.mem_get_info()[0]
+        if self.device == "mps":
+            return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return None
+
+    def peak_memory(self) -> dict[str, float]:
+        """`gpu_memory_gib`, the most that was allocated since the last call; nothing on other devices than CUDA."""
+        if self.device != "cuda":
+            return {}
+        peak = torch.cuda.max_memory_allocated() / 2**30
+        torch.cuda.reset_peak_memory_stats()
+        return {"gpu_memory_gib": peak}
+
+    def card(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+class OutOfMemoryError(RuntimeError):
+    """A training step does not fit into the device's memory; the message says what to try."""
+
+
+@contextmanager
+def explained_out_of_memory(settings: TrainSettings) -> Iterator[None]:
+    """Turns the device's out-of-memory error into one that says which `micro_batch` to try.
+
+    Raises:
+        OutOfMemoryError: In its place.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(f"{str(error).splitlines()[0]}\n{smaller_batch(settings)}") from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that the device's memory is full: CUDA has a class for it, MPS and the CPU only a text."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+    )
+
+
+_OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator: can't allocate", "DefaultCPUAllocator: not enough memory")
+
+
+def smaller_batch(settings: TrainSettings) -> str:
+    """What to try where a training step takes too much memory, in one sentence."""
+    now = settings.micro_batch or settings.batch_size
+    if settings.network.name == "article":
+        return (
+            f"Memory does not hold a batch of {settings.batch_size} images. Give a smaller train.batch_size with "
+            "another experiment name: batch norm forbids smaller parts of a batch"
+        )
+    if now == 1:
+        return "Memory does not hold a single image at a time. Give smaller networks, or a device with more memory"
+    smaller = next(size for size in range(now // 2, 0, -1) if settings.batch_size % size == 0)
+    return (
+        f"Memory does not hold {now} images at a time. Try train.micro_batch={smaller}: the same command carries on "
+        "from the last saved state, and the result does not depend on it"
+    )
+
+
+def choose_hardware(
+    settings: TrainSettings,
+    before: dict[str, Any] | None,
+    fastest: Callable[[list[Hardware]], Hardware] | None = None,
+) -> Hardware:
+    """Settles what is `auto`, and pins torch's thread count (results differ between one thread and two).
+
+    Args:
+        settings: What was asked for.
+        before: The card of the hardware of the state that is resumed: on the same kind of device, `auto` keeps its
+            precision and threads, so that a resumed run equals an undisturbed one.
+        fastest: Decides by a trial which precision a new run takes on a CPU that computes bfloat16, where it is not
+            always faster than float32; the slowest is named first. None: bfloat16, untried.
+
+    Raises:
+        HardwareError: The device or precision asked for is not there.
+    """
+    device = find_device(settings.device)
+    same = before if before is not None and before["device"] == device else None
+    cores = _cores()
+    threads = settings.threads or cores
+    if settings.threads is None and same is not None and same["threads"] <= cores:
+        threads = same["threads"]
+    torch.set_num_threads(threads)
+    compiled = device == "cuda" if settings.compile == "auto" else settings.compile
+    name = _device_name(device)
+    candidates = [
+        Hardware(device, name, precision, threads, torch.__version__, compiled)
+        for precision in _precisions(settings.precision, device, same)
+    ]
+    chosen = candidates[-1]
+    if fastest is not None and before is None and device == "cpu" and len(candidates) > 1:
+        chosen = fastest(candidates)
+    if device == "cuda":
+        # The same run must give the same bits. cudnn.benchmark stays off for that reason: it times the algorithms and
+        # may choose others in the next process. What it could gain is small under the compiler and channels_last.
+        torch.backends.cudnn.deterministic = True
+        # float32 means float32, unless asked otherwise: TF32 keeps ten bits of the mantissa.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = chosen.precision == "tf32"
+        if settings.augment.name == "ada":
+            # Its images are read between pixels, and what goes back to a pixel would be added in any order.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by this mode
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # takes time
+            torch.use_deterministic_algorithms(True, warn_only=True)
+    logger.info(
+        "Training on %s (%s), %s, CPU threads: %d%s",
+        device,
+        name,
+        chosen.precision,
+        threads,
+        ", compiled" if compiled else "",
+    )
+    if before is not None:
+        known = {"compiled": False, **before}  # states of before there was compilation
+        changed = [f"{key} {known[key]} -> {value}" for key, value in chosen.card().items() if known[key] != value]
+        if changed:
+            logger.warning("Carrying on with %s: close to an undisturbed run, but not bit for bit", ", ".join(changed))
+    return chosen
+
+
+def _precisions(asked: str, device: str, same: dict[str, Any] | None) -> list[str]:
+    """Those to choose from, the one that is likely to be the fastest last.
+
+    Raises:
+        HardwareError: What is asked for is not on this device.
+    """
+    if asked == "tf32" and not (device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)):
+        raise HardwareError(
+            "train.precision: tf32 is a mode of NVIDIA GPUs from compute capability 8.0 on, and the device is "
+            f"{device}; give auto, float32 or bfloat16"
+        )
+    if asked != "auto":
+        return [asked]
+    able = computes_bfloat16(device)
+    if same is not None and (able or same["precision"] != "bfloat16"):
+        return [same["precision"]]
+    return ["float32", "bfloat16"] if able else ["float32"]
+
+
+def computes_bfloat16(device: str) -> bool:
+    """Whether this machine computes bfloat16 in hardware on `device`, rather than emulating it."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return False
+
+
+def find_device(name: str) -> str:
+    """The device to use: itself, or for `auto` CUDA, else MPS, else the CPU.
+
+    Raises:
+        HardwareError: It is not on this machine.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(device for device, there in available.items() if there)
+    if not available[name]:
+        there = ", ".join(device for device, is_there in available.items() if is_there)
+        raise HardwareError(
+            f"train.device: {name} is not available to torch {torch.__version__} on this machine; "
+            f"available: {there}. Give one of them, or auto"
+        )
+    return name
+
+
+def use_all_cores() -> None:
+    """Gives torch the cores there are, whatever a training in the same process has set: results depend on it."""
+    torch.set_num_threads(_cores())
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Within it float32 on CUDA means float32, and the same again the next time.
+
+    torch's own default takes ten bits of the mantissa in convolutions, and sums of transposed ones in any order.
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic
+    cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic = False, False, True
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic = before
+
+
+def _cores() -> int:
+    """The cores to use: as many as this process may, or as OMP_NUM_THREADS says."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(allowed, int(asked)) if asked.isdecimal() and int(asked) else allowed
+
+
+def _device_name(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    name = torch.cpu.get_capabilities().get("cpu_name") if device == "cpu" else None
+    return str(name or platform.processor() or platform.machine())

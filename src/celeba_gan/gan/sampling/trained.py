@@ -1,0 +1,126 @@
+"""Trained networks, rebuilt from a checkpoint's card and weights."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from celeba_gan.gan.inputs.conditions import Condition, conditioned, draw_grid, draw_labels, named_labels
+from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
+from celeba_gan.gan.networks.build import build_discriminator, build_generator
+from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runtime.hardware import full_float32
+
+
+class TrainedGenerator:
+    """A generator ready to sample from, in float32 on the CPU or wherever `device` says."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+        self.card = checkpoint.card
+        self.latent = LatentSettings.model_validate(self.card["latent"])
+        network = NetworkSettings.model_validate(self.card["network"])
+        self.condition: Condition | None = self.card.get("condition")  # earlier cards lack it
+        self.module = build_generator(network, self.latent, self.card["size"], _classes(self.condition))
+        self.module.load_state_dict(checkpoint.tensors)
+        self.module.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+        self.device = device
+
+    def sample(
+        self, count: int, seed: int, batch_size: int = 64, labels: Sequence[str] = ()
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Yields batches of images, uint8 (up to batch_size, size, size, 3), `count` in all.
+
+        Sample i depends on the seed, `count`, the labels and i alone, not on the batch size.
+
+        Args:
+            count: Images in all.
+            seed: Decides the latents, and which labels come when.
+            batch_size: Images at a time.
+            labels: Names of the labels that all samples shall have; empty: as in the training images.
+
+        Raises:
+            ConditionError: The generator knows no such label.
+        """
+        for images, _ in self.sample_labelled(count, seed, batch_size, labels):
+            yield images
+
+    def sample_labelled(
+        self, count: int, seed: int, batch_size: int = 64, labels: Sequence[str] = ()
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        """As `sample`, with the labels of each batch, float32 (up to batch_size, names): zeros and ones."""
+        latents = draw_latents(self.latent, count, random_generator(seed, "samples", 0))
+        if labels:
+            chosen = named_labels(self.condition, labels).expand(count, -1)
+        else:
+            chosen = draw_labels(self.condition, count, random_generator(seed, "labels", 0))
+        for z, label in zip(torch.split(latents, batch_size), torch.split(chosen, batch_size), strict=True):
+            yield self.images(z, label), label.numpy()
+
+    def grid(self, rows: int, columns: int, seed: int, labels: Sequence[str] = ()) -> NDArray[np.uint8]:
+        """Samples for a grid, uint8 (rows x columns, size, size, 3): with labels, each row has its own.
+
+        Raises:
+            ConditionError: The generator knows no such label.
+        """
+        if labels or self.condition is None:
+            return np.concatenate(list(self.sample(rows * columns, seed, labels=labels)))
+        latents, label = draw_grid(self.latent, self.condition, rows, columns, random_generator(seed, "samples", 0))
+        pairs = zip(torch.split(latents, 64), torch.split(label, 64), strict=True)
+        return np.concatenate([self.images(*pair) for pair in pairs])
+
+    def images(self, latents: Tensor, labels: Tensor | None = None) -> NDArray[np.uint8]:
+        """Turns latents (batch, latent size) into images, uint8 (batch, size, size, 3).
+
+        Args:
+            latents: Float32 (batch, latent size).
+            labels: Float32 (batch, names), for a generator that takes any; None: as frequent as among the training
+                images, the same in every call.
+        """
+        if labels is None:
+            labels = draw_labels(self.condition, len(latents), random_generator(0, "labels", 0))
+        with torch.inference_mode(), full_float32():
+            return as_uint8(conditioned(self.module, labels.to(self.device))(latents.to(self.device)))
+
+
+class TrainedDiscriminator:
+    """A discriminator ready to score images, in float32."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+        self.card = checkpoint.card
+        network = NetworkSettings.model_validate(self.card["network"])
+        self.module = build_discriminator(network, self.card["size"], _classes(self.card.get("condition")))
+        self.module.load_state_dict(checkpoint.tensors)
+        self.module.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+        self.device = device
+
+    def scores(self, images: NDArray[np.uint8], labels: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Scores of images, float64 (batch,).
+
+        Args:
+            images: Uint8 (batch, size, size, 3).
+            labels: Float32 (batch, names); (batch, 0) for a discriminator that takes none.
+        """
+        with torch.inference_mode(), full_float32():
+            discriminator = conditioned(self.module, torch.from_numpy(labels).to(self.device))
+            scores = discriminator(from_uint8(torch.from_numpy(images).to(self.device)))
+        result: NDArray[np.float64] = scores.cpu().double().numpy()
+        return result
+
+
+def _classes(condition: Condition | None) -> int | None:
+    return None if condition is None else len(condition["names"])
+
+
+def from_uint8(images: Tensor) -> Tensor:
+    """Images uint8 (batch, height, width, 3) as float32 (batch, 3, height, width) in [-1, 1], channels last."""
+    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def as_uint8(images: Tensor) -> NDArray[np.uint8]:
+    """Images (batch, 3, height, width) in [-1, 1] as uint8 (batch, height, width, 3)."""
+    pixels = images.float().add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    result: NDArray[np.uint8] = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return result

@@ -1,0 +1,1 @@
+"""The loop, one step, both networks with their optimisers, what is logged."""

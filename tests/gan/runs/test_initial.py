@@ -1,0 +1,224 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from celeba_gan.gan.inputs.conditions import Conditions
+from celeba_gan.gan.inputs.feed import TrainingImages
+from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError
+from celeba_gan.gan.runs.experiments import Experiments
+from celeba_gan.gan.runs.initial import find_initial, load_initial
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.loop import Tick, TrainingError, train
+
+MakeSettings = Callable[..., TrainSettings]
+
+
+def save(tick: Tick, folder: Path) -> None:
+    tick.generator.save(folder / "generator.safetensors")
+    tick.discriminator.save(folder / "discriminator.safetensors")
+    tick.state.save(folder / "training_state" / "state.safetensors")
+
+
+@pytest.fixture
+def source(images: TrainingImages, make_settings: MakeSettings, tmp_path: Path) -> Path:
+    """The folder of an experiment that was trained on 80 images."""
+    for tick in train(images, make_settings(kimg=0.08)):
+        save(tick, tmp_path / "models" / "first")
+    return tmp_path / "models" / "first"
+
+
+def first_tick(images: TrainingImages, settings: TrainSettings, path: Path, **more: Any) -> Tick:
+    return next(train(images, settings, initial=load_initial(path), **more))
+
+
+@pytest.mark.parametrize(
+    ("path", "live"),
+    [
+        (".", True),
+        ("training_state", True),
+        ("training_state/state.safetensors", True),
+        ("generator.safetensors", False),
+    ],
+)
+def test_new_training_starts_from_the_weights_with_a_fresh_clock_and_fresh_optimisers(
+    images_at: Callable[[int], Any], make_settings: MakeSettings, source: Path, path: str, live: bool
+) -> None:
+    other = images_at(16)
+    other.digest = "other images"
+    other.pixels = other.pixels[::-1].copy()
+    settings = make_settings(objective={"name": "rpgan"}, seed=5, batch_size=4)  # all this may differ
+    tick = first_tick(other, settings, source / path)
+    before = Checkpoint.load(source / "training_state" / "state.safetensors", "training_state")
+    for name, tensor in tick.state.tensors.items():
+        if name.startswith("generator.") and not live:
+            assert torch.equal(tensor, before.tensors[name.replace("generator.", "average.")]), name
+        elif name.startswith(("generator.", "average.", "discriminator.")):
+            assert torch.equal(tensor, before.tensors[name]), name
+        else:
+            assert "optimizer" not in name  # no moments before the first step
+    assert not all(
+        torch.equal(tensor, before.tensors[name.replace("average.", "generator.")])
+        for name, tensor in before.tensors.items()
+        if name.startswith("average.")
+    )
+    card = tick.state.card
+    assert (card["images"], card["iteration"], card["data_digest"]) == (0, 0, "other images")
+    assert card["id"] != before.card["id"]
+    assert card["init_from"] == {"id": before.card["id"], "images": 80} == tick.generator.card["init_from"]
+    assert before.card["init_from"] is None
+
+
+def test_trained_weights_move_on_and_a_resumed_training_takes_no_notice_of_others(
+    images: TrainingImages, make_settings: MakeSettings, source: Path, tmp_path: Path
+) -> None:
+    settings = make_settings(seed=5, init_from="first")
+    ticks = train(images, settings, initial=load_initial(source))
+    next(ticks)
+    next(ticks).state.save(tmp_path / "middle.safetensors")
+    last = list(ticks)[-1]
+    middle = Checkpoint.load(tmp_path / "middle.safetensors", "training_state")
+    (*_, again) = train(images, settings, middle, initial=load_initial(source))
+    (*_, without) = train(images, make_settings(seed=5), middle)
+    for resumed in (again, without):
+        assert resumed.state.card == last.state.card
+        assert all(torch.equal(tensor, last.state.tensors[name]) for name, tensor in resumed.state.tensors.items())
+
+
+@pytest.mark.parametrize("path", ["training_state", "generator.safetensors"])
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        (
+            {"network": {"dcgan": {"width": 4}}, "latent": {"size": 9, "distribution": "uniform"}},
+            [
+                "  latent.distribution: normal there, uniform here",
+                "  latent.size: 8 there, 9 here",
+                "  network.dcgan.width: 8 there, 4 here",
+            ],
+        ),
+        (
+            {"network": {"dcgan": {"width": 8}, "spectral_norm": True}},
+            ["network.spectral_norm: absent there, True here"],
+        ),
+        ({"random_crop": 32}, ["  image size: 16 there, 32 here"]),
+    ],
+)
+def test_other_networks_are_refused_naming_each_difference(
+    images_at: Callable[[int], TrainingImages],
+    make_settings: MakeSettings,
+    source: Path,
+    path: str,
+    changes: dict[str, Any],
+    lines: list[str],
+) -> None:
+    with pytest.raises(TrainingError) as raised:
+        first_tick(images_at(64 if "random_crop" in changes else 16), make_settings(**changes), source / path)
+    assert all(line in str(raised.value) for line in lines)
+    assert str(raised.value).count(" here\n") == len(lines)
+    assert "leave train.init_from out" in str(raised.value)
+
+
+def test_another_family_is_refused(
+    images_at: Callable[[int], TrainingImages], make_settings: MakeSettings, source: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"network\.name: dcgan there, resnet here"):
+        first_tick(images_at(32), make_settings(network={"name": "resnet", "resnet": {"width": 8}}), source)
+
+
+def test_other_labels_are_refused(images: TrainingImages, make_settings: MakeSettings, tmp_path: Path) -> None:
+    def conditions(*names: str) -> Conditions:
+        return Conditions("class", names, np.arange(100) % len(names))
+
+    settings = make_settings(condition={"name": "class"}, kimg=0.016, tick_kimg=0.016)
+    for tick in train(images, settings, conditions=conditions("cat", "dog")):
+        save(tick, tmp_path)
+    first_tick(images, settings, tmp_path, conditions=conditions("cat", "dog"))
+    with pytest.raises(TrainingError, match=r"  labels: cat, dog there, cat, owl here\n"):
+        first_tick(images, settings, tmp_path, conditions=conditions("cat", "owl"))
+    with pytest.raises(
+        TrainingError, match=r"  condition: class there, none here\n  labels: cat, dog there, none here"
+    ):
+        first_tick(images, make_settings(), tmp_path)
+
+
+def test_what_is_no_source_of_weights_is_named(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"discriminator\.safetensors is a discriminator; give a generator or a tr"
+    ):
+        load_initial(source / "discriminator.safetensors")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"empty holds neither a training state nor generator\.safetensors"):
+        load_initial(tmp_path / "empty")
+    (tmp_path / "weights.pt").write_bytes(b"PK\x03\x04 pickled")
+    with pytest.raises(CheckpointError, match=r"weights\.pt is not a checkpoint of celeba_gan"):
+        load_initial(tmp_path / "weights.pt")
+    shutil.copy(source / "generator.safetensors", tmp_path / "empty" / "generator.safetensors")
+    with pytest.raises(CheckpointError, match=r"has no discriminator beside it"):
+        load_initial(tmp_path / "empty")
+    shutil.copy(source / "generator.safetensors", tmp_path / "alone.safetensors")
+    with pytest.raises(CheckpointError, match=r"has no discriminator beside it"):
+        load_initial(tmp_path / "alone.safetensors")
+
+
+def test_networks_of_two_trainings_and_files_unlike_their_cards_are_refused(
+    images: TrainingImages, make_settings: MakeSettings, source: Path
+) -> None:
+    other = next(train(images, make_settings()))
+    other.discriminator.save(source / "discriminator.safetensors")
+    with pytest.raises(
+        CheckpointError, match=r"discriminator\.safetensors are of two trainings; put both of one there"
+    ):
+        load_initial(source / "generator.safetensors")
+    state = Checkpoint.load(source / "training_state" / "state.safetensors", "training_state")
+    del state.tensors["average.layers.0.weight"]
+    state.save(source / "training_state" / "state.safetensors")
+    with pytest.raises(CheckpointError, match=r'does not hold the average that its card names: .*"layers\.0\.weight"'):
+        first_tick(images, make_settings(), source)
+
+
+def test_state_saved_before_cards_told_of_networks_can_be_started_from(
+    images: TrainingImages, make_settings: MakeSettings, source: Path
+) -> None:
+    file = source / "training_state" / "state.safetensors"
+    state = Checkpoint.load(file, "training_state")
+    for name in ("network", "latent", "objective", "probability", "best", "keep", "init_from", "condition"):
+        del state.card[name]
+    state.save(file)
+    assert "network" not in json.dumps(sorted(state.card))
+    assert first_tick(images, make_settings(), source).state.card["init_from"]["id"] == state.card["id"]
+    with pytest.raises(TrainingError, match=r"network\.dcgan\.width: 8 there, 4 here"):
+        first_tick(images, make_settings(network={"dcgan": {"width": 4}}), source)
+
+
+def test_experiments_are_found_by_name_and_anything_else_by_path(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiments = Experiments(tmp_path / "models")
+    monkeypatch.chdir(tmp_path)
+    assert experiments.find("first") == source
+    assert experiments.find(str(source)) == source
+    assert experiments.find("models/first/generator.safetensors").samefile(source / "generator.safetensors")
+    (tmp_path / "models" / "notes").mkdir()
+    with pytest.raises(
+        CheckpointError, match=r"no experiment, file or folder 'frist'. Experiments in .*models: first$"
+    ):
+        experiments.find("frist")
+    with pytest.raises(CheckpointError, match=r"Experiments in .*nothing: none$"):
+        Experiments(tmp_path / "nothing").find("first")
+    assert find_initial(experiments, "first") == source
+    with pytest.raises(CheckpointError, match=r"^train\.init_from: there is no experiment, file or folder 'frist'"):
+        find_initial(experiments, "frist")
+
+
+def test_initial_weights_keep_within_the_limit_of_weights(
+    images: TrainingImages, make_settings: MakeSettings, source: Path
+) -> None:
+    limited = make_settings(penalty={"gradient_penalty": {"weight": 0}}, weight_clip=0.01)
+    tensors = first_tick(images, limited, source).discriminator.tensors
+    assert max(tensor.abs().max().item() for tensor in tensors.values()) == pytest.approx(0.01)

@@ -1,0 +1,192 @@
+"""Training learns: it comes near the images, it finds their modes, and with any sign turned round it does neither."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from celeba_gan.gan.losses.objectives import OBJECTIVES, Objective, Terms
+from celeba_gan.gan.losses.penalties import Penalty
+from celeba_gan.gan.sampling.trained import TrainedGenerator
+from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training import steps
+from celeba_gan.gan.training.loop import TrainingError, train
+
+sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
+from mode_images import Judge, ModeImages, Verdict
+
+SIZE = 16
+NONE: dict[str, Any] = {"gradient_penalty": {"weight": 0}}
+KINDS: dict[str, dict[str, Any]] = {
+    "wgan": {"penalty": {"gradient_penalty": {"weight": 10}}, "n_critic": 2},
+    "non_saturating": {"penalty": {**NONE, "r1": {"weight": 1}}},
+    "rpgan": {"penalty": {**NONE, "r1": {"weight": 1}, "r2": {"weight": 1}}},
+    "hinge": {"penalty": NONE, "network": {"dcgan": {"width": 8}, "spectral_norm": True}, "learning_rate": 1e-3},
+    "lsgan": {"penalty": NONE, "learning_rate": 1e-3},
+}
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    return Judge(ModeImages(SIZE, 2000, seed=1))
+
+
+@pytest.fixture(scope="module")
+def few_modes() -> ModeImages:
+    """Four shapes in three hues."""
+    return ModeImages(SIZE, 2000, shapes=4, hues=3)
+
+
+def settings_of(objective: str, kimg: float, **changes: Any) -> TrainSettings:
+    values = KINDS[objective] | changes
+    adam = {"learning_rate": values.pop("learning_rate", 2e-3)}
+    common: dict[str, Any] = {
+        "objective": {"name": objective},
+        "kimg": kimg,
+        "tick_kimg": kimg,
+        "batch_size": 16,
+        "n_critic": 1,
+        "mirror": False,
+        "latent": {"size": 16},
+        "network": {"dcgan": {"width": 8}},
+        "generator_optimizer": adam,
+        "discriminator_optimizer": adam,
+        "ema": {"half_life_kimg": 0.5},
+        "grid": {"rows": 1, "columns": 1},
+        "device": "cpu",
+        "precision": "float32",
+        "threads": 1,
+    }
+    return TrainSettings.model_validate(common | values)
+
+
+def samples_before_and_after(images: ModeImages, settings: TrainSettings) -> list[NDArray[np.uint8]]:
+    """1,000 samples of the averaged generator each; of the last tick that is whole, where training breaks off."""
+    samples = []
+    try:
+        for tick in train(images, settings):
+            samples.append(np.concatenate(list(TrainedGenerator(tick.generator).sample(1000, seed=1))))
+    except TrainingError:
+        samples.append(samples[-1])
+    first, *_, last = samples
+    return [first, last]
+
+
+def energy_distance(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """2 E|x - y| - E|x - x'| - E|y - y'| of two sets of images at 4x4 pixels (Székely and Rizzo 2013)."""
+    x, y = (
+        torch.from_numpy(images.reshape(-1, 4, SIZE // 4, 4, SIZE // 4, 3).mean(axis=(2, 4)) / 127.5).flatten(1)
+        for images in (first, second)
+    )
+    return float(2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean())
+
+
+def learns(images: ModeImages, settings: TrainSettings) -> bool:
+    """Whether training leaves less than a quarter of the samples' distance from other images of the same modes."""
+    held_out = ModeImages(SIZE, 1000, seed=2, shapes=images.shapes, hues=images.hues).pixels
+    before, after = (energy_distance(samples, held_out) for samples in samples_before_and_after(images, settings))
+    print(f"energy distance {before:.3f} before, {after:.3f} after training")
+    return after < before / 4
+
+
+def negated(objective: type[Objective], loss: str) -> type[Objective]:
+    good: Callable[[Objective, Tensor, Tensor], Tensor] = getattr(objective, loss)
+    return type("Negated", (objective,), {loss: lambda self, real, fake: -good(self, real, fake)})
+
+
+class NegatedPenalty(Penalty):
+    def __call__(self, *given: Any) -> Terms:
+        terms = super().__call__(*given)
+        return {**terms, "penalty": -terms["penalty"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", KINDS)
+def test_training_comes_near_the_images(few_modes: ModeImages, objective: str) -> None:
+    assert learns(few_modes, settings_of(objective, kimg=3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["generator_loss", "discriminator_loss"])
+@pytest.mark.parametrize("objective", KINDS)
+def test_it_does_not_where_the_sign_of_a_loss_is_wrong(
+    few_modes: ModeImages, monkeypatch: pytest.MonkeyPatch, objective: str, loss: str
+) -> None:
+    monkeypatch.setitem(OBJECTIVES, objective, negated(OBJECTIVES[objective], loss))
+    assert not learns(few_modes, settings_of(objective, kimg=3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["wgan", "non_saturating", "rpgan"])
+def test_it_does_not_where_the_sign_of_the_penalty_is_wrong(
+    few_modes: ModeImages, monkeypatch: pytest.MonkeyPatch, objective: str
+) -> None:
+    monkeypatch.setattr(steps, "Penalty", NegatedPenalty)
+    assert not learns(few_modes, settings_of(objective, kimg=3))
+
+
+@pytest.mark.slow
+def test_most_of_a_hundred_modes_are_found(judge: Judge) -> None:
+    settings = settings_of("rpgan", kimg=16, network={"dcgan": {"width": 16}}, latent={"size": 32})
+    before, after = (judge(samples) for samples in samples_before_and_after(ModeImages(SIZE, 10000), settings))
+    assert before.covered == 0
+    assert after.covered >= 50
+    assert after.divergence < 1
+
+
+def test_the_judge_knows_every_mode_in_images_it_never_saw(judge: Judge) -> None:
+    images = ModeImages(SIZE, 1000, seed=3)
+    found = judge.modes(images.pixels)
+    assert np.array_equal(found[found >= 0], images.modes[found >= 0])
+    verdict = judge(images.pixels)
+    assert verdict.quality > 0.99
+    assert verdict.covered == 100
+    assert verdict.divergence < 0.1  # chance alone: 99 / (2 x 1000)
+
+
+def junk_images() -> dict[str, NDArray[np.uint8]]:
+    """500 images of no mode, of every kind."""
+    rng = np.random.default_rng(0)
+    reals = ModeImages(SIZE, 500, seed=4).pixels
+    two = np.maximum(reals, reals[:, ::-1])
+    return {
+        "noise": rng.integers(0, 256, reals.shape, dtype=np.uint8),
+        "one colour": np.repeat(np.repeat(reals[:, 4:5, 4:5], SIZE, axis=1), SIZE, axis=2),
+        "shapes in grey": np.repeat(reals[..., :1], 3, axis=3),
+        "negatives": 255 - reals,
+        "noisy": np.clip(reals + rng.normal(0, 50, reals.shape), 0, 255).astype(np.uint8),
+        "faint": reals // 5 + np.uint8(60),
+        "four discs": np.maximum(two, two[:, :, ::-1])[ModeImages(SIZE, 500, seed=4).modes < 40],
+    }
+
+
+JUNK = junk_images()
+
+
+@pytest.mark.parametrize("kind", JUNK)
+def test_the_judge_is_not_fooled_by_junk(judge: Judge, kind: str) -> None:
+    assert judge(JUNK[kind]).quality < 0.05
+
+
+def test_the_judge_refuses_hues_between_those_of_the_modes(judge: Judge) -> None:
+    images = ModeImages(SIZE, 1000, seed=5, hues=20)
+    shape, hue = np.divmod(images.modes, 20)
+    found = judge.modes(images.pixels)
+    assert (found[hue % 2 == 1] == -1).all()
+    assert (found == shape * 10 + hue // 2)[hue % 2 == 0].mean() > 0.99
+
+
+def test_verdicts_are_their_definitions() -> None:
+    fair = Verdict(np.full(4, 25), judged=100)
+    assert (fair.covered, fair.divergence, fair.quality) == (4, 0, 1)
+    half = Verdict(np.array([50, 30, 2, 0]), judged=100)  # the third has less than a tenth of its fair share
+    shares = np.array([50, 30, 2]) / 82
+    assert (half.covered, half.quality) == (2, 0.82)
+    assert half.divergence == pytest.approx(float((shares * np.log(shares * 4)).sum()))
+    assert Verdict(np.zeros(4, np.int64), judged=100).divergence == pytest.approx(np.log(4))
