@@ -44,6 +44,7 @@ from celeba_gan.evaluation.metrics.kernel import kernel_distance
 from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
 from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.validation import ValidationDistance, choose_reals
+from celeba_gan.foundation.cores import available_cores
 from celeba_gan.gan.networks.build import build_discriminator
 from celeba_gan.gan.networks.config import NetworkSettings
 from celeba_gan.gan.runs.checkpoint import Checkpoint
@@ -51,7 +52,6 @@ from celeba_gan.gan.runtime.hardware import find_device
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import Tick, train
-from celeba_gan.images.workers import available_cores
 from celeba_gan.reporting.grids import make_grid
 
 PROJECT = Path(__file__).parents[1]

@@ -153,7 +153,7 @@ def in_a_process(measure: str, folder: Path, script: Path = Path(__file__)) -> R
 
 
 def cores() -> int:
-    from celeba_gan.images.workers import available_cores
+    from celeba_gan.foundation.cores import available_cores
 
     return available_cores()
 

@@ -38,6 +38,7 @@ from celeba_gan.evaluation.evaluate import evaluate
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.image_sets import Models, Reals
 from celeba_gan.evaluation.metrics.prevalence import describe_attributes
+from celeba_gan.foundation.cores import available_cores
 from celeba_gan.gan.networks.build import build_discriminator
 from celeba_gan.gan.networks.config import NetworkSettings
 from celeba_gan.gan.runs.checkpoint import Checkpoint
@@ -45,7 +46,6 @@ from celeba_gan.gan.runtime.hardware import find_device
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import train
-from celeba_gan.images.workers import available_cores
 from celeba_gan.reporting.grids import make_grid
 
 PROJECT = Path(__file__).parents[1]

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from celeba_gan.gan.sampling.trained import from_uint8
+from celeba_gan.foundation.cores import available_cores
+from celeba_gan.foundation.pixels import from_uint8
 from celeba_gan.images.packed import PackedImages
-from celeba_gan.images.workers import available_cores
 from celeba_gan.sources.source import CelebA
 
 SIZE, CROP, BATCH = 64, 178, 64

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from celeba_gan.tracking.flat import LIMIT, as_text, flatten, is_number
+from celeba_gan.foundation.flat import flatten
+from celeba_gan.tracking.flat import LIMIT, as_text, is_number
 
 
 class Inner(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from celeba_gan.datasets.files import staged
+from celeba_gan.foundation.files import staged
 from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError, read_card
 from celeba_gan.gan.runs.experiments import Experiments
 from celeba_gan.gan.runs.saved_states import SavedStates

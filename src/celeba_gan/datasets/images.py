@@ -8,8 +8,8 @@ import numpy as np
 from kedro.io import AbstractDataset
 from PIL import Image
 
-from celeba_gan.datasets.files import staged
 from celeba_gan.datasets.previews import ImagePreview, image_preview
+from celeba_gan.foundation.files import staged
 from celeba_gan.gan.sampling.batches import SampleBatch
 from celeba_gan.reporting.grids import ImageGrid
 

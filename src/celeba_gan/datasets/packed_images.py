@@ -8,7 +8,7 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 from numpy.lib import format as npy
 
-from celeba_gan.datasets.files import staged
+from celeba_gan.foundation.files import staged
 from celeba_gan.images.journal import UnfinishedPacking
 from celeba_gan.images.packed import (
     MANIFEST_FILE,

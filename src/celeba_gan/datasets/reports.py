@@ -7,7 +7,7 @@ from typing import Any, Final, NewType
 
 from kedro.io import AbstractDataset
 
-from celeba_gan.datasets.files import staged
+from celeba_gan.foundation.files import staged
 
 # kedro-viz recognises the previews by the names of these annotations.
 JSONPreview = NewType("JSONPreview", str)

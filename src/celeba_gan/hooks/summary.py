@@ -12,6 +12,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from celeba_gan.foundation.wording import in_time
 from celeba_gan.hooks.artifacts import path_of, shown
 from celeba_gan.hooks.set_aside import RESUME, STATE
 from celeba_gan.images.packed import Shard
@@ -84,7 +85,7 @@ class Summary:
             if name in made and (path := path_of(catalog, name)) is not None
             for line in describe(path)
         ]
-        lines.append(("Time", _duration(time.monotonic() - self._started)))
+        lines.append(("Time", in_time(time.monotonic() - self._started)))
         lines.append(("Look", _viz_command(run_params)))
         tracked = self._tracking.summary() if self._tracking is not None else None
         if tracked is not None:
@@ -241,13 +242,6 @@ def _run_page(tracked: dict[str, Any]) -> str:
     if str(tracked["tracking_uri"]).startswith("http"):
         return f"{str(tracked['tracking_uri']).rstrip('/')}/{page}  ({run})"
     return f"make mlflow, then http://127.0.0.1:5000/{page}  ({run})"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, hours = int(seconds // 60 % 60), int(seconds // 3600)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {int(seconds % 60)} s"
 
 
 def _read(path: Path) -> dict[str, Any]:

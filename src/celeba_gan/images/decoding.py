@@ -31,7 +31,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from celeba_gan.sources.errors import appearance
+from celeba_gan.images.appearance import appearance
 
 FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """What is read, and nothing else: some of Pillow's formats run programs (a stranger's EPS would start Ghostscript)."""

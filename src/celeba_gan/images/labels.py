@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.images.packed import SPLITS, Manifest, PackedImagesError, hash_texts
+from celeba_gan.foundation.splits import SPLITS
+from celeba_gan.foundation.wording import listed
+from celeba_gan.images.packed import Manifest, PackedImagesError, hash_texts
 from celeba_gan.images.packing import packing_order
 
 if TYPE_CHECKING:
@@ -186,8 +188,8 @@ def labels_as_named(labels: DataFrame, classes: DataFrame, kind: str, names: Seq
     found, values = name_labels(labels, classes, kind, names if kind == "attributes" else ())
     if found != list(names):
         raise LabelError(
-            f"The generator was trained on the classes {_shorten(list(names), _SHOWN)}, these images have "
-            f"{_shorten(found, _SHOWN)}. Use the environment, --params dataset=NAME and preprocess.condition_on that "
+            f"The generator was trained on the classes {listed(list(names), _SHOWN)}, these images have "
+            f"{listed(found, _SHOWN)}. Use the environment, --params dataset=NAME and preprocess.condition_on that "
             "it was trained with."
         )
     return values
@@ -246,7 +248,7 @@ def _unknown(name: str, attributes: list[str]) -> str:
         )
     lower = {attribute.lower(): attribute for attribute in attributes}
     near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"the attributes are {_shorten(attributes, 50)}."
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the attributes are {listed(attributes, 50)}."
     return f"preprocess.condition_on names {name!r}, which is no attribute of these images; {hint}"
 
 
@@ -258,12 +260,6 @@ def _check_no_class_is_empty(labels: DataFrame, condition_on: Sequence[str]) -> 
         others = classes.loc[classes["train"] > 0, "train"]
         raise LabelError(
             f"preprocess.condition_on = {list(condition_on)} makes {len(classes):,} classes, {len(empty):,} of them "
-            f"without a single image in the train split: {_shorten(named, _SHOWN, '; ')}. "
+            f"without a single image in the train split: {listed(named, _SHOWN, '; ')}. "
             f"The others have {others.min():,} to {others.max():,}. Leave out one of the names."
         )
-
-
-def _shorten(texts: list[str], most: int, separator: str = ", ") -> str:
-    """The first of them, and how many more there are."""
-    more = [f"{len(texts) - most:,} more"] if len(texts) > most else []
-    return separator.join(texts[:most] + more)

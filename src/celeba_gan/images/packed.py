@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 MANIFEST_FILE: Final = "manifest.json"
-SPLITS: Final = ("train", "valid", "test")
 """The splits in the order in which they are packed."""
 
 

@@ -12,13 +12,14 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from celeba_gan.foundation.cores import available_cores
+from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.images.chunks import Chunk, ImageSource, WorkerDiedError, read_chunks
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.decoding import DECODER_VERSION
 from celeba_gan.images.duplicates import DIGEST, HeldOut, duplicate_groups
 from celeba_gan.images.journal import UnfinishedPacking
 from celeba_gan.images.packed import (
-    SPLITS,
     Journal,
     LeftOut,
     Manifest,
@@ -31,7 +32,6 @@ from celeba_gan.images.packed import (
     hash_texts,
     shard_file,
 )
-from celeba_gan.images.workers import available_cores
 
 if TYPE_CHECKING:
     from pandas import DataFrame

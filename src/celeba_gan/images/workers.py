@@ -22,11 +22,6 @@ Result = TypeVar("Result")
 _TASKS_PER_WORKER: Final = 4
 
 
-def available_cores() -> int:
-    """The cores this process may use, which in a container or a batch job are often fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def tasks_begun(workers: int) -> int:
     """How many tasks `map_in_processes` has begun, at most, whose results were not taken yet."""
     return 1 if workers == 1 else workers * _TASKS_PER_WORKER

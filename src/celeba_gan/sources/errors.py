@@ -1,6 +1,4 @@
-"""The error that a wrong or missing source gives, and what a wrong file looks like."""
-
-import codecs
+"""The error that a wrong or missing source gives."""
 
 
 class SourceError(ValueError):
@@ -8,50 +6,3 @@ class SourceError(ValueError):
 
     Its message is complete: what is wrong, where, what is allowed, and what to do.
     """
-
-
-def appearance(head: bytes) -> str:
-    """Say what a file seems to be, for the message about a file that is not what its name says.
-
-    Args:
-        head: The first bytes of the file, a few hundred at least.
-
-    Returns:
-        A noun phrase such as "a web page"; "something else" when nothing is recognised, as for plain text.
-    """
-    if not head.strip():
-        return "an empty file"
-    for signature, name in _SIGNATURES:
-        if head.startswith(signature):
-            return "an Excel workbook (export it as CSV)" if _IN_WORKBOOKS in head[:200] else name
-    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    start = head.decode("utf-16", errors="ignore").encode() if wide else head.removeprefix(codecs.BOM_UTF8)
-    text = start.lstrip().lower()
-    if not text:
-        return "an empty file"
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
-        return "a web page (a download page or a 'quota exceeded' message saved under this name)"
-    if text.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer (a few lines that stand for a file that `git lfs pull` would fetch)"
-    if text.startswith((b"{", b"[")):
-        return "a JSON document (a server's error message, perhaps)"
-    return "a binary file" if b"\0" in start else "something else"
-
-
-_IN_WORKBOOKS = b"[Content_Types].xml"
-_SIGNATURES = (
-    (b"PK\x03\x04", "a zip archive"),
-    (b"PK\x05\x06", "an empty zip archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"Rar!", "a rar archive"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file (export it as CSV)"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"\x89PNG", "a PNG image"),
-    (b"GIF8", "a GIF image"),
-    (b"%PDF", "a PDF document"),
-    (b"{\\rtf", "a formatted document (save it as plain text)"),
-    (b"PAR1", "a Parquet table (export it as CSV)"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"\x93NUMPY", "a NumPy array"),
-)

@@ -23,8 +23,9 @@ from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 
+from celeba_gan.images.appearance import appearance
 from celeba_gan.images.decoding import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
-from celeba_gan.sources.errors import SourceError, appearance
+from celeba_gan.sources.errors import SourceError
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 """A single image file is never larger: a bomb would fill the memory before any decoder saw it."""

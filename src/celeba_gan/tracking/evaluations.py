@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from celeba_gan.tracking.flat import flatten, is_number
+from celeba_gan.foundation.flat import flatten
+from celeba_gan.tracking.flat import is_number
 
 if TYPE_CHECKING:  # importing the store imports MLflow
     from celeba_gan.tracking.store import TrackedImages, TrackedRun

@@ -12,8 +12,8 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.foundation.flat import flatten
 from celeba_gan.tracking.config import TrackingError
-from celeba_gan.tracking.flat import flatten
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.gan.runtime.signals import StopSignal
 from celeba_gan.tracking.config import Mark, TrackingError, TrackingSettings, read_mark
-from celeba_gan.tracking.flat import flatten
 from celeba_gan.tracking.origin import describe_origin, pipeline_names
 from celeba_gan.tracking.promotion import Promotion, PromotionError, settle
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.tables.annotations import SPLITS, TextFile, read_attributes, read_identities, read_partition
+from celeba_gan.sources.tables.annotations import TextFile, read_attributes, read_identities, read_partition
 from celeba_gan.sources.tables.attributes import ATTRIBUTES
 
 READERS = {"attributes": read_attributes, "partition": read_partition, "identities": read_identities}

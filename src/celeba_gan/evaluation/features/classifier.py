@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from celeba_gan.evaluation.pixels import as_floats, full_float32
+from celeba_gan.foundation.pixels import from_uint8
+from celeba_gan.foundation.precision import full_float32
 
 Images = NDArray[np.uint8]
 CLASSIFIER_VERSION = 1  # another architecture or way of training makes other features
@@ -106,7 +107,7 @@ class AttributeClassifier:
         features, probabilities = [], []
         with torch.inference_mode(), full_float32():
             for start in range(0, len(images), 256):
-                found, logits = self.network(as_floats(images[start : start + 256]).to(self.device))
+                found, logits = self.network(from_uint8(images[start : start + 256]).to(self.device))
                 features.append(found.float().cpu())
                 probabilities.append(logits.float().sigmoid().cpu())
         return torch.cat(features).numpy(), torch.cat(probabilities).numpy()
@@ -161,7 +162,7 @@ def fit_classifier(
     for _ in range(epochs):
         order = torch.randperm(len(train.attributes), generator=random)
         for chosen in _whole_batches(order):
-            images = as_floats(train.gather(chosen.numpy())).to(device)
+            images = from_uint8(train.gather(chosen.numpy())).to(device)
             mirrored = (torch.rand(len(images), generator=random) < 0.5).to(device)
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
             targets = torch.from_numpy(train.attributes[chosen.numpy()]).float().to(device)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from celeba_gan.evaluation.features.config import FeatureFileSettings
-from celeba_gan.evaluation.pixels import full_float32
+from celeba_gan.foundation.precision import full_float32
 
 Images = NDArray[np.uint8]
 Run = Callable[[Tensor], Tensor]

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.pixels import full_float32
+from celeba_gan.foundation.precision import full_float32
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from celeba_gan.evaluation.features.classifier import area_under_curve
 from celeba_gan.evaluation.metrics.age import average_generalisation_error
-from celeba_gan.evaluation.pixels import as_floats, full_float32
+from celeba_gan.foundation.pixels import from_uint8
+from celeba_gan.foundation.precision import full_float32
 
 Images = NDArray[np.uint8]
 _BATCH = 64
@@ -68,7 +69,7 @@ def two_sample_test(
     for _ in range(math.ceil(steps * _BATCH / len(images))):
         network.train()
         for chosen in torch.split(torch.randperm(len(images), generator=random), _BATCH):
-            batch = as_floats(images[chosen.numpy()]).to(device)
+            batch = from_uint8(images[chosen.numpy()]).to(device)
             mirrored = (torch.rand(len(batch), generator=random) < 0.5).to(device)
             batch = torch.where(mirrored[:, None, None, None], batch.flip(3), batch)
             # Sides of different sizes count the same.
@@ -101,6 +102,6 @@ def two_sample_test(
 def _scores(network: nn.Module, images: Images) -> Tensor:
     network.eval()
     device = next(network.parameters()).device
-    parts = [as_floats(images[start : start + 256]) for start in range(0, len(images), 256)]
+    parts = [from_uint8(images[start : start + 256]) for start in range(0, len(images), 256)]
     with torch.inference_mode():
         return torch.cat([network(part.to(device)).float().cpu() for part in parts])

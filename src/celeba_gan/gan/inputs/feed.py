@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from celeba_gan.foundation.pixels import from_uint8
 from celeba_gan.gan.inputs.conditions import Conditions
 from celeba_gan.gan.inputs.randomness import ShuffledOrder, random_generator
 from celeba_gan.gan.runtime.hardware import Hardware
-from celeba_gan.gan.sampling.trained import from_uint8
 from celeba_gan.gan.settings import TrainSettings
 
 logger = logging.getLogger(__name__)

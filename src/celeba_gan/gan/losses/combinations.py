@@ -2,10 +2,38 @@
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.losses.config import ObjectiveSettings, PenaltySettings
+from celeba_gan.gan.networks.config import NetworkSettings
+
+
+class Choices(Protocol):
+    """The training settings that can contradict each other."""
+
+    @property
+    def objective(self) -> ObjectiveSettings:
+        """The pair of losses."""
+
+    @property
+    def penalty(self) -> PenaltySettings:
+        """What is added to the discriminator's loss."""
+
+    @property
+    def network(self) -> NetworkSettings:
+        """The pair of networks."""
+
+    @property
+    def weight_clip(self) -> float | None:
+        """Largest absolute weight of the discriminator."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images per discriminator step."""
+
+    @property
+    def micro_batch(self) -> int | None:
+        """Images computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -16,11 +44,11 @@ class Refusal:
     """The parameters that meet."""
     why: str
     way_out: str
-    applies: "Callable[[TrainSettings, Set[str]], bool]"
+    applies: Callable[[Choices, Set[str]], bool]
     """Says whether it is this one, given the settings and which of the two networks have batch norm."""
 
 
-def check_combination(settings: "TrainSettings", batch_norm: Set[str]) -> None:
+def check_combination(settings: Choices, batch_norm: Set[str]) -> None:
     """Refuses what cannot be trained.
 
     Args:
@@ -35,7 +63,7 @@ def check_combination(settings: "TrainSettings", batch_norm: Set[str]) -> None:
         raise ValueError("; ".join(f"{refusal.what}: {refusal.why}; {refusal.way_out}" for refusal in found))
 
 
-def _unbounded(settings: "TrainSettings", batch_norm: Set[str]) -> bool:
+def _unbounded(settings: Choices, batch_norm: Set[str]) -> bool:
     penalty = settings.penalty
     bounds = [
         penalty.gradient_penalty.weight > 0,
@@ -46,7 +74,7 @@ def _unbounded(settings: "TrainSettings", batch_norm: Set[str]) -> bool:
     return settings.objective.name == "wgan" and not any(bounds)
 
 
-def _bound_ends(settings: "TrainSettings", batch_norm: Set[str]) -> bool:
+def _bound_ends(settings: Choices, batch_norm: Set[str]) -> bool:
     schedule = settings.penalty.schedule
     lasting = bool(settings.weight_clip) or settings.network.spectral_norm or _unbounded(settings, batch_norm)
     return settings.objective.name == "wgan" and not lasting and schedule.name != "constant" and schedule.final == 0

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from celeba_gan.foundation.precision import full_precision
+
 Discriminator = Callable[[Tensor], Tensor]
 Terms = dict[str, Tensor]
 Probability = Literal["sigmoid", "centred_sigmoid", "clip"]
@@ -142,8 +144,3 @@ OBJECTIVES: dict[str, type[Objective]] = {
 
 def _score(discriminator: Discriminator, images: Tensor) -> Tensor:
     return full_precision(discriminator(images))
-
-
-def full_precision(values: Tensor) -> Tensor:
-    """At least float32: losses and norms lose too much in bfloat16."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))

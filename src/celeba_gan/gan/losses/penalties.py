@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from celeba_gan.foundation.precision import full_precision
 from celeba_gan.gan.losses.config import GradientPenaltySettings, PenaltySettings
-from celeba_gan.gan.losses.objectives import Discriminator, Terms, full_precision
+from celeba_gan.gan.losses.objectives import Discriminator, Terms
 
 
 class Penalty:

@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError, read_kind
 from celeba_gan.gan.runs.experiments import Experiments
-from celeba_gan.gan.runs.same_run import TrainingError, flatten, label_names
+from celeba_gan.gan.runs.same_run import TrainingError, label_names
 from celeba_gan.gan.settings import TrainSettings
 
 Weights = dict[str, Tensor]

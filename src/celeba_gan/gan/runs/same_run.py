@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.settings import TrainSettings
 
 
@@ -83,11 +84,3 @@ def _defaults(settings: TrainSettings) -> dict[str, Any]:
     return TrainSettings.model_validate(
         {**needed, "network": {"name": settings.network.name}, "n_critic": 1}
     ).identity()
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their joined names: `network.dcgan.width`."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

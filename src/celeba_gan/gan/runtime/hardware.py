@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from celeba_gan.foundation.cores import available_cores
 from celeba_gan.gan.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
@@ -225,24 +226,9 @@ def use_all_cores() -> None:
     torch.set_num_threads(_cores())
 
 
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """Within it float32 on CUDA means float32, and the same again the next time.
-
-    torch's own default takes ten bits of the mantissa in convolutions, and sums of transposed ones in any order.
-    """
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic
-    cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic = False, False, True
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic = before
-
-
 def _cores() -> int:
     """The cores to use: as many as this process may, or as OMP_NUM_THREADS says."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = available_cores()
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(allowed, int(asked)) if asked.isdecimal() and int(asked) else allowed
 

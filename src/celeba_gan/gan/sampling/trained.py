@@ -7,12 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from celeba_gan.foundation.pixels import from_uint8, to_uint8
+from celeba_gan.foundation.precision import full_float32
 from celeba_gan.gan.inputs.conditions import Condition, conditioned, draw_grid, draw_labels, named_labels
 from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.runs.checkpoint import Checkpoint
-from celeba_gan.gan.runtime.hardware import full_float32
 
 
 class TrainedGenerator:
@@ -82,7 +83,7 @@ class TrainedGenerator:
         if labels is None:
             labels = draw_labels(self.condition, len(latents), random_generator(0, "labels", 0))
         with torch.inference_mode(), full_float32():
-            return as_uint8(conditioned(self.module, labels.to(self.device))(latents.to(self.device)))
+            return to_uint8(conditioned(self.module, labels.to(self.device))(latents.to(self.device)))
 
 
 class TrainedDiscriminator:
@@ -112,15 +113,3 @@ class TrainedDiscriminator:
 
 def _classes(condition: Condition | None) -> int | None:
     return None if condition is None else len(condition["names"])
-
-
-def from_uint8(images: Tensor) -> Tensor:
-    """Images uint8 (batch, height, width, 3) as float32 (batch, 3, height, width) in [-1, 1], channels last."""
-    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-
-
-def as_uint8(images: Tensor) -> NDArray[np.uint8]:
-    """Images (batch, 3, height, width) in [-1, 1] as uint8 (batch, height, width, 3)."""
-    pixels = images.float().add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
-    result: NDArray[np.uint8] = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return result

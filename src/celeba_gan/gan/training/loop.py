@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from celeba_gan.foundation.pixels import to_uint8
 from celeba_gan.gan.inputs.conditions import Conditions, conditioned, draw_grid, draw_labels
 from celeba_gan.gan.inputs.feed import ImageFeed, TrainingImages
 from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
@@ -27,7 +28,6 @@ from celeba_gan.gan.runs.initial import InitialWeights
 from celeba_gan.gan.runs.same_run import TrainingError, check_resumed_from, check_same_run
 from celeba_gan.gan.runtime.hardware import Hardware, choose_hardware, explained_out_of_memory
 from celeba_gan.gan.runtime.signals import StopSignal
-from celeba_gan.gan.sampling.trained import as_uint8
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.health import Health
 from celeba_gan.gan.training.measuring import Best, Measure, is_measured
@@ -229,7 +229,7 @@ class _Run:
         with torch.inference_mode(), self.hardware.autocast():
             for z, label in zip(torch.split(latents, 64), torch.split(labels, 64), strict=True):
                 generator = conditioned(self.players.average, self.hardware.send(label))
-                parts.append(as_uint8(generator(self.hardware.send(z))))
+                parts.append(to_uint8(generator(self.hardware.send(z))))
         return np.concatenate(parts)
 
     def tick(self, rows: list[dict[str, float]], *, finished: bool) -> Tick:

@@ -1,10 +1,11 @@
 """Nodes of the train stage."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from celeba_gan.foundation.wording import listed
 from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.gan.runs.experiments import Experiments
 from celeba_gan.gan.runs.metric_rows import MetricRows
@@ -38,7 +39,7 @@ def train_gan(
         check_labels(labels, packed_images.manifest)
     conditions = Conditions(condition.name, *name_labels(labels, classes, condition.name, condition.attributes))
     if conditions.names:
-        logger.info("Labels, by the %s of each image: %s", condition.name, _listed(conditions.names))
+        logger.info("Labels, by the %s of each image: %s", condition.name, listed(conditions.names, 10))
     names = grid_names(conditions.card(*packed_images.split("train")), settings.grid.rows)
     fresh = resume_state is None and settings.init_from is not None
     initial = load_initial(find_initial(experiments, str(settings.init_from))) if fresh else None
@@ -71,11 +72,6 @@ def plot_training_curves(metric_rows: Any) -> Any:
     from celeba_gan.reporting.training.curves import plot_curves
 
     return plot_curves(metric_rows)
-
-
-def _listed(names: Sequence[str], most: int = 10) -> str:
-    """The first of them, and how many more there are."""
-    return ", ".join([*names[:most], *([f"{len(names) - most:,} more"] if len(names) > most else [])])
 
 
 def _measure(packed_images: PackedImages, settings: TrainSettings) -> Any:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.images.labels import LABEL, attribute_names
-from celeba_gan.images.packed import SPLITS, Manifest
+from celeba_gan.images.packed import Manifest
 from celeba_gan.reporting.data.findings import FEW_OF_A_CLASS, find_peculiarities
 from celeba_gan.reporting.data.pixel_statistics import PixelStatistics
 

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from celeba_gan.foundation.wording import in_bytes, in_time
 from celeba_gan.gan.networks.config import ConditionSettings
 from celeba_gan.images.labels import LABEL, class_names
 
@@ -146,7 +147,7 @@ def _memory(plan: "Plan") -> Table:
     penalised = ", with the penalties' double backward" if plan.settings.penalty.of_gradients else ""
     table = Table(f"memory on {device}, an estimate", box=box.SIMPLE_HEAD, show_footer=True)
     table.columns[0].footer = "at the peak"
-    table.add_column("", footer=_bytes(memory.total), justify="right")
+    table.add_column("", footer=in_bytes(memory.total), justify="right")
     rows = (
         ("weights of both networks", memory.weights),
         ("average of the generator", memory.average),
@@ -158,17 +159,17 @@ def _memory(plan: "Plan") -> Table:
     )
     for name, count in rows:
         if count:
-            table.add_row(name, _bytes(count))
+            table.add_row(name, in_bytes(count))
     return table
 
 
 def _room(plan: "Plan") -> list[tuple[str, str]]:
     """Whether there is enough memory, and what to do where there is not."""
-    free = "" if plan.free is None else f"{_bytes(plan.free)} are free. "
+    free = "" if plan.free is None else f"{in_bytes(plan.free)} are free. "
     facts = [
         ("Memory", f"{free}The estimate counts what tensors hold; the program, the libraries' scratch space and what "
         "the allocator keeps come on top"),
-        ("Disk", f"{_bytes(plan.memory.disk)} for the state and both networks, written anew at every tick"),
+        ("Disk", f"{in_bytes(plan.memory.disk)} for the state and both networks, written anew at every tick"),
     ]  # fmt: skip
     if not plan.fits:
         facts.append(("Too much", _advice(plan)))
@@ -176,7 +177,7 @@ def _room(plan: "Plan") -> list[tuple[str, str]]:
 
 
 def _advice(plan: "Plan") -> str:
-    needed = f"{_bytes(plan.memory.total)} are needed, {_bytes(plan.free or 0)} are free"
+    needed = f"{in_bytes(plan.memory.total)} are needed, {in_bytes(plan.free or 0)} are free"
     if plan.settings.network.name == "article":
         return f"{needed}: give a smaller train.batch_size; batch norm forbids smaller parts of a batch"
     fitting = plan.micro_batch_that_fits
@@ -194,7 +195,7 @@ def _time(plan: "Plan") -> str:
     if speed.batch_size < batch:
         how += f", with batches of up to {speed.batch_size}, and from there extended to {batch}"
     rate = f"{speed.images_per_second:,.{0 if speed.images_per_second >= 10 else 2}f} images/s"
-    return f"{_duration(plan.seconds)} at {rate}, measured in {how}. Saving the ticks comes on top"
+    return f"{in_time(plan.seconds)} at {rate}, measured in {how}. Saving the ticks comes on top"
 
 
 def _facts(facts: list[tuple[str, str]]) -> Table:
@@ -202,18 +203,3 @@ def _facts(facts: list[tuple[str, str]]) -> Table:
     for label, text in facts:
         table.add_row(Text(label, "bold"), text)
     return table
-
-
-def _bytes(count: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count / 1e3:,.1f} kB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    return f"{days} days {hours} h" if days else f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -25,7 +25,7 @@ from rich.progress import Progress
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
-from celeba_gan.sources.errors import appearance
+from celeba_gan.images.appearance import appearance
 from celeba_gan.sources.official import OfficialFile, md5_of
 
 _CHUNK: Final = 64 * 1024  # bytes; at most one chunk is lost when a connection breaks

@@ -13,6 +13,7 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.tables.attributes import ATTRIBUTES
 from celeba_gan.sources.tables.official_rows import INSTEAD, SPLIT_WORDS, Rows, TableKind, read_rows, wrong_table
@@ -26,7 +27,6 @@ __all__ = [
     "ATTRIBUTES_FILE",
     "IDENTITIES_FILE",
     "PARTITION_FILE",
-    "SPLITS",
     "TextFile",
     "read_attributes",
     "read_identities",
@@ -37,7 +37,6 @@ ATTRIBUTES_FILE: Final = TableKind.ATTRIBUTES.file
 PARTITION_FILE: Final = TableKind.PARTITION.file
 IDENTITIES_FILE: Final = TableKind.IDENTITIES.file
 
-SPLITS: Final = ("train", "valid", "test")
 """The splits in the order of their numbers 0, 1, 2 in the partition file."""
 
 _LAST_IN_SPLIT: Final = (162_770, 182_637)  # the last numbers of the official train and valid

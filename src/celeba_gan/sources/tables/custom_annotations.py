@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.tables.annotations import SPLITS
 from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
 from celeba_gan.sources.tables.text_table import NAME_COLUMNS, TextFile, decode, is_excel_hint, is_unnamed
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from celeba_gan.sources.errors import SourceError, appearance
+from celeba_gan.images.appearance import appearance
+from celeba_gan.sources.errors import SourceError
 
 NAME_COLUMNS: Final = ("image_id", "file_name", "filename", "file", "path", "image_name", "image", "name")
 """What the column of image names is called, in lower case; the surest name first."""

@@ -1,0 +1,75 @@
+"""Typed documents: what one room hands another, and what is stored as JSON."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+VERSION_KEY = "format_version"
+
+
+class DocumentError(ValueError):
+    """A stored document that cannot be read; the message says where, why, and what to do."""
+
+
+class Document(BaseModel):
+    """A frozen document with a format version.
+
+    A subclass sets `version`, and overrides `migrate` when it raises it: the one place that knows earlier formats.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    version: ClassVar[int] = 1
+    """Of the format that this code writes; documents without a version have 1."""
+    noun: ClassVar[str] = "document"
+    """For messages."""
+
+    @classmethod
+    def migrate(cls, version: int, values: dict[str, Any]) -> dict[str, Any]:
+        """The values as the present version writes them.
+
+        Args:
+            version: The version that wrote them, below `cls.version`.
+            values: As stored.
+        """
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], place: Path | str) -> Self:
+        """Reads a stored document.
+
+        Args:
+            values: Parsed JSON.
+            place: Where it is stored, for messages.
+
+        Raises:
+            DocumentError: A later version wrote it, or it lacks a field or has a wrong one.
+        """
+        content = dict(values)
+        version = content.pop(VERSION_KEY, 1)
+        if not isinstance(version, int) or not 1 <= version <= cls.version:
+            raise DocumentError(
+                f"{place} has format version {version} of the {cls.noun}; this version of celeba_gan reads 1 to "
+                f"{cls.version}. Use the version that wrote it, or write it anew"
+            )
+        try:
+            return cls.model_validate(cls.migrate(version, content) if version < cls.version else content)
+        except ValidationError as error:
+            findings = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
+            raise DocumentError(f"{place} is not a valid {cls.noun} ({findings}). Write it anew") from error
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads a file that `to_json` gave; otherwise as `from_json`."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DocumentError(f"{path} is not valid JSON ({error}). Write the {cls.noun} anew") from error
+        return cls.from_json(values, path)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content as JSON values, its version first."""
+        return {VERSION_KEY: self.version, **self.model_dump(mode="json")}

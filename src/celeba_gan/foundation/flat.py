@@ -1,0 +1,24 @@
+"""Nested values by flat names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def flatten(values: Any, prefix: str = "", separator: str = ".") -> dict[str, Any]:
+    """Leaves of nested mappings and pydantic models by their joined names, as `network.dcgan.width`.
+
+    Args:
+        values: A mapping or a model; its lists are leaves.
+        prefix: Precedes every name.
+        separator: Between the parts of a name.
+    """
+    if isinstance(values, BaseModel):
+        values = values.model_dump(mode="json")
+    if not isinstance(values, Mapping):
+        return {prefix: values}
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{separator}{name}" if prefix else str(name), separator)
+    return flat

@@ -1,0 +1,41 @@
+"""Counts, lists, sizes and durations in words."""
+
+from collections.abc import Sequence
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 image`, `1,024 images`."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def listed(items: Sequence[str], most: int, separator: str = ", ", total: int | None = None) -> str:
+    """The first `most` items, and how many more there are: `a, b, 3 more`.
+
+    Args:
+        items: In order; the first `most` of them are enough where `total` is given.
+        most: Items at the most.
+        separator: Between items.
+        total: How many there are in all; None: as many as given.
+    """
+    shown = list(items[:most])
+    more = (len(items) if total is None else total) - len(shown)
+    return separator.join([*shown, *([f"{more:,} more"] if more > 0 else [])])
+
+
+def in_bytes(count: float) -> str:
+    """`12.5 kB`, `3.0 MB`, `1.2 GB` (powers of 1000)."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count / 1e3:,.1f} kB"
+
+
+def in_time(seconds: float) -> str:
+    """`12 s`, `3 min 20 s`, `2 h 5 min`, `3 days 4 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    minutes = round(seconds / 60)
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    return f"{counted(days, 'day')} {hours} h" if days else f"{hours} h {minutes} min"
