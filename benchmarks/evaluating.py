@@ -32,6 +32,7 @@ from celeba_gan.evaluation.image_sets import Judge, Models, Reals
 from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance, measure_frechet
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.gan.sampling.trained import TrainedDiscriminator, TrainedGenerator
 
@@ -87,10 +88,24 @@ def whole() -> None:
 
 def evaluate_once(count: int, folder: Path) -> None:
     """Evaluates untrained networks, and prints what it took."""
-    card = {"id": "i", "images": 0, "finished": True, "size": SIZE, "data_digest": "d", "condition": None}
     network, latent = NetworkSettings.model_validate({"dcgan": {"width": 32}}), LatentSettings()
     torch.manual_seed(0)
-    card |= {"network": network.model_dump(mode="json"), "latent": latent.model_dump(mode="json")}
+    card = ModelCard(
+        id="i",
+        images=0,
+        finished=True,
+        init_from=None,
+        best=None,
+        size=SIZE,
+        random_crop=None,
+        data_digest="d",
+        condition=None,
+        network=network,
+        latent=latent,
+        objective="wgan",
+        probability="centred_sigmoid",
+    )
+    stored = card.model_dump(mode="json")
     generator = TrainedGenerator(Checkpoint("generator", card, build_generator(network, latent, SIZE).state_dict()))
     judge = build_discriminator(network, SIZE)
     discriminator = TrainedDiscriminator(Checkpoint("discriminator", card, judge.state_dict()))
@@ -103,8 +118,8 @@ def evaluate_once(count: int, folder: Path) -> None:
 
     models = Models(
         generator.sample_labelled,
-        card,
-        Judge(discriminator.scores, "centred_sigmoid", card),
+        stored,
+        Judge(discriminator.scores, "centred_sigmoid", stored),
         lambda: build_discriminator(network, SIZE),
     )
     splits = {"train": (0, 2 * count), "valid": (2 * count, 3 * count), "test": (3 * count, 4 * count)}

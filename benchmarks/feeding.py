@@ -25,7 +25,7 @@ from machine import describe, matrix_product_ms
 from celeba_gan.gan.inputs.feed import ImageFeed
 from celeba_gan.gan.runtime.hardware import choose_hardware
 from celeba_gan.gan.settings import TrainSettings
-from celeba_gan.gan.training.players import Players
+from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
 from celeba_gan.images.packed import Manifest, PackedImages, ShardRecord, shard_file
 
@@ -97,7 +97,7 @@ def measure(folder: Path, rounds: int) -> dict[str, float]:
     for feed in feeds.values():
         for step in range(epoch):
             feed.batch(step)
-    steps = Steps(plain, hardware, Players(plain, SIZE, hardware, None))
+    steps = Steps(plain, hardware, Pair(plain, SIZE, hardware))
     seconds: dict[str, list[float]] = defaultdict(list)
 
     for turn in range(rounds):
@@ -105,9 +105,9 @@ def measure(folder: Path, rounds: int) -> dict[str, float]:
             with timed(seconds[name]):
                 real, labels = feed.batch(step)
             with timed(seconds["discriminator step"]):
-                steps._discriminator_step(step, 0, real, labels)
+                steps._step_discriminator(step, 0, real, labels)
         with timed(seconds["generator step"]):
-            steps._generator_step(turn, real, labels)
+            steps._step_generator(turn, real, labels)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 

@@ -9,7 +9,7 @@ Data wait is the share of an iteration's time that goes away when every step is 
 images in the GPU's memory, once streamed from the host's. The share of the peak counts the operations of convolutions
 and linear layers that the mathematics needs, and takes the GPU's peak from `--peak-tflops`, one figure for every row.
 
-CUDA graphs are not measured: training does not use them (see `gan/compiling.py`).
+CUDA graphs are not measured: training does not use them (see `gan/runtime/compiling.py`).
 """
 
 import argparse
@@ -26,12 +26,12 @@ from machine import describe
 from training import RandomImages, textbook
 
 from celeba_gan.gan.inputs.feed import ImageFeed
-from celeba_gan.gan.losses.objectives import OBJECTIVES
+from celeba_gan.gan.losses.objectives import make_objective
 from celeba_gan.gan.networks.table import tabulate_pair
 from celeba_gan.gan.runtime.compiling import Compiler
 from celeba_gan.gan.runtime.hardware import HardwareError, choose_hardware, is_out_of_memory
 from celeba_gan.gan.settings import TrainSettings
-from celeba_gan.gan.training.players import Players
+from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
 
 RPGAN: dict[str, Any] = {
@@ -113,7 +113,7 @@ def operations(settings: TrainSettings, size: int) -> float:
     """
     generator, discriminator = (table.macs for table in tabulate_pair(settings.network, settings.latent, size))
     steps = settings.n_critic * (generator + (6 + 4 * len(settings.penalty.of_gradients)) * discriminator)
-    compares = OBJECTIVES[settings.objective.name].compares
+    compares = make_objective(settings.objective.name).compares
     return 2.0 * settings.batch_size * (steps + 3 * generator + (3 if compares else 2) * discriminator)
 
 
@@ -123,7 +123,7 @@ def measure(images: RandomImages, settings: TrainSettings, iterations: int) -> M
     device = hardware.device
     resident = ImageFeed(settings.model_copy(update={"data": "resident"}), images, hardware)
     streamed = ImageFeed(settings.model_copy(update={"data": "stream"}), images, hardware)
-    steps = Steps(settings, hardware, Players(settings, images.size, hardware, None))
+    steps = Steps(settings, hardware, Pair(settings, images.size, hardware))
     shown = itertools.count(settings.images_per_iteration, settings.images_per_iteration)
     number = itertools.count()
 

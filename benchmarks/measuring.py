@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from celeba_gan.evaluation.validation import ValidationDistance
 from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.best import Sample
 from celeba_gan.gan.training.loop import train
-from celeba_gan.gan.training.measuring import Sample
 
 DEMO = {"kimg": 150, "tick_kimg": 10, "batch_size": 32, "network": {"dcgan": {"width": 32}}}
 CELEBA = {"kimg": 4000, "tick_kimg": 50, "batch_size": 64, "network": {"dcgan": {"width": 64}}}

@@ -2,8 +2,8 @@
 
 In order of worth, each step in processes of its own, with a time limit of its own; what fails stops nothing else:
 
-1. the tests of `tests/gan/test_cuda.py`, while portraits are drawn, a classifier of their attributes is fitted and
-   what step 3 compiles is compiled ahead: no more beside that, or nothing is done in time (seen);
+1. the tests of `tests/gan/training/test_cuda.py`, while portraits are drawn, a classifier of their attributes is fitted
+   and what step 3 compiles is compiled ahead: no more beside that, or nothing is done in time (seen);
 2. `gpu.py` at 64x64;
 3. the trainings of `conf/celeba` and `conf/modern` on the portraits, both for equal time;
 4. their quality: distances between 4,000 samples and as many portraits that nothing was trained on, beside those
@@ -38,6 +38,7 @@ from PIL import Image
 from portrait_images import PortraitImages, save_portraits
 from training import RandomImages
 
+from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance
 from celeba_gan.evaluation.metrics.kernel import kernel_distance
@@ -46,8 +47,9 @@ from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.validation import ValidationDistance, choose_reals
 from celeba_gan.foundation.cores import available_cores
 from celeba_gan.gan.networks.build import build_discriminator
-from celeba_gan.gan.networks.config import NetworkSettings
+from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.snapshot import Network
 from celeba_gan.gan.runtime.hardware import find_device
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.gan.settings import TrainSettings
@@ -91,7 +93,8 @@ def portraits(_: str, arguments: argparse.Namespace, work: Path) -> None:
     tensors, report = fit_classifier(
         part("train"), part("valid"), images.names, epochs=1 if arguments.small else 4, seed=0, device=arguments.device
     )
-    Checkpoint("classifier", {"report": report}, tensors).save(work / "classifier.safetensors")
+    card = ClassifierCard(attributes=tuple(images.names), size=images.size, report=report, made_from={})
+    Checkpoint("classifier", card, tensors).save(work / "classifier.safetensors")
     seconds = time.perf_counter() - began
     print(f"classifier fitted in {seconds:.1f} s: accuracy {report['accuracy']:.3f}, AUC {report['auc']}")
 
@@ -178,8 +181,9 @@ def keep(preset: str, tick: Tick, rows: list[dict[str, float]], output: Path, wo
         summary["gpu_memory_gib"] = max(row.get("gpu_memory_gib", 0.0) for row in rows)
     (work / f"{preset}.json").write_text(json.dumps(summary))
     save_png(tick.samples, output / f"{preset}.png")
-    tick.generator.save(work / f"{preset}.generator.safetensors")
-    tick.discriminator.save(work / f"{preset}.discriminator.safetensors")
+    for network in (tick.networks.generator, tick.networks.discriminator):
+        if network is not None:
+            network.save(work / f"{preset}.{network.kind}.safetensors")
 
 
 def save_png(images: Images, path: Path) -> None:
@@ -190,10 +194,13 @@ def quality(preset: str, arguments: argparse.Namespace, work: Path) -> None:
     """Distances of samples to unseen portraits, and of portraits to each other; the speed of measuring."""
     images, device = PortraitImages(work), find_device(arguments.device)
     found: dict[str, Any] = {"training": json.loads((work / f"{preset}.json").read_text())}
-    generator = TrainedGenerator(Checkpoint.load(work / f"{preset}.generator.safetensors", "generator"), device)
-    classifier = AttributeClassifier(
-        images.names, Checkpoint.load(work / "classifier.safetensors", "classifier").tensors, device
-    )
+    trained: dict[str, Network] = {
+        kind: Checkpoint.load(work / f"{preset}.{kind}.safetensors", kind, ModelCard)
+        for kind in ("generator", "discriminator")
+    }
+    generator = TrainedGenerator(trained["generator"], device)
+    fitted = Checkpoint.load(work / "classifier.safetensors", "classifier", ClassifierCard)
+    classifier = AttributeClassifier(images.names, fitted.tensors, device)
     count = min(MEASURED, images.held_out)
     list(generator.sample(256, seed=1, batch_size=256))  # warms up
     began = time.perf_counter()
@@ -219,8 +226,8 @@ def quality(preset: str, arguments: argparse.Namespace, work: Path) -> None:
         print(name, json.dumps(found[f"{name} against test"]), flush=True)
         (arguments.output / f"{preset}.json").write_text(json.dumps(found, indent=1))
     began = time.perf_counter()
-    card = Checkpoint.load(work / f"{preset}.discriminator.safetensors", "discriminator").card
-    judge = build_discriminator(NetworkSettings.model_validate(card["network"]), card["size"]).to(device)
+    card = trained["discriminator"].card
+    judge = build_discriminator(card.network, card.size).to(device)
     part = min(1000, count)
     learn, judged = (
         Sides(sets[name][:part], samples[first:][:part]) for name, first in (("valid", 0), ("test", count))
@@ -347,7 +354,7 @@ def run_all(runner: Runner, arguments: argparse.Namespace) -> None:
 def tests() -> dict[str, list[str]]:
     """Three parts, since those that compile take longest."""
     pytest = [sys.executable, "-m", "pytest", "-v", "--tb=short", "--durations=5", "-p", "no:cacheprovider"]
-    pytest += ["--noconftest", str(PROJECT / "tests" / "gan" / "test_cuda.py"), "-k"]
+    pytest += ["--noconftest", str(PROJECT / "tests" / "gan" / "training" / "test_cuda.py"), "-k"]
     return {
         "tests of bits": [*pytest, "identical or compiled_one"],
         "tests of compiled gradients": [*pytest, "compiled_gradients or two_processes"],

@@ -244,7 +244,7 @@ def measure(preset: str, folder: Path, size: int, threads: int, seed: int, secon
     for spent, tick in ticks(settings, images):
         if spent < points[0]:
             continue
-        generator = TrainedGenerator(tick.generator)
+        generator = TrainedGenerator(tick.networks.generator)
         samples = np.concatenate(list(generator.sample(MEASURED, seed=1, batch_size=256)))
         due = points.pop(0)
         place = {"point": due, "cpu_seconds": spent, "kimg": tick.images / 1000}

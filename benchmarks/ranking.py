@@ -35,12 +35,14 @@ from portrait_images import PortraitImages, save_portraits
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import evaluate
+from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.image_sets import Models, Reals
 from celeba_gan.evaluation.metrics.prevalence import describe_attributes
 from celeba_gan.foundation.cores import available_cores
 from celeba_gan.gan.networks.build import build_discriminator
 from celeba_gan.gan.networks.config import NetworkSettings
+from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.gan.runtime.hardware import find_device
 from celeba_gan.gan.sampling.trained import TrainedGenerator
@@ -110,7 +112,8 @@ def portraits(_: str, arguments: argparse.Namespace) -> None:
     tensors, report = fit_classifier(
         part("train"), part("valid"), images.names, epochs=epochs, seed=0, device=arguments.device
     )
-    Checkpoint("classifier", {"report": report}, tensors).save(arguments.work / "classifier.safetensors")
+    card = ClassifierCard(attributes=tuple(images.names), size=MEASURED, report=report, made_from={})
+    Checkpoint("classifier", card, tensors).save(arguments.work / "classifier.safetensors")
     print(
         f"classifier fitted in {time.perf_counter() - began:.1f} s: accuracy {report['accuracy']:.3f}, {report['auc']}"
     )
@@ -141,12 +144,12 @@ def training(preset: str, arguments: argparse.Namespace) -> None:
     try:
         for tick in train(images, settings, None, stop_in_time):
             rate = tick.rows[-1]["images_per_second"] if tick.rows else 0.0
-            generator = tick.generator  # live: of the last tick in the end
+            generator = tick.networks.generator  # live: of the last tick in the end
     except SystemExit:
         pass
     seconds = time.monotonic() - began
     generator.save(arguments.work / f"{preset}.safetensors")
-    facts = {"kimg": generator.card["images"] / 1000, "seconds": seconds, "images_per_second": rate}
+    facts: dict[str, Any] = {"kimg": generator.card.images / 1000, "seconds": seconds, "images_per_second": rate}
     facts |= {"device": hardware(arguments.device), "trained_size": SIZES[preset]}
     (arguments.work / f"{preset}.json").write_text(json.dumps(facts))
     print(json.dumps(facts), flush=True)
@@ -162,9 +165,11 @@ def measuring(preset: str, arguments: argparse.Namespace) -> None:
     device = find_device(arguments.device)
     images = PortraitImages(arguments.work / str(MEASURED))
     facts = json.loads((arguments.work / f"{preset}.json").read_text())
-    generator = TrainedGenerator(Checkpoint.load(arguments.work / f"{preset}.safetensors", "generator"), device)
+    generator = TrainedGenerator(
+        Checkpoint.load(arguments.work / f"{preset}.safetensors", "generator", ModelCard), device
+    )
     save_png(np.concatenate(list(generator.sample(ROWS * COLUMNS, seed=0))), arguments.output / f"{preset}.png")
-    classifier = Checkpoint.load(arguments.work / "classifier.safetensors", "classifier")
+    classifier = Checkpoint.load(arguments.work / "classifier.safetensors", "classifier", ClassifierCard)
     extractor = AttributeClassifier(images.names, classifier.tensors, device)
 
     def sample(count: int, seed: int) -> Iterator[tuple[Images, NDArray[np.float32]]]:
@@ -184,16 +189,19 @@ def measuring(preset: str, arguments: argparse.Namespace) -> None:
         {split: images.split(split) for split in ("train", "valid", "test")},
         {"size": MEASURED, "digest": images.digest, "recipe": recipe},
     )
-    card = generator.card | {"size": MEASURED, "data_digest": images.digest}
+    card = generator.card.model_dump(mode="json") | {"size": MEASURED, "data_digest": images.digest}
     values = {"images": images.held_out, "train_images": images.split("train")[1], "swd_patches": 16}  # as QUALITY.md
     values |= {"bootstrap": 20, "two_sample_images": 40, "swd_projections": 64} if arguments.small else {}
     settings = EvaluateSettings.model_validate(values)
     began = time.perf_counter()
     found = evaluate(Models(sample, card, None, fresh_judge), reals, settings, [extractor])
     shares = describe_attributes(
-        {"attributes": list(images.names), **classifier.card}, *found.described["attributes"], found.labels, ()
+        classifier.card.to_json(),
+        *found.described["attributes"],
+        found.labels,
+        (),
     )
-    facts |= {"evaluation_seconds": time.perf_counter() - began, "made_at": generator.card["size"]}
+    facts |= {"evaluation_seconds": time.perf_counter() - began, "made_at": generator.card.size}
     text = json.dumps({**found.card, "attributes": shares, "training": facts}, indent=1)
     (arguments.output / f"{preset}.json").write_text(text)
     print(f"{preset}: measured in {facts['evaluation_seconds']:.1f} s")

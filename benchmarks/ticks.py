@@ -20,13 +20,13 @@ import yaml
 from machine import describe, matrix_product_ms
 from training import RandomImages
 
-from celeba_gan.datasets.checkpoints import NetworkDataset, TrainingStateDataset
+from celeba_gan.datasets.runs import RunDataset
 from celeba_gan.datasets.ticks import MetricRowsDataset, TrainingGridsDataset
 from celeba_gan.gan.inputs.feed import ImageFeed
-from celeba_gan.gan.runs.experiments import Experiments
+from celeba_gan.gan.runs.models import Experiments
 from celeba_gan.gan.runtime.hardware import choose_hardware
 from celeba_gan.gan.settings import TrainSettings
-from celeba_gan.gan.training.players import Players
+from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
 from celeba_gan.pipelines.train.nodes import train_gan
 
@@ -57,9 +57,7 @@ def node(images: Any, settings: TrainSettings, folder: Path) -> Iterator[None]:
     outputs: list[Any] = [
         MetricRowsDataset(str(folder / "metric_rows")),
         TrainingGridsDataset(str(folder / "training_grids")),
-        NetworkDataset(str(folder / "generator")),
-        NetworkDataset(str(folder / "discriminator")),
-        TrainingStateDataset(str(folder / "training_state")),
+        RunDataset(str(folder / "run")),
     ]
     for tick in train_gan(images, None, None, settings, None, Experiments(folder)):
         for dataset, output in zip(outputs, tick, strict=True):
@@ -71,7 +69,7 @@ def bare(images: RandomImages, settings: TrainSettings, iterations: int) -> Iter
     """Nothing but steps, `iterations` at a time."""
     hardware = choose_hardware(settings, None)
     feed = ImageFeed(settings, images, hardware)
-    steps, iteration = Steps(settings, hardware, Players(settings, images.size, hardware, None)), 0
+    steps, iteration = Steps(settings, hardware, Pair(settings, images.size, hardware)), 0
     while True:
         for _ in range(iterations):
             steps.iterate(feed, iteration, (iteration + 1) * settings.images_per_iteration)
@@ -99,17 +97,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         running = node(images, settings, Path(folder))
         began, cpu = time.perf_counter(), time.process_time()
-        next(running)  # the state before the first step
+        next(running)  # the snapshot before the first step
         started = time.perf_counter() - began, time.process_time() - cpu
         next(running)
         assert watch.first is not None
         to_first_step = watch.first - began
-        state = TrainingStateDataset(str(Path(folder) / "training_state")).card()
-        assert state is not None
-        precision = state["hardware"]["precision"]  # as the trial at the start chose
-        plain = settings.model_copy(update={"precision": precision})
-        iterations = round(state["images"] / settings.images_per_iteration)
-        loop = bare(images, plain, iterations)
+        card = RunDataset(str(Path(folder) / "run")).card()
+        assert card is not None
+        precision = card.hardware.precision
+        loop = bare(images, settings, iterations := round(card.images / settings.images_per_iteration))
         next(loop)
         extra, ratios, seconds = [], [], []
         for _ in range(arguments.ticks):

@@ -1,12 +1,22 @@
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    from celeba_gan.gan.runs.snapshot import Snapshot
 
+REPOSITORY = Path(__file__).parents[1]
+SOURCES = str(REPOSITORY / "src")
+
+# The code beside these tests is what is tested, here and in the processes that tests start, whichever copy of it is
+# installed.
+sys.path.insert(0, SOURCES)
+os.environ["PYTHONPATH"] = os.pathsep.join([SOURCES, *filter(None, [os.environ.get("PYTHONPATH")])])
 # Tests run beside each other, a process per core; more threads than cores make torch many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"
@@ -32,3 +42,45 @@ def copy_project() -> Callable[[Path], Path]:
         return target
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def make_snapshot() -> Callable[..., "Snapshot"]:
+    """Makes snapshots of a training without arithmetic: every tensor is filled with the image count."""
+    import torch
+
+    from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
+    from celeba_gan.gan.runs.cards import BestTick, HealthCard, Keep, ModelCard, RunCard
+    from celeba_gan.gan.runs.snapshot import SNAPSHOT, Snapshot
+    from celeba_gan.gan.runtime.card import HardwareCard
+
+    def make(images: int, *, best: int | None = None, keep: int = 1, **changes: Any) -> "Snapshot":
+        tick = BestTick(metric="swd_valid", evaluate_images=8, value=1.0, images=best or 0)
+        networks = {
+            "id": "abc",
+            "images": images,
+            "finished": False,
+            "init_from": None,
+            "best": None if best is None else tick,
+            "size": 16,
+            "random_crop": None,
+            "data_digest": "d" * 64,
+            "condition": None,
+            "network": NetworkSettings(),
+            "latent": LatentSettings(),
+            "objective": "wgan",
+            "probability": "sigmoid",
+        }
+        card = RunCard.extend(
+            ModelCard.model_validate(networks | changes),
+            iteration=images,
+            history=tuple(range(1000, images, 500)),
+            identity={},
+            hardware=HardwareCard(device="cpu", device_name="x", precision="float32", threads=1, torch="2"),
+            health=HealthCard(),
+            keep=Keep(states=keep),
+        )
+        names = ("generator.w", "average.w", "discriminator.w")
+        return Snapshot(SNAPSHOT, card, {name: torch.full((3,), float(images)) for name in names})
+
+    return make

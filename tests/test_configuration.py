@@ -69,10 +69,7 @@ def test_every_dataset_is_declared_has_a_layer_and_its_file_in_the_data_folder(c
         assert type(dataset).__name__ != "MemoryDataset", name
         assert dataset is not None
         assert dataset.metadata["kedro-viz"]["layer"], name
-        if name == "compared_networks":  # a parameter names its files, anywhere
-            continue
-        path = str(dataset._filepath if hasattr(dataset, "_filepath") else dataset._folder)  # type: ignore[attr-defined]
-        assert str(REPOSITORY / "data") in path, name
+        assert Path(context.config_loader["catalog"][name]["filepath"]).parts[0] == "data", name
     assert set(catalog.keys()) - {name for name in catalog.keys() if name.startswith("param")} == names  # noqa: SIM118
 
 

@@ -19,7 +19,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from celeba_gan.gan.runs.cards import RunCard
 from celeba_gan.gan.runs.checkpoint import read_card
+from celeba_gan.gan.runs.snapshot import SNAPSHOT
 from celeba_gan.portraits.synthetic import SyntheticCelebA
 from celeba_gan.sources.tables.annotations import read_attributes, read_partition
 
@@ -63,7 +65,7 @@ def test_every_artifact_of_the_contract_is_there(project: Path) -> None:
     assert (packed / "unreadable_images.csv").is_file()
 
     models = data / "06_models/smoke"
-    for name in ("generator", "discriminator"):
+    for name in ("generator", "discriminator", "best_generator", "best_discriminator"):
         card = json.loads((models / f"{name}.json").read_text())
         assert card["finished"] is True
         assert card["images"] == 960
@@ -100,7 +102,7 @@ def test_running_again_changes_nothing_and_says_so(project: Path) -> None:
     files = [file for part in ("05_model_input", "06_models") for file in (folder / part).rglob("*") if file.is_file()]
     before = {file: file.read_bytes() for file in files}
     done = kedro(project, "--env", "smoke")
-    assert "nothing to train" in " ".join(done.stdout.split())
+    assert "Nothing to train" in " ".join(done.stdout.split())
     assert {file: file.read_bytes() for file in files} == before
     rows = json.loads((folder / "07_model_output/smoke/metric_rows/000000000960.json").read_text())
     assert rows
@@ -134,11 +136,16 @@ def test_another_model_is_measured_into_a_folder_of_its_own(project: Path) -> No
     assert (folder / "smoke/evaluation.html").is_file()
 
 
-def test_another_experiment_leaves_this_one_alone(project: Path) -> None:
-    before = (project / "data/06_models/smoke/generator.safetensors").read_bytes()
-    kedro(project, "--env", "smoke", "--params", "train.kimg=0.32,experiment=short")
-    assert json.loads((project / "data/06_models/short/generator.json").read_text())["images"] == 320
-    assert (project / "data/06_models/smoke/generator.safetensors").read_bytes() == before
+def test_another_experiment_leaves_this_one_alone_and_may_evaluate_it_while_it_trains_its_own(project: Path) -> None:
+    data = project / "data"
+    files = [file for part in ("06_models", "08_reporting") for file in (data / part / "smoke").rglob("*.*")]
+    before = {file: file.read_bytes() for file in files if file.is_file()}
+    kedro(project, "--env", "smoke", "--params", "train.kimg=0.32,experiment=short,evaluate.model=smoke")
+    assert json.loads((data / "06_models/short/generator.json").read_text())["images"] == 320
+    assert {file: file.read_bytes() for file in before} == before
+    assert not (data / "08_reporting/short/evaluation.json").exists()
+    found = json.loads((data / "08_reporting/short/smoke/evaluation.json").read_text())
+    assert (found["protocol"]["images"], found["protocol"]["model"]) == (960, "smoke")
 
 
 def test_missing_celeba_is_one_clear_error(project: Path) -> None:
@@ -233,7 +240,7 @@ def wait_for_tick(project: Path, images: int, process: "subprocess.Popen[bytes]"
     """Waits until this tick is committed: its state's card says so."""
     state = project / "data/06_models/smoke/training_state/state.safetensors"
     deadline = time.monotonic() + 120
-    while not (state.is_file() and read_card(state, "training_state")["images"] >= images):
+    while not (state.is_file() and read_card(state, SNAPSHOT, RunCard).images >= images):
         assert process.poll() is None, (project / "train.log").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -264,7 +271,7 @@ def undisturbed(
         pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.slow),
     ],
 )
-def test_stopped_training_carries_on_to_the_same_weights(
+def test_stopped_training_resumes_to_the_same_weights(
     project: Path,
     undisturbed: dict[str, torch.Tensor],
     tmp_path: Path,

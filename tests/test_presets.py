@@ -15,7 +15,7 @@ from kedro.framework.startup import bootstrap_project
 from numpy.typing import NDArray
 
 from celeba_gan.gan.inputs.conditions import Conditions
-from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import Tick, train
 from celeba_gan.images.config import PreprocessSettings
@@ -84,7 +84,7 @@ def small_settings(environment: str, changes: dict[str, Any]) -> tuple[TrainSett
     return TrainSettings.model_validate(settings), PreprocessSettings.model_validate(parameters["preprocess"]).size
 
 
-def run(size: int, settings: TrainSettings, resumed: Checkpoint | None = None) -> list[Tick]:
+def run(size: int, settings: TrainSettings, resumed: Snapshot | None = None) -> list[Tick]:
     conditions = Conditions.none()
     if settings.condition.name == "class":
         conditions = Conditions("class", ("this", "that"), np.arange(60) % 2)
@@ -93,7 +93,7 @@ def run(size: int, settings: TrainSettings, resumed: Checkpoint | None = None) -
             "attributes", ("this", "that"), np.stack([np.arange(60) % 2, np.arange(60) % 3 == 0], 1)
         )
     ticks = train(Blots(size), settings, resumed, conditions=conditions)
-    return [replace(tick, state=copy.deepcopy(tick.state)) for tick in ticks]
+    return [replace(tick, snapshot=copy.deepcopy(tick.snapshot)) for tick in ticks]
 
 
 @pytest.mark.parametrize("changes", [{}, BUSY], ids=["as it is", "augmented and scheduled"])
@@ -109,10 +109,10 @@ def test_resumed_at_any_tick_it_is_bit_identical(
     assert len(whole) == 5
     at = random.Random().randrange(1, 4)  # another each time: any must do
     record_property("resumed at tick", at)
-    resumed = run(size, settings, whole[at].state)
-    assert resumed[-1].state.tensors.keys() == whole[-1].state.tensors.keys()
-    for name, tensor in whole[-1].state.tensors.items():
-        assert torch.equal(tensor, resumed[-1].state.tensors[name]), f"{name}, resumed at tick {at}"
+    resumed = run(size, settings, whole[at].snapshot)
+    assert resumed[-1].snapshot.tensors.keys() == whole[-1].snapshot.tensors.keys()
+    for name, tensor in whole[-1].snapshot.tensors.items():
+        assert torch.equal(tensor, resumed[-1].snapshot.tensors[name]), f"{name}, resumed at tick {at}"
     assert any(
-        not torch.equal(whole[0].state.tensors[name], tensor) for name, tensor in whole[-1].state.tensors.items()
+        not torch.equal(whole[0].snapshot.tensors[name], tensor) for name, tensor in whole[-1].snapshot.tensors.items()
     )

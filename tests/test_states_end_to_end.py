@@ -1,11 +1,10 @@
-"""Keeping states, going back to one, the best networks and starting from others' weights, as people run them."""
+"""Keeping snapshots, going back to one, the best networks and starting from others' weights, as people run them."""
 
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from celeba_gan.datasets.ticks import MetricRowsDataset
-from celeba_gan.gan.runs.checkpoint import Checkpoint, read_card
+from celeba_gan.gan.runs.cards import Origin, RunCard
+from celeba_gan.gan.runs.run import Run, read_exported
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 
 KEPT = "train.keep_states=3,train.keep_best=true,train.evaluate_every_kimg=0.32"
@@ -48,8 +48,10 @@ def state(project: Path, name: str = "state") -> dict[str, torch.Tensor]:
     return load_file(models(project) / f"training_state/{name}.safetensors")
 
 
-def card(project: Path, experiment: str = "smoke") -> dict[str, Any]:
-    return read_card(models(project, experiment) / "training_state/state.safetensors", "training_state")
+def card(project: Path, experiment: str = "smoke") -> RunCard:
+    found = Run(models(project, experiment)).card()
+    assert found is not None
+    return found
 
 
 def test_training_is_measured_and_its_best_networks_can_be_used(project: Path) -> None:
@@ -59,17 +61,17 @@ def test_training_is_measured_and_its_best_networks_can_be_used(project: Path) -
     assert best["images"] == best["best"]["images"] == measured.idxmin()
     assert best["best"]["value"] == measured.min()
     assert json.loads((models(project) / "best_discriminator.json").read_text()) == best
-    checkpoint = Checkpoint.load(models(project) / "best_generator.safetensors", "generator")
-    assert next(TrainedGenerator(checkpoint).sample(2, 0)).shape == (2, 16, 16, 3)
+    generator = read_exported(models(project) / "best_generator.safetensors").generator
+    assert next(TrainedGenerator(generator).sample(2, 0)).shape == (2, 16, 16, 3)
     kept = {path.name for path in (models(project) / "training_state").glob("state*")}
     assert {"state.safetensors", "state-000000000640.safetensors", "state-000000000320.safetensors"} == kept
     assert (rows(project)["swd_valid_floor"].dropna() > 0).all()
 
 
-def test_going_back_to_a_kept_state_is_exact_and_drops_what_came_later(project: Path) -> None:
+def test_going_back_to_a_kept_snapshot_is_exact_and_drops_what_came_later(project: Path) -> None:
     said = kedro(project, f"{KEPT},train.resume_from=0.5", "--pipelines", "train", status=1)
-    assert "asks for the state at 0.5 kimg" in said
-    assert "There are: 0.32, 0.64, 0.96" in said
+    assert "no snapshot at 0.5 kimg" in said
+    assert "Snapshots: 0.32, 0.64, 0.96" in said
     assert "Traceback" not in said
     before = state(project, "state-000000000640")
     kedro(project, f"{KEPT},train.resume_from=0.32,train.kimg=0.64", "--pipelines", "train")
@@ -88,9 +90,9 @@ def test_new_experiment_starts_from_the_weights_of_another_and_measures_nothing(
     assert "Traceback" not in said
     kedro(project, start, "--pipelines", "train")
     first, tuned = card(project), card(project, "tuned")
-    assert tuned["init_from"] == {"id": first["id"], "images": first["images"]}
-    assert tuned["id"] != first["id"]
-    assert (tuned["images"], tuned["best"]) == (320, None)
+    assert tuned.init_from == Origin(id=first.id, images=first.images)
+    assert tuned.id != first.id
+    assert (tuned.images, tuned.best) == (320, None)
     last, best = (load_file(models(project, "tuned") / f"{name}generator.safetensors") for name in ("", "best_"))
     assert all(torch.equal(tensor, best[name]) for name, tensor in last.items())  # nothing was measured: the last one
 
@@ -98,8 +100,8 @@ def test_new_experiment_starts_from_the_weights_of_another_and_measures_nothing(
     kedro(project, start.replace("=smoke", "=gone"), "--pipelines", "train", "--only-missing-outputs")
     assert {path: path.stat().st_mtime_ns for path in files} == files  # nothing was missing
     said = kedro(project, start.replace("=smoke", "=gone"), "--pipelines", "train")
-    assert "nothing to train" in said  # what is carried on takes no notice of where others may start
+    assert "Nothing to train" in said  # a training that resumes pays no attention to where others may start
     (models(project, "tuned") / "best_generator.json").unlink()
     said = kedro(project, start.replace("=smoke", "=gone"), "--pipelines", "train", "--only-missing-outputs")
-    assert "Running 1 out of 3 nodes" in said
+    assert "Nothing to train" in said
     assert (models(project, "tuned") / "best_generator.json").is_file()

@@ -2,12 +2,11 @@
 
 import warnings
 
+from celeba_gan.datasets.catalog import StaleAwareCatalog
+from celeba_gan.datasets.models import reporting_folder
 from celeba_gan.hooks.errors import ShortErrors
 from celeba_gan.hooks.guards import ParameterGuard
-from celeba_gan.hooks.lock import RunLock
-from celeba_gan.hooks.measured_models import MeasuredModels, reporting_folder
-from celeba_gan.hooks.missing import MissingSpreads
-from celeba_gan.hooks.set_aside import SetAside
+from celeba_gan.hooks.run_folders import RunFolders
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.tracking.hook import MLflowTracking
 
@@ -16,20 +15,8 @@ for message in ("register_new_resolver", "Accessing the 'model_fields' attribute
     warnings.filterwarnings("ignore", message=message)
 
 tracking = MLflowTracking()
-# The order matters: Kedro calls the last one first. MeasuredModels changes what the catalog loads, so it comes before
-# those that ask it; RunLock comes before SetAside, which moves folders and asks what MissingSpreads found missing;
-# tracking reads the cards of states and networks, so it comes after these; Summary is last and asks tracking for the
-# run.
-HOOKS = (
-    Summary(tracking),
-    tracking,
-    SetAside(),
-    MissingSpreads(),
-    RunLock(),
-    MeasuredModels(tracking),
-    ParameterGuard(),
-    ShortErrors(),
-)
+HOOKS = (ShortErrors(), ParameterGuard(), RunFolders(), tracking, Summary(tracking))
+DATA_CATALOG_CLASS = StaleAwareCatalog
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

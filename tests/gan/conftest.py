@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.settings import TrainSettings
 
 
@@ -50,5 +52,28 @@ def make_settings() -> Callable[..., TrainSettings]:
             "precision": "float32",  # auto may decide otherwise at another time
         }
         return TrainSettings.model_validate(small | changes)
+
+    return make
+
+
+@pytest.fixture
+def make_card() -> Callable[..., ModelCard]:
+    def make(**changes: Any) -> ModelCard:
+        plain: dict[str, Any] = {
+            "id": "one",
+            "images": 7,
+            "finished": False,
+            "init_from": None,
+            "best": None,
+            "size": 16,
+            "random_crop": None,
+            "data_digest": "random-16",
+            "condition": None,
+            "network": NetworkSettings(),
+            "latent": LatentSettings(),
+            "objective": "wgan",
+            "probability": "centred_sigmoid",
+        }
+        return ModelCard.model_validate(plain | changes)
 
     return make

@@ -141,7 +141,9 @@ def test_values_of_all_sections_are_checked_and_named_as_params_spells_them(load
         generate={"images": -1},
     )
     lines = message.splitlines()
-    assert "There is no parameter train.kimgg; did you mean 'kimg'? There are: seed, resume, kimg" in message
+    (misspelt,) = (line for line in lines if "train.kimgg" in line)
+    assert misspelt.startswith("There is no parameter train.kimgg; did you mean 'kimg'? There are: ")
+    assert {"seed", "resume", "kimg", "grid"} <= set(misspelt.partition("There are: ")[2].split(", "))
     assert "There is no parameter train.network.dcgan.widht; did you mean 'width'? There are: width, max" in message
     assert "train.batch_size is 0: Input should be greater than or equal to 1" in lines
     assert any(line.startswith("train.tick_kimg is 'soon': Input should be a valid number") for line in lines)
@@ -167,8 +169,8 @@ def test_an_environment_that_is_not_there_is_named_with_the_nearest(load_context
 
 def test_the_guard_imports_nothing_heavy() -> None:
     script = (
-        "import sys, celeba_gan.hooks.guards, celeba_gan.hooks.errors, celeba_gan.hooks.missing\n"
-        "import celeba_gan.hooks.set_aside, celeba_gan.hooks.summary\n"
+        "import sys, celeba_gan.hooks.guards, celeba_gan.hooks.errors\n"
+        "import celeba_gan.hooks.run_folders, celeba_gan.hooks.summary\n"
         "print([name for name in ('torch', 'pandas', 'mlflow', 'pyarrow') if name in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

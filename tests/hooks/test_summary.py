@@ -2,6 +2,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
 from kedro.io import DataCatalog, MemoryDataset
 
+from celeba_gan.gan.runs.cards import BestTick
+from celeba_gan.gan.runs.run import Run
+from celeba_gan.gan.runs.snapshot import Snapshot, save_best
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.images.packed import Journal, Manifest, Shard
 
@@ -42,22 +47,29 @@ def account(
         context = load_context(env, **runtime_params)
         monkeypatch.chdir(context.project_path)
         summary = summary or Summary()
-        summary.before_pipeline_run(context.catalog)
+        context._hook_manager.register(summary)
+        catalog = context.catalog  # Kedro tells the hook where the entries are
+        summary.before_pipeline_run(catalog)
         capsys.readouterr()
         run_params = {"env": env, "runtime_params": runtime_params}
-        summary.after_pipeline_run(run_params, pipelines[name], context.catalog)
+        summary.after_pipeline_run(run_params, pipelines[name])
         return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
     return say
 
 
-def fill(data: Path, *, finished: bool) -> None:
+@pytest.fixture
+def fill(make_snapshot: Callable[..., Snapshot]) -> Callable[..., None]:
+    """Writes what the summary of a whole line reads."""
+    return partial(_fill, make_snapshot)
+
+
+def _fill(make_snapshot: Callable[..., Snapshot], data: Path, *, finished: bool) -> None:
     index = data / "03_primary/synthetic/image_index.parquet"
     rejected = data / "02_intermediate/synthetic/rejected_images.csv"
     manifest = data / "05_model_input/synthetic/images/manifest.json"
-    generator = data / "06_models/demo/generator.json"
     evaluation = data / "08_reporting/demo/evaluation.json"
-    for path in (index, rejected, manifest, generator, evaluation):
+    for path in (index, rejected, manifest, evaluation):
         path.parent.mkdir(parents=True)
     pd.DataFrame({"image_id": [f"{i:06d}.jpg" for i in range(4096)]}).to_parquet(index)
     pd.DataFrame({"image_id": ["7.jpg", "9.jpg"], "reason": ["a,\nb", "c"]}).to_csv(rejected, index=False)
@@ -72,14 +84,17 @@ def fill(data: Path, *, finished: bool) -> None:
     report.parent.mkdir(parents=True)
     report.write_text(json.dumps({"findings": [f"Finding {number}." for number in range(7)]}))
     manifest.write_text(json.dumps({"count": 4094, "size": 32}))
-    generator.write_text(json.dumps({"images": 180_000, "finished": finished}))
-    best = {"metric": "swd_valid", "value": 11.5, "evaluate_images": 256, "images": 150_000}
-    generator.with_name("best_generator.json").write_text(json.dumps({"images": 150_000, "best": best}))
+    best = BestTick(metric="swd_valid", value=11.5, evaluate_images=256, images=150_000)
+    run = Run(data / "06_models/demo")
+    run.append(make_snapshot(150_000))
+    save_best(make_snapshot(150_000), run.snapshots / "best-000000150000.safetensors")
+    card = make_snapshot(180_000, finished=finished).card.model_copy(update={"best": best})
+    run.append(replace(make_snapshot(180_000), card=card))
     metrics = {"age": 0.4321, "prob_real": 0.5, "swd": 12.345, "swd_32": 1.0}
     evaluation.write_text(json.dumps({"metrics": metrics, "floor": {"swd": 3.21}, "protocol": {}}))
 
 
-def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) -> None:
+def test_the_whole_line_is_told_with_every_place(account: Say, project: Path, fill: Callable[..., None]) -> None:
     fill(project / "data", finished=True)
     lines = account("__default__", Summary(Tracked("sqlite:////x/mlflow.db")))
     assert "Indexed 4,096 images" in lines
@@ -109,7 +124,7 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) ->
     )
 
 
-def test_what_is_not_there_is_not_told(account: Say, project: Path) -> None:
+def test_what_is_not_there_is_not_told(account: Say, project: Path, fill: Callable[..., None]) -> None:
     fill(project / "data", finished=True)
     packed = project / "data/05_model_input/synthetic"
     (packed / "unreadable_images.csv").write_text("image_id,reason\n")
@@ -126,31 +141,28 @@ def test_what_is_not_there_is_not_told(account: Say, project: Path) -> None:
     assert [line.split()[0] for line in lines[4:]] == ["Time", "Look"]
 
 
-def test_only_what_the_run_made_is_told(account: Say, project: Path) -> None:
+def test_only_what_the_run_made_is_told(account: Say, project: Path, fill: Callable[..., None]) -> None:
     fill(project / "data", finished=True)
     labels = [line.split()[0] for line in account("ingest") if line]
     assert labels == ["Indexed", "Rejected", "Time", "Look"]
 
 
-def test_an_unfinished_generator_and_a_server_are_named(account: Say, project: Path) -> None:
+def test_an_unfinished_generator_and_a_server_are_named(account: Say, project: Path, fill: Callable[..., None]) -> None:
     fill(project / "data", finished=False)
     lines = account("train", Summary(Tracked("https://mlflow.example/")))
-    assert "Trained on 180,000 images (180 kimg), not finished: the train pipeline carries on" in lines
+    assert "Trained on 180,000 images (180 kimg), not finished" in " ".join(lines)
     assert lines[-1].startswith("Compare https://mlflow.example/#/experiments/1/runs/abc")
 
 
-def test_the_viz_command_shows_this_run(account: Say, project: Path) -> None:
-    generator = project / "data/06_models/mine/generator.json"
-    generator.parent.mkdir(parents=True)
-    generator.write_text(json.dumps({"images": 1, "finished": True}))
-    generator.with_name("best_generator.json").write_text(json.dumps({"images": 1, "best": None}))
+def test_the_viz_command_shows_this_run(account: Say, project: Path, make_snapshot: Callable[..., Snapshot]) -> None:
+    Run(project / "data/06_models/mine").append(make_snapshot(1, finished=True))
     lines = account("train", env="smoke", experiment="mine")
     assert not [line for line in lines if line.startswith("Best")]  # nothing was measured
     assert any(line.startswith("Look kedro viz run --env smoke --params experiment=mine (") for line in lines)
 
 
 def test_another_models_numbers_come_from_its_own_folder_with_the_verdict_of_a_comparison(
-    account: Say, project: Path
+    account: Say, project: Path, fill: Callable[..., None]
 ) -> None:
     fill(project / "data", finished=True)
     rows = [
@@ -176,25 +188,26 @@ def test_another_models_numbers_come_from_its_own_folder_with_the_verdict_of_a_c
 @pytest.mark.parametrize(
     ("finished", "params", "words"),
     [
-        (False, {"resume": True, "resume_from": None}, "training is saved at 12,800 images; the same command carries"),
-        (False, {"resume": False}, "the same command without train.resume=false carries on"),
-        (False, {"resume_from": 10}, "the same command without train.resume_from carries on"),
+        (False, {"resume": True, "resume_from": None}, "training is saved at 12,800 images; the same command resumes"),
+        (False, {"resume": False}, "the same command without train.resume=false resumes"),
+        (False, {"resume_from": 10}, "the same command without train.resume_from resumes"),
         (True, {"resume": True}, "training is finished (12,800 images) and saved; the same command makes the rest"),
     ],
 )
-def test_an_interruption_says_where_training_carries_on(finished: bool, params: dict[str, Any], words: str) -> None:
+def test_an_interruption_says_where_training_resumes(finished: bool, params: dict[str, Any], words: str) -> None:
     """A process of its own: what counts is what it says as it ends."""
     script = f"""
 from kedro.io import DataCatalog, MemoryDataset
-from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.cards import RunCard
+from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.hooks.summary import Summary
 
 summary = Summary()
 params = {{f"params:train.{{name}}": MemoryDataset(value) for name, value in {params}.items()}}
 summary.before_pipeline_run(DataCatalog(params))
-state = Checkpoint("training_state", {{"images": 12800, "finished": {finished}}}, {{}})
-summary.after_dataset_saved("training_state", state)
-summary.after_dataset_saved("generator", None)
+card = RunCard.model_construct(images=12800, finished={finished})
+summary.after_dataset_saved("training_run", Snapshot("training_state", card, {{}}))
+summary.after_dataset_saved("training_curves", None)
 raise SystemExit(143)
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -207,14 +220,16 @@ def test_a_run_that_ended_by_itself_leaves_no_word_for_the_end_of_the_process(en
     script = f"""
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
-from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.cards import RunCard
+from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.hooks.summary import Summary
 
 summary, catalog = Summary(), DataCatalog()
 summary.before_pipeline_run(catalog)
-summary.after_dataset_saved("training_state", Checkpoint("training_state", {{"images": 1, "finished": False}}, {{}}))
+card = RunCard.model_construct(images=1, finished=False)
+summary.after_dataset_saved("training_run", Snapshot("training_state", card, {{}}))
 if "{ending}" == "success":
-    summary.after_pipeline_run({{}}, Pipeline([]), catalog)
+    summary.after_pipeline_run({{}}, Pipeline([]))
 else:
     summary.on_pipeline_error()
 """
@@ -231,7 +246,7 @@ def test_an_interrupted_packing_says_that_its_shards_are_kept(capsys: pytest.Cap
         journal = Journal.model_construct()
         summary.after_dataset_saved("packed_images", Shard(4, np.zeros((1, 8, 8, 3), np.uint8), journal))
         summary._print_interruption()
-        assert "Stopped  5 packed shards are kept; the same command carries on" in capsys.readouterr().out
+        assert "Stopped  5 packed shards are kept; the same command resumes" in capsys.readouterr().out
         summary.after_dataset_saved("packed_images", Manifest.model_construct())
         summary._print_interruption()
         assert "Stopped" not in capsys.readouterr().out

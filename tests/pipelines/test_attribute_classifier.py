@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.images.packed import PackedImagesError, hash_texts
 from celeba_gan.pipelines.evaluate.nodes import fit_attribute_classifier
 
+Classifier = Checkpoint[ClassifierCard]
 SETTINGS = EvaluateSettings.model_validate({"classifier": {"epochs": 1}})
 
 
@@ -34,7 +36,7 @@ class Noise:
         return np.random.default_rng(0).integers(0, 256, (100, 16, 16, 3), dtype=np.uint8)[indices]
 
 
-def fit(labels: pd.DataFrame, before: Checkpoint | None = None) -> Checkpoint:
+def fit(labels: pd.DataFrame, before: Classifier | None = None) -> Classifier:
     images: Any = Noise()
     return fit_attribute_classifier(images, labels, SETTINGS, before)
 
@@ -48,7 +50,7 @@ def test_it_stands_for_the_same_data_and_is_trained_anew_for_other_attributes(la
     threads = torch.get_num_threads()
     try:
         first = fit(labels)
-        assert first.card["attributes"] == ["Hat"]
+        assert first.card.attributes == ("Hat",)
         assert fit(labels, first) is first
         corrected = labels.assign(Hat=1 - labels["Hat"])
         assert fit(corrected, first) is not first
@@ -62,4 +64,4 @@ def test_labels_of_other_images_are_refused(labels: pd.DataFrame) -> None:
 
 
 def test_images_without_attributes_have_none(labels: pd.DataFrame) -> None:
-    assert fit(labels.drop(columns="Hat")).card["attributes"] == []
+    assert fit(labels.drop(columns="Hat")).card.attributes == ()

@@ -1,6 +1,7 @@
 """The node binds networks, images, labels and features together; here on tiny ones, of which every part is real."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.evaluation.features.store import FeatureStore
+from celeba_gan.gan.runs.cards import BestTick
 from celeba_gan.gan.runs.checkpoint import Checkpoint
-from celeba_gan.gan.runs.experiments import Experiments
+from celeba_gan.gan.runs.models import Experiments, NamedModel
+from celeba_gan.gan.runs.run import Run, export
+from celeba_gan.gan.runs.snapshot import save_best
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.packed import hash_texts
 from celeba_gan.pipelines.evaluate.nodes import evaluate_generator, fit_attribute_classifier
@@ -67,15 +72,15 @@ def labels() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def classifier(labels: pd.DataFrame) -> Checkpoint:
+def classifier(labels: pd.DataFrame) -> Checkpoint[ClassifierCard]:
     images: Any = Images()
     return fit_attribute_classifier(images, labels, SETTINGS, None)
 
 
 @pytest.fixture(scope="module")
 def train(labels: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    def begin(condition: str, seed: int = 0) -> tuple[Checkpoint, Checkpoint]:
-        """Networks of a training's first tick."""
+    def begin(condition: str, seed: int = 0) -> Run:
+        """A training after its first tick."""
         values = {
             "seed": seed,
             "kimg": 0.1,
@@ -88,24 +93,25 @@ def train(labels: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Any
             "condition": {"name": condition},
         }
         images: Any = Images()
-        folder = Experiments(tmp_path_factory.mktemp("models"))
+        folder = tmp_path_factory.mktemp("models")
         classes = pd.DataFrame({"class": [0, 1], "name": ["not Hat", "Hat"]})
-        tick = next(train_gan(images, labels, classes, TrainSettings.model_validate(values), None, folder))
-        return tick[2], tick[3]
+        settings = TrainSettings.model_validate(values)
+        run = Run(folder / "demo")
+        run.append(next(train_gan(images, labels, classes, settings, None, Experiments(folder)))[2])
+        return run
 
     return begin
 
 
 @pytest.fixture
-def evaluate(labels: pd.DataFrame, classifier: Checkpoint, tmp_path: Path) -> Any:
-    def run(generator: Checkpoint, discriminator: Checkpoint | None, **changes: Any) -> Any:
+def evaluate(labels: pd.DataFrame, classifier: Checkpoint[ClassifierCard], tmp_path: Path) -> Any:
+    def run(training: Run, **changes: Any) -> Any:
         images: Any = Images()
         classes = pd.DataFrame({"class": [0, 1], "name": ["not Hat", "Hat"]})
-        given = {"best_measured": None, "compared_networks": None, "attribute_classifier": classifier, **changes}
+        given = {"evaluated_model": None, "compared_model": None, "attribute_classifier": classifier, **changes}
         settings = SETTINGS.model_copy(update=given.pop("settings", {}))
         return evaluate_generator(
-            generator,
-            discriminator,
+            training,
             packed_images=images,
             labels=labels,
             classes=classes,
@@ -117,8 +123,12 @@ def evaluate(labels: pd.DataFrame, classifier: Checkpoint, tmp_path: Path) -> An
     return run
 
 
+def named(run: Run, label: str = "other") -> NamedModel:
+    return NamedModel.at(run.folder, label)
+
+
 def test_numbers_attributes_and_pictures(evaluate: Any, train: Any) -> None:
-    card, beside, neighbours = evaluate(*train("none"))
+    card, beside, neighbours = evaluate(train("none"))
     assert {"age", "age_valid", "swd", "frechet_attributes", "recall_attributes"} <= card["metrics"].keys()
     assert card["attributes"]["reals"].keys() == {"Hat"}
     assert card["attributes"]["asked"] is None
@@ -131,46 +141,65 @@ def test_numbers_attributes_and_pictures(evaluate: Any, train: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["class", "attributes"])
 def test_what_a_conditional_generator_was_asked_for_is_checked(evaluate: Any, train: Any, kind: str) -> None:
-    asked = evaluate(*train(kind))[0]["attributes"]["asked"]
+    asked = evaluate(train(kind))[0]["attributes"]["asked"]
     assert asked["Hat"]["samples"] == 25
     assert 0 <= asked["Hat"]["accuracy"] <= 1
 
 
+def test_a_named_model_is_evaluated_in_place_of_the_experiments_own(evaluate: Any, train: Any) -> None:
+    own, other = train("none"), train("none", seed=1)
+    card = evaluate(own, evaluated_model=named(other), settings={"model": "other"})[0]
+    assert card["protocol"]["training_id"] == other.card().id
+    assert card["protocol"]["model"] == "other"
+    assert card["metrics"] == evaluate(other)[0]["metrics"]
+    assert evaluate(own)[0]["protocol"]["training_id"] == own.card().id
+
+
 def test_another_model_is_compared_on_the_same_reals(evaluate: Any, train: Any) -> None:
-    networks, others = train("none"), train("none", seed=1)
-    card = evaluate(*networks, compared_networks=("other", *others))[0]
+    own, other = train("none"), train("none", seed=1)
+    card = evaluate(own, compared_model=named(other))[0]
     comparison = card["comparison"]
     assert (comparison["model"], comparison["against"]) == ("this model", "other")
     measured = comparison["measured"]["metrics"]
-    assert measured == evaluate(*others)[0]["metrics"]
+    assert measured == evaluate(other)[0]["metrics"]
     assert measured["swd"] != card["metrics"]["swd"]
     rows = {row["metric"]: row for row in comparison["rows"]}
     assert rows["swd"]["against"] == measured["swd"]
-    same = evaluate(*networks, compared_networks=("itself", *networks))[0]["comparison"]
+    same = evaluate(own, compared_model=named(own, "itself"))[0]["comparison"]
     assert {row["better"] for row in same["rows"]} == {"neither"}
 
 
-def test_the_best_networks_are_measured_where_asked(evaluate: Any, train: Any) -> None:
-    networks, best = train("none"), train("none", seed=1)
-    last = evaluate(*networks, best_measured=best)[0]
-    chosen = evaluate(*networks, best_measured=best, settings={"which": "best"})[0]
-    assert last["protocol"]["training_id"] == networks[0].card["id"]
-    assert chosen["protocol"]["training_id"] == best[0].card["id"]
-    assert chosen["protocol"]["which"] == "best"
-    assert evaluate(*networks, settings={"which": "best"})[0] == last  # none was measured
+def test_the_best_networks_are_measured_where_requested(evaluate: Any, train: Any) -> None:
+    run = train("none")
+    assert evaluate(run, settings={"which": "best"})[0] == evaluate(run)[0]  # none was measured
+    newest, other = run.newest(), train("none", seed=1).newest()
+    best = BestTick(metric="swd_valid", evaluate_images=2, value=1.0, images=8)
+    earlier = newest.card.model_copy(update={"images": 8, "best": best})
+    save_best(replace(other, card=earlier), run.snapshots / "best-000000000008.safetensors")
+    run.append(replace(newest, card=newest.card.model_copy(update={"images": 16, "best": best})))
+
+    last, chosen = evaluate(run)[0], evaluate(run, settings={"which": "best"})[0]
+    assert (last["protocol"]["images"], last["protocol"]["which"]) == (16, "last")
+    assert (chosen["protocol"]["images"], chosen["protocol"]["which"]) == (8, "best")
+    assert chosen["metrics"]["swd"] != last["metrics"]["swd"]
+    # Both models of a comparison are those that are asked for.
+    compared = evaluate(run, compared_model=named(run, "itself"), settings={"which": "best"})[0]["comparison"]
+    assert compared["measured"]["metrics"] == chosen["metrics"]
 
 
 def test_models_of_two_sizes_do_not_compare(evaluate: Any, train: Any) -> None:
-    generator, discriminator = train("none")
-    other = Checkpoint(generator.kind, {**generator.card, "size": 32}, generator.tensors)
-    with pytest.raises(ValueError, match="against: other makes images of 32 pixels, and the model that is measured 16"):
-        evaluate(generator, discriminator, compared_networks=("other", other, None))
+    run, other = train("none"), named(train("none"))
+    larger = replace(other, card=other.card.model_copy(update={"size": 32}))
+    with pytest.raises(ValueError, match="against: other makes images of 32 pixels, and the evaluated model 16"):
+        evaluate(run, compared_model=larger)
 
 
-def test_without_attributes_and_discriminator_the_rest_is_measured(evaluate: Any, train: Any) -> None:
-    generator, _ = train("none")
-    without = Checkpoint("classifier", {"attributes": []}, {})
-    card, beside, neighbours = evaluate(generator, None, attribute_classifier=without)
+def test_without_attributes_and_discriminator_the_rest_is_measured(evaluate: Any, train: Any, tmp_path: Path) -> None:
+    run = train("none")
+    export(run.networks().generator, tmp_path / "alone")
+    without = Checkpoint("classifier", ClassifierCard(attributes=(), made_from={}), {})
+    alone = NamedModel.at(tmp_path / "alone.safetensors", "alone")
+    card, beside, neighbours = evaluate(run, evaluated_model=alone, attribute_classifier=without)
     assert card["attributes"] is None
     assert {"swd", "ms_ssim"} <= card["metrics"].keys()
     assert not [name for name in card["metrics"] if "age" in name or "frechet" in name]

@@ -1,6 +1,7 @@
 """What the networks are told, and what the samples show, stands in the log."""
 
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +10,10 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from celeba_gan.gan.runs.checkpoint import Checkpoint
-from celeba_gan.gan.runs.experiments import Experiments
+from celeba_gan.gan.runs.cards import BestTick
+from celeba_gan.gan.runs.models import Experiments
+from celeba_gan.gan.runs.run import Run
+from celeba_gan.gan.runs.snapshot import save_best
 from celeba_gan.gan.sampling.config import GenerateSettings
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.packed import PackedImagesError, hash_texts
@@ -33,8 +36,8 @@ class Noise:
 
 @pytest.fixture
 def start(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    def begin(attributes: int, **condition: Any) -> Checkpoint:
-        """The generator of a training's first tick."""
+    def begin(attributes: int, **condition: Any) -> Run:
+        """A training after its first tick."""
         settings = TrainSettings.model_validate(
             {
                 "kimg": 0.1,
@@ -50,9 +53,11 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ones = {f"Attribute_{number}": np.arange(40) >> number % 5 & 1 for number in range(attributes)}
         labels = pd.DataFrame({"image_id": "x", "split": "train", **ones, "class": np.arange(40) % 2})
         classes = pd.DataFrame({"class": [0, 1], "name": ["not Hat", "Hat"]})
-        folder = Experiments(tmp_path_factory.mktemp("models"))
+        folder = tmp_path_factory.mktemp("models")
         images: Any = Noise()
-        return next(train_gan(images, labels, classes, settings, None, folder))[2]
+        run = Run(folder / "demo")
+        run.append(next(train_gan(images, labels, classes, settings, None, Experiments(folder)))[2])
+        return run
 
     return begin
 
@@ -85,27 +90,37 @@ def test_samples_say_their_labels(start: Any, caplog: pytest.LogCaptureFixture) 
     told, plain = start(3, name="attributes"), start(3)
     with caplog.at_level(logging.INFO, "celeba_gan.pipelines.generate"):
         caplog.clear()
-        list(generate_samples(plain, None, GenerateSettings(images=2)))
+        list(generate_samples(plain, GenerateSettings(images=2)))
         assert said(caplog) == []
-        list(generate_samples(told, None, GenerateSettings(images=2)))
-        list(generate_samples(told, None, GenerateSettings(images=2, labels=["Attribute_0", "Attribute_2"])))
+        list(generate_samples(told, GenerateSettings(images=2)))
+        list(generate_samples(told, GenerateSettings(images=2, labels=["Attribute_0", "Attribute_2"])))
     assert said(caplog) == [
         "Labels of the samples: as often as training images have them",
         "Labels of the samples: all Attribute_0 + Attribute_2",
     ]
 
 
-def test_the_best_generator_samples_where_it_is_asked_for(start: Any) -> None:
-    last, best = start(0), start(0)
-    best = Checkpoint(best.kind, best.card, {name: 2 * tensor for name, tensor in best.tensors.items()})
+def test_the_best_generator_samples_where_requested(start: Any) -> None:
+    run = start(0)
 
-    def sample(given: tuple[Checkpoint, Checkpoint] | None, which: str) -> NDArray[np.uint8]:
+    def sample(which: str) -> NDArray[np.uint8]:
         settings = GenerateSettings.model_validate({"images": 2, "which": which})
-        grid = draw_sample_grid(last, given, settings)
-        (batch,) = generate_samples(last, given, settings)
+        grid = draw_sample_grid(run, settings)
+        (batch,) = generate_samples(run, settings)
         return np.concatenate([batch.images.ravel(), grid.pixels.ravel()])
 
-    pair = (best, best)
-    assert (sample(pair, "last") == sample(None, "best")).all()  # none was measured
-    assert (sample(pair, "best") != sample(pair, "last")).any()
-    assert len(sample(pair, "best")) == len(sample(pair, "last"))
+    last = sample("last")
+    assert (last == sample("best")).all()  # none was measured
+
+    newest = run.newest()
+    best = BestTick(metric="swd_valid", evaluate_images=2, value=1.0, images=8)
+    earlier = replace(
+        newest,
+        card=newest.card.model_copy(update={"images": 8, "best": best}),
+        tensors={name: 2 * tensor for name, tensor in newest.tensors.items()},
+    )
+    save_best(earlier, run.snapshots / "best-000000000008.safetensors")
+    run.append(replace(newest, card=newest.card.model_copy(update={"images": 16, "best": best})))
+    assert (sample("last") == last).mean() > 0.9  # the grid's caption has another count
+    assert (sample("best") != last).mean() > 0.1
+    assert len(sample("best")) == len(last)

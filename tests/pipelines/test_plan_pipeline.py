@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import ConditionSettings
+from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.reporting.training.plan import Labels, count_labels
 
 
@@ -49,7 +51,7 @@ def test_it_plans_before_there_is_anything(tmp_path: Path, copy_project: Callabl
     assert "Schedule 960 images (0.96 kimg) " in said
     assert "To come 30 iterations in 3 ticks of 0.32 kimg" in said
     assert "at the peak" in said
-    assert "are free. The estimate counts" in said
+    assert "are free. Measured in one iteration" in said
     assert "images/s, measured in" in said
     assert not (project / "mlflow.db").exists()
     assert not (project / "data").exists()
@@ -71,11 +73,11 @@ def test_it_plans_the_rest_of_a_training(tmp_path: Path, copy_project: Callable[
     assert "Done" not in said
     said = page(project, "--pipelines", "plan", "--only-missing-outputs")
     assert "To come 0 iterations in 0 ticks" in said
-    assert "none: the state has seen all these images already" in said
+    assert "none: the networks have seen all these images already" in said
 
     refused = kedro(project, "--pipelines", "plan", "--params", "train.seed=1")
     assert refused.returncode == 1
-    assert "seed: 0 in the saved state, 1 now" in " ".join((refused.stdout + refused.stderr).split())
+    assert "seed: 0 in the snapshot, 1 now" in " ".join((refused.stdout + refused.stderr).split())
 
 
 @pytest.mark.parametrize(
@@ -89,10 +91,11 @@ def test_it_plans_the_rest_of_a_training(tmp_path: Path, copy_project: Callable[
     ],
 )
 def test_labels_are_counted_as_far_as_they_are_known(
-    condition: dict[str, object], condition_on: list[str], labels: Labels
+    condition: dict[str, object], condition_on: list[str], labels: Labels, make_snapshot: Callable[..., Snapshot]
 ) -> None:
     settings = ConditionSettings.model_validate(condition)
     assert count_labels(settings, condition_on, None) == labels
-    card = {"condition": {"kind": settings.name, "names": ["a", "b", "c"]}}
-    assert count_labels(settings, condition_on, card) == (labels if settings.name == "none" else Labels(3))
-    assert count_labels(settings, condition_on, {"condition": None}) == labels
+    if settings.name != "none":
+        known = Condition(kind=settings.name, names=("a", "b", "c"), sets=(), counts=(), digest="")
+        assert count_labels(settings, condition_on, make_snapshot(1, condition=known).card) == Labels(3)
+    assert count_labels(settings, condition_on, make_snapshot(1).card) == labels

@@ -34,7 +34,7 @@ def run(traps: Path, *command: str, cwd: Path) -> "subprocess.CompletedProcess[s
     return subprocess.run(
         [sys.executable, *command],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(traps)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(traps), os.environ["PYTHONPATH"]])},
         capture_output=True,
         text=True,
     )

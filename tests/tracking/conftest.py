@@ -16,9 +16,10 @@ Kedro = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def _environment() -> dict[str, str]:
-    # Bootstrapping a Kedro project in some other test sets PYTHONPATH.
+    # Bootstrapping a Kedro project in some other test adds to PYTHONPATH.
     unwanted = ("MLFLOW_", "PYTHONPATH", "KEDRO_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    return kept | {"PYTHONPATH": str(HERE.parents[1] / "src")}
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from kedro.pipeline import Node, Pipeline
 
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.run import read_exported
+from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
 from celeba_gan.tracking.fetch import fetch_generator
 from celeba_gan.tracking.hook import MLflowTracking
@@ -24,7 +26,7 @@ SETTINGS = TrackingSettings(experiment="tiny")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def store(tmp_path_factory: pytest.TempPathFactory, make_snapshot: Callable[..., Snapshot]) -> SimpleNamespace:
     """A SQLite store in which a run has logged three generators, of 100, 200 and 300 images."""
     from celeba_gan.gan.networks.build import build_generator
     from celeba_gan.tracking.logged_model import log_model
@@ -37,10 +39,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     models = {}
     for images in (100, 200, 300):
         torch.manual_seed(images)
-        card = {"id": "abc", "images": images, "finished": images == 300, "size": 16}
-        card |= {"network": network.model_dump(mode="json"), "latent": latent.model_dump(mode="json")}
-        checkpoint = Checkpoint("generator", card, build_generator(network, latent, 16).state_dict())
-        models[images] = log_model(connected, run.id, "generator", checkpoint)
+        card = make_snapshot(images, finished=images == 300, network=network, latent=latent).card.of_networks()
+        generator = Checkpoint("generator", card, build_generator(network, latent, 16).state_dict())
+        models[images] = log_model(connected, run.id, "generator", generator)
         run.link_output(models[images], images)
     return SimpleNamespace(project=project, client=connected.client, run=run, models=models, name="")
 
@@ -284,7 +285,7 @@ def test_every_form_of_uri_gives_its_weights(
     fetched = fetch_generator(spell(form), SETTINGS, store.project, tmp_path)
     assert fetched.label == spell(label)
     assert fetched.file.is_relative_to(tmp_path)
-    assert Checkpoint.load(fetched.file, "generator").card["images"] == images
+    assert read_exported(fetched.file).generator.card.images == images
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,9 @@ def test_files_are_artifacts(client: Any, first: Any) -> None:
     assert "evaluation.json" in [file.path for file in client.list_artifacts(first.info.run_id)]
 
 
-def test_an_evaluation_counts_for_the_run_the_model_and_the_images(client: Any, first: Any, runs: Runs) -> None:
+def test_an_evaluation_counts_for_the_run_the_model_and_the_images(
+    client: Any, first: Any, runs: Runs, scenario: dict[str, Any]
+) -> None:
     expected = {"evaluate/age": 0.25, "evaluate/scores/real": 1, "evaluate/scores/fake": 2, "evaluate/floor/swd": 0.125}
     expected |= {"evaluate/swd": 0.5, "evaluate/intervals/swd/low": 0.375, "evaluate/intervals/swd/high": 0.625}
     assert {name: value for name, value in first.data.metrics.items() if name.startswith("evaluate")} == expected
@@ -89,7 +91,8 @@ def test_an_evaluation_counts_for_the_run_the_model_and_the_images(client: Any, 
     assert {metric.key: metric.value for metric in model.metrics} == expected
     images = ("dots", "0123456789abcdef0123456789abcdef0123")  # as much of the digest as MLflow takes
     assert {(metric.dataset_name, metric.dataset_digest) for metric in model.metrics} == {images}
-    assert {metric.run_id for metric in model.metrics} == {run.info.run_id for run in runs("demo")}
+    measured = {run.info.run_id for run in runs("demo")} | {scenario[step]["run_id"] for step in ("promoted", "both")}
+    assert {metric.run_id for metric in model.metrics} == measured
 
 
 def test_runs_are_linked_to_the_images_they_work_with(client: Any, scenario: dict[str, Any], first: Any) -> None:
@@ -106,7 +109,27 @@ def test_a_model_is_promoted_by_the_run_that_measures_it(client: Any, scenario: 
     assert (version.source, version.run_id) == (f"models:/{model.model_id}", first.info.run_id)
     assert version.tags["swd"] == "0.5"
     assert scenario["promoted"]["run_id"] != first.info.run_id
-    assert scenario["promoted"]["run_name"] == "faces evaluate"  # named after the model that was measured
+    assert scenario["promoted"]["run_name"] == "demo evaluate"  # named after the model that was measured
+
+
+def test_the_model_that_is_named_takes_the_place_of_the_experiments_own(
+    client: Any, scenario: dict[str, Any], first: Any
+) -> None:
+    (model,) = _models(client, first)
+    for step in ("promoted", "both"):
+        run = client.get_run(scenario[step]["run_id"])
+        assert [one.model_id for one in run.inputs.model_inputs] == [model.model_id]
+        assert run.data.tags["mlflow.parentRunId"] == first.info.run_id
+
+
+def test_a_run_may_train_its_own_model_and_evaluate_another(client: Any, scenario: dict[str, Any], first: Any) -> None:
+    both = client.get_run(scenario["both"]["run_id"])
+    assert both.info.status == "FINISHED"
+    assert both.data.tags["celeba_gan.training_id"] != first.data.tags["celeba_gan.training_id"]
+    assert {"train/loss", "evaluate/age"} <= both.data.metrics.keys()
+    (own,) = _models(client, both)
+    assert own.params["images"] == "300"
+    assert own.metrics is None or not [metric for metric in own.metrics if metric.key.startswith("evaluate")]
 
 
 def test_a_model_that_was_never_logged_is_refused_before_it_is_measured(scenario: dict[str, Any], runs: Runs) -> None:
@@ -124,7 +147,7 @@ def test_the_model_is_logged_once_and_linked_with_its_clock(client: Any, first: 
 
 
 def test_the_model_loads_where_celeba_gan_is_not_installed(client: Any, first: Any, project: Path) -> None:
-    from celeba_gan.datasets.checkpoints import NetworkDataset
+    from celeba_gan.gan.runs.run import Run
     from celeba_gan.gan.sampling.trained import TrainedGenerator
 
     (model,) = _models(client, first)
@@ -139,7 +162,7 @@ model = mlflow.pyfunc.load_model(sys.argv[1])
 latents = np.load("latents.npy")
 np.save("images.npy", model.predict(latents))
 assert "kedro" not in sys.modules
-assert "model" in find_spec("celeba_gan").origin
+assert find_spec("celeba_gan") is None
 try:
     model.predict(latents[:, :7])
 except Exception as error:
@@ -156,7 +179,7 @@ else:
 
     import torch
 
-    generator = TrainedGenerator(NetworkDataset(str(project / "data" / "demo" / "generator")).load())
+    generator = TrainedGenerator(Run(project / "data" / "demo").networks().generator)
     images = np.load(project / "images.npy")
     assert images.dtype == np.uint8
     assert images.shape == (3, 16, 16, 3)
@@ -190,7 +213,7 @@ def test_a_refused_training_leaves_the_former_run_as_it_is(scenario: dict[str, A
 
 def test_a_run_that_skips_everything_leaves_nothing(scenario: dict[str, Any], runs: Runs) -> None:
     assert scenario["skipped"] is None
-    assert len(runs("demo")) == 3  # training and two evaluations
+    assert len(runs("demo")) == 2  # training and evaluation
 
 
 def test_a_later_evaluation_is_nested_and_has_the_model_as_input(

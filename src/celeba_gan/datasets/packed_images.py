@@ -25,13 +25,13 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | Unfin
     """A folder of packed images, saved in chunks: every shard in order, then the manifest.
 
     The first shard takes the old manifest away, and the new one is written last, so that an interrupted packing is
-    never taken for a whole one. Until then each shard has a journal beside it, with which packing carries on. Saving
+    never taken for a whole one. Until then each shard has a journal beside it, from which packing resumes. Saving
     the manifest that is already there changes nothing.
 
     Args:
         filepath: The folder.
         metadata: Left to Kedro's plugins.
-        missing_ok: Where there are no whole packed images, load what there is to carry on with, or None, instead of
+        missing_ok: Where there are no whole packed images, load what packing can resume from, or None, instead of
             raising.
     """
 
@@ -76,14 +76,14 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | Unfin
                 with staging.open("wb") as file:
                     header = npy.header_data_from_array_1_0(shard.images)
                     npy.write_array_header_1_0(file, header)
-                    file.write(shard.images.data)  # of a full disk, np.save's error would not say that it is full
+                    file.write(shard.images.data)  # np.save's error would not name a full disk
                 (self._folder / MANIFEST_FILE).unlink(missing_ok=True)
             with staged(self._folder / journal_file(shard.index)) as staging:
                 staging.write_bytes(shard.journal.to_bytes())
         except OSError as error:
             raise DatasetError(
                 f"{path} cannot be written: {error.strerror or error}. The {shard.index} shards before it are kept: "
-                f"once there is room for it, the same command carries on after them."
+                f"once there is room for it, the same command resumes after them."
             ) from error
 
     def _save_manifest(self, manifest: Manifest) -> None:

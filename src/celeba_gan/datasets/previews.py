@@ -7,8 +7,10 @@ from typing import NewType
 
 from PIL import Image
 
-# kedro-viz recognises the preview by the name of this annotation.
+# kedro-viz recognises previews by the names of these annotations.
 ImagePreview = NewType("ImagePreview", str)
+JSONPreview = NewType("JSONPreview", str)
+HTMLPreview = NewType("HTMLPreview", str)
 MAX_WIDTH = 1000  # pixels
 
 

@@ -3,15 +3,12 @@
 import json
 import re
 from pathlib import Path
-from typing import Any, Final, NewType
+from typing import Any, Final
 
 from kedro.io import AbstractDataset
 
+from celeba_gan.datasets.previews import HTMLPreview, JSONPreview
 from celeba_gan.foundation.files import staged
-
-# kedro-viz recognises the previews by the names of these annotations.
-JSONPreview = NewType("JSONPreview", str)
-HTMLPreview = NewType("HTMLPreview", str)
 
 
 class JSONReportDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
@@ -48,7 +45,7 @@ class JSONReportDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
 
 
 class HTMLPageDataset(AbstractDataset[str, str]):
-    """A page that stands alone, complete or not there."""
+    """A self-contained HTML page, complete or not there."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)

@@ -35,7 +35,7 @@ class _Ticks:
         return self._filepath / f"{images:012d}{self.suffix}"
 
     def drop_others(self, images: int, since: int | None) -> None:
-        """Removes ticks after the one before this: they belong to a course of training not committed, or left."""
+        """Removes ticks after the one before this: they were never committed, or belong to a branch that was left."""
         for file in self.files():
             if int(file.stem) > (images if since is None else since) and int(file.stem) != images:
                 file.unlink()
@@ -55,7 +55,7 @@ class MetricRowsDataset(_Ticks, AbstractDataset[MetricRows, "pd.DataFrame"]):
     def save(self, data: MetricRows) -> None:
         """Writes the rows of one tick, over what it had before.
 
-        A finished training that is run again has nothing new to tell, and keeps the rows it has.
+        A finished training that is run again has nothing new, and keeps the rows it has.
         """
         self.drop_others(data.images, data.since)
         path = self.file(data.images)

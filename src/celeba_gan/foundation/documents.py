@@ -20,10 +20,12 @@ class Document(BaseModel):
     A subclass sets `version`, and overrides `migrate` when it raises it: the one place that knows earlier formats.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
     version: ClassVar[int] = 1
     """Of the format that this code writes; documents without a version have 1."""
+    oldest: ClassVar[int] = 1
+    """Of the formats that this code reads."""
     noun: ClassVar[str] = "document"
     """For messages."""
 
@@ -46,14 +48,14 @@ class Document(BaseModel):
             place: Where it is stored, for messages.
 
         Raises:
-            DocumentError: A later version wrote it, or it lacks a field or has a wrong one.
+            DocumentError: Its version is none that this code reads, or it lacks a field or has a wrong one.
         """
         content = dict(values)
         version = content.pop(VERSION_KEY, 1)
-        if not isinstance(version, int) or not 1 <= version <= cls.version:
+        if not isinstance(version, int) or not cls.oldest <= version <= cls.version:
             raise DocumentError(
-                f"{place} has format version {version} of the {cls.noun}; this version of celeba_gan reads 1 to "
-                f"{cls.version}. Use the version that wrote it, or write it anew"
+                f"{place} has format version {version} of the {cls.noun}; this version of celeba_gan reads "
+                f"{cls.oldest} to {cls.version}. Use the version that wrote it, or write it anew"
             )
         try:
             return cls.model_validate(cls.migrate(version, content) if version < cls.version else content)
@@ -68,8 +70,10 @@ class Document(BaseModel):
             values = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise DocumentError(f"{path} is not valid JSON ({error}). Write the {cls.noun} anew") from error
+        if not isinstance(values, dict):
+            raise DocumentError(f"{path} is not a valid {cls.noun} (its JSON is no table). Write it anew")
         return cls.from_json(values, path)
 
     def to_json(self) -> dict[str, Any]:
         """The content as JSON values, its version first."""
-        return {VERSION_KEY: self.version, **self.model_dump(mode="json")}
+        return {VERSION_KEY: self.version, **self.model_dump(mode="json", by_alias=True)}

@@ -1,4 +1,4 @@
-"""Schedules: pure functions of the images shown, so that a resumed run needs no schedule's state."""
+"""Schedules: pure functions of the images seen, so that a resumed run needs no schedule's state."""
 
 import math
 from typing import Literal, Self
@@ -9,7 +9,7 @@ from celeba_gan.foundation.settings import Settings
 
 
 class ScheduleSettings(Settings):
-    """A factor that follows the images shown: up to 1 in the warm-up, then along the curve to `final`."""
+    """A factor that follows the images seen: up to 1 in the warm-up, then along the curve to `final`."""
 
     name: Literal["constant", "linear", "cosine"] = "constant"
     warm_up_kimg: float = Field(0.0, ge=0, description="thousand images of linear increase from 0; 0: none")
@@ -26,13 +26,13 @@ class ScheduleSettings(Settings):
         return self
 
 
-def factor(schedule: ScheduleSettings, shown: int) -> float:
-    """What a learning rate or a weight is multiplied with after `shown` images.
+def factor(schedule: ScheduleSettings, images: int) -> float:
+    """The factor of a learning rate or a weight after so many images.
 
     During the warm-up it rises linearly from 0 to 1; from there to `end_kimg` it follows the line or the half cosine
     to `final`, and stays there.
     """
-    kimg = shown / 1000
+    kimg = images / 1000
     if kimg < schedule.warm_up_kimg:
         return kimg / schedule.warm_up_kimg
     if schedule.name == "constant" or schedule.end_kimg is None:

@@ -4,15 +4,17 @@ A choice is a `name` plus one sub-model per variant, so that an environment whic
 other variant's fields.
 """
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from celeba_gan.foundation.settings import Settings
 from celeba_gan.gan.augment.config import AugmentSettings
+from celeba_gan.gan.inputs.config import InputSettings
 from celeba_gan.gan.losses.combinations import check_combination
 from celeba_gan.gan.losses.config import ObjectiveSettings, PenaltySettings
 from celeba_gan.gan.networks.config import ConditionSettings, LatentSettings, NetworkError, NetworkSettings
+from celeba_gan.gan.runtime.config import RuntimeSettings
 from celeba_gan.gan.schedule import ScheduleSettings
 
 
@@ -40,80 +42,53 @@ class GridSettings(Settings):
     refresh_every: int = Field(0, ge=0, description="generator updates after which the noise is drawn anew; 0: never")
 
 
-class TrainSettings(Settings):
-    """Everything that training may be told."""
+class TrainSettings(InputSettings, RuntimeSettings):
+    """All settings of training."""
 
-    seed: int = Field(0, description="decides every random draw")
-    resume: bool = Field(True, description="carry on from the saved state; false sets the old results aside")
-    kimg: float = Field(gt=0, description="length: thousand images shown to the discriminator")
-    tick_kimg: float = Field(gt=0, description="thousand images between two saved states")
+    resume: bool = Field(True, description="resume from the newest snapshot; false sets the old results aside")
+    kimg: float = Field(gt=0, description="length: thousand images seen by the discriminator")
+    tick_kimg: float = Field(gt=0, description="thousand images between two snapshots")
     resume_from: float | None = Field(
-        None, ge=0, description="carry on from the kept state at this many thousand images, not from the newest"
+        None, ge=0, description="resume from the snapshot at this many thousand images, not from the newest"
     )
     init_from: str | None = Field(
         None,
         min_length=1,
         description="start a new training from these weights: an experiment's name, or the path of its folder, "
-        "of a training state or of a generator; no say in a training that is carried on",
+        "of a snapshot or of a generator; ignored when a training is resumed",
     )
-    keep_states: int = Field(1, ge=1, le=10_000, description="how many of the last saved states stay on disk")
-    keep_best: bool = Field(False, description="keep the state of the best measured tick, too")
+    keep_states: int = Field(1, ge=1, le=10_000, description="how many of the last snapshots stay on disk")
+    keep_best: bool = Field(False, description="also keep the snapshot of the best tick")
     evaluate_every_kimg: float | None = Field(
         50.0,
         gt=0,
         description="thousand images after which the averaged generator is measured, at the tick that reaches them; "
-        "none: never",
+        "null: never",
     )
     evaluate_images: int = Field(
         256, ge=2, le=65536, description="samples measured, against as many images of the valid split"
     )
-    minimise: Literal["swd_valid"] = Field(
-        "swd_valid", description="the measured value by which the best tick is chosen"
-    )
     rows_per_tick: int = Field(4, ge=1, le=1000, description="metric rows per tick, each a mean over its share")
-    batch_size: int = Field(ge=1, le=65536, description="images per discriminator step")
     micro_batch: int | None = Field(
-        None, ge=1, description="images computed at a time, a divisor of batch_size, to save memory; none: all at once"
+        None, ge=1, description="images computed at a time, a divisor of batch_size, to save memory; null: all at once"
     )
     n_critic: int = Field(5, ge=1, le=100, description="discriminator steps per generator step")
-    random_crop: int | None = Field(
-        None, ge=1, description="side in pixels of the square cut at random from each image; none: whole images"
-    )
-    mirror: bool = Field(True, description="show each image mirrored with probability one half")
-    data: Literal["auto", "stream", "resident"] = Field(
-        "auto",
-        description="stream images from disk, or keep them all in the device's memory; "
-        "auto: keep them on a GPU where they take at most half of its free memory",
-    )
     network: NetworkSettings = NetworkSettings()
     latent: LatentSettings = LatentSettings()
     condition: ConditionSettings = ConditionSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
     penalty: PenaltySettings = PenaltySettings()
     weight_clip: float | None = Field(
-        None, gt=0, description="largest absolute value of a weight of the discriminator (WGAN: 0.01); none: no limit"
+        None, gt=0, description="largest absolute value of a weight of the discriminator (WGAN: 0.01); null: no limit"
     )
     clip_gradient_norm: float | None = Field(
-        None, gt=0, description="largest norm of each network's gradient; longer ones are scaled down; none: no limit"
+        None, gt=0, description="largest norm of each network's gradient; longer ones are scaled down; null: no limit"
     )
     augment: AugmentSettings = AugmentSettings()
     generator_optimizer: AdamSettings = AdamSettings()
     discriminator_optimizer: AdamSettings = AdamSettings()
     ema: EMASettings = EMASettings()
     grid: GridSettings = GridSettings()
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else CPU")
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = Field(
-        "auto",
-        description="of the networks' arithmetic; auto: bfloat16 on a GPU that computes it, and on a CPU that does if "
-        "it is faster in a trial at the first start; tf32: float32 whose products keep ten bits, CUDA only",
-    )
-    compile: bool | Literal["auto"] = Field(
-        "auto",
-        description="compile the losses with torch.compile; auto: on CUDA; where it fails, training runs without",
-    )
-    threads: int | None = Field(
-        None, ge=1, description="CPU threads; none: those of the resumed state, else OMP_NUM_THREADS or all cores"
-    )
 
     @model_validator(mode="after")
     def _tick_fits(self) -> Self:
@@ -129,7 +104,7 @@ class TrainSettings(Settings):
     def _has_a_state_to_carry_on(self) -> Self:
         if self.resume_from is not None and not self.resume:
             raise ValueError(
-                f"resume_from {self.resume_from:g} carries on from a kept state, resume false starts anew; give one"
+                f"resume_from {self.resume_from:g} resumes from a snapshot, resume false starts anew; give one"
             )
         return self
 
@@ -150,12 +125,12 @@ class TrainSettings(Settings):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        check_combination(self, batch_norm={"generator"} if self.network.name == "article" else set())
+        check_combination(self, batch_norm={"generator"} if self.network.mixes_samples else set())
         return self
 
     @property
     def images_per_iteration(self) -> int:
-        """Images shown to the discriminator in one iteration (`n_critic` discriminator steps, one generator step)."""
+        """Images seen by the discriminator in one iteration (`n_critic` discriminator steps, one generator step)."""
         return self.batch_size * self.n_critic
 
     def network_size(self, packed: int) -> int:
@@ -185,3 +160,19 @@ class TrainSettings(Settings):
             "penalty": self.penalty.identity(),
             "augment": self.augment.identity(),
         }
+
+    def smaller_batch(self) -> str:
+        """What to try where a training step takes too much memory, in one sentence."""
+        now = self.micro_batch or self.batch_size
+        if self.network.mixes_samples:
+            return (
+                f"Memory does not hold a batch of {self.batch_size} images. Give a smaller train.batch_size with "
+                "another experiment name: batch norm forbids smaller parts of a batch"
+            )
+        if now == 1:
+            return "Memory does not hold a single image at a time. Give smaller networks, or a device with more memory"
+        smaller = next(size for size in range(now // 2, 0, -1) if self.batch_size % size == 0)
+        return (
+            f"Memory does not hold {now} images at a time. Try train.micro_batch={smaller}: the same command resumes "
+            "from the last snapshot, and the result does not depend on it"
+        )

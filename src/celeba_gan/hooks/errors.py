@@ -62,7 +62,7 @@ class _ShortExceptHook:
 
 
 def message_for_people(error: BaseException) -> str | None:
-    """The message of the first error along the chain of causes that says all a person needs; None when there is none.
+    """The message of the first error along the chain of causes that is complete for a person; None when there is none.
 
     Kedro wraps what a dataset raises in a DatasetError and names it as the cause. An error that arose while another
     was being handled has a context but no cause: that is a bug of its own, and is not looked behind.

@@ -55,7 +55,7 @@ class ParameterGuard:
             *_unread_keys(parameters, runtime, sections_of(registered)),
             *_wrong_names(runtime, loader["globals"]),
             *_wrong_source(runtime, loader),
-            *_fixed_model(parameters, runtime),
+            *_fixed_models(parameters, runtime),
             *_wrong_values(parameters, registered),
             *_wrong_size(parameters),
         ]
@@ -130,15 +130,16 @@ def _wrong_source(runtime: Mapping[str, Any], loader: Mapping[str, Any]) -> Iter
             )
 
 
-def _fixed_model(parameters: Mapping[str, Any], runtime: Mapping[str, Any]) -> Iterable[str]:
-    """`evaluate.model` names the folder of the results, and the catalog can read it from --params alone."""
+def _fixed_models(parameters: Mapping[str, Any], runtime: Mapping[str, Any]) -> Iterable[str]:
+    """Names of models are read by the catalog, and it can read --params alone."""
     section, given = parameters.get("evaluate"), runtime.get("evaluate")
-    model = section.get("model") if isinstance(section, Mapping) else None
-    if model is not None and not (isinstance(given, Mapping) and given.get("model") is not None):
-        yield (
-            f"evaluate.model is {model!r} in the parameters.yml files, and the catalog cannot read them: its numbers "
-            f"would overwrite the experiment's own; give it with --params evaluate.model={model}"
-        )
+    for key in ("model", "against"):
+        model = section.get(key) if isinstance(section, Mapping) else None
+        if model is not None and not (isinstance(given, Mapping) and given.get(key) is not None):
+            yield (
+                f"evaluate.{key} is {model!r} in the parameters.yml files, which the catalog cannot read; give it with "
+                f"--params evaluate.{key}={model}"
+            )
 
 
 def _wrong_values(parameters: Mapping[str, Any], pipelines: dict[str, Any]) -> Iterable[str]:
@@ -165,7 +166,7 @@ def _wrong_size(parameters: Mapping[str, Any]) -> Iterable[str]:
     except NetworkError as error:
         yield str(error)
     except ValidationError:
-        return  # said by _wrong_values
+        return  # reported by _wrong_values
 
 
 def _finding(section: str, model: type[BaseModel], details: Mapping[str, Any]) -> str:

@@ -13,14 +13,16 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from celeba_gan.foundation.wording import in_time
-from celeba_gan.hooks.artifacts import path_of, shown
-from celeba_gan.hooks.set_aside import RESUME, STATE
+from celeba_gan.gan.runs.cards import RunCard
+from celeba_gan.gan.runs.run import Run
+from celeba_gan.hooks.paths import filepaths, shown
+from celeba_gan.hooks.run_folders import RESUME, RUN
 from celeba_gan.images.packed import Shard
 
 RESUME_FROM: Final = "params:train.resume_from"
 
 Lines = Iterable[tuple[str, str]]
-"""A label and what it says."""
+"""A label and its text."""
 
 
 class Tracking(Protocol):
@@ -31,7 +33,7 @@ class Tracking(Protocol):
 
 
 class Summary:
-    """Prints a short account of what the run's pipeline made; after an interruption, where training carries on.
+    """Prints a short account of what the run's pipeline made; after an interruption, where training resumes.
 
     It reads files, never weights. Kedro calls the hook that is registered first last: then tracking is done.
     """
@@ -39,13 +41,19 @@ class Summary:
     def __init__(self, tracking: Tracking | None = None) -> None:
         self._tracking = tracking
         self._started = 0.0
-        self._saved: dict[str, Any] | None = None
+        self._paths: dict[str, Path] = {}
+        self._saved: RunCard | None = None
         self._shards = 0
         self._resuming_command = ""
 
     @hook_impl
+    def after_catalog_created(self, conf_catalog: dict[str, Any]) -> None:
+        """Keeps the paths of the entries."""
+        self._paths = filepaths(conf_catalog)
+
+    @hook_impl
     def before_pipeline_run(self, catalog: DataCatalog) -> None:
-        """Starts the clock, and stands by for an interruption."""
+        """Starts the clock, and prepares for an interruption."""
         self._started = time.monotonic()
         self._saved = None
         self._shards = 0
@@ -62,18 +70,18 @@ class Summary:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Remembers how far packing and training are on disk."""
-        if dataset_name == STATE:
-            self._saved = dict(data.card)
+        if dataset_name == RUN:
+            self._saved = data.card
         elif dataset_name == "packed_images":
             self._shards = data.index + 1 if isinstance(data, Shard) else 0
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """Leaves the word to the error."""
+        """Prints nothing after an error."""
         atexit.unregister(self._print_interruption)
 
     @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Prints the account; none where the pipeline makes nothing, such as the plan."""
         atexit.unregister(self._print_interruption)
         made = pipeline.all_outputs()
@@ -82,7 +90,7 @@ class Summary:
         lines = [
             line
             for name, describe in _ACCOUNTS.items()
-            if name in made and (path := path_of(catalog, name)) is not None
+            if name in made and (path := self._paths.get(name)) is not None
             for line in describe(path)
         ]
         lines.append(("Time", in_time(time.monotonic() - self._started)))
@@ -94,14 +102,14 @@ class Summary:
 
     def _print_interruption(self) -> None:
         if self._shards:
-            _print([("Stopped", f"{self._shards:,} packed shards are kept; the same command carries on after them")])
+            _print([("Stopped", f"{self._shards:,} packed shards are kept; the same command resumes after them")])
         if self._saved is None:
             return
-        images = f"{self._saved['images']:,} images"
-        if self._saved["finished"]:
+        images = f"{self._saved.images:,} images"
+        if self._saved.finished:
             _print([("Stopped", f"training is finished ({images}) and saved; {self._resuming_command} makes the rest")])
         else:
-            _print([("Stopped", f"training is saved at {images}; {self._resuming_command} carries on from there")])
+            _print([("Stopped", f"training is saved at {images}; {self._resuming_command} resumes from there")])
 
 
 def _indexed(path: Path) -> Lines:
@@ -150,17 +158,15 @@ def _findings(path: Path) -> Lines:
 
 
 def _trained(path: Path) -> Lines:
-    card = _read(path.with_name(f"{path.name}.json"))
-    state = "finished" if card["finished"] else "not finished: the train pipeline carries on"
-    yield "Trained", f"on {card['images']:,} images ({card['images'] / 1000:g} kimg), {state}"
-    yield "Generator", shown(path.with_name(f"{path.name}.safetensors"))
-
-
-def _best(path: Path) -> Lines:
-    best = _read(path.with_name(f"{path.name}.json")).get("best")
-    if best is not None:
-        where = shown(path.with_name(f"{path.name}.safetensors"))
-        yield "Best", f"{best['metric']} {best['value']:.4g} after {best['images']:,} images: {where}"
+    card = Run(path).card()
+    if card is None:
+        return
+    state = "finished" if card.finished else "not finished: run the train pipeline again to resume"
+    yield "Trained", f"on {card.images:,} images ({card.images / 1000:g} kimg), {state}"
+    yield "Generator", shown(path / "generator.safetensors")
+    if card.best is not None:
+        where = shown(path / "best_generator.safetensors")
+        yield "Best", f"{card.best.metric} {card.best.value:.4g} after {card.best.images:,} images: {where}"
 
 
 _MOST_FINDINGS: Final = 5
@@ -211,8 +217,7 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "classes": _classes,
     "data_report": _findings,
     "contact_sheet": _place("Contact sheet"),
-    "generator": _trained,
-    "best_generator": _best,
+    RUN: _trained,
     "training_grids": _place("Grids"),
     "evaluation": _measured,
     "evaluation_page": _place("Report"),

@@ -21,7 +21,7 @@ def finish(figure: Any, title: str) -> Any:
 
 
 def only_title(title: str) -> Any:
-    """A figure that says why there is nothing to show."""
+    """A figure with a sentence on why there is nothing to show."""
     import plotly.graph_objects as go
 
     figure = go.Figure()

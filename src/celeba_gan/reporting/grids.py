@@ -19,7 +19,7 @@ class ImageGrid:
     """A picture of many samples."""
 
     images: int
-    """Images shown to the discriminator when it was made: its place in training."""
+    """Images seen by the discriminator when it was made: its place in training."""
     pixels: NDArray[np.uint8]
     """(height, width, 3)"""
     since: int | None = None
@@ -33,7 +33,7 @@ def make_grid(
 
     Args:
         samples: uint8 (n, size, size, 3).
-        images: The grid's place in training, in images shown.
+        images: The grid's place in training, in images seen.
         columns: Samples in a row.
         tile: Samples are enlarged by the largest whole factor that keeps them within this many pixels.
         names: Of the rows, to stand before them; empty: none. A long name breaks at its plus signs.

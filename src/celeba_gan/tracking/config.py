@@ -56,10 +56,11 @@ class Mark(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     log: Literal["metrics", "params", "image", "artifact", "model"] | None = Field(None, description="logged as this")
-    key: str | None = Field(None, description="name of the image series; none: the dataset's name")
+    key: str | None = Field(None, description="name of the image series or of the model; null: the dataset's name")
     folder: str | None = Field(None, description="artifact folder; none: the top one")
+    replaces: str | None = Field(None, description="a model that is not read where this dataset names another")
     commit: bool = Field(False, description="saving it makes a tick of training count")
-    resume: bool = Field(False, description="reading it carries on the training it came from, in the same run")
+    resume: bool = Field(False, description="reading it resumes the training it came from, in the same MLflow run")
 
 
 def read_settings(values: Mapping[str, Any]) -> TrackingSettings:

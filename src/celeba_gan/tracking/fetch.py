@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
 
@@ -21,7 +21,22 @@ class FetchedModel:
 
     file: Path
     label: str
-    """The URI, and what an alias stands for now."""
+    """The URI, and the version an alias points to now."""
+
+
+class ModelStore(Protocol):
+    """What gets models of MLflow: the tracking hook."""
+
+    def fetch_model(self, uri: str, folder: Path) -> FetchedModel:
+        """Brings a generator's file onto this machine."""
+
+
+@runtime_checkable
+class ReadsModels(Protocol):
+    """A dataset that reads models of MLflow."""
+
+    store: ModelStore | None
+    """Set by the tracking hook when the catalog is made."""
 
 
 def is_model_uri(name: str) -> bool:
@@ -34,7 +49,7 @@ def fetch_generator(uri: str, settings: TrackingSettings, project: Path, folder:
 
     Args:
         uri: `models:/name/version`, `models:/name@alias`, `models:/m-<id>` or `runs:/<run>/<model's name>`.
-        settings: They say which store.
+        settings: Which store.
         project: The project's folder.
         folder: Gets a new folder with the file.
 
@@ -109,6 +124,6 @@ def _known(client: Any) -> str:
 
     try:
         names = [model.name for model in client.search_registered_models(max_results=_MOST_LISTED)]
-    except MlflowException:  # the store itself does not answer, which the message says already
+    except MlflowException:  # the store itself does not answer, which the message already states
         return f"Its form is {_FORMS}"
     return f"Registered models: {', '.join(names) or 'none'}"

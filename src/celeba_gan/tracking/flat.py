@@ -7,7 +7,7 @@ LIMIT = 6000  # characters of a parameter's value in MLflow
 
 
 def as_text(value: Any) -> str:
-    """A value as text that MLflow accepts; what is cut off is said."""
+    """A value as text that MLflow accepts; a note says what was cut off."""
     text = str(value)
     if len(text) <= LIMIT:
         return text

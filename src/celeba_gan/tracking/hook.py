@@ -18,11 +18,13 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.tracking.config import read_settings
-from celeba_gan.tracking.fetch import FetchedModel, fetch_generator
+from celeba_gan.tracking.fetch import FetchedModel, ReadsModels, fetch_generator
 from celeba_gan.tracking.promotion import PromotionError, is_asked
 from celeba_gan.tracking.recorder import KedroRun, Recorder
 
 logger = logging.getLogger(__name__)
+
+_READ_MODELS = ("evaluated_model", "compared_model")  # catalog entries
 
 # atexit's functions run when thread pools already refuse work, and with them uploads to object stores. This is what
 # concurrent.futures itself uses to end its pools; functions registered later run earlier.
@@ -40,6 +42,7 @@ class MLflowTracking:
         self._lock = threading.RLock()  # Kedro's ThreadRunner calls from several threads
         self._project = Path()
         self._config: AbstractConfigLoader | None = None
+        self._paths: dict[str, Path] = {}
         self._recorder: Recorder | None = None
         self._summary: dict[str, Any] | None = None
         self._process: int | None = None
@@ -55,7 +58,7 @@ class MLflowTracking:
     def fetch_model(self, uri: str, folder: Path) -> FetchedModel:
         """Downloads a generator from the store of `mlflow.yml` into a new folder in `folder`.
 
-        That is asked for by name, so it is done where tracking is disabled, too.
+        The user named it, so this also works where tracking is disabled.
 
         Raises:
             TrackingError: There is no such model, or the store cannot be used.
@@ -67,6 +70,19 @@ class MLflowTracking:
         """Keeps the config loader; `mlflow.yml` is read when a pipeline runs, not by every command."""
         self._project = Path(context.project_path)
         self._config = context.config_loader
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog, conf_catalog: dict[str, Any]) -> None:
+        """Keeps the paths of the entries, and gives those that read models of MLflow the store."""
+        self._paths = {
+            name: Path(entry["filepath"])
+            for name, entry in conf_catalog.items()
+            if isinstance(entry, dict) and "filepath" in entry
+        }
+        for name in _READ_MODELS:
+            dataset = catalog.get(name)
+            if isinstance(dataset, ReadsModels):
+                dataset.store = self
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -97,7 +113,7 @@ class MLflowTracking:
             return
         names = {name: str(value) for name, value in self._read("globals").items() if name in ("dataset", "experiment")}
         names |= {name: str(value) for name, value in (run_params.get("runtime_params") or {}).items() if name in names}
-        self._recorder = Recorder(settings, KedroRun(self._project, names, run_params, pipeline, catalog))
+        self._recorder = Recorder(settings, KedroRun(self._project, names, run_params, pipeline, catalog, self._paths))
         self._stand_by()
 
     @hook_impl
@@ -115,7 +131,7 @@ class MLflowTracking:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Logs the dataset as its catalog entry says."""
+        """Logs the dataset as its catalog entry requests."""
         with self._lock:
             if self._recorder is not None:
                 self._recorder.saved(dataset_name, data)
@@ -155,7 +171,7 @@ class MLflowTracking:
                     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _stand_by(self) -> None:
-        """Sees to it that a process which is asked to end closes its run. Training has handlers of its own."""
+        """Makes sure that a process which is requested to end closes its run. Training has handlers of its own."""
         if self._process != os.getpid():
             self._process = os.getpid()
             _before_threads_end(self._close_at_exit)

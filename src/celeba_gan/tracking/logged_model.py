@@ -1,38 +1,40 @@
 """A trained generator as an MLflow logged model: code, weights and signature, no pickle."""
 
+import hashlib
 import importlib.metadata
-import shutil
+import re
 import tempfile
 from pathlib import Path
 
-from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.snapshot import Network
 from celeba_gan.tracking.store import TRAINING_ID, Store
 
 _HERE = Path(__file__).parent
 _REQUIRED = ("numpy", "pydantic", "safetensors", "torch")
+_ROOMS = ("foundation", "gan")  # what a generator needs of this package
 
 
-def log_model(store: Store, run_id: str, name: str, checkpoint: Checkpoint) -> str:
+def log_model(store: Store, run_id: str, name: str, generator: Network) -> str:
     """Uploads a generator as a model of a run. Returns the model's id."""
-    card = checkpoint.card
+    card = generator.card
     model = store.client.create_logged_model(
         store.experiment_id,
         name=name,
         source_run_id=run_id,
-        tags={TRAINING_ID: card["id"]},
+        tags={TRAINING_ID: card.id},
         params={
-            "images": str(card["images"]),
-            "size": str(card["size"]),
-            "training_id": card["id"],
-            "finished": str(card["finished"]).lower(),
-            "network": card["network"]["name"],
-            "latent_size": str(card["latent"]["size"]),
+            "images": str(card.images),
+            "size": str(card.size),
+            "training_id": card.id,
+            "finished": str(card.finished).lower(),
+            "network": card.network.name,
+            "latent_size": str(card.latent.size),
         },
     )
     model_id: str = model.model_id
     try:
         with tempfile.TemporaryDirectory() as temporary:
-            folder = _build(Path(temporary), name, checkpoint, model_id, run_id)
+            folder = _build(Path(temporary), name, generator, model_id, run_id)
             store.client.log_model_artifacts(model_id, str(folder))
     except BaseException:
         store.client.finalize_logged_model(model_id, "FAILED")
@@ -41,7 +43,7 @@ def log_model(store: Store, run_id: str, name: str, checkpoint: Checkpoint) -> s
     return model_id
 
 
-def _build(folder: Path, name: str, checkpoint: Checkpoint, model_id: str, run_id: str) -> Path:
+def _build(folder: Path, name: str, generator: Network, model_id: str, run_id: str) -> Path:
     """Makes the model's folder as `mlflow.pyfunc.load_model` reads it."""
     import mlflow.pyfunc
     import numpy as np
@@ -49,12 +51,10 @@ def _build(folder: Path, name: str, checkpoint: Checkpoint, model_id: str, run_i
     from mlflow.types.schema import ParamSchema, ParamSpec, Schema, TensorSpec
 
     from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
-    from celeba_gan.gan.networks.config import LatentSettings
 
-    card = checkpoint.card
-    latent, size = LatentSettings.model_validate(card["latent"]), card["size"]
+    latent, size = generator.card.latent, generator.card.size
     weights = folder / "generator.safetensors"
-    checkpoint.save(weights)
+    generator.save(weights)
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=_HERE / "pyfunc_model.py",
@@ -62,7 +62,7 @@ def _build(folder: Path, name: str, checkpoint: Checkpoint, model_id: str, run_i
         signature=ModelSignature(
             Schema([TensorSpec(np.dtype("float32"), (-1, latent.size))]),
             Schema([TensorSpec(np.dtype("uint8"), (-1, size, size, 3))]),
-            params=ParamSchema([ParamSpec("labels", "string", "")]) if card.get("condition") else None,
+            params=ParamSchema([ParamSpec("labels", "string", "")]) if generator.card.condition else None,
         ),
         input_example=draw_latents(latent, 1, random_generator(0, "example", 0)).numpy(),
         # Without a local version such as +cu128, which the package index does not have.
@@ -73,9 +73,18 @@ def _build(folder: Path, name: str, checkpoint: Checkpoint, model_id: str, run_i
 
 
 def _copy_sources(folder: Path) -> Path:
-    """Copies `celeba_gan.gan`, which needs nothing else of celeba_gan."""
-    source, package = _HERE.parent, folder / "celeba_gan"
-    for room in ("foundation", "gan"):
-        shutil.copytree(source / room, package / room, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(source / "__init__.py", package)
+    """Copies what a generator needs of this package, as a package of its own name.
+
+    The name ends with a digest of the code: a model runs the code that it was logged with, whichever version of
+    celeba_gan is installed where it is loaded, and beside models that were logged with other versions.
+    """
+    source = _HERE.parent
+    files = [source / "__init__.py", *(file for room in _ROOMS for file in sorted((source / room).rglob("*.py")))]
+    texts = {file.relative_to(source): file.read_text(encoding="utf-8") for file in files}
+    digest = hashlib.sha256("".join(f"{file}{text}" for file, text in texts.items()).encode()).hexdigest()[:12]
+    package = f"{source.name}_{digest}"
+    for file, text in texts.items():
+        copy = folder / package / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(re.sub(rf"\b{source.name}\.(?={'|'.join(_ROOMS)})", f"{package}.", text), encoding="utf-8")
     return folder

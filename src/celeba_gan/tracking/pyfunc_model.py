@@ -1,11 +1,11 @@
 """The logged generator as MLflow loads it: this file is copied into the model and run by `mlflow.pyfunc.load_model`.
 
-It needs torch, numpy, safetensors and pydantic. Outside the project `celeba_gan.gan` comes from the copy in the model;
-MLflow's own `code_paths` would put that copy before an installed celeba_gan and hide its other packages.
+It needs torch, numpy, safetensors and pydantic, and the copy of this project's code that lies in the model under a name
+of its own. MLflow's `code_paths` would put that copy before an installed celeba_gan and hide its other packages.
 """
 
-import importlib.util
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ class GeneratorModel(PythonModel):  # type: ignore[misc]  # mlflow is not typed
 
     def load_context(self, context: Any) -> None:
         """Rebuilds the generator from its weights and card."""
-        if importlib.util.find_spec("celeba_gan") is None:
-            sys.path.append(context.artifacts["python"])
-        from celeba_gan.gan.runs.checkpoint import Checkpoint
-        from celeba_gan.gan.sampling.trained import TrainedGenerator
-
-        self.generator = TrainedGenerator(Checkpoint.load(Path(context.artifacts["weights"]), "generator"))
+        folder = Path(context.artifacts["python"])
+        package = next(folder.glob("celeba_gan_*")).name
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+        self.conditions = import_module(f"{package}.gan.inputs.conditions")
+        trained, run = (import_module(f"{package}.gan.{name}") for name in ("sampling.trained", "runs.run"))
+        self.generator = trained.TrainedGenerator(run.read_exported(Path(context.artifacts["weights"])).generator)
 
     def predict(
         self,
@@ -33,16 +34,15 @@ class GeneratorModel(PythonModel):  # type: ignore[misc]  # mlflow is not typed
         model_input: np.ndarray,  # this very annotation is known to MLflow
         params: dict[str, Any] | None = None,
     ) -> NDArray[np.uint8]:
-        """Turns latents into images; `params` may name `labels` for a generator that knows any: "Male+Smiling"."""
+        """Turns latents into images; `params` may name `labels` for a conditional generator: "Male+Smiling"."""
         import torch
 
-        from celeba_gan.gan.inputs.conditions import named_labels
-
-        asked = (params or {}).get("labels", "")
-        if not asked:
-            return self.generator.images(torch.from_numpy(model_input))
-        label = named_labels(self.generator.condition, asked.split("+"))
-        return self.generator.images(torch.from_numpy(model_input), label.expand(len(model_input), -1))
+        latents, labels = torch.from_numpy(model_input), None
+        if requested := (params or {}).get("labels", ""):
+            label = self.conditions.named_labels(self.generator.condition, requested.split("+"))
+            labels = label.expand(len(latents), -1)
+        images: NDArray[np.uint8] = self.generator.images(latents, labels)
+        return images
 
 
 set_model(GeneratorModel())

@@ -12,6 +12,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.foundation.flat import flatten
+from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.gan.runtime.signals import StopSignal
 from celeba_gan.tracking.config import Mark, TrackingError, TrackingSettings, read_mark
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class KedroRun:
-    """What Kedro says about a run before it starts."""
+    """What is known of a Kedro run before it starts."""
 
     project: Path
     names: Mapping[str, str]
@@ -34,12 +35,14 @@ class KedroRun:
     run_params: Mapping[str, Any]
     pipeline: Pipeline
     catalog: DataCatalog
+    paths: Mapping[str, Path]
+    """Where the catalog's entries are on this machine."""
 
 
 class Recorder:
     """Records one Kedro run. The MLflow run is opened by the first node that runs; where none does, there is none.
 
-    A training that is carried on has its MLflow run already. Whether it is carried on shows only when it saves a state:
+    A training that is resumed has its MLflow run already. Whether it resumes shows only when it saves a snapshot:
     it may be refused, or never be reached. Until then that run is left as it is. A finished training that runs again
     saves its state once more and nothing new: then the run gets what it lacks, and keeps its end.
     """
@@ -52,19 +55,19 @@ class Recorder:
         self._run: TrackedRun | None = None
         self._params: dict[str, Any] = {}
         self._promotion: Promotion | None = None
-        self._resumed_from: int | None = None  # images of the state that the pipeline carries on
+        self._resumed_from: int | None = None  # images of the snapshot that the pipeline resumes
         self._waiting: list[tuple[str, Any]] | None = None  # datasets for a former run that is not touched yet
         self._committed = False
         self._moved_on = False  # committed more than there was
         self._tagged = False
-        self._stopping = False  # the last commit is the one of a training that was asked to stop
+        self._stopping = False  # the last commit is that of a training that received a signal
         self._unlogged: set[str] = set()  # models saved since they were last logged
 
     def open(self) -> bool:
         """Opens the MLflow run unless it is open. Returns whether it was opened.
 
         Raises:
-            TrackingError: The store cannot be used, or no model promoted: better said now than after hours of work.
+            TrackingError: The store cannot be used, or no model promoted: better raised now than after hours of work.
         """
         if self._run is not None:
             return False
@@ -74,7 +77,7 @@ class Recorder:
         self._promotion = Promotion.read(self._params, self._kedro_run.run_params)
         try:
             store = Store.connect(self._settings, self._kedro_run.project)
-            models = [store.find_model(card["id"], card["images"]) for card in read]
+            models = [store.find_model(card.id, card.images) for card in read]
             if self._promotion is not None and read:  # else the model is made, and logged, by this pipeline
                 self._promotion.check(models)
             self._run = self._former(store, carried_on) or self._start(store, read)
@@ -109,7 +112,7 @@ class Recorder:
             self._log_model(name)
 
     def saved(self, name: str, data: Any) -> None:
-        """Acts on a saved dataset as its catalog entry says."""
+        """Acts on a saved dataset as its catalog entry requests."""
         run, mark = self._run, self._marks.get(name, Mark())
         if run is None:
             return
@@ -141,11 +144,11 @@ class Recorder:
             lacks_end = run.status == "RUNNING" and status == "FINISHED"
             run.close(status if self._resumed_from is None or self._moved_on or lacks_end else None)
 
-    def _commit(self, run: "TrackedRun", card: Mapping[str, Any]) -> None:
+    def _commit(self, run: "TrackedRun", card: RunCard) -> None:
         """Notes that a training's state was saved."""
         self._committed = True
         self._stopping = _is_stopping()
-        if self._resumed_from is None or card["images"] > self._resumed_from:
+        if self._resumed_from is None or card.images > self._resumed_from:
             self._moved_on = True
             self._tagged = self._tagged or run.attempt("the training's id", lambda: self._tag_training(run, card))
         self._stop_waiting(run)
@@ -158,24 +161,24 @@ class Recorder:
             for name, data in waiting:
                 self._log(run, name, data)
 
-    def _former(self, store: "Store", cards: list[dict[str, Any]]) -> "TrackedRun | None":
+    def _former(self, store: "Store", cards: list[ModelCard]) -> "TrackedRun | None":
         """The run of the training whose state the pipeline reads."""
         from celeba_gan.tracking.store import TrackedRun
 
         for card in cards:
-            training = store.find_training(card["id"])
+            training = store.find_training(card.id)
             if training is not None:
-                self._resumed_from, self._waiting = card["images"], []
+                self._resumed_from, self._waiting = card.images, []
                 return TrackedRun(store, training)
         return None
 
-    def _start(self, store: "Store", cards: list[dict[str, Any]]) -> "TrackedRun":
-        """Makes a run; it is shown below the training's where the pipeline reads a model."""
+    def _start(self, store: "Store", cards: list[ModelCard]) -> "TrackedRun":
+        """Makes a run, nested under the training's where the pipeline reads a model."""
         from celeba_gan.tracking.store import TrackedRun
 
         tags = self._origin()
         for card in cards:
-            training = store.find_training(card["id"])
+            training = store.find_training(card.id)
             if training is not None:
                 tags["mlflow.parentRunId"] = training.info.run_id
         label = self._params.get("evaluate.model") or self._kedro_run.names.get("experiment", "")
@@ -184,11 +187,13 @@ class Recorder:
         run.log_params(self._params)
         return run
 
-    def _cards(self, *, resume: bool) -> list[dict[str, Any]]:
-        """Cards of the pipeline's inputs that say which training it carries on, or else whose model it reads."""
+    def _cards(self, *, resume: bool) -> list[ModelCard]:
+        """Cards of the pipeline's inputs: of the training it resumes, or of the models it reads."""
         marks = {name: self._marks[name] for name in sorted(self._kedro_run.pipeline.inputs())}
         names = [name for name, mark in marks.items() if (mark.resume if resume else mark.log == "model")]
-        return [card for name in names if (card := self._dataset(name).card()) is not None]
+        cards = {name: card for name in names if (card := self._dataset(name).card()) is not None}
+        replaced = {marks[name].replaces for name in cards}
+        return [card for name, card in cards.items() if name not in replaced]
 
     def _origin(self) -> dict[str, str]:
         return describe_origin(self._kedro_run.project, self._kedro_run.run_params, self._kedro_run.names)
@@ -214,34 +219,33 @@ class Recorder:
         elif mark.log == "params":
             run.log_params(flatten(data, name))
         elif mark.log == "artifact":
-            run.log_artifact(_path(name, self._dataset(name)), mark.folder)
+            run.log_artifact(self._path(name), mark.folder)
         elif isinstance(data, MetricRows):
             points = [(f"train/{key}", value, int(row["images"])) for row in data.rows for key, value in row.items()]
             run.log_metrics(point for point in points if point[0] != "train/images")
         else:
             self._log_evaluation(run, data)
-            run.log_artifact(_path(name, self._dataset(name)), mark.folder)
+            run.log_artifact(self._path(name), mark.folder)
 
     def _log_evaluation(self, run: "TrackedRun", data: Mapping[str, Any]) -> None:
         from celeba_gan.tracking.evaluations import log_evaluation
 
-        model_id = log_evaluation(run, data, self._images(data.get("protocol", {})))
+        model_id = log_evaluation(run, data, self._images(data.get("protocol", {}).get("data_digest")))
         promotion = self._promotion
         if promotion is not None:
             run.attempt("the promotion", lambda: settle(run.store.client, promotion, model_id, data))
 
-    def _images(self, card: Mapping[str, Any]) -> "TrackedImages | None":
-        """The packed images that a card or a protocol names."""
+    def _images(self, digest: str | None) -> "TrackedImages | None":
+        """The packed images of a digest."""
         from celeba_gan.tracking.store import TrackedImages
 
-        name, digest = self._kedro_run.names.get("dataset"), card.get("data_digest")
+        name = self._kedro_run.names.get("dataset")
         if name is None or digest is None:
             return None
-        entry = self._dataset("packed_images") if "packed_images" in self._catalog else None
-        place = Path(str(getattr(entry, "_folder", name)))
+        place = self._kedro_run.paths.get("packed_images", Path(name))
         project = self._kedro_run.project
         return TrackedImages.of(
-            name, str(digest), str(place.relative_to(project) if place.is_relative_to(project) else place)
+            name, digest, str(place.relative_to(project) if place.is_relative_to(project) else place)
         )
 
     def _log_model(self, name: str) -> None:
@@ -253,39 +257,37 @@ class Recorder:
     def _upload_model(self, run: "TrackedRun", name: str) -> None:
         from celeba_gan.tracking.logged_model import log_model
 
-        checkpoint = self._dataset(name).load()
-        card = checkpoint.card
-        if run.store.find_model(card["id"], card["images"]) is None:  # a finished training, run again, has its model
-            model_id = log_model(run.store, run.id, name, checkpoint)
-            run.link_output(model_id, card["images"])
+        generator = self._dataset(name).load().networks().generator
+        card = generator.card
+        if run.store.find_model(card.id, card.images) is None:  # a finished training, run again, has its model
+            model_id = log_model(run.store, run.id, self._marks[name].key or name, generator)
+            run.link_output(model_id, card.images)
 
-    def _tag_training(self, run: "TrackedRun", card: Mapping[str, Any]) -> None:
+    def _path(self, name: str) -> Path:
+        """Where a dataset is on this machine.
+
+        Raises:
+            ValueError: It has no file here.
+        """
+        path = self._kedro_run.paths.get(name)
+        if path is None or not path.exists():
+            raise ValueError(f"the dataset {name} has no file on this machine that could be uploaded ({path})")
+        return path
+
+    def _tag_training(self, run: "TrackedRun", card: RunCard) -> None:
         from celeba_gan.tracking.store import TRAINING_ID
 
-        origin = flatten(card.get("init_from") or {}, "init_from")  # the training that gave the first weights
-        tags = {TRAINING_ID: card["id"], **flatten(card.get("hardware", {}), "hardware"), **origin}
+        origin = flatten(card.init_from or {}, "init_from")  # the training that gave the first weights
+        tags = {TRAINING_ID: card.id, **flatten(card.hardware, "hardware"), **origin}
         if self._resumed_from is None:
             run.set_tags(tags)
         else:
             run.carry_on({**self._origin(), **tags}, self._params)
-        if (images := self._images(card)) is not None:
+        if (images := self._images(card.data_digest)) is not None:
             run.attempt("the images", lambda: run.link_images(images, "training"))
 
 
 def _is_stopping() -> bool:
-    """Whether training was asked to stop, and saves its last tick."""
+    """Whether training received a signal to stop, and saves its last tick."""
     stop = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
     return isinstance(stop, StopSignal) and stop.received is not None
-
-
-def _path(name: str, dataset: Any) -> Path:
-    """Where a dataset lies on this machine.
-
-    Raises:
-        ValueError: It has no file here.
-    """
-    filepath = dataset._get_save_path() if hasattr(dataset, "_get_save_path") else getattr(dataset, "_filepath", None)
-    path = Path(str(filepath))
-    if filepath is None or not path.exists():
-        raise ValueError(f"the dataset {name} has no file on this machine that could be uploaded ({filepath})")
-    return path

@@ -121,7 +121,7 @@ class TrackedRun:
         self._client = store.client
         self._paused_until = 0.0
         self._monitor: SystemMetricsMonitor | None = None
-        self._pictures: set[str] | None = None  # names of those that the run had already, once asked for
+        self._pictures: set[str] | None = None  # names of those that the run had already, once read
 
     @classmethod
     def start(cls, store: Store, name: str, tags: Mapping[str, str]) -> Self:
@@ -133,9 +133,9 @@ class TrackedRun:
         return started
 
     def carry_on(self, tags: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-        """Makes a former run go on: it is running again, with these tags, and says which parameters changed.
+        """Resumes a former run: it is running again, with these tags, and records which parameters changed.
 
-        A parameter of MLflow cannot change, so a tag `resumed.<name>` says what it is now.
+        A parameter of MLflow cannot change, so a tag `resumed.<name>` holds the present value.
         """
         before = self._before
         changed = {
@@ -148,7 +148,7 @@ class TrackedRun:
         self._start_monitor(resumed=True)
 
     def attempt(self, what: str, action: Callable[[], Any], *, only_chance: bool = False) -> bool:
-        """Does something with the store, and says whether it worked; a failure is told and counted, not raised.
+        """Does something with the store, and returns whether it worked; a failure is logged and counted, not raised.
 
         Args:
             what: Named in the warning.
@@ -211,14 +211,14 @@ class TrackedRun:
         upload(self.id, str(path), folder)
 
     def link_input(self, model_id: str) -> None:
-        """Says that the run works with this logged model."""
+        """Records that the run reads this logged model."""
         self._client.log_inputs(self.id, models=[LoggedModelInput(model_id)])
 
     def link_images(self, images: TrackedImages, context: str) -> None:
-        """Says that the run works with these images.
+        """Records that the run reads these images.
 
         Args:
-            images: They are shown once, as what they were first linked for.
+            images: Shown once, with the context of their first link.
             context: `training` or `evaluation`.
         """
         source = json.dumps({"uri": images.source})
@@ -226,18 +226,18 @@ class TrackedRun:
         self._client.log_inputs(self.id, datasets=[DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, context)])])
 
     def link_output(self, model_id: str, images: int) -> None:
-        """Says that the run made this logged model."""
+        """Records that the run made this logged model."""
         self._client.log_outputs(self.id, [LoggedModelOutput(model_id, images)])
 
     def close(self, status: str | None) -> None:
-        """Ends the run, or leaves it the end it has, and says what was lost."""
+        """Ends the run, or keeps the end it has, and logs what was lost."""
         if self._monitor is not None:
             self._monitor.finish()
         try:
             if status is not None:
                 self._client.set_terminated(self.id, status)
         except Exception as error:
-            logger.warning("MLflow (%s) could not be told that the run is %s: %s", self.store.uri, status, error)
+            logger.warning("MLflow (%s) did not take the status %s of the run: %s", self.store.uri, status, error)
         if self.lost:
             logger.warning(
                 "Lost for MLflow: %d %s of this run (batches of metrics, pictures, files, models). What lies in "

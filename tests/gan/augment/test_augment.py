@@ -413,9 +413,9 @@ def test_p_is_steered_as_computed_by_hand() -> None:
         iterate(iteration, 1)
     assert iterate(22, 1) == 0.3  # not above the limit
     iterate(23, -1, -1, -1)
-    before = {name: tensor.clone() for name, tensor in controller.tensors().items()}
+    before = {name: tensor.clone() for name, tensor in controller.state_dict().items()}
     assert iterate(24, float("nan"), state=broken) == 0.3  # neither NaN nor anything else moves it once it broke
-    assert all(torch.equal(before[name], tensor) for name, tensor in controller.tensors().items())
+    assert all(torch.equal(before[name], tensor) for name, tensor in controller.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -469,11 +469,11 @@ def test_controller_carries_on_from_its_saved_state() -> None:
     undisturbed, stopped, resumed = (AdaController(settings, has_zero=True) for _ in range(3))
     run(undisturbed, 1, 60)
     run(stopped, 1, 32)
-    resumed.restore(stopped.tensors())
+    resumed.load_state_dict(stopped.state_dict())
     run(resumed, 32, 60)
     assert float(undisturbed.p) > 0
-    for name, tensor in undisturbed.tensors().items():
-        assert torch.equal(resumed.tensors()[name], tensor)
+    for name, tensor in undisturbed.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], tensor)
 
 
 @pytest.mark.parametrize(

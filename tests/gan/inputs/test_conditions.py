@@ -19,12 +19,11 @@ from celeba_gan.gan.inputs.conditions import (
 )
 from celeba_gan.gan.inputs.feed import ImageFeed, TrainingImages
 from celeba_gan.gan.networks.config import LatentSettings
-from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.gan.runtime.hardware import choose_hardware
 from celeba_gan.gan.sampling.trained import TrainedDiscriminator, TrainedGenerator
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import Tick, TrainingError, train
-from celeba_gan.gan.training.players import Players
+from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
 
 MakeSettings = Callable[..., TrainSettings]
@@ -36,12 +35,7 @@ ATTRIBUTES = Conditions(
 
 def ticks_of(images: TrainingImages, settings: TrainSettings, conditions: Conditions, **options: Any) -> list[Tick]:
     return [
-        replace(
-            tick,
-            state=copy.deepcopy(tick.state),
-            generator=copy.deepcopy(tick.generator),
-            discriminator=copy.deepcopy(tick.discriminator),
-        )
+        replace(tick, snapshot=copy.deepcopy(tick.snapshot))
         for tick in train(images, settings, conditions=conditions, **options)
     ]
 
@@ -56,8 +50,8 @@ def test_labels_are_one_hot_or_multi_hot() -> None:
 def test_card_counts_the_combinations_of_the_training_images() -> None:
     card = ATTRIBUTES.card(0, 80)
     assert card is not None
-    assert card["names"] == ["Hat", "Tie"]
-    assert dict(zip(map(tuple, card["sets"]), card["counts"], strict=True)) == {
+    assert card.names == ("Hat", "Tie")
+    assert dict(zip(card.sets, card.counts, strict=True)) == {
         (): 32,
         (0,): 32,
         (1,): 8,
@@ -76,8 +70,8 @@ def test_card_of_very_many_combinations_stays_small_and_fair() -> None:
     values[:, 0] = np.arange(20_000) % 4 == 0
     card = Conditions("attributes", [f"a{i}" for i in range(20)], values).card(0, 20_000)
     assert card is not None
-    assert sum(card["counts"]) == MOST_SETS
-    share = sum(count for columns, count in zip(card["sets"], card["counts"], strict=True) if 0 in columns) / MOST_SETS
+    assert sum(card.counts) == MOST_SETS
+    share = sum(count for columns, count in zip(card.sets, card.counts, strict=True) if 0 in columns) / MOST_SETS
     assert share == pytest.approx(0.25, abs=0.02)
 
 
@@ -143,10 +137,10 @@ def test_conditional_training_resumes_exactly(
     )
     images = images_at(32)
     whole = ticks_of(images, settings, conditions)
-    resumed = ticks_of(images, settings, conditions, resumed=whole[1].state)
-    assert whole[-1].state.tensors.keys() == resumed[-1].state.tensors.keys()
-    for name, tensor in whole[-1].state.tensors.items():
-        assert torch.equal(tensor, resumed[-1].state.tensors[name]), name
+    resumed = ticks_of(images, settings, conditions, resumed=whole[1].snapshot)
+    assert whole[-1].snapshot.tensors.keys() == resumed[-1].snapshot.tensors.keys()
+    for name, tensor in whole[-1].snapshot.tensors.items():
+        assert torch.equal(tensor, resumed[-1].snapshot.tensors[name]), name
 
 
 def test_feed_gives_the_labels_of_the_images_it_gives(make_settings: MakeSettings) -> None:
@@ -174,9 +168,9 @@ def test_the_discriminator_learns_from_labels(images: TrainingImages, make_setti
     settings = make_settings(condition={"name": "class"})
     first = ticks_of(images, settings, CLASSES)
     second = ticks_of(images, settings, replace(CLASSES, values=CLASSES.values[::-1].copy()))
-    name = next(name for name in first[0].discriminator.tensors if "projection" in name)
-    assert not torch.equal(first[-1].discriminator.tensors[name], second[-1].discriminator.tensors[name])
-    moved = (first[-1].discriminator.tensors[name] - first[0].discriminator.tensors[name]).abs()
+    name = next(name for name in first[0].snapshot.tensors if name.startswith("discriminator.projection"))
+    assert not torch.equal(first[-1].snapshot.tensors[name], second[-1].snapshot.tensors[name])
+    moved = (first[-1].snapshot.tensors[name] - first[0].snapshot.tensors[name]).abs()
     assert moved.amax(dim=1 - int(moved.shape[0] != 3)).min() > 0
 
 
@@ -192,11 +186,11 @@ def test_gradients_with_labels_do_not_depend_on_the_micro_batch(
 
 def test_other_labels_are_another_run(images: TrainingImages, make_settings: MakeSettings) -> None:
     settings = make_settings(condition={"name": "class"}, kimg=0.08)
-    state = ticks_of(images, settings, CLASSES)[-1].state
-    with pytest.raises(TrainingError, match=r"labels: not Hat, Hat, Hat \+ Tie in the saved state, none now"):
+    state = ticks_of(images, settings, CLASSES)[-1].snapshot
+    with pytest.raises(TrainingError, match=r"labels: not Hat, Hat, Hat \+ Tie in the snapshot, none now"):
         ticks_of(images, make_settings(kimg=0.16), Conditions.none(), resumed=state)
     shuffled = replace(CLASSES, values=CLASSES.values[::-1].copy())
-    with pytest.raises(TrainingError, match="the images had others"):
+    with pytest.raises(TrainingError, match="the images had other labels"):
         ticks_of(images, make_settings(condition={"name": "class"}, kimg=0.16), shuffled, resumed=state)
 
 
@@ -205,7 +199,9 @@ def test_trained_networks_take_the_labels_they_were_trained_with(
 ) -> None:
     settings = make_settings(condition={"name": "class"}, kimg=0.32)
     last = ticks_of(images, settings, CLASSES)[-1]
-    generator, discriminator = TrainedGenerator(last.generator), TrainedDiscriminator(last.discriminator)
+    networks = last.networks
+    assert networks.discriminator is not None
+    generator, discriminator = TrainedGenerator(networks.generator), TrainedDiscriminator(networks.discriminator)
     batches = list(generator.sample_labelled(50, seed=1, batch_size=16))
     pictures, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     assert pictures.shape == (50, 16, 16, 3)
@@ -229,34 +225,16 @@ def test_conditional_with_one_class_learns_as_unconditional(
     """One class says nothing: with the label's own weights at rest the losses of a step are those without labels."""
     plain = make_settings(precision="float32")
     hardware = choose_hardware(plain, None)
-    without = Steps(plain, hardware, Players(plain, 16, hardware, None))
-    told = Steps(plain, hardware, Players(plain, 16, hardware, None, classes=1))
+    without = Steps(plain, hardware, Pair(plain, 16, hardware))
+    told = Steps(plain, hardware, Pair(plain, 16, hardware, classes=1))
     for name in ("generator", "discriminator"):
-        bare, with_labels = getattr(without.players, name), getattr(told.players, name)
+        bare, with_labels = getattr(without.pair, name), getattr(told.pair, name)
         own = with_labels.state_dict()
         rest = {key: torch.zeros_like(value) for key, value in own.items() if key not in bare.state_dict()}
         assert rest
         with_labels.load_state_dict(bare.state_dict() | rest)
     real = ImageFeed(plain, images, hardware).batch(0)[0]
-    first = without._discriminator_step(0, 16, real, torch.zeros(8, 0))
-    second = told._discriminator_step(0, 16, real, torch.ones(8, 1))
+    first = without._step_discriminator(0, 16, real, torch.zeros(8, 0))
+    second = told._step_discriminator(0, 16, real, torch.ones(8, 1))
     for term in ("discriminator_loss", "penalty", "score_real", "score_fake"):
         assert second[term].item() == pytest.approx(first[term].item(), rel=1e-4), term
-
-
-def test_a_state_without_conditions_carries_on(images: TrainingImages, make_settings: MakeSettings) -> None:
-    """As states of before there were labels: their cards lack the fields."""
-    whole = ticks_of(images, make_settings(), Conditions.none())
-    state = whole[1].state
-    identity = {key: value for key, value in state.card["identity"].items() if key != "condition"}
-    old = Checkpoint(
-        state.kind,
-        {
-            **{key: value for key, value in state.card.items() if key not in ("condition", "health")},
-            "identity": identity,
-        },
-        state.tensors,
-    )
-    resumed = ticks_of(images, make_settings(), Conditions.none(), resumed=old)
-    for name, tensor in whole[-1].state.tensors.items():
-        assert torch.equal(tensor, resumed[-1].state.tensors[name]), name

@@ -14,7 +14,7 @@ from celeba_gan.gan.runtime.hardware import Hardware
 from celeba_gan.gan.settings import TrainSettings
 
 MakeSettings = Callable[..., TrainSettings]
-CPU = Hardware("cpu", "", "float32", 1, torch.__version__)
+CPU = Hardware(device="cpu", device_name="", precision="float32", threads=1, torch=torch.__version__)
 
 
 class Numbered:
@@ -135,9 +135,9 @@ def test_images_stay_on_the_device_when_asked_or_when_half_its_free_memory_holds
 @pytest.mark.parametrize(
     ("data", "line"),
     [
-        ("auto", "Training images: 0.1 MB, streamed from disk"),
-        ("stream", "Training images: 0.1 MB, streamed from disk"),
-        ("resident", "Training images: 0.1 MB in memory"),
+        ("auto", "Training images: 126.1 kB, streamed from disk"),
+        ("stream", "Training images: 126.1 kB, streamed from disk"),
+        ("resident", "Training images: 126.1 kB in memory"),
     ],
 )
 def test_where_the_images_lie_is_said_once(
@@ -155,5 +155,5 @@ def test_images_that_do_not_fit_are_refused_with_the_way_out(make_settings: Make
             return 0, 1 << 46
 
     images: TrainingImages = Endless(24)
-    with pytest.raises(FeedError, match=r"asks for 121597189\.9 GB .* of the cpu device.*; give train\.data=stream"):
+    with pytest.raises(FeedError, match=r"asks for 121,597,189\.9 GB .* of the cpu device.*; give train\.data=stream"):
         ImageFeed(make_settings(data="resident"), images, CPU)

@@ -1,16 +1,17 @@
 """Values and parameter gradients against textbook formulas, in float64."""
 
 from collections.abc import Callable
-from typing import get_args
 
 import pytest
 import torch
 from critics import SIZE, gradients, image_batch, smooth_critic
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from celeba_gan.gan.losses.config import ObjectiveSettings, PenaltySettings
-from celeba_gan.gan.losses.objectives import OBJECTIVES
+from celeba_gan.gan.losses.objectives import make_objective
 from celeba_gan.gan.losses.penalties import Penalty
+from celeba_gan.gan.losses.registry import OBJECTIVES
 from celeba_gan.gan.networks.config import DCGANSettings
 from celeba_gan.gan.networks.dcgan import DCGANDiscriminator
 
@@ -44,14 +45,22 @@ def assert_same_gradients(ours: Tensor, theirs: Tensor, parameters: list[Tensor]
 
 
 def test_every_objective_has_a_textbook_and_a_setting() -> None:
-    names = get_args(ObjectiveSettings.model_fields["name"].annotation)
-    assert set(OBJECTIVES) == set(DISCRIMINATOR) == set(GENERATOR) == set(names)
+    assert set(OBJECTIVES) == set(DISCRIMINATOR) == set(GENERATOR)
+    for name, entry in OBJECTIVES.items():
+        assert type(make_objective(ObjectiveSettings(name=name).name)).__name__ == entry.class_name
+        assert ObjectiveSettings(name=name).needs_bound == (name == "wgan")
+        assert name in str(ObjectiveSettings.model_fields["name"].description)
+
+
+def test_an_unknown_objective_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValidationError, match=r"'wgan_gp'.*minimax, non_saturating, wgan, lsgan, hinge, rpgan"):
+        ObjectiveSettings(name="wgan_gp")
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_discriminator_loss_equals_the_textbook(name: str) -> None:
     critic, (real, fake, _) = smooth_critic(), image_batch()
-    terms = OBJECTIVES[name]().discriminator(critic, real, fake)
+    terms = make_objective(name).discriminator(critic, real, fake)
     theirs = DISCRIMINATOR[name](critic(real), critic(fake))
     assert_same_gradients(terms["loss"], theirs, list(critic.parameters()))
     torch.testing.assert_close(terms["on_real"], critic(real))
@@ -64,15 +73,15 @@ def test_generator_loss_equals_the_textbook(name: str) -> None:
     torch.manual_seed(2)
     generator = nn.Sequential(nn.Linear(5, 3 * SIZE * SIZE), nn.Tanh(), nn.Unflatten(1, (3, SIZE, SIZE))).double()
     latents = torch.randn(len(real), 5, dtype=torch.float64)
-    ours = OBJECTIVES[name]().generator(critic, real, generator(latents))["loss"]
+    ours = make_objective(name).generator(critic, real, generator(latents))["loss"]
     theirs = GENERATOR[name](critic(real), critic(generator(latents)))
     assert_same_gradients(ours, theirs, list(generator.parameters()))
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_losses_fall_as_each_player_gets_better(name: str) -> None:
+def test_losses_fall_as_each_network_gets_better(name: str) -> None:
     """The sign: higher scores for reals and lower for fakes are good for one, higher for fakes for the other."""
-    objective = OBJECTIVES[name]()
+    objective = make_objective(name)
     scores = torch.linspace(0.3, 0.7, 5, dtype=torch.float64)
     nowhere = objective.discriminator_loss(scores, scores)
     assert objective.discriminator_loss(scores + 0.3, scores) < nowhere
@@ -82,16 +91,16 @@ def test_losses_fall_as_each_player_gets_better(name: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_losses_are_means_that_do_not_depend_on_how_the_batch_is_split(name: str) -> None:
-    objective, critic, (real, fake, _) = OBJECTIVES[name](), smooth_critic(), image_batch()
-    for player in (objective.discriminator, objective.generator):
-        whole = player(critic, real, fake)["loss"]
-        parts = [player(critic, r, f)["loss"] for r, f in zip(real.split(2), fake.split(2), strict=True)]
+    objective, critic, (real, fake, _) = make_objective(name), smooth_critic(), image_batch()
+    for step in (objective.discriminator, objective.generator):
+        whole = step(critic, real, fake)["loss"]
+        parts = [step(critic, r, f)["loss"] for r, f in zip(real.split(2), fake.split(2), strict=True)]
         assert_same_gradients(whole, torch.stack(parts).mean(), list(critic.parameters()))
 
 
 @pytest.mark.parametrize(("name", "free"), [("wgan", True), ("rpgan", True), ("minimax", False), ("lsgan", False)])
 def test_only_critics_whose_zero_means_nothing_are_centred(name: str, free: bool) -> None:
-    objective, scores = OBJECTIVES[name](), torch.randn(2, 5, dtype=torch.float64)
+    objective, scores = make_objective(name), torch.randn(2, 5, dtype=torch.float64)
     shifted = objective.discriminator_loss(*(scores + 3)) - objective.discriminator_loss(*scores)
     assert (abs(float(shifted)) < 1e-12) == free == (objective.probability == "centred_sigmoid")
 
@@ -102,7 +111,7 @@ def test_only_critics_whose_zero_means_nothing_are_centred(name: str, free: bool
 def test_where_reals_and_fakes_look_alike_the_best_score_reads_one_half(name: str, best: float) -> None:
     """The score that minimises the loss if half of all such images are real."""
     score = torch.tensor([best], dtype=torch.float64, requires_grad=True)
-    objective = OBJECTIVES[name]()
+    objective = make_objective(name)
     (slope,) = torch.autograd.grad(objective.discriminator_loss(score, score), score)
     assert abs(float(slope)) < 1e-12
     reads = score.clamp(0, 1) if objective.probability == "clip" else score.sigmoid()
@@ -112,12 +121,12 @@ def test_where_reals_and_fakes_look_alike_the_best_score_reads_one_half(name: st
 def test_losses_are_computed_in_full_precision_under_autocast() -> None:
     discriminator, real, fake = DCGANDiscriminator(DCGANSettings(width=4), 16), *torch.rand(2, 4, 3, 16, 16)
     penalty = Penalty(PenaltySettings.model_validate({name: {"weight": 1} for name in ("r1", "r2", "drift")}))
-    for objective in OBJECTIVES.values():
+    for objective in map(make_objective, OBJECTIVES):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert discriminator(real).dtype == torch.bfloat16
-            terms = objective().discriminator(discriminator, real, fake)
+            terms = objective.discriminator(discriminator, real, fake)
             terms |= penalty(discriminator, real, fake, torch.rand(4), terms["on_real"])
-            terms |= {"generator": objective().generator(discriminator, real, fake)["loss"]}
+            terms |= {"generator": objective.generator(discriminator, real, fake)["loss"]}
         assert {term.dtype for term in terms.values()} == {torch.float32}
 
 
@@ -127,7 +136,7 @@ def test_bfloat16_points_the_same_way(name: str) -> None:
     discriminator = DCGANDiscriminator(DCGANSettings(width=8), 16)
     real, fake = torch.rand(2, 6, 3, 16, 16) * 2 - 1
     epsilon = torch.rand(6)
-    objective = OBJECTIVES[name]()
+    objective = make_objective(name)
     penalty = Penalty(PenaltySettings())
 
     def gradient(enabled: bool) -> Tensor:

@@ -10,8 +10,9 @@ from test_objectives import DISCRIMINATOR
 from torch import Tensor, nn
 
 from celeba_gan.gan.losses.config import PenaltySettings
-from celeba_gan.gan.losses.objectives import OBJECTIVES
+from celeba_gan.gan.losses.objectives import make_objective
 from celeba_gan.gan.losses.penalties import Penalty, has_batch_norm
+from celeba_gan.gan.losses.registry import OBJECTIVES
 
 OFF = {"gradient_penalty": {"weight": 0}}
 KINDS: dict[str, dict[str, Any]] = {
@@ -66,7 +67,7 @@ def test_every_objective_with_every_penalty_equals_the_textbook_double_backward(
     objective: str, kinds: tuple[str, ...]
 ) -> None:
     critic, (real, fake, epsilon) = smooth_critic(), image_batch()
-    terms = OBJECTIVES[objective]().discriminator(critic, real, fake)
+    terms = make_objective(objective).discriminator(critic, real, fake)
     ours, theirs = terms["loss"], DISCRIMINATOR[objective](critic(real), critic(fake))
     if kinds:
         terms |= make(*kinds)(critic, real, fake, epsilon, terms["on_real"])

@@ -32,7 +32,7 @@ def pair(name: str, classes: int | None) -> tuple[nn.Module, nn.Module]:
 
 
 def trained(name: str, classes: int, labels: Tensor) -> tuple[nn.Module, nn.Module]:
-    """A conditional pair after ten steps of each player."""
+    """A conditional pair after ten steps of each network."""
     generator, discriminator = pair(name, classes)
     adams = [torch.optim.Adam(net.parameters(), lr=1e-2, betas=(0.0, 0.9)) for net in (generator, discriminator)]
     real = torch.rand(len(labels), 3, *2 * [NETWORKS[name][1]], dtype=torch.float64) * 2 - 1

@@ -203,3 +203,8 @@ def test_first_activations_neither_vanish_nor_explode_with_depth(name: str, size
     assert 0.05 < min(deviations) <= max(deviations) < 1.5
     assert 0.1 < images.std() < 1
     assert 0.02 < scores.std() < 2
+
+
+def test_an_unknown_family_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"no network 'stylegan'; give one of dcgan, article, resnet, r3"):
+        NetworkSettings.model_validate({"name": "stylegan"})

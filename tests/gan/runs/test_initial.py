@@ -1,4 +1,3 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,31 +9,38 @@ import torch
 
 from celeba_gan.gan.inputs.conditions import Conditions
 from celeba_gan.gan.inputs.feed import TrainingImages
+from celeba_gan.gan.runs.cards import Origin, RunCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError
-from celeba_gan.gan.runs.experiments import Experiments
-from celeba_gan.gan.runs.initial import find_initial, load_initial
+from celeba_gan.gan.runs.initial import InitialWeights, load_initial
+from celeba_gan.gan.runs.models import Experiments
+from celeba_gan.gan.runs.run import Run
+from celeba_gan.gan.runs.snapshot import SNAPSHOT, Snapshot
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import Tick, TrainingError, train
 
 MakeSettings = Callable[..., TrainSettings]
 
 
-def save(tick: Tick, folder: Path) -> None:
-    tick.generator.save(folder / "generator.safetensors")
-    tick.discriminator.save(folder / "discriminator.safetensors")
-    tick.state.save(folder / "training_state" / "state.safetensors")
+def read(folder: Path) -> Snapshot:
+    snapshot = Run(folder).newest()
+    assert snapshot is not None
+    return snapshot
+
+
+def load(path: Path) -> InitialWeights:
+    return load_initial(Experiments(Path("nowhere")), str(path))
 
 
 @pytest.fixture
 def source(images: TrainingImages, make_settings: MakeSettings, tmp_path: Path) -> Path:
     """The folder of an experiment that was trained on 80 images."""
     for tick in train(images, make_settings(kimg=0.08)):
-        save(tick, tmp_path / "models" / "first")
+        Run(tmp_path / "models" / "first").append(tick.snapshot)
     return tmp_path / "models" / "first"
 
 
 def first_tick(images: TrainingImages, settings: TrainSettings, path: Path, **more: Any) -> Tick:
-    return next(train(images, settings, initial=load_initial(path), **more))
+    return next(train(images, settings, initial=load(path), **more))
 
 
 @pytest.mark.parametrize(
@@ -54,8 +60,8 @@ def test_new_training_starts_from_the_weights_with_a_fresh_clock_and_fresh_optim
     other.pixels = other.pixels[::-1].copy()
     settings = make_settings(objective={"name": "rpgan"}, seed=5, batch_size=4)  # all this may differ
     tick = first_tick(other, settings, source / path)
-    before = Checkpoint.load(source / "training_state" / "state.safetensors", "training_state")
-    for name, tensor in tick.state.tensors.items():
+    before = read(source)
+    for name, tensor in tick.snapshot.tensors.items():
         if name.startswith("generator.") and not live:
             assert torch.equal(tensor, before.tensors[name.replace("generator.", "average.")]), name
         elif name.startswith(("generator.", "average.", "discriminator.")):
@@ -67,27 +73,29 @@ def test_new_training_starts_from_the_weights_with_a_fresh_clock_and_fresh_optim
         for name, tensor in before.tensors.items()
         if name.startswith("average.")
     )
-    card = tick.state.card
-    assert (card["images"], card["iteration"], card["data_digest"]) == (0, 0, "other images")
-    assert card["id"] != before.card["id"]
-    assert card["init_from"] == {"id": before.card["id"], "images": 80} == tick.generator.card["init_from"]
-    assert before.card["init_from"] is None
+    card = tick.snapshot.card
+    assert (card.images, card.iteration, card.data_digest) == (0, 0, "other images")
+    assert card.id != before.card.id
+    assert card.init_from == Origin(id=before.card.id, images=80) == tick.networks.generator.card.init_from
+    assert before.card.init_from is None
 
 
-def test_trained_weights_move_on_and_a_resumed_training_takes_no_notice_of_others(
+def test_trained_weights_move_on_and_a_resumed_training_ignores_others(
     images: TrainingImages, make_settings: MakeSettings, source: Path, tmp_path: Path
 ) -> None:
     settings = make_settings(seed=5, init_from="first")
-    ticks = train(images, settings, initial=load_initial(source))
+    ticks = train(images, settings, initial=load(source))
     next(ticks)
-    next(ticks).state.save(tmp_path / "middle.safetensors")
+    next(ticks).snapshot.save(tmp_path / "middle.safetensors")
     last = list(ticks)[-1]
-    middle = Checkpoint.load(tmp_path / "middle.safetensors", "training_state")
-    (*_, again) = train(images, settings, middle, initial=load_initial(source))
+    middle = Checkpoint.load(tmp_path / "middle.safetensors", SNAPSHOT, RunCard)
+    (*_, again) = train(images, settings, middle, initial=load(source))
     (*_, without) = train(images, make_settings(seed=5), middle)
     for resumed in (again, without):
-        assert resumed.state.card == last.state.card
-        assert all(torch.equal(tensor, last.state.tensors[name]) for name, tensor in resumed.state.tensors.items())
+        assert resumed.snapshot.card == last.snapshot.card
+        assert all(
+            torch.equal(tensor, last.snapshot.tensors[name]) for name, tensor in resumed.snapshot.tensors.items()
+        )
 
 
 @pytest.mark.parametrize("path", ["training_state", "generator.safetensors"])
@@ -137,7 +145,7 @@ def test_other_labels_are_refused(images: TrainingImages, make_settings: MakeSet
 
     settings = make_settings(condition={"name": "class"}, kimg=0.016, tick_kimg=0.016)
     for tick in train(images, settings, conditions=conditions("cat", "dog")):
-        save(tick, tmp_path)
+        Run(tmp_path).append(tick.snapshot)
     first_tick(images, settings, tmp_path, conditions=conditions("cat", "dog"))
     with pytest.raises(TrainingError, match=r"  labels: cat, dog there, cat, owl here\n"):
         first_tick(images, settings, tmp_path, conditions=conditions("cat", "owl"))
@@ -149,51 +157,40 @@ def test_other_labels_are_refused(images: TrainingImages, make_settings: MakeSet
 
 def test_what_is_no_source_of_weights_is_named(source: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        CheckpointError, match=r"discriminator\.safetensors is a discriminator; give a generator or a tr"
+        CheckpointError, match=r"discriminator\.safetensors is a discriminator; give a generator or a sn"
     ):
-        load_initial(source / "discriminator.safetensors")
+        load(source / "discriminator.safetensors")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CheckpointError, match=r"empty holds neither a training state nor generator\.safetensors"):
-        load_initial(tmp_path / "empty")
+    with pytest.raises(CheckpointError, match=r"empty holds neither a snapshot nor generator\.safetensors"):
+        load(tmp_path / "empty")
     (tmp_path / "weights.pt").write_bytes(b"PK\x03\x04 pickled")
     with pytest.raises(CheckpointError, match=r"weights\.pt is not a checkpoint of celeba_gan"):
-        load_initial(tmp_path / "weights.pt")
+        load(tmp_path / "weights.pt")
     shutil.copy(source / "generator.safetensors", tmp_path / "empty" / "generator.safetensors")
     with pytest.raises(CheckpointError, match=r"has no discriminator beside it"):
-        load_initial(tmp_path / "empty")
+        load(tmp_path / "empty")
     shutil.copy(source / "generator.safetensors", tmp_path / "alone.safetensors")
     with pytest.raises(CheckpointError, match=r"has no discriminator beside it"):
-        load_initial(tmp_path / "alone.safetensors")
+        load(tmp_path / "alone.safetensors")
 
 
 def test_networks_of_two_trainings_and_files_unlike_their_cards_are_refused(
     images: TrainingImages, make_settings: MakeSettings, source: Path
 ) -> None:
     other = next(train(images, make_settings()))
-    other.discriminator.save(source / "discriminator.safetensors")
+    assert other.networks.discriminator is not None
+    other.networks.discriminator.save(source / "discriminator.safetensors")
     with pytest.raises(
-        CheckpointError, match=r"discriminator\.safetensors are of two trainings; put both of one there"
+        CheckpointError, match=r"discriminator\.safetensors belong to two trainings; put both of one there"
     ):
-        load_initial(source / "generator.safetensors")
-    state = Checkpoint.load(source / "training_state" / "state.safetensors", "training_state")
-    del state.tensors["average.layers.0.weight"]
-    state.save(source / "training_state" / "state.safetensors")
-    with pytest.raises(CheckpointError, match=r'does not hold the average that its card names: .*"layers\.0\.weight"'):
+        load(source / "generator.safetensors")
+    snapshot = read(source)
+    del snapshot.tensors["average.layers.0.weight"]
+    snapshot.save(source / "training_state" / "state.safetensors")
+    with pytest.raises(
+        CheckpointError, match=r'does not hold the average that its card describes: .*"layers\.0\.weight"'
+    ):
         first_tick(images, make_settings(), source)
-
-
-def test_state_saved_before_cards_told_of_networks_can_be_started_from(
-    images: TrainingImages, make_settings: MakeSettings, source: Path
-) -> None:
-    file = source / "training_state" / "state.safetensors"
-    state = Checkpoint.load(file, "training_state")
-    for name in ("network", "latent", "objective", "probability", "best", "keep", "init_from", "condition"):
-        del state.card[name]
-    state.save(file)
-    assert "network" not in json.dumps(sorted(state.card))
-    assert first_tick(images, make_settings(), source).state.card["init_from"]["id"] == state.card["id"]
-    with pytest.raises(TrainingError, match=r"network\.dcgan\.width: 8 there, 4 here"):
-        first_tick(images, make_settings(network={"dcgan": {"width": 4}}), source)
 
 
 def test_experiments_are_found_by_name_and_anything_else_by_path(
@@ -211,14 +208,23 @@ def test_experiments_are_found_by_name_and_anything_else_by_path(
         experiments.find("frist")
     with pytest.raises(CheckpointError, match=r"Experiments in .*nothing: none$"):
         Experiments(tmp_path / "nothing").find("first")
-    assert find_initial(experiments, "first") == source
+    assert load_initial(experiments, "first").source == source / "training_state" / "state.safetensors"
     with pytest.raises(CheckpointError, match=r"^train\.init_from: there is no experiment, file or folder 'frist'"):
-        find_initial(experiments, "frist")
+        load_initial(experiments, "frist")
 
 
 def test_initial_weights_keep_within_the_limit_of_weights(
     images: TrainingImages, make_settings: MakeSettings, source: Path
 ) -> None:
     limited = make_settings(penalty={"gradient_penalty": {"weight": 0}}, weight_clip=0.01)
-    tensors = first_tick(images, limited, source).discriminator.tensors
-    assert max(tensor.abs().max().item() for tensor in tensors.values()) == pytest.approx(0.01)
+    discriminator = first_tick(images, limited, source).networks.discriminator
+    assert discriminator is not None
+    assert max(tensor.abs().max().item() for tensor in discriminator.tensors.values()) == pytest.approx(0.01)
+
+
+def test_weights_of_another_format_version_are_refused(source: Path) -> None:
+    for name, given in (("training_state/state.safetensors", "."), ("generator.safetensors", "generator.safetensors")):
+        file = source / name
+        file.write_bytes(file.read_bytes().replace(b'format_version\\": 2', b'format_version\\": 1'))
+        with pytest.raises(CheckpointError, match=r"has format version 1 .* reads 2 to 2"):
+            load(source / given)

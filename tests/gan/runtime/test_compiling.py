@@ -10,16 +10,19 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from celeba_gan.gan.inputs.feed import TrainingImages
-from celeba_gan.gan.losses.objectives import OBJECTIVES, Terms
+from celeba_gan.gan.losses.objectives import Terms
+from celeba_gan.gan.losses.registry import OBJECTIVES
 from celeba_gan.gan.runtime.compiling import Compiler
 from celeba_gan.gan.runtime.hardware import Hardware
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import train
-from celeba_gan.gan.training.players import Players
-from celeba_gan.gan.training.steps import Steps
+from celeba_gan.gan.training.pair import Pair
+from celeba_gan.gan.training.steps import Steps, _gradients
 
 MakeSettings = Callable[..., TrainSettings]
-HARDWARE = Hardware("cpu", "", "float32", 1, torch.__version__, compiled=True)
+HARDWARE = Hardware(
+    device="cpu", device_name="", precision="float32", threads=1, torch=torch.__version__, compiled=True
+)
 NO_PENALTY: dict[str, Any] = {"gradient_penalty": {"weight": 0}}
 PENALTIES: dict[str, dict[str, Any]] = {
     "none": NO_PENALTY,
@@ -48,15 +51,15 @@ def nothing_compiled_before() -> Iterator[None]:
 
 def steps_in_float64(settings: TrainSettings, classes: int | None = None) -> Steps:
     size = 32 if settings.network.name in ("resnet", "r3") else 16
-    players = Players(settings, size, HARDWARE, None, classes)
-    for network in (players.generator, players.discriminator):
+    pair = Pair(settings, size, HARDWARE, classes)
+    for network in (pair.generator, pair.discriminator):
         network.double()
         with torch.no_grad():  # what starts at zero would hide its gradient
             for parameter in network.parameters():
                 parameter += 0.01 * torch.randn(
                     parameter.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(parameter.numel())
                 )
-    return Steps(settings, HARDWARE, players)
+    return Steps(settings, HARDWARE, pair)
 
 
 def inputs(steps: Steps, classes: int | None) -> list[Any]:
@@ -68,28 +71,28 @@ def inputs(steps: Steps, classes: int | None) -> list[Any]:
     labels = torch.eye(classes, dtype=torch.float64).repeat(count, 1)[:count] if classes else torch.zeros(count, 0)
     z = torch.randn(count, settings.latent.size, dtype=torch.float64, generator=draws)
     mix = torch.rand(count, dtype=torch.float64, generator=draws)
-    noise = [change[:count] for purpose in ("reals", "fakes") for change in steps._changes(purpose, 0)]
+    noise = [change[:count] for purpose in ("reals", "fakes") for change in steps._augmentation(purpose, 0)]
     return [real, labels, z, mix, noise]
 
 
 def gradients(steps: Steps, compiler: Compiler, classes: int | None, who: str) -> tuple[list[Tensor], Terms]:
-    """Of a player, and the terms of its loss."""
+    """Of a network, and the terms of its loss."""
     real, labels, z, mix, noise = inputs(steps, classes)
     if who == "discriminator":
         terms = compiler.wrap(steps.discriminator_terms, lambda terms: None)(
             real, labels, z, mix, noise, steps.penalty.is_due(0)
         )
-        found = steps.players.discriminator_gradients(terms["loss"] + terms.get("penalty", 0))
+        found = _gradients(terms["loss"] + terms.get("penalty", 0), steps.pair.discriminator)
     else:
         terms = {"loss": compiler.wrap(steps.generator_loss, lambda loss: None)(real, labels, z, noise)}
-        found = steps.players.generator_gradients(terms["loss"])
+        found = _gradients(terms["loss"], steps.pair.generator)
     return [gradient for gradient in found if gradient is not None], terms
 
 
 def assert_compiled_equals_eager(
-    settings: TrainSettings, *players: str, backend: str = "aot_eager", classes: int | None = None
+    settings: TrainSettings, *networks: str, backend: str = "aot_eager", classes: int | None = None
 ) -> None:
-    for who in players or ("discriminator", "generator"):
+    for who in networks or ("discriminator", "generator"):
         steps, compiler = steps_in_float64(settings, classes), Compiler(works=True)
         compiler.backend = backend
         ours, our_terms = gradients(steps, compiler, classes, who)

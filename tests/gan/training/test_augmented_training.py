@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from celeba_gan.gan.inputs.feed import FeedError, TrainingImages
-from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import Tick, TrainingError, train
 
@@ -25,25 +25,25 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def run(images: TrainingImages, settings: TrainSettings, resumed: Checkpoint | None = None) -> list[Tick]:
+def run(images: TrainingImages, settings: TrainSettings, resumed: Snapshot | None = None) -> list[Tick]:
     """All ticks, with copies of their tensors: a tick's own are live."""
-    return [replace(tick, state=copy.deepcopy(tick.state)) for tick in train(images, settings, resumed)]
+    return [replace(tick, snapshot=copy.deepcopy(tick.snapshot)) for tick in train(images, settings, resumed)]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_resumed_run_is_bit_identical(images: TrainingImages, make_settings: MakeSettings, variant: str) -> None:
     settings = make_settings(**VARIANTS[variant])
     whole = run(images, settings)
-    resumed = run(images, settings, copy.deepcopy(whole[2].state))
-    assert whole[-1].state.tensors.keys() == resumed[-1].state.tensors.keys()
-    for name, tensor in whole[-1].state.tensors.items():
-        assert torch.equal(tensor, resumed[-1].state.tensors[name]), name
+    resumed = run(images, settings, copy.deepcopy(whole[2].snapshot))
+    assert whole[-1].snapshot.tensors.keys() == resumed[-1].snapshot.tensors.keys()
+    for name, tensor in whole[-1].snapshot.tensors.items():
+        assert torch.equal(tensor, resumed[-1].snapshot.tensors[name]), name
 
 
 def test_what_is_augmented_trains_to_other_weights(images: TrainingImages, make_settings: MakeSettings) -> None:
-    plain = run(images, make_settings())[-1].state.tensors
+    plain = run(images, make_settings())[-1].snapshot.tensors
     for variant in ("diffaugment", "ada of fixed p"):
-        changed = run(images, make_settings(**VARIANTS[variant]))[-1].state.tensors
+        changed = run(images, make_settings(**VARIANTS[variant]))[-1].snapshot.tensors
         same = [torch.equal(plain[name], changed[name]) for name in plain if name.startswith("discriminator.")]
         assert not all(same)
 
@@ -64,26 +64,13 @@ def test_p_is_steered_and_logged(images: TrainingImages, make_settings: MakeSett
     values = [row["augment_p"] for tick in ticks for row in tick.rows]
     assert values[0] < 0.5
     assert max(values) > 0  # the discriminator soon knows eighty images
-    assert ticks[-1].state.tensors["augment.p"].item() <= settings.augment.ada.limit
+    assert ticks[-1].snapshot.tensors["augment.p"].item() <= settings.augment.ada.limit
 
 
 def test_other_augmentation_is_another_run(images: TrainingImages, make_settings: MakeSettings) -> None:
-    state = run(images, make_settings())[1].state
-    with pytest.raises(TrainingError, match=r"augment\.name: none in the saved state, diffaugment now"):
+    state = run(images, make_settings())[1].snapshot
+    with pytest.raises(TrainingError, match=r"augment\.name: none in the snapshot, diffaugment now"):
         next(train(images, make_settings(**VARIANTS["diffaugment"]), state))
-
-
-def test_a_state_of_before_there_was_augmentation_carries_on(
-    images: TrainingImages, make_settings: MakeSettings
-) -> None:
-    whole = run(images, make_settings())
-    state = copy.deepcopy(whole[2].state)
-    identity = {name: value for name, value in state.card["identity"].items() if name != "augment"}
-    tensors = {name: tensor for name, tensor in state.tensors.items() if not name.startswith("augment.")}
-    old = Checkpoint("training_state", {**state.card, "identity": identity}, tensors)
-    resumed = run(images, make_settings(), old)
-    for name, tensor in whole[-1].state.tensors.items():
-        assert torch.equal(tensor, resumed[-1].state.tensors[name]), name
 
 
 @pytest.mark.parametrize("objective", ["wgan", "lsgan", "rpgan"])
@@ -94,12 +81,12 @@ def test_without_a_zero_the_valid_split_steers(
     ada = {"name": "ada", "ada": {"interval": 3, "speed_kimg": 0.1}}
     settings = make_settings(augment=ada, objective={"name": objective}, kimg=0.8, tick_kimg=0.4)
     whole = run(images, settings)
-    resumed = run(images, settings, whole[1].state)
-    for name, tensor in whole[-1].state.tensors.items():
-        assert torch.equal(tensor, resumed[-1].state.tensors[name]), name
+    resumed = run(images, settings, whole[1].snapshot)
+    for name, tensor in whole[-1].snapshot.tensors.items():
+        assert torch.equal(tensor, resumed[-1].snapshot.tensors[name]), name
     assert any("augment_p" in row for tick in whole for row in tick.rows)
     # 50 iterations: two since the last move, each with a batch of the valid split.
-    assert whole[-1].state.tensors["augment.sums"][2, 1] == 16
+    assert whole[-1].snapshot.tensors["augment.sums"][2, 1] == 16
 
 
 def test_scores_of_an_overfitted_critic_raise_p(images: TrainingImages, make_settings: MakeSettings) -> None:
@@ -117,8 +104,8 @@ def test_scores_of_an_overfitted_critic_raise_p(images: TrainingImages, make_set
             return pixels
 
     settings = make_settings(augment=ADA, kimg=0.8, tick_kimg=0.8)
-    assert run(Foreign(), settings)[-1].state.tensors["augment.p"] > 0.3
-    assert run(images, settings)[-1].state.tensors["augment.p"] < 0.1
+    assert run(Foreign(), settings)[-1].snapshot.tensors["augment.p"] > 0.3
+    assert run(images, settings)[-1].snapshot.tensors["augment.p"] < 0.1
 
 
 def test_steering_by_an_empty_valid_split_is_refused(images: TrainingImages, make_settings: MakeSettings) -> None:

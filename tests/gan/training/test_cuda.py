@@ -20,14 +20,16 @@ from torch.optim import Optimizer
 
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, AttributeNetwork
 from celeba_gan.gan.inputs.feed import ImageFeed
+from celeba_gan.gan.runs.cards import RunCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.snapshot import SNAPSHOT, Snapshot
 from celeba_gan.gan.runtime.compiling import Compiler
 from celeba_gan.gan.runtime.hardware import Hardware, OutOfMemoryError, choose_hardware
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import Tick, TrainingError, train
-from celeba_gan.gan.training.players import Players
-from celeba_gan.gan.training.steps import Steps
+from celeba_gan.gan.training.pair import Pair
+from celeba_gan.gan.training.steps import Steps, _gradients
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -116,17 +118,14 @@ def make(**changes: Any) -> TrainSettings:
     return TrainSettings.model_validate(small | changes)
 
 
-def run(settings: TrainSettings, resumed: Checkpoint | None = None, size: int = SIZE) -> list[Tick]:
+def run(settings: TrainSettings, resumed: Snapshot | None = None, size: int = SIZE) -> list[Tick]:
     """All ticks, with copies of their tensors: a tick's own are live."""
-    return [
-        replace(tick, state=copy.deepcopy(tick.state), generator=copy.deepcopy(tick.generator))
-        for tick in train(Pictures(size), settings, resumed)
-    ]
+    return [replace(tick, snapshot=copy.deepcopy(tick.snapshot)) for tick in train(Pictures(size), settings, resumed)]
 
 
-def through_disk(state: Checkpoint, folder: Path) -> Checkpoint:
-    state.save(folder / "state.safetensors")
-    return Checkpoint.load(folder / "state.safetensors", "training_state")
+def through_disk(snapshot: Snapshot, folder: Path) -> Snapshot:
+    snapshot.save(folder / "state.safetensors")
+    return Checkpoint.load(folder / "state.safetensors", SNAPSHOT, RunCard)
 
 
 def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
@@ -146,9 +145,9 @@ def largest_difference(first: Tensor, second: Tensor) -> float:
 def test_resumed_run_is_bit_identical(tmp_path: Path, variant: str) -> None:
     settings = make(**VARIANTS[variant])
     undisturbed = run(settings)
-    resumed = run(settings, through_disk(undisturbed[1].state, tmp_path))
-    assert_same(undisturbed[-1].state.tensors, resumed[-1].state.tensors)
-    assert undisturbed[-1].state.card == resumed[-1].state.card
+    resumed = run(settings, through_disk(undisturbed[1].snapshot, tmp_path))
+    assert_same(undisturbed[-1].snapshot.tensors, resumed[-1].snapshot.tensors)
+    assert undisturbed[-1].snapshot.card == resumed[-1].snapshot.card
     assert np.array_equal(undisturbed[-1].samples, resumed[-1].samples)
 
 
@@ -159,7 +158,7 @@ def test_bits_do_not_depend_on_what_the_process_did_before(recipe: dict[str, Any
     for _ in range(100_000):  # autograd numbers its steps, and has numbered more of them now in this thread
         ones * 2
     (*_, second) = run(make(precision="float32", **recipe))
-    assert_same(first.state.tensors, second.state.tensors)
+    assert_same(first.snapshot.tensors, second.snapshot.tensors)
 
 
 @pytest.mark.slow
@@ -167,16 +166,16 @@ def test_so_is_a_compiled_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     settings = make(precision="bfloat16", compile=True, **R3)
     with caplog.at_level(logging.WARNING):
         undisturbed = run(settings)
-        state = through_disk(undisturbed[1].state, tmp_path)
+        state = through_disk(undisturbed[1].snapshot, tmp_path)
         resumed = run(settings, state)
     assert "torch.compile" not in caplog.text
-    assert_same(undisturbed[-1].state.tensors, resumed[-1].state.tensors)
+    assert_same(undisturbed[-1].snapshot.tensors, resumed[-1].snapshot.tensors)
 
 
 def compile_and_train(folder: Path) -> None:
     """In a process with nothing compiled yet."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "cache")
-    run(make(precision="bfloat16", compile=True, **RESNET))[-1].state.save(folder / "state.safetensors")
+    run(make(precision="bfloat16", compile=True, **RESNET))[-1].snapshot.save(folder / "state.safetensors")
 
 
 @pytest.mark.slow
@@ -209,7 +208,11 @@ class BatchesOfCPU:
 
     def __init__(self, settings: TrainSettings, dtype: torch.dtype) -> None:
         on_cpu = settings.model_copy(update={"device": "cpu"})
-        self.feed = ImageFeed(on_cpu, Pictures(SMALL), Hardware("cpu", "", "float32", 1, torch.__version__))
+        self.feed = ImageFeed(
+            on_cpu,
+            Pictures(SMALL),
+            Hardware(device="cpu", device_name="", precision="float32", threads=1, torch=torch.__version__),
+        )
         self.to: dict[str, Any] = {"device": settings.device, "dtype": dtype}
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -218,30 +221,30 @@ class BatchesOfCPU:
 
 
 def gradients(settings: TrainSettings, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
-    """Of each step of one iteration of each player, (steps, parameters), its weights in `dtype`."""
+    """Of each step of one iteration of each network, (steps, parameters), its weights in `dtype`."""
     hardware = choose_hardware(settings, None)
-    players = Players(settings, SMALL, hardware, None)
-    steps = Steps(settings, hardware, players)
+    pair = Pair(settings, SMALL, hardware)
+    steps = Steps(settings, hardware, pair)
     rows: dict[str, list[Tensor]] = {"discriminator": [], "generator": []}
-    for player, network, optimizer in (
-        ("discriminator", players.discriminator, players.discriminator_optimizer),
-        ("generator", players.generator, players.generator_optimizer),
+    for which, network, optimizer in (
+        ("discriminator", pair.discriminator, pair.discriminator_optimizer),
+        ("generator", pair.generator, pair.generator_optimizer),
     ):
         perturb(network)
         network.to(dtype).register_forward_pre_hook(lambda _, inputs: tuple(value.to(dtype) for value in inputs))
 
-        def keep(*_: Any, network: nn.Module = network, player: str = player) -> None:
+        def keep(*_: Any, network: nn.Module = network, which: str = which) -> None:
             found = [torch.zeros_like(p) if p.grad is None else p.grad for p in network.parameters()]
-            rows[player].append(torch.cat([gradient.detach().flatten() for gradient in found]))
+            rows[which].append(torch.cat([gradient.detach().flatten() for gradient in found]))
 
         hook: Callable[[Optimizer, Any, Any], None] = keep
         optimizer.register_step_pre_hook(hook)
-    players.average.to(dtype)
+    pair.average.to(dtype)
     epsilon = steps._epsilon
     steps._epsilon = lambda step: epsilon(step).to(dtype)  # type: ignore[method-assign]  # mixes images of this dtype
     steps.iterate(BatchesOfCPU(settings, dtype), 0, settings.images_per_iteration)  # type: ignore[arg-type]
-    assert not players.broken
-    return {player: torch.stack(found).double().cpu() for player, found in rows.items()}
+    assert not pair.broken
+    return {which: torch.stack(found).double().cpu() for which, found in rows.items()}
 
 
 def perturb(network: nn.Module) -> None:
@@ -261,25 +264,25 @@ def still(**changes: Any) -> TrainSettings:
 def test_gradients_are_those_of_the_cpu_and_of_micro_batches(recipe: dict[str, Any]) -> None:
     expected = gradients(still(**recipe, device="cpu"))
     for settings in (still(**recipe), still(**recipe, micro_batch=4)):
-        for player, found in gradients(settings).items():
-            assert largest_difference(found, expected[player]) < 1e-10, player
+        for which, found in gradients(settings).items():
+            assert largest_difference(found, expected[which]) < 1e-10, which
 
 
 @pytest.mark.parametrize("name", ["diffaugment", "ada"])
 def test_so_are_those_of_augmented_images(name: str) -> None:
     changes: dict[str, Any] = {"augment": {"name": name, "ada": {"p": 0.7}}, "objective": {"name": "hinge"}}
     expected = gradients(still(**changes, device="cpu"))
-    for player, found in gradients(still(**changes)).items():
-        assert largest_difference(found, expected[player]) < 1e-4, player  # images are moved in float32
+    for which, found in gradients(still(**changes)).items():
+        assert largest_difference(found, expected[which]) < 1e-4, which  # images are moved in float32
 
 
 @pytest.mark.parametrize("recipe", [RESNET, R3], ids=["wgan-gp, resnet", "rpgan, r3"])
 @pytest.mark.parametrize("precision", ["bfloat16", "tf32"])
 def test_gradients_of_lower_precision_point_the_same_way(recipe: dict[str, Any], precision: str) -> None:
     exact = gradients(still(**recipe))
-    for player, found in gradients(still(**recipe, precision=precision), torch.float32).items():
-        cosine = torch.cosine_similarity(found, exact[player], dim=1)
-        assert cosine.min() > (0.99 if precision == "bfloat16" else 0.999), (player, cosine)
+    for which, found in gradients(still(**recipe, precision=precision), torch.float32).items():
+        cosine = torch.cosine_similarity(found, exact[which], dim=1)
+        assert cosine.min() > (0.99 if precision == "bfloat16" else 0.999), (which, cosine)
 
 
 @pytest.mark.slow
@@ -287,10 +290,10 @@ def test_gradients_of_lower_precision_point_the_same_way(recipe: dict[str, Any],
 def test_compiled_gradients_equal_eager_ones_in_float64(recipe: dict[str, Any]) -> None:
     settings = still(**recipe, batch_size=4)
     hardware = choose_hardware(settings, None)
-    players = Players(settings, SMALL, hardware, None)
-    for network in (players.generator, players.discriminator):
+    pair = Pair(settings, SMALL, hardware)
+    for network in (pair.generator, pair.discriminator):
         perturb(network.double())
-    steps, draws = Steps(settings, hardware, players), torch.Generator().manual_seed(0)
+    steps, draws = Steps(settings, hardware, pair), torch.Generator().manual_seed(0)
     real = (torch.rand(4, SMALL, SMALL, 3, generator=draws) * 2 - 1).permute(0, 3, 1, 2)
     drawn = [real, torch.zeros(4, 0), torch.randn(4, 32, generator=draws), torch.rand(4, generator=draws)]
     images, labels, z, mix = (values.double().to(DEVICE) for values in drawn)
@@ -301,8 +304,8 @@ def test_compiled_gradients_equal_eager_ones_in_float64(recipe: dict[str, Any]) 
         terms = compiler.wrap(steps.discriminator_terms, lambda terms: None)(images, labels, z, mix, none, True)
         loss = compiler.wrap(steps.generator_loss, lambda loss: None)(images, labels, z, none)
         assert compiler.works == works
-        of_discriminator = players.discriminator_gradients(terms["loss"] + terms["penalty"])
-        found.append([of_discriminator, players.generator_gradients(loss), terms])
+        of_discriminator = _gradients(terms["loss"] + terms["penalty"], pair.discriminator)
+        found.append([of_discriminator, _gradients(loss, pair.generator), terms])
     torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-10)
 
 
@@ -319,7 +322,7 @@ def test_training_goes_where_it_goes_on_the_cpu() -> None:
 
     def way(ticks: list[Tick]) -> Tensor:
         name = "discriminator.layers.0.weight"
-        first, last = (tick.state.tensors[name].cpu() for tick in (ticks[0], ticks[-1]))
+        first, last = (tick.snapshot.tensors[name].cpu() for tick in (ticks[0], ticks[-1]))
         return (last - first).flatten()
 
     assert torch.cosine_similarity(way(ours), way(theirs), dim=0) > 0.99
@@ -327,36 +330,38 @@ def test_training_goes_where_it_goes_on_the_cpu() -> None:
 
 def test_once_broken_nothing_moves_any_more() -> None:
     settings = make()
-    players = Players(settings, SIZE, Hardware(DEVICE, "", "float32", 1, torch.__version__), None)
+    pair = Pair(
+        settings, SIZE, Hardware(device=DEVICE, device_name="", precision="float32", threads=1, torch=torch.__version__)
+    )
     images, latents = torch.rand(2, 3, SIZE, SIZE, device=DEVICE), torch.rand(2, 32, device=DEVICE)
 
     def step(factor: float) -> None:
-        players.backward_discriminator(players.discriminator(images).mean() * factor)
-        players.step_discriminator()
-        players.backward_generator(players.discriminator(players.generator(latents)).mean() * factor)
-        players.step_generator()
-        players.update_average(16)
+        pair.backward(pair.discriminator(images).mean() * factor, pair.discriminator)
+        pair.step_discriminator()
+        pair.backward(pair.discriminator(pair.generator(latents)).mean() * factor, pair.generator)
+        pair.step_generator()
+        pair.update_average(16)
 
     step(1)
-    before = copy.deepcopy(players.tensors())
+    before = copy.deepcopy(pair.state_dict())
     step(1)
-    assert any(not torch.equal(before[name], tensor) for name, tensor in players.tensors().items())
-    before = copy.deepcopy(players.tensors())
+    assert any(not torch.equal(before[name], tensor) for name, tensor in pair.state_dict().items())
+    before = copy.deepcopy(pair.state_dict())
     step(float("nan"))
     step(1)
-    assert_same(before, players.tensors())
+    assert_same(before, pair.state_dict())
 
 
 def test_what_is_not_finite_ends_the_run_at_the_last_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    good, calls = Players.backward_discriminator, 0
+    good, calls = Pair.backward, 0
 
-    def backward(self: Players, loss: Tensor) -> None:
+    def backward(self: Pair, loss: Tensor, network: nn.Module) -> None:
         nonlocal calls
-        calls += 1
-        good(self, loss * float("nan") if calls == 7 else loss)
+        calls += network is self.discriminator
+        good(self, loss * float("nan") if calls == 7 and network is self.discriminator else loss, network)
 
-    monkeypatch.setattr(Players, "backward_discriminator", backward)
-    with pytest.raises(TrainingError, match=rf"became nan after \d+ images[\s\S]*at {4 * BATCH} images, stands"):
+    monkeypatch.setattr(Pair, "backward", backward)
+    with pytest.raises(TrainingError, match=rf"became nan after \d+ images[\s\S]*\({4 * BATCH} images\) is intact"):
         run(make())
 
 
@@ -386,7 +391,7 @@ def test_samples_are_those_of_the_cpu_though_torch_allows_tf32() -> None:
     (*_, tick) = run(make(precision="float32", **RESNET))
     torch.backends.cudnn.allow_tf32 = True  # as a fresh process has it
     ours, theirs = (
-        np.concatenate(list(TrainedGenerator(tick.generator, device).sample(64, seed=0))).astype(int)
+        np.concatenate(list(TrainedGenerator(tick.networks.generator, device).sample(64, seed=0))).astype(int)
         for device in (DEVICE, "cpu")
     )
     different = np.abs(ours - theirs)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from celeba_gan.gan.inputs.feed import TrainingImages
-from celeba_gan.gan.runtime.hardware import OutOfMemoryError, explained_out_of_memory, smaller_batch
+from celeba_gan.gan.runtime.hardware import OutOfMemoryError, explained_out_of_memory
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.health import Health, auc, diversity
 from celeba_gan.gan.training.loop import train
@@ -82,8 +82,7 @@ def test_a_sure_discriminator_and_an_exploding_penalty_are_said(caplog: pytest.L
 def test_what_was_best_survives_a_resume(caplog: pytest.LogCaptureFixture) -> None:
     first = Health(VARIED)
     first.examine(10, rows(penalty=1.0, auc=0.992), VARIED)
-    second = Health(VARIED)
-    second.restore({"health": first.card()})
+    second = Health(VARIED, first.card)
     second.examine(20, rows(penalty=30.0, auc=0.993), ALIKE)
     assert "become alike" in caplog.text
     assert "explodes" in caplog.text
@@ -122,18 +121,19 @@ def test_out_of_memory_says_what_to_try(
     make_settings: MakeSettings, error: RuntimeError, batch: int, micro: int | None, said: str
 ) -> None:
     settings = make_settings(batch_size=batch, micro_batch=micro, tick_kimg=1)
-    with pytest.raises(OutOfMemoryError, match=said), explained_out_of_memory(settings):
+    with pytest.raises(OutOfMemoryError, match=said), explained_out_of_memory(settings.smaller_batch()):
         raise error
-    assert said in smaller_batch(settings)
+    assert said in settings.smaller_batch()
 
 
 def test_a_real_lack_of_memory_is_explained(make_settings: MakeSettings) -> None:
-    with pytest.raises(OutOfMemoryError, match=r"train\.micro_batch=4"), explained_out_of_memory(make_settings()):
+    advice = make_settings().smaller_batch()
+    with pytest.raises(OutOfMemoryError, match=r"train\.micro_batch=4"), explained_out_of_memory(advice):
         torch.empty(2**50, dtype=torch.uint8)
 
 
-def test_other_errors_stay_as_they_are(make_settings: MakeSettings) -> None:
-    with pytest.raises(RuntimeError, match="shapes") as caught, explained_out_of_memory(make_settings()):
+def test_other_errors_stay_as_they_are() -> None:
+    with pytest.raises(RuntimeError, match="shapes") as caught, explained_out_of_memory("advice"):
         torch.ones(2, 3) @ torch.ones(2, 3)
     assert not isinstance(caught.value, OutOfMemoryError)
 

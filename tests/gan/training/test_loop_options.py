@@ -11,7 +11,7 @@ from celeba_gan.gan.inputs.feed import TrainingImages
 from celeba_gan.gan.runtime.hardware import choose_hardware
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import train
-from celeba_gan.gan.training.players import Players
+from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
 
 MakeSettings = Callable[..., TrainSettings]
@@ -53,10 +53,10 @@ def test_gradients_do_not_depend_on_the_micro_batch(
 def test_a_lazy_penalty_counts_for_the_steps_without_one(make_settings: MakeSettings) -> None:
     settings = make_settings(penalty={**EVERY_PENALTY, "every": 4, "schedule": {"name": "constant"}})
     hardware = choose_hardware(settings, None)
-    steps = Steps(settings, hardware, Players(settings, 16, hardware, None))
+    steps = Steps(settings, hardware, Pair(settings, 16, hardware))
     due = [step for step in range(12) if steps.penalty.is_due(step)]
     assert due == [0, 4, 8]
-    assert steps._penalty_counts(0) == 4
+    assert steps._penalty_weight(0) == 4
 
 
 def test_a_lazy_penalty_leaves_rows_whole(images: TrainingImages, make_settings: MakeSettings) -> None:
@@ -70,23 +70,25 @@ def test_a_lazy_penalty_leaves_rows_whole(images: TrainingImages, make_settings:
 def test_weights_stay_within_their_limit(images: TrainingImages, make_settings: MakeSettings) -> None:
     settings = make_settings(penalty={"gradient_penalty": {"weight": 0}}, weight_clip=0.02)
     *_, last = train(images, settings)
-    largest = max(weight.abs().max().item() for weight in last.discriminator.tensors.values())
+    discriminator = last.networks.discriminator
+    assert discriminator is not None
+    largest = max(weight.abs().max().item() for weight in discriminator.tensors.values())
     assert largest == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(("limit", "norm"), [(0.5, 0.5), (1e9, None)])
 def test_gradients_are_cut_to_their_limit(make_settings: MakeSettings, limit: float, norm: float | None) -> None:
     settings = make_settings(clip_gradient_norm=limit)
-    players = Players(settings, 16, choose_hardware(settings, None), None)
+    pair = Pair(settings, 16, choose_hardware(settings, None))
     seen: list[float] = []
 
     def look(optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> None:
-        seen.append(get_total_norm([p.grad for p in players.discriminator.parameters() if p.grad is not None]).item())
+        seen.append(get_total_norm([p.grad for p in pair.discriminator.parameters() if p.grad is not None]).item())
 
-    players.discriminator_optimizer.register_step_pre_hook(look)
+    pair.discriminator_optimizer.register_step_pre_hook(look)
     images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 100
-    players.backward_discriminator(players.discriminator(images).square().mean())
-    before = players.step_discriminator().item()
+    pair.backward(pair.discriminator(images).square().mean(), pair.discriminator)
+    before = pair.step_discriminator().item()
     assert before > 0.5
     assert seen == [pytest.approx(norm if norm is not None else before, rel=1e-5)]
 
@@ -102,10 +104,11 @@ def test_spectral_norm_holds_through_training(images: TrainingImages, make_setti
     )
     hardware = choose_hardware(settings, None)
     *_, last = train(images, settings)
-    players = Players(settings, 16, hardware, last.state)
+    pair = Pair(settings, 16, hardware)
+    pair.load_state_dict(last.snapshot.tensors)
     norms = [
         torch.linalg.matrix_norm(module.weight.detach().flatten(1), 2).item()
-        for module in players.discriminator.modules()
+        for module in pair.discriminator.modules()
         if hasattr(module, "parametrizations")
     ]
     assert norms

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from celeba_gan.gan.inputs.conditions import Conditions
 from celeba_gan.gan.inputs.feed import TrainingImages
 from celeba_gan.gan.losses.combinations import REFUSED
-from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import Tick, train
 
@@ -148,11 +148,11 @@ def with_each(row: Row, choice: str, value: str) -> Iterator[Pair]:
 ROWS, REFUSED_PAIRS = covering_rows()
 
 
-def run(images: TrainingImages, row: Row, resumed: Checkpoint | None = None) -> list[Tick]:
-    """All ticks, with copies of their states: a tick's own are live."""
+def run(images: TrainingImages, row: Row, resumed: Snapshot | None = None) -> list[Tick]:
+    """All ticks, with copies of their tensors: a tick's own are live."""
     conditions = CLASSES if row["condition"] == "class" else None
     ticks = train(images, settings_of(row), resumed, conditions=conditions)
-    return [replace(tick, state=copy.deepcopy(tick.state)) for tick in ticks]
+    return [replace(tick, snapshot=copy.deepcopy(tick.snapshot)) for tick in ticks]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(row.values()))
@@ -169,13 +169,13 @@ def test_what_is_allowed_trains_and_resumes_to_the_same_bits(
     assert ("augment_p" in terms) == (row["augment"] == "steered ada")
     for before, after in ((start, middle), (middle, end)):
         for network in ("generator.", "discriminator.", "average."):
-            names = [name for name in before.state.tensors if name.startswith(network)]
-            assert any(not torch.equal(before.state.tensors[name], after.state.tensors[name]) for name in names)
-    (resumed,) = run(images, row, middle.state)
-    assert resumed.state.card == end.state.card
-    assert resumed.state.tensors.keys() == end.state.tensors.keys()
+            names = [name for name in before.snapshot.tensors if name.startswith(network)]
+            assert any(not torch.equal(before.snapshot.tensors[name], after.snapshot.tensors[name]) for name in names)
+    (resumed,) = run(images, row, middle.snapshot)
+    assert resumed.snapshot.card == end.snapshot.card
+    assert resumed.snapshot.tensors.keys() == end.snapshot.tensors.keys()
     different = [
-        name for name, value in resumed.state.tensors.items() if not torch.equal(value, end.state.tensors[name])
+        name for name, value in resumed.snapshot.tensors.items() if not torch.equal(value, end.snapshot.tensors[name])
     ]
     assert not different
 

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from celeba_gan.gan.inputs.feed import ImageFeed, TrainingImages
-from celeba_gan.gan.losses.objectives import OBJECTIVES, Discriminator, Terms
+from celeba_gan.gan.losses.objectives import Discriminator, Terms
 from celeba_gan.gan.losses.penalties import Penalty
+from celeba_gan.gan.losses.registry import OBJECTIVES
 from celeba_gan.gan.runtime.hardware import choose_hardware
 from celeba_gan.gan.settings import TrainSettings
-from celeba_gan.gan.training.players import Players
+from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
 
 MakeSettings = Callable[..., TrainSettings]
@@ -32,26 +33,26 @@ class Gradients:
 
     def __init__(self, images: TrainingImages, settings: TrainSettings) -> None:
         hardware = choose_hardware(settings, None)
-        players = Players(settings, images.size, hardware, None)
-        self.steps = Steps(settings, hardware, players)
+        pair = Pair(settings, images.size, hardware)
+        self.steps = Steps(settings, hardware, pair)
         self.feed = ImageFeed(settings, images, hardware)
         self.images_per_iteration = settings.images_per_iteration
         self.rows: dict[str, list[Tensor]] = {"discriminator": [], "generator": []}
-        for network in (players.generator, players.average, players.discriminator):
+        for network in (pair.generator, pair.average, pair.discriminator):
             network.double().register_forward_pre_hook(_in_float64)
-        players.discriminator_optimizer.register_step_pre_hook(self._keep("discriminator", players.discriminator))
-        players.generator_optimizer.register_step_pre_hook(self._keep("generator", players.generator))
+        pair.discriminator_optimizer.register_step_pre_hook(self._keep("discriminator", pair.discriminator))
+        pair.generator_optimizer.register_step_pre_hook(self._keep("generator", pair.generator))
 
     def after(self, iterations: int) -> dict[str, Tensor]:
-        """(steps, parameters) of each player, of the first iterations."""
+        """(steps, parameters) of each network, of the first iterations."""
         for iteration in range(iterations):
             self.steps.iterate(self.feed, iteration, (iteration + 1) * self.images_per_iteration)
-        return {player: torch.stack(rows) for player, rows in self.rows.items()}
+        return {which: torch.stack(rows) for which, rows in self.rows.items()}
 
-    def _keep(self, player: str, network: nn.Module) -> Callable[[Optimizer, Any, Any], None]:
+    def _keep(self, which: str, network: nn.Module) -> Callable[[Optimizer, Any, Any], None]:
         def keep(optimizer: Optimizer, arguments: Any, keywords: Any) -> None:
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in network.parameters()]
-            self.rows[player].append(torch.cat([gradient.flatten() for gradient in gradients]))
+            self.rows[which].append(torch.cat([gradient.flatten() for gradient in gradients]))
 
         return keep
 
@@ -76,9 +77,9 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(
     whole = Gradients(images, make_settings(**common)).after(1)
     for micro_batch in (4, 2, 1):
         split = Gradients(images, make_settings(**common, micro_batch=micro_batch)).after(1)
-        for player, expected in whole.items():
+        for which, expected in whole.items():
             assert expected.abs().max() > 1e-3
-            assert (split[player] - expected).abs().max() <= 1e-10 * expected.abs().max(), player
+            assert (split[which] - expected).abs().max() <= 1e-10 * expected.abs().max(), which
 
 
 @pytest.mark.parametrize("final", [1.0, 0.25], ids=["constant", "scheduled"])
@@ -116,12 +117,12 @@ def test_fakes_of_the_discriminators_step_are_detached_and_epsilon_is_one_number
     monkeypatch.setattr(Penalty, "__call__", watched)
     settings = make_settings(precision="float32", micro_batch=4)
     hardware = choose_hardware(settings, None)
-    steps = Steps(settings, hardware, Players(settings, 16, hardware, None))
+    steps = Steps(settings, hardware, Pair(settings, 16, hardware))
     real, labels = ImageFeed(settings, images, hardware).batch(0)
-    steps._discriminator_step(0, 16, real, labels)
+    steps._step_discriminator(0, 16, real, labels)
     assert len(seen) == 2
     assert not any(given[name].requires_grad for given in seen for name in ("real", "fake"))
-    assert all(parameter.grad is None for parameter in steps.players.generator.parameters())
+    assert all(parameter.grad is None for parameter in steps.pair.generator.parameters())
     epsilon = torch.cat([given["epsilon"] for given in seen])
     assert epsilon.shape == (8,)
     assert len(set(epsilon.tolist())) == 8

@@ -8,7 +8,7 @@ import rich
 
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.plan import Plan, plan
-from celeba_gan.gan.training.rehearsal import Speed
+from celeba_gan.gan.training.probe import Speed
 from celeba_gan.reporting.training.plan import Labels, print_page
 
 GIB = 2**30
@@ -70,29 +70,47 @@ def test_objective_penalties_and_labels(planned: Plan, say: Any) -> None:
 
 def test_what_changes_on_the_way_is_a_table(planned: Plan, say: Any) -> None:
     assert "0.0004 for the generator, 0.0004 for the discriminator" in say(planned)
-    first, *others = planned.schedule.courses
-    moving = replace(planned.schedule, courses=(replace(first, end=1e-05), *others))
+    first, *others = planned.schedule.values
+    moving = replace(planned.schedule, values=(replace(first, end=1e-05), *others))
     assert "generator's learning rate 0.0004 0.0004 1e-05" in say(replace(planned, schedule=moving))
 
 
 def test_memory_that_is_short_says_what_to_try(planned: Plan, say: Any) -> None:
     assert "1.1 GB are free" in say(planned)
     assert "Too much" not in say(planned)
-    said = say(replace(planned, free=planned.memory.of(2)))
-    assert "try train.micro_batch=2; the result does not depend on it" in said
-    assert "no train.micro_batch makes it fit" in say(replace(planned, free=0))
+    assert "Too much" not in say(replace(planned, free=None))
+    said = say(replace(planned, free=planned.memory.total - 1))
+    assert "Too much Memory does not hold 8 images at a time. Try train.micro_batch=4:" in said
+    assert "the result does not depend on it" in said
+    assert "Try train.micro_batch=2:" in say(with_settings(replace(planned, free=0), micro_batch=4))
+    assert "does not hold a single image" in say(with_settings(replace(planned, free=0), micro_batch=1))
     article = with_settings(
         replace(planned, free=0),
         network={"name": "article"},
         penalty={"gradient_penalty": {"weight": 0}},
         objective={"name": "minimax"},
     )
-    assert "give a smaller train.batch_size" in say(article)
+    assert "Give a smaller train.batch_size" in say(article)
+
+
+def test_memory_is_measured_or_extended_from_what_fits(planned: Plan, say: Any) -> None:
+    assert planned.memory.measured == 1  # there was no time for more
+    said = say(planned)
+    assert "Extended from one iteration with 1 image at a time" in said
+    assert "activations of 8 images" in said
+    said = say(replace(planned, memory=replace(planned.memory, measured=8)))
+    assert "Measured in one iteration." in said
+    assert "activations of 8 images" in said
 
 
 @pytest.mark.parametrize(
     ("rate", "words"),
-    [(1000.0, "4 s at 1,000 images/s"), (4.0, "17 min at 4.00 images/s"), (0.5, "2 h 13 min"), (0.01, "4 days 15 h")],
+    [
+        (1000.0, "4.0 s at 1,000 images/s"),
+        (4.0, "16 min 40 s at 4.00 images/s"),
+        (0.5, "2 h 13 min"),
+        (0.01, "4 days 15 h"),
+    ],
 )
 def test_time_is_told_as_people_do(planned: Plan, say: Any, rate: float, words: str) -> None:
     said = say(replace(planned, speed=Speed(rate, 8, 12.3)))
@@ -100,4 +118,4 @@ def test_time_is_told_as_people_do(planned: Plan, say: Any, rate: float, words: 
     assert "12 s of training on noise, just now. Saving" in said
     assert "extended to 8" not in said
     assert "with batches of up to 2, and from there extended to 8" in say(replace(planned, speed=Speed(rate, 2, 12.3)))
-    assert "the state has seen all these images already" in say(replace(planned, speed=None))
+    assert "the networks have seen all these images already" in say(replace(planned, speed=None))

@@ -1,4 +1,4 @@
-"""What steers adaptive augmentation: how far the discriminator knows its training images by heart."""
+"""The controller of adaptive augmentation: it measures how far the discriminator overfits its training images."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from celeba_gan.gan.augment.config import AdaSettings, AugmentSettings
 class AdaController:
     """How strong augmentation is, and what steers it; both live on the device and belong to the training state.
 
-    For `none`, `diffaugment` and an `ada` of fixed p the strength stands still, so that the loop need not ask.
+    For `none`, `diffaugment` and an `ada` of fixed p the strength never changes.
     """
 
     def __init__(self, settings: AugmentSettings, has_zero: bool, device: str = "cpu") -> None:
@@ -31,7 +31,7 @@ class AdaController:
         Args:
             sums: From `score_sums`, summed over the steps, micro-batches and ranks of the iteration.
             iteration: Iterations so far, this one included.
-            images: Shown to the discriminator per iteration.
+            images: Seen by the discriminator per iteration.
             broken: Scalar above 0 once a value was not finite; nothing moves from then on.
         """
         if not self.steered:
@@ -44,13 +44,13 @@ class AdaController:
             total = torch.where(held, self.sums, 0.0)
         self.sums.copy_(total)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """What the training state keeps, live."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a snapshot saves, live."""
         return {"augment.p": self.p, "augment.sums": self.sums}
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Carries on from a saved state."""
-        for name, tensor in self.tensors().items():
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Resumes from a snapshot's tensors; others are ignored."""
+        for name, tensor in self.state_dict().items():
             tensor.copy_(tensors[name])
 
 

@@ -59,7 +59,7 @@ class AugmentNoise:
     """The random numbers of a batch: one row per image."""
 
     chance: Tensor  # (batch, transformations), uniform in [0, 1): it happens where this is below p
-    amount: Tensor  # (batch, numbers), uniform in [0, 1) or standard normal, as the table says
+    amount: Tensor  # (batch, numbers), uniform in [0, 1) or standard normal, as in the table
 
     def part(self, start: int, stop: int) -> Self:
         """The rows of a rank or a micro-batch."""
@@ -84,7 +84,7 @@ def draw(settings: AugmentSettings, batch: int, generator: torch.Generator) -> A
 def augment(images: Tensor, noise: AugmentNoise, settings: AugmentSettings, strength: Tensor | float) -> Tensor:
     """Augments images; pure, deterministic and linear or affine in each image, so twice differentiable.
 
-    Computed in float32 at least, whatever autocast says. On CUDA the backward pass of ADA adds in no fixed order where
+    Computed in float32 at least, whatever autocast sets. On CUDA the backward pass of ADA adds in no fixed order where
     torch's deterministic algorithms are off; `choose_hardware` switches them on.
 
     Args:
@@ -269,7 +269,7 @@ def _recolour(images: Tensor, colours: Tensor) -> Tensor:
 
 
 def _resample(images: Tensor, sources: Tensor) -> Tensor:
-    """Reads each pixel from where its matrix (batch, 3, 3) says; beyond the edge images go on as in a mirror.
+    """Reads each pixel from the place its matrix (batch, 3, 3) gives; beyond the edge images continue mirrored.
 
     Linear interpolation alone would blur by the fraction of a pixel that an image happens to be moved by, and hide from
     the discriminator just the fine detail it should judge. So images are first doubled with a Lanczos filter, whose

@@ -1,4 +1,4 @@
-"""What the networks are told of each image besides its pixels: its class or attributes, as labels of 0 and 1."""
+"""Labels of conditional networks: the class or the attributes of each image, as zeros and ones."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -12,22 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
+from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import LatentSettings
-
-Condition = dict[str, Any]
-"""What the cards say of labels; see `Conditions.card`."""
 
 MOST_SETS = 4096
 """More combinations of labels than these are not all listed in a card."""
 
 
 class ConditionError(ValueError):
-    """A generator was asked for labels that it does not know; the message says which it knows."""
+    """A generator does not know a requested label; the message lists those it knows."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Names of the labels, and what every packed image has; no names: the networks are told nothing."""
+    """Names of the labels, and those of every packed image; no names: unconditional networks."""
 
     kind: Literal["none", "class", "attributes"]
     names: Sequence[str]
@@ -36,7 +34,7 @@ class Conditions:
 
     @classmethod
     def none(cls) -> Self:
-        """Nothing is said of any image."""
+        """No labels."""
         return cls("none", (), np.zeros((0, 0), np.int8))
 
     def labels(self, indices: Tensor) -> Tensor:
@@ -60,7 +58,7 @@ class Conditions:
             `kind`, `names`, `sets` (for each combination the columns that are 1), `counts`, and a `digest` of the
             labels; None where there are no names.
         """
-        if not self.names:
+        if not self.names or self.kind == "none":
             return None
         values = self.values[start:stop]
         digest = hashlib.blake2b(np.ascontiguousarray(values).astype("<i4").tobytes(), digest_size=16).hexdigest()
@@ -68,14 +66,8 @@ class Conditions:
         if len(sets) > MOST_SETS:
             chosen = torch.randperm(len(values), generator=random_generator(0, "label sets", 0))[:MOST_SETS]
             sets, counts = _combinations(values[chosen.numpy()])
-        columns = [[int(row)] if values.ndim == 1 else np.flatnonzero(row).tolist() for row in sets]
-        return {
-            "kind": self.kind,
-            "names": list(self.names),
-            "sets": columns,
-            "counts": counts.tolist(),
-            "digest": digest,
-        }
+        columns = tuple((int(row),) if values.ndim == 1 else tuple(np.flatnonzero(row).tolist()) for row in sets)
+        return Condition(kind=self.kind, names=tuple(self.names), sets=columns, counts=counts.tolist(), digest=digest)
 
 
 def _combinations(values: NDArray[np.integer[Any]]) -> tuple[NDArray[np.integer[Any]], NDArray[np.int64]]:
@@ -91,7 +83,7 @@ def draw_labels(condition: Condition | None, count: int, generator: torch.Genera
     """Labels as frequent as in training: float32 (count, names), (count, 0) without a condition."""
     if condition is None:
         return torch.zeros(count, 0)
-    weights = torch.tensor(condition["counts"], dtype=torch.float64)
+    weights = torch.tensor(condition.counts, dtype=torch.float64)
     chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
     return torch.stack([_label(condition, number) for number in chosen.tolist()])
 
@@ -100,8 +92,8 @@ def grid_names(condition: Condition | None, rows: int) -> list[str]:
     """What the rows of `draw_grid` show: the names that are 1 in each; empty without a condition."""
     if condition is None:
         return []
-    sets = [condition["sets"][number] for number in _chosen(condition, rows)]
-    return [" + ".join(condition["names"][column] for column in columns) or "none" for columns in sets]
+    sets = [condition.sets[number] for number in _chosen(condition, rows)]
+    return [" + ".join(condition.names[column] for column in columns) or "none" for columns in sets]
 
 
 def draw_grid(
@@ -118,23 +110,23 @@ def draw_grid(
     return draw_latents(latent, columns, generator).repeat(rows, 1), labels.repeat_interleave(columns, dim=0)
 
 
-def named_labels(condition: Condition | None, asked: Sequence[str]) -> Tensor:
-    """The label with the asked names at 1 and all others at 0: float32 (names,).
+def named_labels(condition: Condition | None, requested: Sequence[str]) -> Tensor:
+    """The label with the requested names at 1 and all others at 0: float32 (names,).
 
     Args:
         condition: Of the generator's card.
-        asked: Attributes, or the parts of one class's name.
+        requested: Attributes, or the parts of one class's name.
 
     Raises:
         ConditionError: The network knows no such name, or takes no labels.
     """
     if condition is None:
         raise ConditionError(
-            f"generate.labels asks for {', '.join(asked)}, but this generator was trained without labels; leave it "
+            f"generate.labels={'+'.join(requested)}: this generator was trained without labels; leave it "
             "empty, or train one with --params train.condition.name=class (or attributes)"
         )
-    names: list[str] = condition["names"]
-    parts = [_parts("+".join(asked))] if condition["kind"] == "class" else [_parts(name) for name in asked]
+    names = condition.names
+    parts = [_parts("+".join(requested))] if condition.kind == "class" else [_parts(name) for name in requested]
     columns = {_parts(name): column for column, name in enumerate(names)}
     unknown = [" + ".join(part) for part in parts if part not in columns]
     if unknown:
@@ -162,14 +154,14 @@ def conditioned(network: Callable[..., Tensor], labels: Tensor) -> Callable[[Ten
 
 def _chosen(condition: Condition, rows: int) -> list[int]:
     """Which combination each row of a grid has."""
-    known = len(condition["sets"])
+    known = len(condition.sets)
     return [row * known // rows if known > rows else row % known for row in range(rows)]
 
 
 def _label(condition: Condition, number: int) -> Tensor:
     """A combination, float32 (names,)."""
-    label = torch.zeros(len(condition["names"]))
-    label[condition["sets"][number]] = 1
+    label = torch.zeros(len(condition.names))
+    label[list(condition.sets[number])] = 1  # a tuple would index dimensions
     return label
 
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from celeba_gan.foundation.pixels import from_uint8
+from celeba_gan.foundation.wording import in_bytes
 from celeba_gan.gan.inputs.conditions import Conditions
+from celeba_gan.gan.inputs.config import InputSettings
 from celeba_gan.gan.inputs.randomness import ShuffledOrder, random_generator
 from celeba_gan.gan.runtime.hardware import Hardware
-from celeba_gan.gan.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ PIECE_BYTES = 64 * 2**20
 
 
 class FeedError(RuntimeError):
-    """The images cannot be kept where they were asked to be; the message says what to do."""
+    """The images cannot be kept where that was requested; the message says what to do."""
 
 
 class TrainingImages(Protocol):
@@ -79,7 +80,7 @@ class ResidentPixels:
             self.pixels = torch.empty(shape, dtype=torch.uint8, device=hardware.device)
         except RuntimeError as error:  # what torch raises where memory is short, on every kind of device
             raise FeedError(
-                f"train.data: resident asks for {_readable(_bytes_of_split(images))} of training images in the memory "
+                f"train.data: resident asks for {in_bytes(_bytes_of_split(images))} of training images in the memory "
                 f"of the {hardware.device} device, which does not hold them; give train.data=stream"
             ) from error
         piece = max(1, PIECE_BYTES // (images.size**2 * 3))
@@ -92,12 +93,19 @@ class ResidentPixels:
         return self.pixels.index_select(0, self.hardware.send(indices))
 
 
+class Feed(Protocol):
+    """What a step takes its real images from."""
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Real images (batch, 3, side, side) in [-1, 1] and their labels (batch, names), on the device."""
+
+
 class ImageFeed:
     """Gives every discriminator step its real images and their labels; the same ones wherever the pixels lie."""
 
     def __init__(
         self,
-        settings: TrainSettings,
+        settings: InputSettings,
         images: TrainingImages,
         hardware: Hardware,
         conditions: Conditions | None = None,
@@ -179,35 +187,31 @@ def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
     return torch.cat([images, images.flip(2)]).index_select(0, choice)
 
 
-def is_resident(asked: Literal["auto", "stream", "resident"], needed: int, free: int | None) -> bool:
+def is_resident(requested: Literal["auto", "stream", "resident"], needed: int, free: int | None) -> bool:
     """Whether the pixels live in the device's memory.
 
     Args:
-        asked: `train.data`.
+        requested: `train.data`.
         needed: Bytes of the train split.
         free: Bytes free on the device; None on the CPU, where the memory map serves as well.
     """
-    if asked == "auto":
+    if requested == "auto":
         return free is not None and needed <= RESIDENT_SHARE * free
-    return asked == "resident"
+    return requested == "resident"
 
 
-def _open_pixels(settings: TrainSettings, images: TrainingImages, hardware: Hardware) -> Pixels:
-    """Chooses, and says so once."""
+def _open_pixels(settings: InputSettings, images: TrainingImages, hardware: Hardware) -> Pixels:
+    """Chooses, and logs it once."""
     needed, free = _bytes_of_split(images), hardware.free_memory()
-    place = "in memory" if free is None else f"on the GPU (of {_readable(free)} free)"
+    place = "in memory" if free is None else f"on the GPU (of {in_bytes(free)} free)"
     if is_resident(settings.data, needed, free):
-        logger.info("Training images: %s %s", _readable(needed), place)
+        logger.info("Training images: %s %s", in_bytes(needed), place)
         return ResidentPixels(images, hardware)
-    why = f": over half of the GPU's {_readable(free)} free" if free is not None and settings.data == "auto" else ""
-    logger.info("Training images: %s, streamed from disk%s", _readable(needed), why)
+    why = f": over half of the GPU's {in_bytes(free)} free" if free is not None and settings.data == "auto" else ""
+    logger.info("Training images: %s, streamed from disk%s", in_bytes(needed), why)
     return StreamedPixels(images, hardware)
 
 
 def _bytes_of_split(images: TrainingImages) -> int:
     start, stop = images.split("train")
     return (stop - start) * images.size**2 * 3
-
-
-def _readable(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

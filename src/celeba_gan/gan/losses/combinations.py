@@ -45,7 +45,7 @@ class Refusal:
     why: str
     way_out: str
     applies: Callable[[Choices, Set[str]], bool]
-    """Says whether it is this one, given the settings and which of the two networks have batch norm."""
+    """Whether it is this one, given the settings and which of the two networks have batch norm."""
 
 
 def check_combination(settings: Choices, batch_norm: Set[str]) -> None:
@@ -56,7 +56,7 @@ def check_combination(settings: Choices, batch_norm: Set[str]) -> None:
         batch_norm: Which of `generator` and `discriminator` have batch norm.
 
     Raises:
-        ValueError: Says what does not go together, why, and what to do.
+        ValueError: The message names what does not go together, why, and what to do.
     """
     found = [refusal for refusal in REFUSED if refusal.applies(settings, batch_norm)]
     if found:
@@ -71,13 +71,13 @@ def _unbounded(settings: Choices, batch_norm: Set[str]) -> bool:
         settings.weight_clip,
         settings.network.spectral_norm,
     ]
-    return settings.objective.name == "wgan" and not any(bounds)
+    return settings.objective.needs_bound and not any(bounds)
 
 
 def _bound_ends(settings: Choices, batch_norm: Set[str]) -> bool:
     schedule = settings.penalty.schedule
     lasting = bool(settings.weight_clip) or settings.network.spectral_norm or _unbounded(settings, batch_norm)
-    return settings.objective.name == "wgan" and not lasting and schedule.name != "constant" and schedule.final == 0
+    return settings.objective.needs_bound and not lasting and schedule.name != "constant" and schedule.final == 0
 
 
 REFUSED = (

@@ -1,21 +1,34 @@
 """Settings of the losses: the objective, and what is added to the discriminator's loss."""
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from celeba_gan.foundation.settings import Settings
+from celeba_gan.gan.losses.registry import OBJECTIVES
 from celeba_gan.gan.schedule import ScheduleSettings
 
 
 class ObjectiveSettings(Settings):
     """The pair of losses."""
 
-    name: Literal["minimax", "non_saturating", "wgan", "lsgan", "hinge", "rpgan"] = Field(
+    name: str = Field(
         "wgan",
-        description="the original saturating game, its non-saturating form, Wasserstein, least squares, hinge, "
-        "or relativistic pairing",
+        description="minimax (the original saturating game), non_saturating, wgan (Wasserstein), lsgan (least "
+        "squares), hinge, or rpgan (relativistic pairing)",
     )
+
+    @field_validator("name")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        if name not in OBJECTIVES:
+            raise ValueError(f"there is no objective {name!r}; give one of {', '.join(OBJECTIVES)}")
+        return name
+
+    @property
+    def needs_bound(self) -> bool:
+        """Whether its loss has no minimum unless something bounds the discriminator's slope."""
+        return OBJECTIVES[self.name].needs_bound
 
 
 class GradientPenaltySettings(Settings):

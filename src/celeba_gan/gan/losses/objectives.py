@@ -2,8 +2,8 @@
 
 Real and fake images are (batch, 3, height, width) in [-1, 1]; a discriminator gives one score per image. Each loss is
 a float32 (or float64) scalar, a mean over the batch, so that it does not depend on how the batch is split. Fakes for
-the discriminator's step come detached. A new objective is one class and one line in `OBJECTIVES`; its two losses see
-only the scores of reals and fakes, each (batch,).
+the discriminator's step come detached. A new objective is one class and one line in `registry.OBJECTIVES`; its two
+losses see only the scores of reals and fakes, each (batch,).
 """
 
 from abc import ABC, abstractmethod
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from celeba_gan.foundation.precision import full_precision
+from celeba_gan.gan.losses.registry import OBJECTIVES
 
 Discriminator = Callable[[Tensor], Tensor]
 Terms = dict[str, Tensor]
@@ -132,14 +133,10 @@ class RpGAN(Objective):
         return F.softplus(on_real - on_fake).mean()
 
 
-OBJECTIVES: dict[str, type[Objective]] = {
-    "minimax": Minimax,
-    "non_saturating": NonSaturating,
-    "wgan": WGAN,
-    "lsgan": LSGAN,
-    "hinge": Hinge,
-    "rpgan": RpGAN,
-}
+def make_objective(name: str) -> Objective:
+    """The objective of this name in the registry."""
+    objective: Objective = globals()[OBJECTIVES[name].class_name]()
+    return objective
 
 
 def _score(discriminator: Discriminator, images: Tensor) -> Tensor:

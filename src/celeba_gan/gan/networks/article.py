@@ -91,3 +91,13 @@ def _initialise(network: nn.Module) -> None:
             nn.init.normal_(module.weight, std=0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def generator(settings: ArticleSettings, latent_size: int, size: int, classes: int | None) -> ArticleGenerator:
+    """The generator, with fresh weights."""
+    return ArticleGenerator(settings, latent_size, classes)
+
+
+def discriminator(settings: ArticleSettings, size: int, classes: int | None) -> ArticleDiscriminator:
+    """The discriminator, with fresh weights."""
+    return ArticleDiscriminator(classes)

@@ -6,14 +6,23 @@ ends without a tanh, in no range but what training makes of it. Every discrimina
 argument where they were built with classes.
 """
 
+from importlib import import_module
+from typing import Protocol, cast
+
 from torch import nn
 
-from celeba_gan.gan.networks.article import ArticleDiscriminator, ArticleGenerator
-from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
-from celeba_gan.gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from celeba_gan.gan.networks.r3 import R3Discriminator, R3Generator
-from celeba_gan.gan.networks.resnet import ResNetDiscriminator, ResNetGenerator
+from celeba_gan.gan.networks.config import FamilySettings, LatentSettings, NetworkSettings
 from celeba_gan.gan.networks.spectral_norm import add_spectral_norm
+
+
+class Family(Protocol):
+    """What the module of a family defines."""
+
+    def generator(self, settings: FamilySettings, latent_size: int, size: int, classes: int | None) -> nn.Module:
+        """The generator, with fresh weights."""
+
+    def discriminator(self, settings: FamilySettings, size: int, classes: int | None) -> nn.Module:
+        """The discriminator, with fresh weights."""
 
 
 def build_generator(
@@ -31,15 +40,7 @@ def build_generator(
         NetworkError: The network does not exist at this size.
     """
     network.check_size(size)
-    match network.name:
-        case "article":
-            return ArticleGenerator(network.article, latent.size, classes)
-        case "dcgan":
-            return DCGANGenerator(network.dcgan, latent.size, size, classes)
-        case "resnet":
-            return ResNetGenerator(network.resnet, latent.size, size, classes)
-        case "r3":
-            return R3Generator(network.r3, latent.size, size, classes)
+    return _family(network).generator(network.family, latent.size, size, classes)
 
 
 def build_discriminator(network: NetworkSettings, size: int, classes: int | None = None) -> nn.Module:
@@ -54,17 +55,9 @@ def build_discriminator(network: NetworkSettings, size: int, classes: int | None
         NetworkError: The network does not exist at this size.
     """
     network.check_size(size)
-    discriminator = _discriminator(network, size, classes)
+    discriminator = _family(network).discriminator(network.family, size, classes)
     return add_spectral_norm(discriminator) if network.spectral_norm else discriminator
 
 
-def _discriminator(network: NetworkSettings, size: int, classes: int | None) -> nn.Module:
-    match network.name:
-        case "article":
-            return ArticleDiscriminator(classes)
-        case "dcgan":
-            return DCGANDiscriminator(network.dcgan, size, classes)
-        case "resnet":
-            return ResNetDiscriminator(network.resnet, size, classes)
-        case "r3":
-            return R3Discriminator(network.r3, size, classes)
+def _family(network: NetworkSettings) -> Family:
+    return cast(Family, import_module(f"{__package__}.{network.name}"))

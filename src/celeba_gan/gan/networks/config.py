@@ -1,6 +1,6 @@
 """Settings of the networks: which family, its widths, and the sizes at which it exists."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -8,24 +8,59 @@ from celeba_gan.foundation.settings import Settings
 
 
 class NetworkError(ValueError):
-    """The network cannot be built for these images or labels; the message says for which it can."""
+    """The network cannot be built for these images or labels; the message lists those it can be built for."""
 
 
-class DCGANSettings(Settings):
+class FamilySettings(Settings):
+    """Settings of one family of networks; `celeba_gan.gan.networks.<name>` builds them.
+
+    A new family is a subclass with a field of its name in `NetworkSettings`, and a module of that name with the
+    functions `generator(settings, latent_size, size, classes)` and `discriminator(settings, size, classes)`.
+    """
+
+    sizes: ClassVar[tuple[int, int | None]]
+    """The smallest and the largest side in pixels (None: no limit); all between are powers of two."""
+    mixes_samples: ClassVar[bool] = False
+    """Whether a network has batch norm."""
+
+    def check_size(self, name: str, size: int, setting: str) -> None:
+        """As `NetworkSettings.check_size`."""
+        least, most = self.sizes
+        if least == most != size:
+            raise NetworkError(
+                f"train.network.name: {name} works at {least}x{least} only, the images are {size}x{size}; "
+                f"set {setting} to {least}, or choose dcgan"
+            )
+        if size < least or (most is not None and size > most) or (least != most and size & (size - 1)):
+            sizes = f"from {least}" if most is None else f"from {least} to {most}"
+            raise NetworkError(
+                f"train.network.name: {name} needs a size that is a power of two {sizes}, the images are "
+                f"{size}x{size}; set {setting} to 32, 64 or 128, or choose another network"
+            )
+
+
+class DCGANSettings(FamilySettings):
     """DCGAN-style pair: strided convolutions; pixel norm in the generator, no norm in the discriminator."""
+
+    sizes = (16, None)
 
     width: int = Field(32, ge=4, le=1024, description="channels at full resolution; doubles with each halving")
     max_width: int = Field(512, ge=4, le=4096, description="upper limit of channels")
 
 
-class ArticleSettings(Settings):
+class ArticleSettings(FamilySettings):
     """The article's pair at 112x112: batch norm in the generator, local response norm in the discriminator."""
+
+    sizes = (112, 112)
+    mixes_samples = True
 
     width: int = Field(1024, ge=16, le=4096, multiple_of=16, description="generator channels at 7x7")
 
 
-class ResNetSettings(Settings):
+class ResNetSettings(FamilySettings):
     """The residual pair of the WGAN-GP paper (Gulrajani et al. 2017, appendix), which has 64 and 512 channels."""
+
+    sizes = (32, 256)
 
     width: int = Field(64, ge=4, le=1024, description="channels at full resolution; doubles with each halving")
     max_width: int = Field(512, ge=4, le=4096, description="upper limit of channels")
@@ -33,8 +68,10 @@ class ResNetSettings(Settings):
     discriminator_norm: Literal["layer", "none"] = Field("layer", description="before each ReLU of the discriminator")
 
 
-class R3Settings(Settings):
+class R3Settings(FamilySettings):
     """R3GAN's pair (Huang et al. 2024), whose own sizes are width 384, max_width 768 at 64x64, and 96 at 256x256."""
+
+    sizes = (32, 256)
 
     width: int = Field(64, ge=4, le=1024, description="channels at full resolution; doubles with each halving")
     max_width: int = Field(512, ge=4, le=4096, description="upper limit of channels")
@@ -57,7 +94,7 @@ class R3Settings(Settings):
 class NetworkSettings(Settings):
     """Which pair of networks is trained."""
 
-    name: Literal["dcgan", "article", "resnet", "r3"] = "dcgan"
+    name: str = Field("dcgan", description="the family, one of the fields below")
     spectral_norm: bool = Field(
         False, description="divide every weight of the discriminator by its largest singular value"
     )
@@ -65,6 +102,25 @@ class NetworkSettings(Settings):
     article: ArticleSettings = ArticleSettings()
     resnet: ResNetSettings = ResNetSettings()
     r3: R3Settings = R3Settings()
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_family(cls, name: str) -> str:
+        names = [field for field in cls.model_fields if field not in ("name", "spectral_norm")]
+        if name not in names:
+            raise ValueError(f"there is no network {name!r}; give one of {', '.join(names)}")
+        return name
+
+    @property
+    def family(self) -> FamilySettings:
+        """The settings of the chosen family."""
+        settings: FamilySettings = getattr(self, self.name)
+        return settings
+
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether a network of the chosen family has batch norm."""
+        return self.family.mixes_samples
 
     def check_size(self, size: int, setting: str = "preprocess.size") -> None:
         """Refuses image sizes, in pixels, at which the network does not exist.
@@ -74,29 +130,14 @@ class NetworkSettings(Settings):
             setting: The parameter that decides it.
 
         Raises:
-            NetworkError: Says which sizes there are.
+            NetworkError: Lists the sizes there are.
         """
-        if self.name == "article":
-            if size != 112:
-                raise NetworkError(
-                    f"train.network.name: article works at 112x112 only, the images are {size}x{size}; "
-                    f"set {setting} to 112, or choose dcgan"
-                )
-            return
-        least, most, sizes = (16, None, "from 16") if self.name == "dcgan" else (32, 256, "from 32 to 256")
-        if size < least or size & (size - 1) or (most and size > most):
-            raise NetworkError(
-                f"train.network.name: {self.name} needs a size that is a power of two {sizes}, the images are "
-                f"{size}x{size}; set {setting} to 32, 64 or 128, or choose another network"
-            )
+        self.family.check_size(self.name, size, setting)
 
     def identity(self) -> dict[str, Any]:
-        """What makes two networks the same: other families' fields have no say, nor has spectral norm that is off.
-
-        So the states of versions that knew fewer families still compare equal.
-        """
+        """What makes two networks the same: other families' fields have no effect, nor spectral norm that is off."""
         norm = {"spectral_norm": True} if self.spectral_norm else {}
-        return {"name": self.name, self.name: getattr(self, self.name).model_dump(mode="json"), **norm}
+        return {"name": self.name, self.name: self.family.model_dump(mode="json"), **norm}
 
 
 class LatentSettings(Settings):
@@ -107,7 +148,7 @@ class LatentSettings(Settings):
 
 
 class ConditionSettings(Settings):
-    """What the networks are told of each image."""
+    """What the networks are conditioned on."""
 
     name: Literal["none", "class", "attributes"] = Field(
         "none",

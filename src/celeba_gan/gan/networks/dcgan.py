@@ -86,3 +86,13 @@ def _initialise(network: nn.Module) -> None:
             nn.init.normal_(module.weight, std=(2 / (1 + SLOPE**2) / (module.in_channels * area)) ** 0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def generator(settings: DCGANSettings, latent_size: int, size: int, classes: int | None) -> DCGANGenerator:
+    """The generator, with fresh weights."""
+    return DCGANGenerator(settings, latent_size, size, classes)
+
+
+def discriminator(settings: DCGANSettings, size: int, classes: int | None) -> DCGANDiscriminator:
+    """The discriminator, with fresh weights."""
+    return DCGANDiscriminator(settings, size, classes)

@@ -12,7 +12,7 @@ from celeba_gan.gan.networks.config import NetworkError
 def leaky_relu(features: Tensor, slope: float) -> Tensor:
     """`features` where they are positive, `slope` times them elsewhere; made to be differentiated twice by a penalty.
 
-    The slope of a leaky ReLU does not change with x. torch's own says so by a tensor of zeros, which then goes back
+    The slope of a leaky ReLU does not change with x. torch's own returns a tensor of zeros for it, which then goes back
     through every layer below: 4 of the 14 backward convolutions of a WGAN-GP critic's step multiply by zero. Here the
     sign is taken from detached features, so that nothing goes back. Values and gradients are the same.
     """
@@ -135,7 +135,7 @@ def check_labels(labels: Tensor | None, classes: int | None) -> None:
     """Refuses labels that do not belong to a network of `classes` classes.
 
     Raises:
-        NetworkError: Says what to give.
+        NetworkError: The message gives the allowed values.
     """
     if classes is None and labels is not None:
         raise NetworkError("this network was built without classes and takes no labels; build it with classes=k")

@@ -135,3 +135,13 @@ def _initialise(layer: Layer, gain: float = 1) -> Layer:
     """Normal weights that multiply the root mean square of their inputs by `gain`."""
     nn.init.normal_(layer.weight, std=gain / layer.weight[0].numel() ** 0.5)
     return layer
+
+
+def generator(settings: R3Settings, latent_size: int, size: int, classes: int | None) -> R3Generator:
+    """The generator, with fresh weights."""
+    return R3Generator(settings, latent_size, size, classes)
+
+
+def discriminator(settings: R3Settings, size: int, classes: int | None) -> R3Discriminator:
+    """The discriminator, with fresh weights."""
+    return R3Discriminator(settings, size, classes)

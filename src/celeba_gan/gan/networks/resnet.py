@@ -148,3 +148,13 @@ def _initialise(layer: nn.Module, gain: float) -> None:
     nn.init.normal_(layer.weight, std=(gain / layer.weight[0].numel()) ** 0.5)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
+
+
+def generator(settings: ResNetSettings, latent_size: int, size: int, classes: int | None) -> ResNetGenerator:
+    """The generator, with fresh weights."""
+    return ResNetGenerator(settings, latent_size, size, classes)
+
+
+def discriminator(settings: ResNetSettings, size: int, classes: int | None) -> ResNetDiscriminator:
+    """The discriminator, with fresh weights."""
+    return ResNetDiscriminator(settings, size, classes)

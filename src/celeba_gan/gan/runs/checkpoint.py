@@ -9,44 +9,45 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from celeba_gan.gan.runs.migration import migrate
+from celeba_gan.foundation.documents import Document, DocumentError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT_VERSION = 2  # migration.py says what changed
 MOST_HEADER = 100_000_000  # bytes, as in safetensors itself
+
+Card = TypeVar("Card", bound=Document)
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint of this project, or of another kind or version."""
+    """A file that is not a checkpoint of this project, or of another kind or version."""
 
 
-@dataclass
-class Checkpoint:
-    """Named tensors and a JSON-serialisable card that says what they are.
+@dataclass(frozen=True)
+class Checkpoint(Generic[Card]):
+    """Named tensors and the card that describes them.
 
-    The tensors may be live ones of a running training: save at once, or copy.
+    The tensors may be the live ones of a training in progress: save at once, or copy.
     """
 
     kind: str
-    card: dict[str, Any]
+    card: Card
     tensors: "dict[str, Tensor]"
 
     def save(self, path: Path) -> None:
         """Writes the file, complete or not at all.
 
-        The staging folder has a fixed name, so that what a killed process left behind goes with the next save.
+        The staging folder has a fixed name, so that the next save removes what a killed process left behind.
         """
         from safetensors import SafetensorError
-        from safetensors.torch import save_file  # imports torch, which the card's readers can do without
+        from safetensors.torch import save_file  # imports torch, which reading a card does not need
 
         staging = path.parent / f".{path.name}.partial"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        card = {"format_version": FORMAT_VERSION, "kind": self.kind, **self.card}
+        card = {"kind": self.kind, **self.card.to_json()}
         # safetensors takes contiguous tensors only; strides are restored from the parameters on loading.
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
         try:
@@ -64,45 +65,51 @@ class Checkpoint:
         staging.rmdir()
 
     @classmethod
-    def load(cls, path: Path, kind: str) -> Self:
+    def load(
+        cls, path: Path, kind: str, card: type[Card], prefixes: tuple[str, ...] | None = None
+    ) -> "Checkpoint[Card]":
         """Reads a checkpoint; its tensors are on the CPU.
 
-        Raises:
-            CheckpointError: The file is damaged, no checkpoint, of another kind, or of a later format version.
-        """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        Args:
+            path: The file.
+            kind: What it must be.
+            card: The class of its card.
+            prefixes: Read only tensors whose names begin with one of these.
 
-        card = read_card(path, kind)
+        Raises:
+            CheckpointError: The file is damaged, not a checkpoint, of another kind, or of an unknown format version.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        content = read_card(path, kind, card)
         try:
-            return cls(kind, card, load_file(path))
+            with safe_open(path, framework="pt") as file:
+                names = [name for name in file.keys() if prefixes is None or name.startswith(prefixes)]  # noqa: SIM118
+                return cls(kind, content, {name: file.get_tensor(name) for name in names})
         except SafetensorError as error:
             raise CheckpointError(f"{path} is damaged ({error}); restore it, or delete it to start anew") from error
 
 
-def read_card(path: Path, kind: str) -> dict[str, Any]:
-    """Reads a checkpoint's card without its tensors, brought up to date where an earlier version wrote it.
+def read_card(path: Path, kind: str, card: type[Card]) -> Card:
+    """Reads a checkpoint's card without its tensors.
 
     Raises:
-        CheckpointError: The file is damaged, no checkpoint, of another kind, or of a later format version.
+        CheckpointError: The file is damaged, not a checkpoint, of another kind, or of an unknown format version.
     """
-    card = _read_header(path)
-    if card.pop("kind", None) != kind:
+    content = _read_header(path)
+    if content.pop("kind", None) != kind:
         raise CheckpointError(f"{path} is not a {kind.replace('_', ' ')}")
-    version = card.pop("format_version", None)
-    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path} has format version {version}, this program reads 1 to {FORMAT_VERSION}; "
-            "use the version of celeba_gan that wrote it"
-        )
-    return migrate(kind, version, card)
+    try:
+        return card.from_json(content, path)
+    except DocumentError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def read_kind(path: Path) -> str:
-    """Says what a checkpoint is, without reading its tensors.
+    """Returns a checkpoint's kind, without reading its tensors.
 
     Raises:
-        CheckpointError: The file is damaged, or no checkpoint.
+        CheckpointError: The file is damaged, or not a checkpoint.
     """
     return str(_read_header(path).get("kind"))
 
@@ -116,7 +123,7 @@ def _read_header(path: Path) -> dict[str, Any]:
                 raise ValueError("its header does not fit the file")
             card: Any = json.loads(json.loads(file.read(length))["__metadata__"]["card"])
         if not isinstance(card, dict):
-            raise TypeError("its card is no table")
+            raise TypeError("its card is not a table")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of celeba_gan ({error})") from error
     return card

@@ -3,39 +3,33 @@
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from celeba_gan.foundation.cores import available_cores
-from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.runtime.card import HardwareCard
+from celeba_gan.gan.runtime.config import RuntimeSettings
 
 logger = logging.getLogger(__name__)
 
 
 class HardwareError(ValueError):
-    """What was asked for is not on this machine; the message says what is."""
+    """What was requested is not on this machine; the message says what is."""
 
 
-@dataclass(frozen=True)
-class Hardware:
-    """What the arithmetic runs on. Equal values give equal bits.
+class Hardware(HardwareCard):
+    """What the arithmetic runs on.
 
-    Seen on CPUs and, where nothing is compiled, on an H200 (`tests/gan/test_cuda.py`); for what is compiled there it is
-    meant, and not yet shown.
+    Equal values give equal bits: tested on CPUs and, uncompiled, on an H200 (`tests/gan/training/test_cuda.py`).
     """
 
-    device: str
-    device_name: str
-    precision: str
-    threads: int
-    torch: str
-    compiled: bool = False
-    """Whether torch.compile was asked for; where it fails, training runs eagerly and says so."""
+    def card(self) -> HardwareCard:
+        """The plain record, for snapshots."""
+        return HardwareCard.model_validate(self.model_dump())
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Context in which the networks compute in this precision; their weights stay float32."""
@@ -63,18 +57,14 @@ class Hardware:
         torch.cuda.reset_peak_memory_stats()
         return {"gpu_memory_gib": peak}
 
-    def card(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
-
 
 class OutOfMemoryError(RuntimeError):
     """A training step does not fit into the device's memory; the message says what to try."""
 
 
 @contextmanager
-def explained_out_of_memory(settings: TrainSettings) -> Iterator[None]:
-    """Turns the device's out-of-memory error into one that says which `micro_batch` to try.
+def explained_out_of_memory(advice: str) -> Iterator[None]:
+    """Turns the device's out-of-memory error into one that ends with advice.
 
     Raises:
         OutOfMemoryError: In its place.
@@ -84,7 +74,7 @@ def explained_out_of_memory(settings: TrainSettings) -> Iterator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise OutOfMemoryError(f"{str(error).splitlines()[0]}\n{smaller_batch(settings)}") from error
+        raise OutOfMemoryError(f"{str(error).splitlines()[0]}\n{advice}") from error
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -97,100 +87,79 @@ def is_out_of_memory(error: Exception) -> bool:
 _OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator: can't allocate", "DefaultCPUAllocator: not enough memory")
 
 
-def smaller_batch(settings: TrainSettings) -> str:
-    """What to try where a training step takes too much memory, in one sentence."""
-    now = settings.micro_batch or settings.batch_size
-    if settings.network.name == "article":
-        return (
-            f"Memory does not hold a batch of {settings.batch_size} images. Give a smaller train.batch_size with "
-            "another experiment name: batch norm forbids smaller parts of a batch"
-        )
-    if now == 1:
-        return "Memory does not hold a single image at a time. Give smaller networks, or a device with more memory"
-    smaller = next(size for size in range(now // 2, 0, -1) if settings.batch_size % size == 0)
-    return (
-        f"Memory does not hold {now} images at a time. Try train.micro_batch={smaller}: the same command carries on "
-        "from the last saved state, and the result does not depend on it"
-    )
-
-
 def choose_hardware(
-    settings: TrainSettings,
-    before: dict[str, Any] | None,
-    fastest: Callable[[list[Hardware]], Hardware] | None = None,
+    settings: RuntimeSettings, before: HardwareCard | None, *, gathers_pixels: bool = False
 ) -> Hardware:
-    """Settles what is `auto`, and pins torch's thread count (results differ between one thread and two).
+    """Resolves what is `auto`, and pins torch's thread count (results differ between one thread and two).
 
     Args:
-        settings: What was asked for.
-        before: The card of the hardware of the state that is resumed: on the same kind of device, `auto` keeps its
-            precision and threads, so that a resumed run equals an undisturbed one.
-        fastest: Decides by a trial which precision a new run takes on a CPU that computes bfloat16, where it is not
-            always faster than float32; the slowest is named first. None: bfloat16, untried.
+        settings: What was requested.
+        before: Of the snapshot that is resumed: on the same kind of device, `auto` keeps its precision and threads, so
+            that a resumed run equals an uninterrupted one.
+        gathers_pixels: Images are read between pixels (ADA), whose backward pass on CUDA adds in any order unless
+            torch's deterministic algorithms are on.
 
     Raises:
-        HardwareError: The device or precision asked for is not there.
+        HardwareError: The device or precision requested is not there.
     """
     device = find_device(settings.device)
-    same = before if before is not None and before["device"] == device else None
+    same = before if before is not None and before.device == device else None
     cores = _cores()
     threads = settings.threads or cores
-    if settings.threads is None and same is not None and same["threads"] <= cores:
-        threads = same["threads"]
+    if settings.threads is None and same is not None and same.threads <= cores:
+        threads = same.threads
     torch.set_num_threads(threads)
-    compiled = device == "cuda" if settings.compile == "auto" else settings.compile
-    name = _device_name(device)
-    candidates = [
-        Hardware(device, name, precision, threads, torch.__version__, compiled)
-        for precision in _precisions(settings.precision, device, same)
-    ]
-    chosen = candidates[-1]
-    if fastest is not None and before is None and device == "cpu" and len(candidates) > 1:
-        chosen = fastest(candidates)
+    chosen = Hardware(
+        device=device,
+        device_name=_device_name(device),
+        precision=_precision(settings.precision, device, same),
+        threads=threads,
+        torch=torch.__version__,
+        compiled=device == "cuda" if settings.compile == "auto" else settings.compile,
+    )
     if device == "cuda":
         # The same run must give the same bits. cudnn.benchmark stays off for that reason: it times the algorithms and
         # may choose others in the next process. What it could gain is small under the compiler and channels_last.
         torch.backends.cudnn.deterministic = True
-        # float32 means float32, unless asked otherwise: TF32 keeps ten bits of the mantissa.
+        # float32 means float32, unless requested otherwise: TF32 keeps ten bits of the mantissa.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = chosen.precision == "tf32"
-        if settings.augment.name == "ada":
-            # Its images are read between pixels, and what goes back to a pixel would be added in any order.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by this mode
+        if gathers_pixels:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # this mode requires it
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # takes time
             torch.use_deterministic_algorithms(True, warn_only=True)
     logger.info(
         "Training on %s (%s), %s, CPU threads: %d%s",
         device,
-        name,
+        chosen.device_name,
         chosen.precision,
         threads,
-        ", compiled" if compiled else "",
+        ", compiled" if chosen.compiled else "",
     )
     if before is not None:
-        known = {"compiled": False, **before}  # states of before there was compilation
-        changed = [f"{key} {known[key]} -> {value}" for key, value in chosen.card().items() if known[key] != value]
+        known, now = before.model_dump(), chosen.model_dump()
+        changed = [f"{key} {known[key]} -> {value}" for key, value in now.items() if known[key] != value]
         if changed:
-            logger.warning("Carrying on with %s: close to an undisturbed run, but not bit for bit", ", ".join(changed))
+            logger.warning("Resuming with %s: close to an uninterrupted run, but not bit for bit", ", ".join(changed))
     return chosen
 
 
-def _precisions(asked: str, device: str, same: dict[str, Any] | None) -> list[str]:
-    """Those to choose from, the one that is likely to be the fastest last.
+def _precision(requested: str, device: str, same: HardwareCard | None) -> str:
+    """Resolves `auto` by the hardware alone, so that two fresh runs of one command are equal.
 
     Raises:
-        HardwareError: What is asked for is not on this device.
+        HardwareError: What is requested is not on this device.
     """
-    if asked == "tf32" and not (device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)):
+    if requested == "tf32" and not (device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)):
         raise HardwareError(
             "train.precision: tf32 is a mode of NVIDIA GPUs from compute capability 8.0 on, and the device is "
             f"{device}; give auto, float32 or bfloat16"
         )
-    if asked != "auto":
-        return [asked]
-    able = computes_bfloat16(device)
-    if same is not None and (able or same["precision"] != "bfloat16"):
-        return [same["precision"]]
-    return ["float32", "bfloat16"] if able else ["float32"]
+    if requested != "auto":
+        return requested
+    native = computes_bfloat16(device)
+    if same is not None and (native or same.precision != "bfloat16"):
+        return same.precision
+    return "bfloat16" if native else "float32"
 
 
 def computes_bfloat16(device: str) -> bool:
@@ -229,8 +198,8 @@ def use_all_cores() -> None:
 def _cores() -> int:
     """The cores to use: as many as this process may, or as OMP_NUM_THREADS says."""
     allowed = available_cores()
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(allowed, int(asked)) if asked.isdecimal() and int(asked) else allowed
+    requested = os.environ.get("OMP_NUM_THREADS", "")
+    return min(allowed, int(requested)) if requested.isdecimal() and int(requested) else allowed
 
 
 def _device_name(device: str) -> str:

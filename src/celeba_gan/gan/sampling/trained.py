@@ -9,23 +9,21 @@ from torch import Tensor
 
 from celeba_gan.foundation.pixels import from_uint8, to_uint8
 from celeba_gan.foundation.precision import full_float32
-from celeba_gan.gan.inputs.conditions import Condition, conditioned, draw_grid, draw_labels, named_labels
+from celeba_gan.gan.inputs.conditions import conditioned, draw_grid, draw_labels, named_labels
 from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
-from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
-from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.networks.condition import Condition
+from celeba_gan.gan.runs.snapshot import Network
 
 
 class TrainedGenerator:
-    """A generator ready to sample from, in float32 on the CPU or wherever `device` says."""
+    """A generator ready to sample from, in float32, on any device."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
-        self.card = checkpoint.card
-        self.latent = LatentSettings.model_validate(self.card["latent"])
-        network = NetworkSettings.model_validate(self.card["network"])
-        self.condition: Condition | None = self.card.get("condition")  # earlier cards lack it
-        self.module = build_generator(network, self.latent, self.card["size"], _classes(self.condition))
-        self.module.load_state_dict(checkpoint.tensors)
+    def __init__(self, network: Network, device: str = "cpu") -> None:
+        card = self.card = network.card
+        self.latent, self.condition = card.latent, card.condition
+        self.module = build_generator(card.network, card.latent, card.size, _classes(card.condition))
+        self.module.load_state_dict(network.tensors)
         self.module.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
         self.device = device
 
@@ -89,11 +87,10 @@ class TrainedGenerator:
 class TrainedDiscriminator:
     """A discriminator ready to score images, in float32."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
-        self.card = checkpoint.card
-        network = NetworkSettings.model_validate(self.card["network"])
-        self.module = build_discriminator(network, self.card["size"], _classes(self.card.get("condition")))
-        self.module.load_state_dict(checkpoint.tensors)
+    def __init__(self, network: Network, device: str = "cpu") -> None:
+        card = self.card = network.card
+        self.module = build_discriminator(card.network, card.size, _classes(card.condition))
+        self.module.load_state_dict(network.tensors)
         self.module.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
         self.device = device
 
@@ -112,4 +109,4 @@ class TrainedDiscriminator:
 
 
 def _classes(condition: Condition | None) -> int | None:
-    return None if condition is None else len(condition["names"])
+    return None if condition is None else len(condition.names)

@@ -1,13 +1,14 @@
-"""Signs that a training goes wrong, said in words."""
+"""Signs that a training goes wrong, in words."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from celeba_gan.gan.runs.cards import Diversity, HealthCard
 
 logger = logging.getLogger(__name__)
 
@@ -40,50 +41,44 @@ def diversity(images: NDArray[np.uint8]) -> float:
 class Health:
     """Compares each tick with those before."""
 
-    def __init__(self, reals: NDArray[np.uint8]) -> None:
-        """Keeps the diversity of real images, uint8 (n, height, width, 3), as what samples are compared with."""
+    def __init__(self, reals: NDArray[np.uint8], card: HealthCard | None = None) -> None:
+        """Keeps the diversity of real images as what samples are compared with.
+
+        Args:
+            reals: uint8 (n, height, width, 3).
+            card: Of the snapshot that is resumed.
+        """
         self._of_reals = diversity(reals)
-        self._best = {"diversity": 0.0, "images": 0}
-        self._penalty: float | None = None  # of the tick before
-        self._auc: float | None = None  # at its end
-        self._said: set[str] = set()
-
-    def card(self) -> dict[str, Any]:
-        """For the training state."""
-        return {"best": self._best, "penalty": self._penalty, "auc": self._auc}
-
-    def restore(self, card: Mapping[str, Any]) -> None:
-        """Carries on from a training state's card; those of earlier versions know nothing."""
-        health = card.get("health", self.card())
-        self._best, self._penalty, self._auc = health["best"], health["penalty"], health["auc"]
+        self.card = card or HealthCard()
+        self._reported: set[str] = set()
 
     def examine(self, images: int, rows: list[dict[str, float]], samples: NDArray[np.uint8]) -> dict[str, float]:
         """Warns, once each time, of what is wrong in a tick.
 
         Args:
-            images: Shown so far.
+            images: Seen so far.
             rows: The tick's metric rows, at least one.
             samples: From the averaged generator, uint8 (n, height, width, 3).
 
         Returns:
-            `sample_diversity`, that of the samples as a share of the training images'. Nothing where it cannot be told.
+            `sample_diversity`, that of the samples as a share of the training images'. Empty where unknown.
         """
         measured = diversity(samples) / self._of_reals if len(samples) > 1 and self._of_reals else None
         found = dict(self._findings(images, rows, measured))
         for sign, words in found.items():
-            if sign not in self._said:
+            if sign not in self._reported:
                 logger.warning("After %d images %s", images, words)
-        self._said = set(found)
-        self._penalty, self._auc = _mean(rows, "penalty"), rows[-1].get("auc")
-        if measured is None:
-            return {}
-        self._best = max(self._best, {"diversity": measured, "images": images}, key=lambda best: best["diversity"])
-        return {"sample_diversity": measured}
+        self._reported = set(found)
+        best = self.card.best
+        if measured is not None and measured > best.diversity:
+            best = Diversity(diversity=measured, images=images)
+        self.card = HealthCard(best=best, penalty=_mean(rows, "penalty"), auc=rows[-1].get("auc"))
+        return {} if measured is None else {"sample_diversity": measured}
 
     def _findings(self, images: int, rows: list[dict[str, float]], measured: float | None) -> Iterator[tuple[str, str]]:
         """Each sign that is there, with the words for it."""
-        area, penalty = rows[-1].get("auc"), _mean(rows, "penalty")
-        if area is not None and self._auc is not None and min(area, self._auc) > SURE:
+        area, penalty, before = rows[-1].get("auc"), _mean(rows, "penalty"), self.card
+        if area is not None and before.auc is not None and min(area, before.auc) > SURE:
             yield (
                 "sure",
                 f"the discriminator still tells real from generated images almost surely (AUC {area:.4f}), and the "
@@ -92,17 +87,17 @@ class Health:
                 "diffaugment",
             )
         # Noise is more diverse than the training images; what learns from it to be like them does not collapse.
-        if measured is not None and measured < ALIKE * min(1.0, self._best["diversity"]):
+        if measured is not None and measured < ALIKE * min(1.0, before.best.diversity):
             yield (
                 "alike",
                 f"the samples have become alike: their diversity is {measured:.2f} of the training images', it was "
-                f"{self._best['diversity']:.2f} at {self._best['images']} images. The generator collapses; look at "
-                "the grid. Lower the learning rates, raise the penalty's weight, or carry on from an earlier state",
+                f"{before.best.diversity:.2f} at {before.best.images} images. The generator collapses; look at "
+                "the grid. Lower the learning rates, raise the penalty's weight, or resume from an earlier snapshot",
             )
-        if penalty is not None and self._penalty is not None and penalty > EXPLODED * max(1.0, self._penalty):
+        if penalty is not None and before.penalty is not None and penalty > EXPLODED * max(1.0, before.penalty):
             yield (
                 "penalty",
-                f"the penalty explodes: {penalty:.3g} on average, {self._penalty:.3g} a tick ago. Lower "
+                f"the penalty explodes: {penalty:.3g} on average, {before.penalty:.3g} a tick ago. Lower "
                 "train.discriminator_optimizer.learning_rate, or give train.clip_gradient_norm",
             )
 

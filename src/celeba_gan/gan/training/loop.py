@@ -1,8 +1,8 @@
 """The training loop.
 
-The clock is images shown to the discriminator. An iteration is `n_critic` discriminator steps and one generator step;
-the loop stops only between two of them. A tick is what is saved: the metric rows since the last one, samples, the
-networks and the state from which the run carries on exactly.
+The clock is images seen by the discriminator. An iteration is `n_critic` discriminator steps and one generator step;
+the loop stops only between two of them. A tick is what is saved: the metric rows since the last one, samples, and the
+snapshot from which the run resumes exactly.
 """
 
 import logging
@@ -10,8 +10,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,19 +21,19 @@ from celeba_gan.foundation.pixels import to_uint8
 from celeba_gan.gan.inputs.conditions import Conditions, conditioned, draw_grid, draw_labels
 from celeba_gan.gan.inputs.feed import ImageFeed, TrainingImages
 from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
-from celeba_gan.gan.losses.objectives import Terms
-from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.cards import ImagesCard, Keep, ModelCard, Origin, RunCard
 from celeba_gan.gan.runs.initial import InitialWeights
-from celeba_gan.gan.runs.same_run import TrainingError, check_resumed_from, check_same_run
+from celeba_gan.gan.runs.resume import TrainingError, check_resumed_from, check_same_run
+from celeba_gan.gan.runs.snapshot import SNAPSHOT, Networks, Snapshot, networks_of
 from celeba_gan.gan.runtime.hardware import Hardware, choose_hardware, explained_out_of_memory
 from celeba_gan.gan.runtime.signals import StopSignal
 from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.training.best import Best, Measure
+from celeba_gan.gan.training.clock import Clock
 from celeba_gan.gan.training.health import Health
-from celeba_gan.gan.training.measuring import Best, Measure, is_measured
-from celeba_gan.gan.training.metering import Meter
-from celeba_gan.gan.training.players import Players
+from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
-from celeba_gan.gan.training.trial import faster_precision
+from celeba_gan.gan.training.term_log import TermLog
 
 __all__ = ["Tick", "TrainingError", "train"]
 
@@ -43,21 +42,34 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Tick:
-    """What one tick saves. The checkpoints hold the live tensors: save them before the next tick, or copy them."""
+    """What one tick saves. The snapshot holds the live tensors: save it before the next tick, or copy it."""
 
     images: int
     since: int  # images at the tick before; this one's where it is saved again
     rows: list[dict[str, float]]
     samples: NDArray[np.uint8]  # (rows x columns, size, size, 3)
-    generator: Checkpoint
-    discriminator: Checkpoint
-    state: Checkpoint
+    snapshot: Snapshot
+
+    @property
+    def networks(self) -> Networks:
+        """The pair inside the snapshot, live."""
+        return networks_of(self.snapshot.card.of_networks(), self.snapshot.tensors)
+
+
+class Stateful(Protocol):
+    """What a snapshot saves as tensors."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Its tensors, live, by names that nothing else uses."""
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Resumes from a snapshot's tensors; those of others are ignored."""
 
 
 def train(
     images: TrainingImages,
     settings: TrainSettings,
-    resumed: Checkpoint | None = None,
+    resumed: Snapshot | None = None,
     progress: Callable[[int, int], None] | None = None,
     conditions: Conditions | None = None,
     measure: Measure | None = None,
@@ -68,216 +80,202 @@ def train(
     Args:
         images: The training images are its split `train`.
         settings: All of them; see `TrainSettings`.
-        resumed: The state to carry on from. A run that was stopped and resumed gives the same weights as one that was
+        resumed: The snapshot to resume from. A run that was stopped and resumed gives the same weights as one that was
             not: bit for bit on one kind of machine, torch version, precision and thread count.
-        progress: Called after each iteration with the images shown so far and in all.
-        conditions: The labels of all images, for networks that are told them.
+        progress: Called after each iteration with the images seen so far and in all.
+        conditions: The labels of all images, for conditional networks.
         measure: Called every `evaluate_every_kimg` with a function that samples from the averaged generator; what it
-            returns goes into the tick's last row. It has no say in the weights.
-        initial: Weights to start from instead of fresh ones, with fresh optimisers and the clock at 0. A training that
-            is carried on takes no notice of them.
+            returns goes into the tick's last row. It does not affect the weights.
+        initial: Weights to start from instead of fresh ones, with fresh optimisers and the clock at 0. Ignored when a
+            training is resumed.
 
     Raises:
         NetworkError: The network does not exist at the images' size, or the random crop does not fit into them.
-        FeedError: The images do not fit into the device's memory, where they were asked to be.
+        FeedError: The images do not fit into the device's memory, where that was requested.
         CheckpointError: The initial weights are not what their card says.
-        TrainingError: The state belongs to another run, the initial weights to other networks, memory ran out, or a
-            value became NaN or infinite. The last tick then stands: an iteration that broke off in the middle is no
-            state to carry on from.
+        TrainingError: The snapshot belongs to another run, the initial weights to other networks, memory ran out, or a
+            value became NaN or infinite. The last tick is then intact: an iteration that broke off in the middle is not
+            a state to resume from.
         KeyboardInterrupt: After Ctrl-C, once the last tick has been yielded.
         SystemExit: After SIGTERM, likewise.
     """
     conditions = conditions or Conditions.none()
-    seen: dict[str, Any] = {
-        "size": settings.network_size(images.size),
-        "random_crop": settings.random_crop,
-        "data_digest": images.digest,
-        "condition": conditions.card(*images.split("train")),
-    }
+    seen = ImagesCard(
+        size=settings.network_size(images.size),
+        random_crop=settings.random_crop,
+        data_digest=images.digest,
+        condition=conditions.card(*images.split("train")),
+    )
     check_resumed_from(settings, resumed.card if resumed else None)
     if resumed is not None:
         check_same_run(settings, seen, resumed.card)
     elif initial is not None:
         initial.check(settings, seen)
-    classes = len(conditions.names) or None
     hardware = choose_hardware(
-        settings,
-        resumed.card["hardware"] if resumed else None,
-        partial(faster_precision, settings, seen["size"], classes),
+        settings, resumed.card.hardware if resumed else None, gathers_pixels=settings.augment.name == "ada"
     )
     feed = ImageFeed(settings, images, hardware, conditions)
-    run = _Run(settings, hardware, seen, classes, Health(feed.reals(256)), resumed)
-    run.measure = measure
+    health = Health(feed.reals(256), resumed.card.health if resumed else None)
+    training = _Training(settings, hardware, seen, health, resumed, measure)
     if resumed is None and initial is not None:
-        run.start_from(initial)
-    if run.steps.augmentation.needs_valid:
-        run.steps.valid = ImageFeed(settings, images, hardware, conditions, "valid")
-    length = math.ceil(settings.kimg * 1000 / settings.images_per_iteration) * settings.images_per_iteration
-    if run.shown >= length:
+        training.start_from(initial)
+    if training.steps.augmentation.needs_valid:
+        training.steps.valid = ImageFeed(settings, images, hardware, conditions, "valid")
+    clock = Clock.of(settings)
+    if training.images >= clock.length:
         logger.info(
-            "Already trained on %d images, and train.kimg asks for %g thousand: nothing to train. "
+            "Nothing to train: the networks have seen %d images, and train.kimg asks for %g thousand. "
             "Ask for more, or start anew with --params train.resume=false",
-            run.shown,
+            training.images,
             settings.kimg,
         )
-        yield run.tick([], finished=True)
+        yield training.tick([])
         return
     if resumed is None:
-        yield run.tick([], finished=False)
+        yield training.tick([])
     else:
-        logger.info("Carries on from the state at %d images, up to %d", run.shown, length)
+        logger.info("Resuming from the snapshot at %d images, up to %d", training.images, clock.length)
         if settings.init_from is not None:
-            logger.info("train.init_from %s has no say: it is for the start of a training", settings.init_from)
+            logger.info("Ignoring train.init_from: this run resumes from a snapshot")
 
-    meter = Meter(run.players.generator_optimizer, run.players.discriminator_optimizer)
-    saved = run.shown
+    log = TermLog(training.pair.generator_optimizer, training.pair.discriminator_optimizer)
+    saved, advice = training.images, settings.smaller_batch()
     with StopSignal() as stop:
-        while run.shown < length and stop.received is None:
-            tick_images = settings.tick_kimg * 1000
-            end = min(length, (run.shown // tick_images + 1) * tick_images)
-            meter.start(run.shown)
-            while run.shown < end and stop.received is None:
-                with explained_out_of_memory(settings):
-                    terms = run.iterate(feed)
-                meter.add(run.shown, terms)
+        while training.images < clock.length and stop.received is None:
+            end = clock.next_tick(training.images)
+            log.start(training.images)
+            while training.images < end and stop.received is None:
+                images_after = training.images + clock.iteration
+                # Gradients that meet are added in the order in which their forward steps were numbered, and each thread
+                # counts for itself. On CUDA, backward passes have a thread of their own, where a penalty's gradient
+                # takes its numbers: the last bits would depend on all that the process did before.
+                with explained_out_of_memory(advice), torch.autograd.set_multithreading_enabled(False):
+                    terms = training.steps.iterate(feed, training.iteration, images_after)
+                training.iteration, training.images = training.iteration + 1, images_after
+                log.add(training.images, terms)
                 if progress is not None:
-                    progress(run.shown, length)
-            rows, broken = meter.rows(settings.rows_per_tick)  # the loop waits for the device here, once a tick
+                    progress(training.images, clock.length)
+            rows, broken = log.rows(settings.rows_per_tick)  # the loop waits for the device here, once a tick
             if broken is not None:
                 raise TrainingError(
-                    f"{broken.term} became {broken.value} after {broken.shown} images. No weight took it over: the "
-                    f"last saved state, at {saved} images, stands. Lower the learning rates or raise the penalty's "
-                    "weight, then the same command carries on from there, or start anew with "
+                    f"{broken.term} became {broken.value} after {broken.images} images. Weights were not updated; the "
+                    f"last snapshot ({saved} images) is intact. Lower the learning rates or raise the penalty's "
+                    "weight, then run the same command again to resume from it, or start anew with "
                     "--params train.resume=false"
                 )
-            yield run.tick(rows, finished=run.shown >= length)
-            saved = run.shown
+            yield training.tick(rows)
+            saved = training.images
         stop.raise_if_received()
 
 
-class _Run:
-    """A training under way: its clock, its players and steps, and what is saved of them."""
+class _Training:
+    """A training in progress: its clock, its networks and steps, and what a tick saves of them."""
 
     def __init__(
         self,
         settings: TrainSettings,
         hardware: Hardware,
-        seen: dict[str, Any],
-        classes: int | None,
+        seen: ImagesCard,
         health: Health,
-        resumed: Checkpoint | None,
+        resumed: Snapshot | None,
+        measure: Measure | None,
     ) -> None:
         self.settings = settings
         self.hardware = hardware
-        self.seen = seen  # what every card says of the images
+        self.clock = Clock.of(settings)
+        self.seen = seen
         self.health = health
-        self.players = Players(settings, seen["size"], hardware, resumed, classes)
-        self.steps = Steps(settings, hardware, self.players)
-        card: dict[str, Any] = {}
+        self.measure = measure
+        self.pair = Pair(settings, seen.size, hardware, len(seen.condition.names) if seen.condition else None)
+        self.steps = Steps(settings, hardware, self.pair)
+        self.stateful: list[Stateful] = [self.pair, self.steps.augmentation]
+        card = resumed.card if resumed else None
         if resumed is not None:
-            card = resumed.card
-            self.steps.restore(resumed.tensors)
-            health.restore(card)
-        self.id: str = card.get("id", uuid.uuid4().hex)
-        self.shown: int = card.get("images", 0)
-        self.iteration: int = card.get("iteration", 0)
-        self.course: list[int] = [*card.get("course", ()), card["images"]] if card else []
-        self.origin: dict[str, Any] | None = card.get("init_from")
-        self.best = Best(settings, card.get("best"))
-        self.measure: Measure | None = None
+            for part in self.stateful:
+                part.load_state_dict(resumed.tensors)
+        self.id = card.id if card else uuid.uuid4().hex
+        self.images = card.images if card else 0
+        self.iteration = card.iteration if card else 0
+        self.history = [*card.history, card.images] if card else []
+        self.origin: Origin | None = card.init_from if card else None
+        measured = settings.evaluate_every_kimg is not None
+        self.best = Best(settings.evaluate_images, card.best if card else None, measured=measured)
 
     def start_from(self, initial: InitialWeights) -> None:
-        """Gives the players the weights of an earlier training."""
-        initial.load_into(self.players.generator, self.players.average, self.players.discriminator)
-        self.players.clip_weights()
+        """Gives the pair the weights of an earlier training."""
+        pair = self.pair
+        initial.load_into(generator=pair.generator, average=pair.average, discriminator=pair.discriminator)
+        pair.clip_weights()
         self.origin = initial.origin()
-        logger.info("Starts from the weights in %s, trained on %d images", initial.source, self.origin["images"])
+        logger.info("Starting from the weights in %s, trained on %d images", initial.source, self.origin.images)
 
-    def iterate(self, feed: ImageFeed) -> Terms:
-        """One iteration. Returns scalar terms on the device."""
-        shown = self.shown + self.settings.images_per_iteration
-        terms = self.steps.iterate(feed, self.iteration, shown)
-        self.iteration, self.shown = self.iteration + 1, shown
-        return terms
+    def tick(self, rows: list[dict[str, float]]) -> Tick:
+        """Everything that is saved at this moment."""
+        samples = self._grid()
+        if rows:
+            rows[-1] |= self.health.examine(self.images, rows, samples) | self._measured()
+            rows[-1] |= self.hardware.peak_memory()
+        since = self.history[-1] if self.history else 0
+        snapshot = self._snapshot()
+        self.history.append(self.images)
+        return Tick(self.images, since, rows, samples, snapshot)
 
-    def samples(self) -> NDArray[np.uint8]:
+    def _snapshot(self) -> Snapshot:
+        settings = self.settings
+        networks = ModelCard(
+            id=self.id,
+            images=self.images,
+            finished=self.images >= self.clock.length,
+            init_from=self.origin,
+            best=self.best.card,
+            **dict(self.seen),
+            network=settings.network,
+            latent=settings.latent,
+            objective=settings.objective.name,
+            probability=self.steps.objective.probability,
+        )
+        card = RunCard.extend(
+            networks,
+            iteration=self.iteration,
+            history=sorted({*self.history} - {self.images}),
+            identity=settings.identity(),
+            hardware=self.hardware.card(),
+            health=self.health.card,
+            keep=Keep(states=settings.keep_states, best=settings.keep_best),
+        )
+        tensors = {name: tensor for part in self.stateful for name, tensor in part.state_dict().items()}
+        return Snapshot(SNAPSHOT, card, tensors)
+
+    def _grid(self) -> NDArray[np.uint8]:
         """The grid's samples from the averaged generator, its noise fixed or drawn anew every so many updates.
 
         With labels, each row has a combination of its own, and each column the same latents in every row.
         """
         grid = self.settings.grid
         draw = self.iteration // grid.refresh_every if grid.refresh_every else 0
-        latents, labels = draw_grid(
-            self.settings.latent,
-            self.seen["condition"],
-            grid.rows,
-            grid.columns,
-            random_generator(self.settings.seed, "grid", draw),
-        )
-        return self._images(latents, labels)
+        generator = random_generator(self.settings.seed, "grid", draw)
+        return self._images(*draw_grid(self.settings.latent, self.seen.condition, grid.rows, grid.columns, generator))
 
-    def sample(self, count: int, seed: int) -> NDArray[np.uint8]:
+    def _sample(self, count: int, seed: int) -> NDArray[np.uint8]:
         """Images of the averaged generator, uint8 (count, size, size, 3), labelled as the training images are.
 
-        The draws are those of `TrainedGenerator.sample`, and nothing else's.
+        The draws are those of `TrainedGenerator.sample`.
         """
         latents = draw_latents(self.settings.latent, count, random_generator(seed, "samples", 0))
-        return self._images(latents, draw_labels(self.seen["condition"], count, random_generator(seed, "labels", 0)))
+        return self._images(latents, draw_labels(self.seen.condition, count, random_generator(seed, "labels", 0)))
 
     def _images(self, latents: Tensor, labels: Tensor) -> NDArray[np.uint8]:
         parts = []
         with torch.inference_mode(), self.hardware.autocast():
             for z, label in zip(torch.split(latents, 64), torch.split(labels, 64), strict=True):
-                generator = conditioned(self.players.average, self.hardware.send(label))
+                generator = conditioned(self.pair.average, self.hardware.send(label))
                 parts.append(to_uint8(generator(self.hardware.send(z))))
         return np.concatenate(parts)
 
-    def tick(self, rows: list[dict[str, float]], *, finished: bool) -> Tick:
-        """Everything that is saved at this moment."""
-        samples = self.samples()
-        if rows:
-            rows[-1] |= self.health.examine(self.shown, rows, samples) | self._measured(finished=finished)
-            rows[-1] |= self.hardware.peak_memory()
-        common: dict[str, Any] = {
-            "id": self.id,
-            "images": self.shown,
-            "finished": finished,
-            "init_from": self.origin,
-            "best": self.best.card(),
-            **self.seen,
-        }
-        network: dict[str, Any] = {
-            **common,
-            "network": self.settings.network.model_dump(mode="json"),
-            "latent": self.settings.latent.model_dump(mode="json"),
-            "objective": self.settings.objective.name,
-            "probability": self.steps.objective.probability,
-        }
-        state = {
-            **network,
-            "iteration": self.iteration,
-            "course": sorted({*self.course} - {self.shown}),  # the images shown before each state on the way here
-            "identity": self.settings.identity(),
-            "hardware": self.hardware.card(),
-            "health": self.health.card(),
-            "keep": {"states": self.settings.keep_states, "best": self.settings.keep_best},
-        }
-        since = self.course[-1] if self.course else 0
-        self.course.append(self.shown)
-        return Tick(
-            images=self.shown,
-            since=since,
-            rows=rows,
-            samples=samples,
-            generator=Checkpoint("generator", network, self.players.average.state_dict()),
-            discriminator=Checkpoint("discriminator", network, self.players.discriminator.state_dict()),
-            state=Checkpoint("training_state", state, self.players.tensors() | self.steps.tensors()),
-        )
-
-    def _measured(self, *, finished: bool) -> dict[str, float]:
-        """What this tick's measurement says; nothing where none is due."""
-        if self.measure is None or not is_measured(self.settings, self.shown, finished=finished):
+    def _measured(self) -> dict[str, float]:
+        """This tick's measurement; nothing where none is due."""
+        if self.measure is None or not self.clock.is_measured(self.images):
             return {}
-        measured = self.measure(self.sample)
-        self.best.compare(measured, self.shown)
+        measured = self.measure(self._sample)
+        self.best.compare(measured, self.images)
         return {name: float(value) for name, value in measured.items() if math.isfinite(value)}

@@ -1,21 +1,20 @@
 """What a training will be, before it is run: its networks, schedule, memory and time."""
 
-import math
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
 from celeba_gan.gan.inputs.feed import is_resident
+from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.table import NetworkTable, tabulate
-from celeba_gan.gan.runs.checkpoint import Checkpoint
-from celeba_gan.gan.runs.same_run import check_same_run
+from celeba_gan.gan.runs.cards import ImagesCard, RunCard
+from celeba_gan.gan.runs.resume import check_same_run
 from celeba_gan.gan.runtime.hardware import Hardware, choose_hardware
 from celeba_gan.gan.schedule import ScheduleSettings, factor
 from celeba_gan.gan.settings import TrainSettings
-from celeba_gan.gan.training.rehearsal import Memory, Rehearsal, Speed
-from celeba_gan.gan.training.trial import faster_precision
+from celeba_gan.gan.training.clock import Clock
+from celeba_gan.gan.training.probe import Memory, Probe, Speed
 
 
 class KnownImages(Protocol):
@@ -34,8 +33,8 @@ class KnownImages(Protocol):
 
 
 @dataclass(frozen=True)
-class Course:
-    """A value that may change with the images shown: after the first iteration, half-way and at the end."""
+class Value:
+    """A value that may change with the images seen: after the first iteration, half-way and at the end."""
 
     name: str
     start: float
@@ -44,7 +43,7 @@ class Course:
 
     @property
     def constant(self) -> bool:
-        """Whether its schedule leaves it alone."""
+        """Whether it never changes."""
         return self.start == self.middle == self.end
 
 
@@ -53,19 +52,20 @@ class Schedule:
     """How long training takes in images, and what changes on the way."""
 
     images: int
-    """Shown to the discriminator at the end."""
+    """Seen by the discriminator at the end."""
     done: int
-    """Of these, those of the state that is carried on."""
+    """Of these, those of the snapshot that is resumed."""
     images_per_iteration: int
     ticks: int
-    """Still to come; each saves a state."""
+    """Still to come; each saves a snapshot."""
     epochs: float | None
-    """How often each training image is shown; None where their number is not known."""
-    courses: tuple[Course, ...]
+    """How often each training image is seen; None where their number is not known."""
+    values: tuple[Value, ...]
+    """Those that have a schedule."""
 
     @property
     def left(self) -> int:
-        """Images still to be shown."""
+        """Images still to be seen."""
         return max(0, self.images - self.done)
 
     @property
@@ -103,21 +103,13 @@ class Plan:
         """Whether the memory that is free holds the training, as far as is known."""
         return self.free is None or self.memory.total <= self.free
 
-    @property
-    def micro_batch_that_fits(self) -> int | None:
-        """The largest divisor of the batch, smaller than the present micro-batch, that fits; None: there is none."""
-        batch, now = self.settings.batch_size, self.memory.micro_batch
-        sizes = [size for size in range(1, now) if batch % size == 0]
-        fitting = [size for size in sizes if self.free is None or self.memory.of(size) <= self.free]
-        return max(fitting, default=None)
-
 
 def plan(
     settings: TrainSettings,
     size: int,
     *,
     images: KnownImages | None = None,
-    resumed: Checkpoint | None = None,
+    resumed: RunCard | None = None,
     classes: int | None = None,
     free: int | None = None,
     seconds: float = 20.0,
@@ -128,8 +120,8 @@ def plan(
         settings: Of the training.
         size: Height and width of the packed images in pixels.
         images: The packed images, where there are any of this size.
-        resumed: The state to carry on.
-        classes: Columns of the labels; None: the networks are told nothing.
+        resumed: The card of the snapshot to resume.
+        classes: Columns of the labels; None: unconditional.
         free: Bytes of the host's memory that are free, for training on the CPU; None: not known.
         seconds: How long timing may take, about.
 
@@ -138,26 +130,23 @@ def plan(
     """
     network_size = settings.network_size(size)
     if resumed is not None:
-        check_same_run(settings, _seen(settings, network_size, images, resumed.card), resumed.card)
+        check_same_run(settings, _images_card(settings, network_size, images, resumed), resumed)
     hardware = choose_hardware(
-        settings,
-        resumed.card["hardware"] if resumed else None,
-        partial(faster_precision, settings, network_size, classes),
+        settings, resumed.hardware if resumed else None, gathers_pixels=settings.augment.name == "ada"
     )
     on_device = hardware.free_memory()
     free = free if on_device is None else on_device
     train_images = None if images is None else images.split("train")[1] - images.split("train")[0]
     pixels = (train_images or 0) * size**2 * 3
-    schedule = _schedule(settings, resumed.card["images"] if resumed else 0, train_images)
+    schedule = _schedule(settings, resumed.images if resumed else 0, train_images)
 
-    rehearsal = Rehearsal(settings, network_size, hardware, classes)
+    probe = Probe(settings, network_size, hardware, classes)
     labels = () if classes is None else (torch.zeros(1, classes, device=hardware.device),)
-    players = rehearsal.players
-    generator = tabulate(players.generator, torch.zeros(1, settings.latent.size, device=hardware.device), *labels)
+    generator = tabulate(probe.pair.generator, torch.zeros(1, settings.latent.size, device=hardware.device), *labels)
     image = torch.zeros(1, 3, network_size, network_size, device=hardware.device)
-    discriminator = tabulate(players.discriminator, image, *labels)
-    memory = rehearsal.memory(pixels if is_resident(settings.data, pixels, on_device) else 0)
-    speed = rehearsal.speed(memory, free, seconds) if schedule.left else None
+    discriminator = tabulate(probe.pair.discriminator, image, *labels)
+    resident = pixels if is_resident(settings.data, pixels, on_device) else 0
+    memory, speed = probe.measure(resident, free, seconds if schedule.left else 0.0)
     return Plan(
         settings=settings,
         size=network_size,
@@ -169,56 +158,43 @@ def plan(
         schedule=schedule,
         memory=memory,
         free=free,
-        speed=speed,
+        speed=speed if schedule.left else None,
     )
 
 
-def _seen(settings: TrainSettings, size: int, images: KnownImages | None, card: dict[str, Any]) -> dict[str, Any]:
-    """What the cards will say of the images, as far as it is known: where it is not, what the state says."""
-    condition = card.get("condition")
-    kind = "none" if condition is None else condition["kind"]
+def _images_card(settings: TrainSettings, size: int, images: KnownImages | None, card: RunCard) -> ImagesCard:
+    """The training images' card as far as it is known; the rest is taken from the snapshot."""
+    condition = card.condition
+    kind = "none" if condition is None else condition.kind
     if settings.condition.name == "none":
         condition = None
     elif settings.condition.name != kind:
-        condition = {"names": [f"train.condition.name={settings.condition.name}"]}
-    return {
-        "size": size,
-        "random_crop": settings.random_crop,
-        "data_digest": card["data_digest"] if images is None else images.digest,
-        "condition": condition,
-    }
+        requested = (f"train.condition.name={settings.condition.name}",)
+        condition = Condition(kind=settings.condition.name, names=requested, sets=(), counts=(), digest="")
+    return ImagesCard(
+        size=size,
+        random_crop=settings.random_crop,
+        data_digest=card.data_digest if images is None else images.digest,
+        condition=condition,
+    )
 
 
 def _schedule(settings: TrainSettings, done: int, train_images: int | None) -> Schedule:
-    step = settings.images_per_iteration
-    images = math.ceil(settings.kimg * 1000 / step) * step
-    tick_images = settings.tick_kimg * 1000
-    shown, ticks = done, 0
-    while shown < images:  # as the loop has it: a tick ends with the iteration that passes its mark
-        end = min(images, (shown // tick_images + 1) * tick_images)
-        shown += math.ceil((end - shown) / step) * step
-        ticks += 1
+    clock = Clock.of(settings)
 
-    def course(name: str, value: float, schedule: ScheduleSettings) -> Course:
-        return Course(name, *(value * factor(schedule, at) for at in (step, images // 2, images)))
+    def value(name: str, start: float, schedule: ScheduleSettings) -> Value:
+        return Value(name, *(start * factor(schedule, at) for at in (clock.iteration, clock.length // 2, clock.length)))
 
+    generator, discriminator = settings.generator_optimizer, settings.discriminator_optimizer
     return Schedule(
-        images=images,
+        images=clock.length,
         done=done,
-        images_per_iteration=step,
-        ticks=ticks,
-        epochs=images / train_images if train_images else None,
-        courses=(
-            course(
-                "generator's learning rate",
-                settings.generator_optimizer.learning_rate,
-                settings.generator_optimizer.schedule,
-            ),
-            course(
-                "discriminator's learning rate",
-                settings.discriminator_optimizer.learning_rate,
-                settings.discriminator_optimizer.schedule,
-            ),
-            course("factor of the penalties", 1.0, settings.penalty.schedule),
+        images_per_iteration=clock.iteration,
+        ticks=clock.ticks_after(done),
+        epochs=clock.length / train_images if train_images else None,
+        values=(
+            value("generator's learning rate", generator.learning_rate, generator.schedule),
+            value("discriminator's learning rate", discriminator.learning_rate, discriminator.schedule),
+            value("factor of the penalties", 1.0, settings.penalty.schedule),
         ),
     )

@@ -5,21 +5,29 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.models import NamedModel
+from celeba_gan.gan.runs.run import Run
+from celeba_gan.gan.runs.snapshot import Networks
 from celeba_gan.images.packed import PackedImages
 from celeba_gan.reporting.grids import ImageGrid
 
 if TYPE_CHECKING:  # of functions that are no nodes: Kedro reads the annotations of those
     from celeba_gan.evaluation.image_sets import Extractor, Models, Reals
+    from celeba_gan.gan.networks.config import NetworkSettings
 
 logger = logging.getLogger(__name__)
 
 
 def fit_attribute_classifier(
-    packed_images: PackedImages, labels: Any, settings: EvaluateSettings, before: Checkpoint | None
-) -> Checkpoint:
-    """Trains the network whose features distances are measured in; that of before stands if it is of the same data.
+    packed_images: PackedImages,
+    labels: Any,
+    settings: EvaluateSettings,
+    attribute_classifier_previous: Checkpoint[ClassifierCard] | None,
+) -> Checkpoint[ClassifierCard]:
+    """Trains the network in whose features distances are measured; the previous one is kept if it is of the same data.
 
     For images without attributes, or very few images, there is none: the card then names no attributes.
     """
@@ -43,8 +51,9 @@ def fit_attribute_classifier(
         "values": hashlib.sha256(values.astype("<i1").tobytes()).hexdigest()[:16],
         **settings.classifier.model_dump(mode="json"),
     }
-    if before is not None and before.card["made_from"] == made_from:
-        return before
+    previous = attribute_classifier_previous
+    if previous is not None and previous.card.made_from == made_from:
+        return previous
     counts = {split: stop - start for split, (start, stop) in packed_images.manifest.splits.items()}
     if not names or counts["train"] < LEAST_IMAGES or counts["valid"] < 2:
         why = "have no attributes" if not names else f"are too few ({counts['train']} for training)"
@@ -53,7 +62,7 @@ def fit_attribute_classifier(
             "features are left out",
             why,
         )
-        return Checkpoint("classifier", {"attributes": [], "made_from": made_from}, {})
+        return Checkpoint("classifier", ClassifierCard(attributes=(), made_from=made_from), {})
 
     def part(split: str, most: int) -> LabelledImages:
         start, stop = packed_images.split(split)
@@ -68,20 +77,19 @@ def fit_attribute_classifier(
         seed=settings.classifier.seed,
         device=find_device("auto"),
     )
-    card = {"attributes": names, "size": packed_images.size, "report": report, "made_from": made_from}
+    card = ClassifierCard(attributes=tuple(names), size=packed_images.size, report=report, made_from=made_from)
     return Checkpoint("classifier", card, tensors)
 
 
 def evaluate_generator(
-    generator: Checkpoint,
-    discriminator: Checkpoint | None,
-    best_measured: tuple[Checkpoint, Checkpoint] | None,
+    training_run: Run,
+    evaluated_model: NamedModel | None,
     packed_images: PackedImages,
     labels: Any,
     classes: Any,
-    attribute_classifier: Checkpoint,
+    attribute_classifier: Checkpoint[ClassifierCard],
     feature_store: FeatureStore,
-    compared_networks: tuple[str, Checkpoint, Checkpoint | None] | None,
+    compared_model: NamedModel | None,
     settings: EvaluateSettings,
 ) -> tuple[dict[str, Any], ImageGrid, ImageGrid]:
     """Measures the generator against the test split; with `evaluate.against` another one, too, in the same way.
@@ -97,35 +105,33 @@ def evaluate_generator(
     use_all_cores()
     device = find_device("auto")
     extractors = _extractors(attribute_classifier, settings, device)
-    which = "last"
-    if settings.which == "best" and best_measured is not None:
-        which, (generator, discriminator) = "best", best_measured
-        logger.info("Measuring the best networks, of the tick after %d images", generator.card["images"])
-    judge_network = generator.card["network"]  # one for both models, for one that judges worse would flatter
+    networks = (evaluated_model or training_run).networks(settings.which)
+    model = networks.generator.card
+    measured_best = settings.which == "best" and model.best is not None and model.best.images == model.images
+    judge_network = model.network  # one for both models: a weaker one would flatter
 
-    def measure(generator: Checkpoint, discriminator: Checkpoint | None) -> Evaluation:
-        networks = (generator, discriminator)
+    def measure(networks: Networks) -> Evaluation:
         models, reals = _bind(networks, judge_network, packed_images, labels, classes, settings.seed, device)
         found = evaluate(models, reals, settings, extractors, feature_store)
-        condition = models.card.get("condition")
+        condition = networks.generator.card.condition
         of_classifier = found.described.get("attributes")
         found.card["attributes"] = of_classifier and describe_attributes(
-            attribute_classifier.card, *of_classifier, found.labels, condition["names"] if condition else ()
+            attribute_classifier.card.to_json(), *of_classifier, found.labels, condition.names if condition else ()
         )
         return found
 
-    if compared_networks is not None and compared_networks[1].card["size"] != generator.card["size"]:
+    if compared_model is not None and compared_model.card.size != model.size:
         raise EvaluationError(
-            f"evaluate.against: {compared_networks[0]} makes images of {compared_networks[1].card['size']} pixels, and "
-            f"the model that is measured {generator.card['size']}; only models of one size compare"
+            f"evaluate.against: {compared_model.label} makes images of {compared_model.card.size} pixels, and the "
+            f"evaluated model {model.size}; only models of one size compare"
         )
-    result = measure(generator, discriminator)
+    result = measure(networks)
     card = result.card
-    card["protocol"] |= {"model": settings.model, "which": which}
-    if compared_networks is not None:
-        label, other_generator, other_discriminator = compared_networks
-        logger.info("Measuring %s in the same way", label)
-        other = measure(other_generator, other_discriminator).card
+    card["protocol"] |= {"model": settings.model, "which": "best" if measured_best else "last"}
+    if compared_model is not None:
+        label = compared_model.label
+        logger.info("Evaluating %s in the same way", label)
+        other = measure(compared_model.networks(settings.which)).card
         card["comparison"] = compare_models(settings.model or "this model", card, label, other) | {"measured": other}
     images, found = card["protocol"]["images"], result.neighbours
     return (
@@ -157,16 +163,18 @@ def report_evaluation(
     return chart, page
 
 
-def _extractors(attribute_classifier: Checkpoint, settings: EvaluateSettings, device: str) -> "list[Extractor]":
-    """Whatever can tell features of images here: the classifier of attributes, Inception, a file of the user's."""
+def _extractors(
+    attribute_classifier: Checkpoint[ClassifierCard], settings: EvaluateSettings, device: str
+) -> "list[Extractor]":
+    """The feature extractors at hand: the attribute classifier, Inception, the user's own file."""
     from celeba_gan.evaluation.features.classifier import AttributeClassifier
     from celeba_gan.evaluation.features.file import FeatureFile
     from celeba_gan.evaluation.features.inception import InceptionFeatures, find_weights
 
     found: list[Any] = []
-    attributes = attribute_classifier.card["attributes"]
+    attributes = attribute_classifier.card.attributes
     if attributes:
-        found.append(AttributeClassifier(attributes, attribute_classifier.tensors, device))
+        found.append(AttributeClassifier(list(attributes), attribute_classifier.tensors, device))
     if (weights := find_weights(settings.inception_weights)) is not None:
         found.append(InceptionFeatures(weights, device))
     if settings.features.path is not None:
@@ -175,8 +183,8 @@ def _extractors(attribute_classifier: Checkpoint, settings: EvaluateSettings, de
 
 
 def _bind(
-    networks: tuple[Checkpoint, Checkpoint | None],
-    judge_network: dict[str, Any],
+    networks: Networks,
+    judge_network: "NetworkSettings",
     packed_images: PackedImages,
     labels: Any,
     classes: Any,
@@ -189,32 +197,30 @@ def _bind(
     from celeba_gan.evaluation.image_sets import Judge, Models, Reals
     from celeba_gan.gan.inputs.conditions import Conditions
     from celeba_gan.gan.networks.build import build_discriminator
-    from celeba_gan.gan.networks.config import NetworkSettings
     from celeba_gan.gan.sampling.trained import TrainedDiscriminator, TrainedGenerator
     from celeba_gan.images.labels import check_labels, labels_as_named
 
-    generator, discriminator = networks
-    network = NetworkSettings.model_validate(judge_network)
+    generator, discriminator, network = networks.generator, networks.discriminator, judge_network
 
     def fresh_judge() -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build_discriminator(network, generator.card["size"]).to(device)
+            return build_discriminator(network, generator.card.size).to(device)
 
     judge = None
     if discriminator is not None:
         scores = TrainedDiscriminator(discriminator, device).scores
-        judge = Judge(scores, discriminator.card["probability"], discriminator.card)
+        judge = Judge(scores, discriminator.card.probability, discriminator.card.model_dump(mode="json"))
     sample = TrainedGenerator(generator, device).sample_labelled
-    condition = generator.card.get("condition")  # cards of before there were labels lack it
+    condition = generator.card.condition
     conditions = Conditions.none()
     if condition is not None:
         check_labels(labels, packed_images.manifest)
-        values = labels_as_named(labels, classes, condition["kind"], condition["names"])
-        conditions = Conditions(condition["kind"], condition["names"], values)
+        values = labels_as_named(labels, classes, condition.kind, condition.names)
+        conditions = Conditions(condition.kind, condition.names, values)
     manifest = packed_images.manifest
     norm = ", spectral norm" if network.spectral_norm else ""
-    judged_by = f"{network.name} {getattr(network, network.name).model_dump_json()}{norm}"
-    return Models(sample, generator.card, judge, fresh_judge, judged_by), Reals(
+    judged_by = f"{network.name} {network.family.model_dump_json()}{norm}"
+    return Models(sample, generator.card.model_dump(mode="json"), judge, fresh_judge, judged_by), Reals(
         packed_images.gather, conditions.of, manifest.splits, manifest.model_dump(mode="json")
     )

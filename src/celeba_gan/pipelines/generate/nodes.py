@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.sampling.batches import SampleBatch
 from celeba_gan.gan.sampling.config import GenerateSettings
 from celeba_gan.reporting.grids import ImageGrid, animate, make_grid
@@ -12,49 +12,38 @@ from celeba_gan.reporting.grids import ImageGrid, animate, make_grid
 logger = logging.getLogger(__name__)
 
 
-def generate_samples(
-    generator: Checkpoint, best_measured: tuple[Checkpoint, Checkpoint] | None, settings: GenerateSettings
-) -> Iterator[SampleBatch]:
+def generate_samples(training_run: Run, settings: GenerateSettings) -> Iterator[SampleBatch]:
     """Samples images and yields them batch by batch."""
     from celeba_gan.gan.runtime.hardware import find_device
     from celeba_gan.gan.sampling.trained import TrainedGenerator
 
-    generator = _choose(generator, best_measured, settings)
-    if not generator.card["finished"]:
-        logger.warning("Sampling from an unfinished generator, %d images into its training", generator.card["images"])
+    generator = training_run.networks(settings.which).generator
+    if not generator.card.finished:
+        logger.warning("Sampling from a generator in training, after %d images", generator.card.images)
     first = 0
     trained = TrainedGenerator(generator, find_device("auto"))
     if trained.condition is not None:
-        asked = f"all {' + '.join(settings.labels)}" if settings.labels else "as often as training images have them"
-        logger.info("Labels of the samples: %s", asked)
+        labels = f"all {' + '.join(settings.labels)}" if settings.labels else "as often as training images have them"
+        logger.info("Labels of the samples: %s", labels)
     for images in trained.sample(settings.images, settings.seed, labels=settings.labels):
         yield SampleBatch(first, images, settings.images)
         first += len(images)
 
 
-def draw_sample_grid(
-    generator: Checkpoint, best_measured: tuple[Checkpoint, Checkpoint] | None, settings: GenerateSettings
-) -> ImageGrid:
+def draw_sample_grid(training_run: Run, settings: GenerateSettings) -> ImageGrid:
     """Lays out a grid of fresh samples; of a generator that takes labels, each row with its own."""
     from celeba_gan.gan.inputs.conditions import grid_names
     from celeba_gan.gan.runtime.hardware import find_device
     from celeba_gan.gan.sampling.trained import TrainedGenerator
 
-    generator = _choose(generator, best_measured, settings)
+    generator = training_run.networks(settings.which).generator
     trained = TrainedGenerator(generator, find_device("auto"))
     samples = trained.grid(settings.grid_rows, settings.grid_columns, settings.seed, settings.labels)
-    asked = [" + ".join(settings.labels)] if settings.labels else []  # one name for all rows
-    names = asked or grid_names(trained.condition, settings.grid_rows)
-    return make_grid(samples, generator.card["images"], settings.grid_columns, names=names)
+    requested = [" + ".join(settings.labels)] if settings.labels else []  # one name for all rows
+    names = requested or grid_names(trained.condition, settings.grid_rows)
+    return make_grid(samples, generator.card.images, settings.grid_columns, names=names)
 
 
 def animate_training(training_grids: list[ImageGrid]) -> list[Any]:
     """Strings the grids of all ticks together: frames (Pillow images) of an animation."""
     return list(animate(training_grids))
-
-
-def _choose(
-    generator: Checkpoint, best_measured: tuple[Checkpoint, Checkpoint] | None, settings: GenerateSettings
-) -> Checkpoint:
-    """The generator that is asked for; the last one where none was measured."""
-    return best_measured[0] if settings.which == "best" and best_measured is not None else generator

@@ -11,24 +11,24 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 generate_samples,
-                inputs=["generator", "best_measured", "params:generate"],
+                inputs=["training_run", "params:generate"],
                 outputs="samples",
                 name="generate_samples",
-                tags="generate",
             ),
             Node(
                 draw_sample_grid,
-                inputs=["generator", "best_measured", "params:generate"],
+                inputs=["training_run", "params:generate"],
                 outputs="sample_grid",
                 name="draw_sample_grid",
-                tags="generate",
             ),
             Node(
                 animate_training,
                 inputs="training_grids",
                 outputs="training_animation",
                 name="animate_training",
-                tags="generate",
             ),
-        ]
+        ],
+        namespace="generate",
+        prefix_datasets_with_namespace=False,
+        tags="generate",
     )

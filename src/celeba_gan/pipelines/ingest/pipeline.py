@@ -14,7 +14,9 @@ def create_pipeline() -> Pipeline:
                 inputs=["celeba", "params:ingest"],
                 outputs=["image_index", "rejected_images", "source_report"],
                 name="index_images",
-                tags="ingest",
             )
-        ]
+        ],
+        namespace="ingest",
+        prefix_datasets_with_namespace=False,
+        tags="ingest",
     )

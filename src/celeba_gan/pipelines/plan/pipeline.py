@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 print_plan,
-                inputs=["params:train", "params:preprocess", "packed_before", "resume_state"],
+                inputs=["params:train", "params:preprocess", "packed_images_previous", "training_run_previous"],
                 outputs=None,
                 name="print_plan",
                 tags="plan",

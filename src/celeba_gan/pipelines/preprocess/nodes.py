@@ -1,4 +1,4 @@
-"""Nodes of the preprocess stage; `Any` stands for a DataFrame, since pandas is not imported with the registry."""
+"""Nodes of the preprocess stage; `Any` is a DataFrame where pandas is not imported with the registry."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ def pack_images(
     rejected_images: Any,
     settings: PreprocessSettings,
     ingest: IngestSettings,
-    packed_before: PackedImages | UnfinishedPacking | None,
+    packed_images_previous: PackedImages | UnfinishedPacking | None,
 ) -> Iterator[Shard | Manifest]:
     """Decode, crop and resize the indexed images; yields shards and, last, the manifest. Kedro saves each at once.
 
@@ -37,7 +37,7 @@ def pack_images(
             celeba,
             image_index,
             settings,
-            packed_before,
+            packed_images_previous,
             check=lambda unreadable: check_rejected(
                 rejected + [(record.image_id, record.reason) for record in unreadable],
                 found,

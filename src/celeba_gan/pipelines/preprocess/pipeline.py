@@ -17,18 +17,16 @@ def create_pipeline() -> Pipeline:
                     "rejected_images",
                     "params:preprocess",
                     "params:ingest",
-                    "packed_before",
+                    "packed_images_previous",
                 ],
                 outputs="packed_images",
                 name="pack_images",
-                tags="preprocess",
             ),
             Node(
                 label_images,
                 inputs=["packed_images", "image_index", "params:preprocess"],
                 outputs=["labels", "classes", "duplicate_images", "unreadable_images"],
                 name="label_images",
-                tags="preprocess",
             ),
             Node(
                 report_data,
@@ -50,7 +48,9 @@ def create_pipeline() -> Pipeline:
                     "mean_image",
                 ],
                 name="report_data",
-                tags="preprocess",
             ),
-        ]
+        ],
+        namespace="preprocess",
+        prefix_datasets_with_namespace=False,
+        tags="preprocess",
     )

@@ -19,7 +19,7 @@ SPEED = {"Images per second": {"images_per_second": "#999999"}}
 
 
 def plot_curves(rows: "pd.DataFrame") -> Any:
-    """Draws every curve over thousand images shown.
+    """Draws every curve over thousand images seen.
 
     Args:
         rows: Metric rows, one per line, with the column `images` and any of those in `PANELS`.
@@ -29,11 +29,11 @@ def plot_curves(rows: "pd.DataFrame") -> Any:
     """
     from plotly.subplots import make_subplots
 
-    shown = {title: curves for title, curves in PANELS.items() if any(name in rows for name in curves)}
-    if len(shown) < len(PANELS):
-        shown |= SPEED
-    figure = make_subplots(rows=2, cols=2, subplot_titles=list(shown), vertical_spacing=0.25, horizontal_spacing=0.1)
-    for panel, curves in enumerate(shown.values()):
+    panels = {title: curves for title, curves in PANELS.items() if any(name in rows for name in curves)}
+    if len(panels) < len(PANELS):
+        panels |= SPEED
+    figure = make_subplots(rows=2, cols=2, subplot_titles=list(panels), vertical_spacing=0.25, horizontal_spacing=0.1)
+    for panel, curves in enumerate(panels.values()):
         for name, colour in curves.items():
             if name in rows:
                 known = rows[rows[name].notna()]  # not every row has everything: a distance is measured now and then

@@ -3,47 +3,48 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import rich
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from celeba_gan.foundation.wording import in_bytes, in_time
+from celeba_gan.foundation.wording import counted, in_bytes, in_time
 from celeba_gan.gan.networks.config import ConditionSettings
 from celeba_gan.images.labels import LABEL, class_names
 
 if TYPE_CHECKING:
     from celeba_gan.gan.networks.table import NetworkTable
+    from celeba_gan.gan.runs.cards import RunCard
     from celeba_gan.gan.training.plan import Plan, Schedule
 
 _ASSUMED: Final = {"class": 10, "attributes": 40}
-"""Labels where only the packed images will tell how many there are; CelebA has forty attributes."""
+"""Labels where their number is not known before the images are packed; CelebA has forty attributes."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """How many labels the networks are told of; None: they are told nothing."""
+    """How many labels the networks take; None: unconditional."""
 
     count: int | None
     assumed: bool = False
     """Whether that is not known yet."""
 
 
-def count_labels(condition: ConditionSettings, condition_on: Sequence[str], card: dict[str, Any] | None) -> Labels:
+def count_labels(condition: ConditionSettings, condition_on: Sequence[str], card: "RunCard | None") -> Labels:
     """The columns of the labels, as far as they are known without the images.
 
     Args:
-        condition: What the networks are to be told.
+        condition: What the networks are conditioned on.
         condition_on: What the classes are made of.
-        card: Of the state that is carried on.
+        card: Of the snapshot that is resumed.
     """
     if condition.name == "none":
         return Labels(None)
-    saved = (card or {}).get("condition")
-    if saved is not None and saved["kind"] == condition.name:
-        return Labels(len(saved["names"]))
+    saved = card.condition if card else None
+    if saved is not None and saved.kind == condition.name:
+        return Labels(len(saved.names))
     if condition.name == "attributes" and condition.attributes:
         return Labels(len(condition.attributes))
     if condition.name == "class" and LABEL not in condition_on:
@@ -59,7 +60,7 @@ def print_page(plan: "Plan", labels: Labels) -> None:
         _network("Generator", plan.generator),
         _network("Discriminator", plan.discriminator),
         _facts(_schedule(plan)),
-        _courses(plan.schedule),
+        _changing(plan.schedule),
         _memory(plan),
         _facts([*_room(plan), ("Time", _time(plan))]),
     ):
@@ -110,8 +111,8 @@ def _schedule(plan: "Plan") -> list[tuple[str, str]]:
     length = f"{schedule.images:,} images ({settings.kimg:g} kimg)"
     epochs = "" if schedule.epochs is None else f", each training image {schedule.epochs:.1f} times"
     batch = f"{settings.batch_size} images each"
-    if plan.memory.micro_batch < settings.batch_size:
-        batch += f", {plan.memory.micro_batch} at a time"
+    if settings.micro_batch and settings.micro_batch < settings.batch_size:
+        batch += f", {settings.micro_batch} at a time"
     facts = [
         ("Schedule", f"{length}{epochs}"),
         ("Iteration", f"{settings.n_critic} of the discriminator's steps, then one of the generator's; {batch}"),
@@ -123,29 +124,30 @@ def _schedule(plan: "Plan") -> list[tuple[str, str]]:
     )
     ema = settings.ema
     facts.append(("Average", f"half-life {ema.half_life_kimg:g} kimg, at most {ema.ramp_up:.0%} of the images so far"))
-    if all(course.constant for course in schedule.courses):
-        generator, discriminator, _ = schedule.courses
+    if all(value.constant for value in schedule.values):
+        generator, discriminator, _ = schedule.values
         facts.append(
             ("Learning rates", f"{generator.end:g} for the generator, {discriminator.end:g} for the discriminator")
         )
     return facts
 
 
-def _courses(schedule: "Schedule") -> Table | None:
-    if all(course.constant for course in schedule.courses):
+def _changing(schedule: "Schedule") -> Table | None:
+    if all(value.constant for value in schedule.values):
         return None
     table = Table("", box=box.SIMPLE_HEAD)
     for heading in ("first iteration", "half-way", "end"):
         table.add_column(heading, justify="right")
-    for course in schedule.courses:
-        table.add_row(course.name, *(f"{value:.3g}" for value in (course.start, course.middle, course.end)))
+    for value in schedule.values:
+        table.add_row(value.name, *(f"{number:.3g}" for number in (value.start, value.middle, value.end)))
     return table
 
 
 def _memory(plan: "Plan") -> Table:
-    memory, device = plan.memory, plan.hardware.device
-    penalised = ", with the penalties' double backward" if plan.settings.penalty.of_gradients else ""
-    table = Table(f"memory on {device}, an estimate", box=box.SIMPLE_HEAD, show_footer=True)
+    memory, settings = plan.memory, plan.settings
+    micro = settings.micro_batch or settings.batch_size
+    penalised = ", with the penalties' double backward" if settings.penalty.of_gradients else ""
+    table = Table(f"memory on {plan.hardware.device}", box=box.SIMPLE_HEAD, show_footer=True)
     table.columns[0].footer = "at the peak"
     table.add_column("", footer=in_bytes(memory.total), justify="right")
     rows = (
@@ -153,8 +155,7 @@ def _memory(plan: "Plan") -> Table:
         ("average of the generator", memory.average),
         ("Adam's moments", memory.moments),
         ("gradients", memory.gradients),
-        (f"activations of {memory.micro_batch} images{penalised}", memory.activations),
-        ("images of the batch that wait", memory.waiting),
+        (f"activations of {micro} images{penalised}", memory.activations),
         ("training images", memory.resident),
     )
     for name, count in rows:
@@ -166,30 +167,28 @@ def _memory(plan: "Plan") -> Table:
 def _room(plan: "Plan") -> list[tuple[str, str]]:
     """Whether there is enough memory, and what to do where there is not."""
     free = "" if plan.free is None else f"{in_bytes(plan.free)} are free. "
+    micro = plan.settings.micro_batch or plan.settings.batch_size
+    how = (
+        "Measured in one iteration"
+        if plan.memory.measured == micro
+        else (
+            f"Extended from one iteration with {counted(plan.memory.measured, 'image')} at a time, since more did not "
+            "fit into memory or time"
+        )
+    )
     facts = [
-        ("Memory", f"{free}The estimate counts what tensors hold; the program, the libraries' scratch space and what "
-        "the allocator keeps come on top"),
-        ("Disk", f"{in_bytes(plan.memory.disk)} for the state and both networks, written anew at every tick"),
-    ]  # fmt: skip
+        ("Memory", f"{free}{how}. The program, the libraries' scratch space and what the allocator keeps come on top"),
+        ("Disk", f"{in_bytes(plan.memory.disk)} for a snapshot and both networks, written at every tick"),
+    ]
     if not plan.fits:
-        facts.append(("Too much", _advice(plan)))
+        facts.append(("Too much", plan.settings.smaller_batch()))
     return facts
-
-
-def _advice(plan: "Plan") -> str:
-    needed = f"{in_bytes(plan.memory.total)} are needed, {in_bytes(plan.free or 0)} are free"
-    if plan.settings.network.name == "article":
-        return f"{needed}: give a smaller train.batch_size; batch norm forbids smaller parts of a batch"
-    fitting = plan.micro_batch_that_fits
-    if fitting is None:
-        return f"{needed}: no train.micro_batch makes it fit; give smaller networks, or a device with more memory"
-    return f"{needed}: try train.micro_batch={fitting}; the result does not depend on it"
 
 
 def _time(plan: "Plan") -> str:
     speed = plan.speed
     if speed is None:
-        return "none: the state has seen all these images already. Ask for more with train.kimg"
+        return "none: the networks have seen all these images already. Ask for more with train.kimg"
     batch = plan.settings.batch_size
     how = f"{speed.seconds:.0f} s of training on noise, just now"
     if speed.batch_size < batch:

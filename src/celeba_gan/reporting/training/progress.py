@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingProgress:
-    """A bar over the images shown to the discriminator."""
+    """A bar over the images seen by the discriminator."""
 
     def __init__(self) -> None:
         self._bar = Progress(
@@ -40,7 +40,7 @@ class TrainingProgress:
         self._bar.update(self._task, completed=images, total=total, visible=True)
 
     def tick(self, images: int, rows: list[dict[str, float]]) -> None:
-        """Says in one line how the tick went."""
+        """Logs one line about the tick."""
         if rows:
             row = rows[-1]
             logger.info(

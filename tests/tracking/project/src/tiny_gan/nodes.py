@@ -11,14 +11,18 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
-from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.cards import HealthCard, Keep, ModelCard, Origin, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
+from celeba_gan.gan.runs.models import NamedModel
+from celeba_gan.gan.runs.run import Run
+from celeba_gan.gan.runs.snapshot import SNAPSHOT, Snapshot
+from celeba_gan.gan.runtime.card import HardwareCard
 from celeba_gan.reporting.grids import ImageGrid
 
 Fault = Literal["none", "refuse", "error", "interrupt", "interrupt_twice", "terminate", "kill", "kill_server"]
 TICK, SIZE = 100, 16
 DIGEST = "0123456789abcdef" * 4  # of the images
-ORIGIN = {"id": "earlier", "images": 70}  # of the weights that the training began with
+ORIGIN = Origin(id="earlier", images=70)  # of the weights that the training began with
 
 
 class TinySettings(BaseModel):
@@ -44,28 +48,46 @@ def draw_dots() -> pd.DataFrame:
 
 
 def train_tiny(
-    settings: TinySettings, resume_state: Checkpoint | None
-) -> Iterator[tuple[MetricRows, ImageGrid, Checkpoint, Checkpoint]]:
+    settings: TinySettings, training_run_previous: Snapshot | None
+) -> Iterator[tuple[MetricRows, ImageGrid, Snapshot]]:
     from celeba_gan.gan.networks.build import build_generator
     from celeba_gan.gan.runtime.signals import StopSignal
 
-    card = resume_state.card if resume_state else {"id": uuid.uuid4().hex, "images": 0}
+    previous = training_run_previous
     latent = LatentSettings(size=8)
-    tensors = resume_state.tensors if resume_state else build_generator(settings.network, latent, SIZE).state_dict()
+    generator = build_generator(settings.network, latent, SIZE).state_dict()
+    tensors = previous.tensors if previous else {f"average.{name}": tensor for name, tensor in generator.items()}
+    training = previous.card.id if previous else uuid.uuid4().hex
 
-    def tick(images: int, rows: list[dict[str, float]]) -> tuple[MetricRows, ImageGrid, Checkpoint, Checkpoint]:
-        common = {"id": card["id"], "images": images, "finished": images >= settings.images, "data_digest": DIGEST}
-        network = {"network": settings.network.model_dump(mode="json"), "latent": latent.model_dump(mode="json")}
-        grid = ImageGrid(images, np.full((8, 12, 3), images % 256, np.uint8))
-        state = Checkpoint("training_state", {**common, "hardware": {"device": "cpu"}, "init_from": ORIGIN}, tensors)
-        return (
-            MetricRows(images, rows),
-            grid,
-            Checkpoint("generator", common | network | {"size": SIZE}, tensors),
-            state,
+    def tick(images: int, rows: list[dict[str, float]]) -> tuple[MetricRows, ImageGrid, Snapshot]:
+        networks = ModelCard(
+            id=training,
+            images=images,
+            finished=images >= settings.images,
+            init_from=ORIGIN,
+            best=None,
+            size=SIZE,
+            random_crop=None,
+            data_digest=DIGEST,
+            condition=None,
+            network=settings.network,
+            latent=latent,
+            objective="wgan",
+            probability="sigmoid",
         )
+        card = RunCard.extend(
+            networks,
+            iteration=images,
+            history=(),
+            identity={},
+            hardware=HardwareCard(device="cpu", device_name="tiny", precision="float32", threads=1, torch="2"),
+            health=HealthCard(),
+            keep=Keep(),
+        )
+        grid = ImageGrid(images, np.full((8, 12, 3), images % 256, np.uint8))
+        return MetricRows(images, rows), grid, Snapshot(SNAPSHOT, card, tensors)
 
-    images = card["images"]
+    images = previous.card.images if previous else 0
     if settings.fault == "refuse":
         fail("error")
     if images >= settings.images:
@@ -85,13 +107,13 @@ def choose(settings: MeasureSettings) -> dict[str, Any]:
     return {"samples": {"count": 5}}
 
 
-def measure(generator: Checkpoint) -> dict[str, Any]:
-    card = generator.card
+def measure(training_run: Run, evaluated_model: NamedModel | None) -> dict[str, Any]:
+    card = (evaluated_model or training_run).networks().generator.card
     return {
         "metrics": {"age": 0.25, "swd": 0.5, "scores": {"real": 1, "fake": 2}, "split": "test"},
         "intervals": {"swd": {"low": 0.375, "high": 0.625, "method": "bootstrap"}},
         "floor": {"swd": 0.125},
-        "protocol": {"samples": 10, "training_id": card["id"], "images": card["images"], "data_digest": DIGEST},
+        "protocol": {"samples": 10, "training_id": card.id, "images": card.images, "data_digest": DIGEST},
     }
 
 

@@ -11,8 +11,8 @@ def register_pipelines() -> dict[str, Pipeline]:
             [
                 Node(
                     train_tiny,
-                    ["params:train", "resume_state"],
-                    ["metric_rows", "training_grids", "generator", "training_state"],
+                    ["params:train", "training_run_previous"],
+                    ["metric_rows", "training_grids", "training_run"],
                     name="train",
                 )
             ]
@@ -20,7 +20,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "evaluate": Pipeline(
             [
                 Node(choose, "params:evaluate", "chosen", name="choose"),
-                Node(measure, "generator", "evaluation", name="measure"),
+                Node(measure, ["training_run", "evaluated_model"], "evaluation", name="measure"),
             ]
         ),
     }

@@ -1,0 +1,23 @@
+"""The catalog of this project."""
+
+from collections.abc import Iterable
+
+from kedro.io import DataCatalog
+
+
+class StaleAwareCatalog(DataCatalog):
+    """A catalog whose stale entries count as missing, so that `--only-missing-outputs` makes them again.
+
+    Kedro looks at the existence of each node's own outputs alone: it would resume a training and keep the evaluation of
+    the generator before.
+    """
+
+    stale: frozenset[str] = frozenset()
+
+    def mark_stale(self, names: Iterable[str]) -> None:
+        """Makes these entries count as missing for the rest of the run."""
+        self.stale = frozenset(names)
+
+    def exists(self, ds_name: str) -> bool:
+        """Whether the entry is there and not stale."""
+        return ds_name not in self.stale and super().exists(ds_name)

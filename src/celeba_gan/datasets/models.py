@@ -1,0 +1,115 @@
+"""Models by name: `evaluate.model` and the one it is compared with."""
+
+import hashlib
+import re
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from kedro.io import AbstractDataset, DatasetError
+
+from celeba_gan.gan.runs.cards import ModelCard
+from celeba_gan.gan.runs.checkpoint import CheckpointError
+from celeba_gan.gan.runs.models import Experiments, NamedModel
+from celeba_gan.tracking.config import TrackingError
+from celeba_gan.tracking.fetch import ModelStore, is_model_uri
+
+_LONGEST: Final = 100  # characters of a folder's name
+
+
+class NamedModelError(ValueError):
+    """A model that cannot be found; the message says why and what to do."""
+
+
+class NamedModelDataset(AbstractDataset[Any, NamedModel | None]):
+    """The model that a parameter names: an experiment, its folder, a generator's file, or an MLflow model's URI.
+
+    Args:
+        filepath: The folder of all experiments.
+        parameter: The parameter that names it, for messages.
+        name: Its name; None: there is none, and None is loaded.
+        metadata: For hooks and kedro-viz.
+    """
+
+    store: ModelStore | None = None
+    """Set by the tracking hook before anything is loaded."""
+
+    def __init__(
+        self,
+        filepath: str,
+        parameter: str,
+        name: object = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._experiments = Experiments(Path(filepath))
+        self._parameter = parameter
+        self._name = None if name is None else str(name)
+        self.metadata = metadata
+        self._found: NamedModel | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # of what MLflow gave, as long as the process
+
+    def card(self) -> ModelCard | None:
+        """The card of its generator; None where no model is named."""
+        model = self.load()
+        return None if model is None else model.card
+
+    def load(self) -> NamedModel | None:
+        """Finds the model, and reads its card; the weights are read when they are needed.
+
+        Raises:
+            NamedModelError: There is no such model; the message lists those there are.
+        """
+        if self._name is not None and self._found is None:
+            try:
+                self._found = self._find(self._name)
+            except (CheckpointError, TrackingError) as error:
+                raise NamedModelError(f"{self._parameter}: {error}") from error
+        return self._found
+
+    def _find(self, name: str) -> NamedModel:
+        if not is_model_uri(name):
+            return NamedModel.find(name, self._experiments)
+        if self.store is None:
+            raise TrackingError(f"{name} is a model of MLflow, and no store is configured in this session")
+        self._folder = tempfile.TemporaryDirectory(prefix="celeba_gan-", ignore_cleanup_errors=True)
+        fetched = self.store.fetch_model(name, Path(self._folder.name))
+        return NamedModel.at(fetched.file, fetched.label)
+
+    def save(self, data: Any) -> None:
+        """Refuses: a named model is only read.
+
+        Raises:
+            DatasetError: Always.
+        """
+        raise DatasetError(f"The model that {self._parameter} names is only read")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"name": self._name}
+
+
+def reporting_folder(experiment: object, model: object = None) -> str:
+    """The folder of evaluations in data/08_reporting: the experiment's, and inside it one for each other model.
+
+    The catalog calls it as `${reporting_folder:...}`.
+
+    Args:
+        experiment: The experiment's name.
+        model: `evaluate.model`, if it is given.
+    """
+    return str(experiment) if model is None else f"{experiment}/{slug(str(model))}"
+
+
+def slug(model: str) -> str:
+    """A folder's name for a model's; where it had to be changed, a digest keeps it different from others.
+
+    "modern_demo" has its results in modern_demo, and "models:/faces@champion" in models-faces-champion-, followed by
+    eight hexadecimal digits.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-.")[: _LONGEST - 9]
+    if name == model:
+        return name
+    digest = hashlib.blake2b(model.encode(), digest_size=4).hexdigest()
+    return f"{name}-{digest}" if name else digest

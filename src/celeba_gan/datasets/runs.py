@@ -1,0 +1,137 @@
+"""The run of a training, the folder of all experiments, and the attribute classifier."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from kedro.io import AbstractDataset, DatasetError
+
+from celeba_gan.datasets.previews import JSONPreview
+from celeba_gan.evaluation.features.card import ClassifierCard
+from celeba_gan.gan.runs.cards import RunCard
+from celeba_gan.gan.runs.checkpoint import Checkpoint, read_card
+from celeba_gan.gan.runs.models import Experiments
+from celeba_gan.gan.runs.run import Run, export
+from celeba_gan.gan.runs.snapshot import Snapshot
+
+
+class RunDataset(AbstractDataset[Snapshot, Run | Snapshot | None]):
+    """The folder of a training. Saving a snapshot appends it; it exists when training has finished.
+
+    Args:
+        filepath: The folder, as `data/06_models/demo`.
+        part: What to load: the `run`, from which networks are read when they are needed, or a `snapshot` to resume
+            from, which is None where there is none.
+        resume_from: Load the snapshot at this many thousand images; None: the newest.
+        metadata: For hooks and kedro-viz.
+    """
+
+    def __init__(
+        self,
+        filepath: str,
+        part: Literal["run", "snapshot"] = "run",
+        resume_from: float | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self.run = Run(Path(filepath))
+        self.part = part
+        self.resume_from = resume_from
+        self.metadata = metadata
+
+    def card(self) -> RunCard | None:
+        """The card of the snapshot; None where there is none."""
+        return self.run.card(self.resume_from)
+
+    def load(self) -> Run | Snapshot | None:
+        """Returns the run, or reads the snapshot.
+
+        Raises:
+            CheckpointError: The snapshot is damaged; or there are snapshots, but not the one to resume from.
+        """
+        return self.run if self.part == "run" else self.run.at(self.resume_from)
+
+    def save(self, data: Snapshot) -> None:
+        """Commits a snapshot, and exports its networks for other programs."""
+        self.run.append(data)
+
+    def preview(self) -> JSONPreview:
+        """The card of the newest snapshot."""
+        card = self.card()
+        return JSONPreview(json.dumps({} if card is None else card.of_networks().model_dump(mode="json")))
+
+    def _exists(self) -> bool:
+        return self.run.finished()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self.run.folder), "part": self.part}
+
+
+class ExperimentsDataset(AbstractDataset[Any, Experiments]):
+    """The folder in which every experiment has its folder; a training may start from the weights of one of them."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._experiments = Experiments(Path(filepath))
+        self.metadata = metadata
+
+    def load(self) -> Experiments:
+        """Returns the folder; nothing is read yet."""
+        return self._experiments
+
+    def save(self, data: Any) -> None:
+        """Refuses: experiments are saved one by one.
+
+        Raises:
+            DatasetError: Always.
+        """
+        raise DatasetError("Experiments are saved one by one, by training")
+
+    def _exists(self) -> bool:
+        return self._experiments.folder.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._experiments.folder)}
+
+
+class ClassifierDataset(AbstractDataset[Checkpoint[ClassifierCard], Checkpoint[ClassifierCard] | None]):
+    """An attribute classifier as `<filepath>.safetensors`, with its card also as `<filepath>.json`.
+
+    Args:
+        filepath: Without the endings.
+        missing_ok: Load None where there is no classifier, rather than fail.
+        metadata: For hooks and kedro-viz.
+    """
+
+    kind = "classifier"
+
+    def __init__(self, filepath: str, missing_ok: bool = False, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.weights = self._filepath.with_name(f"{self._filepath.name}.safetensors")
+        self.missing_ok = missing_ok
+        self.metadata = metadata
+
+    def card(self) -> ClassifierCard | None:
+        """The classifier's card without its weights; None where there is none."""
+        return read_card(self.weights, self.kind, ClassifierCard) if self.weights.is_file() else None
+
+    def load(self) -> Checkpoint[ClassifierCard] | None:
+        """Reads card and weights.
+
+        Raises:
+            DatasetError: There is none, and `missing_ok` is not set.
+            CheckpointError: It is damaged.
+        """
+        if self.weights.is_file():
+            return Checkpoint.load(self.weights, self.kind, ClassifierCard)
+        if self.missing_ok:
+            return None
+        raise DatasetError(f"There is no attribute classifier at {self.weights}. Run kedro run --pipelines evaluate")
+
+    def save(self, data: Checkpoint[ClassifierCard]) -> None:
+        """Writes weights and card, each complete or not at all."""
+        export(data, self._filepath)
+
+    def _exists(self) -> bool:
+        return self.weights.is_file() and self.weights.with_suffix(".json").is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "missing_ok": self.missing_ok}

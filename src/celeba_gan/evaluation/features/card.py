@@ -1,0 +1,25 @@
+"""The card of an attribute classifier."""
+
+from typing import Any
+
+from celeba_gan.foundation.documents import Document
+
+
+class ClassifierCard(Document):
+    """Which attributes a classifier predicts, how well, and from what it was trained."""
+
+    version = 2
+    oldest = 2
+    noun = "card of an attribute classifier"
+
+    attributes: tuple[str, ...]
+    """Empty where the images have none, or are too few."""
+    size: int | None = None
+    """Height and width of its images in pixels."""
+    report: dict[str, Any] | None = None
+    made_from: dict[str, Any]
+    """The images, labels and settings; a classifier of the same is not trained again."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As `Document.to_json`, without what does not apply."""
+        return {name: value for name, value in super().to_json().items() if value is not None}

@@ -1,0 +1,82 @@
+"""Trained models by the names that people give them: an experiment, its folder, or a generator's file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from celeba_gan.foundation.wording import listed
+from celeba_gan.gan.runs.cards import ModelCard
+from celeba_gan.gan.runs.checkpoint import CheckpointError, read_card
+from celeba_gan.gan.runs.run import Run, Which, read_exported
+from celeba_gan.gan.runs.snapshot import Networks
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """A folder of experiments, each a folder with its networks and its snapshots."""
+
+    folder: Path
+
+    def find(self, source: str) -> Path:
+        """An experiment by its name, or any other file or folder.
+
+        Raises:
+            CheckpointError: There is nothing of this name.
+        """
+        candidates = (self.folder / source, Path(source).expanduser())
+        found = next((path for path in candidates if path.exists()), None)
+        if found is None:
+            files = [*self.folder.glob("*/generator.safetensors"), *self.folder.glob("*/training_state")]
+            names = sorted({file.parent.name for file in files})
+            raise CheckpointError(
+                f"there is no experiment, file or folder {source!r}. "
+                f"Experiments in {self.folder}: {listed(names, 20) or 'none'}"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model that was found; only its card has been read."""
+
+    label: str
+    """For people."""
+    path: Path
+    """The folder of a run, or a generator's file."""
+    card: ModelCard
+    """The generator's, of the last tick."""
+
+    @classmethod
+    def find(cls, name: str, experiments: Experiments) -> "NamedModel":
+        """The model of this name; it is first looked for among the experiments.
+
+        Args:
+            name: An experiment, a folder with networks, or a generator's file.
+            experiments: Where experiments are.
+
+        Raises:
+            CheckpointError: There is nothing of this name, or no generator in it; the message lists what there is.
+        """
+        return cls.at(experiments.find(name), name)
+
+    @classmethod
+    def at(cls, path: Path, label: str) -> "NamedModel":
+        """The model in a folder or file; otherwise as `find`."""
+        if path.is_file():
+            return cls(label, path, read_card(path, "generator", ModelCard))
+        card = Run(path).networks_card()
+        if card is None:
+            raise CheckpointError(
+                f"there is no generator.safetensors in {path}; a training writes one at its first tick"
+            )
+        return cls(label, path, card)
+
+    def networks(self, which: Which = "last") -> Networks:
+        """Reads the networks.
+
+        Args:
+            which: Of a run, those of the last or of the best tick. A file has only one pair.
+
+        Raises:
+            CheckpointError: A file is damaged.
+        """
+        return read_exported(self.path) if self.path.is_file() else Run(self.path).networks(which)

@@ -1,0 +1,274 @@
+"""The home of a training on disk: its snapshots, the best networks, and the files that other programs read."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from celeba_gan.foundation.documents import VERSION_KEY
+from celeba_gan.foundation.files import staged
+from celeba_gan.gan.runs.cards import Keep, ModelCard, RunCard
+from celeba_gan.gan.runs.checkpoint import Card, Checkpoint, CheckpointError, read_card
+from celeba_gan.gan.runs.snapshot import (
+    SNAPSHOT,
+    Networks,
+    Snapshot,
+    networks_of,
+    read_best,
+    read_networks,
+    save_best,
+)
+
+logger = logging.getLogger(__name__)
+
+Which = Literal["last", "best"]
+GENERATOR = "generator.safetensors"
+_FILES = (GENERATOR, "discriminator.safetensors")
+
+
+class Run:
+    """A folder that holds one training.
+
+    `training_state/` is the truth: `state.safetensors` is the newest snapshot, replacing it is the commit;
+    `state-<images>.safetensors` are earlier snapshots; `best-<images>.safetensors` has the networks of the best tick as
+    long as a snapshot names it. Everything else (`generator`, `discriminator`, `best_generator`, `best_discriminator`,
+    each as `.safetensors` and its card as `.json`) is exported from there for people and other programs, and is read
+    only where there is no snapshot.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.snapshots = folder / "training_state"
+        self._newest = self.snapshots / "state.safetensors"
+
+    def card(self, kimg: float | None = None) -> RunCard | None:
+        """The card of a snapshot; None where the newest is requested and there is none.
+
+        Args:
+            kimg: Thousand images seen by its networks; None: the newest snapshot.
+
+        Raises:
+            CheckpointError: It is damaged, or there is no snapshot of this `kimg`.
+        """
+        path = self._path(kimg)
+        return None if path is None else read_card(path, SNAPSHOT, RunCard)
+
+    def at(self, kimg: float | None) -> Snapshot | None:
+        """Reads a snapshot; otherwise as `card`."""
+        path = self._path(kimg)
+        return None if path is None else Checkpoint.load(path, SNAPSHOT, RunCard)
+
+    def newest(self) -> Snapshot | None:
+        """Reads the newest snapshot; None where there is none.
+
+        Raises:
+            CheckpointError: It is damaged.
+        """
+        return self.at(None)
+
+    def best(self) -> Networks | None:
+        """Reads the networks of the best tick; None where nothing has been measured.
+
+        Raises:
+            CheckpointError: Their file is damaged.
+        """
+        card = self.card()
+        if card is None or card.best is None:
+            return None
+        path = self._file("best", card.best.images)
+        if not path.is_file():
+            logger.warning("Using the last networks: the file of the best ones (%s) has been removed", path)
+            return None
+        return read_best(path)
+
+    def networks(self, which: Which = "last") -> Networks:
+        """Reads a pair of networks.
+
+        Args:
+            which: Of the last tick, or of the best one; the last where nothing has been measured.
+
+        Raises:
+            CheckpointError: A file is damaged, or there is no generator in the folder.
+        """
+        if which == "best":
+            best = self.best()
+            if best is not None:
+                return best
+            if self._newest.is_file():
+                logger.info("%s has no best networks, since nothing was measured: using the last ones", self.folder)
+        if self._newest.is_file():
+            return read_networks(self._newest)
+        return read_exported(self._exported(which))
+
+    def networks_card(self) -> ModelCard | None:
+        """The card of the last networks; None where there are none."""
+        card = self.card()
+        if card is not None:
+            return card.of_networks()
+        path = self.folder / GENERATOR
+        return read_card(path, "generator", ModelCard) if path.is_file() else None
+
+    def has_snapshot(self) -> bool:
+        """Whether there is anything to resume from."""
+        return self._newest.is_file()
+
+    def finished(self) -> bool:
+        """Whether the training has reached its length, and its networks are exported."""
+        card = self.card()
+        if card is None or not card.finished:
+            return False
+        return all(self._is_exported(prefix, card.id, images) for prefix, images in self._exports(card).items())
+
+    def append(self, snapshot: Snapshot) -> None:
+        """Commits a snapshot, removes those that its card's `keep` does not ask for, and exports its networks.
+
+        Snapshots that are not on the way to this one belong to a branch that was left by `train.resume_from`, and are
+        removed too.
+        """
+        card = snapshot.card
+        images, best, keep = card.images, card.best, card.keep
+        if best is not None and best.images == images:
+            written = self.snapshots / "best.safetensors"  # one name for all, so that nothing of a killed process stays
+            save_best(snapshot, written)
+            written.replace(self._file("best", images))
+        before = self.card()
+        kept = self._wanted(card, before, keep)
+        if before is not None and before.images in kept:
+            self._keep_newest(before.images)
+
+        snapshot.save(self._newest)  # the commit
+
+        for count, path in self._files("state").items():
+            if count not in kept:
+                path.unlink()
+        named = {one.best.images for one in [card, *self._kept_cards()] if one.best is not None}
+        for count, path in self._files("best").items():
+            if count not in named:
+                path.unlink()
+        self._export(snapshot)
+
+    def _wanted(self, card: RunCard, before: RunCard | None, keep: Keep) -> set[int]:
+        """The earlier snapshots that stay, by images."""
+        earlier = {*self._files("state"), *([before.images] if before else [])} & set(card.history)
+        earlier = {count for count in earlier if count < card.images}
+        wanted = set(sorted(earlier, reverse=True)[: keep.states - 1])
+        return wanted | (earlier & {card.best.images}) if keep.best and card.best is not None else wanted
+
+    def _export(self, snapshot: Snapshot) -> None:
+        """Writes the networks' own files, for people and other programs."""
+        card = snapshot.card
+        for prefix, images in self._exports(card).items():
+            if images == card.images:
+                _write(networks_of(card.of_networks(), snapshot.tensors), self.folder, prefix)
+            elif not self._is_exported(prefix, card.id, images):
+                _write(read_best(self._file("best", images)), self.folder, prefix)
+
+    def _exports(self, card: RunCard) -> dict[str, int]:
+        """Which networks are exported, by the prefix of their files: the images of their tick."""
+        if card.best is not None and self._file("best", card.best.images).is_file():
+            return {"": card.images, "best_": card.best.images}
+        return {"": card.images, "best_": card.images} if card.finished else {"": card.images}
+
+    def _is_exported(self, prefix: str, training: str, images: int) -> bool:
+        """Whether the files of a pair are there, and those of a tick."""
+        return all(_is_of(self.folder / f"{prefix}{name}", training, images) for name in _FILES)
+
+    def _exported(self, which: Which) -> Path:
+        best = self.folder / f"best_{GENERATOR}"
+        if which == "best" and best.is_file():
+            return best
+        if which == "best":
+            logger.info("%s has no %s: using the last networks", self.folder, best.name)
+        return self.folder / GENERATOR
+
+    def _path(self, kimg: float | None) -> Path | None:
+        if kimg is None:
+            return self._newest if self._newest.is_file() else None
+        newest = self.card()
+        found = self._files("state") | ({newest.images: self._newest} if newest else {})
+        if (images := round(kimg * 1000)) in found:
+            return found[images]
+        known = ", ".join(f"{count / 1000:g}" for count in sorted(found)) or "none"
+        raise CheckpointError(
+            f"train.resume_from={kimg:g}: {self.snapshots} has no snapshot at {kimg:g} kimg. Snapshots: {known} "
+            "(train.keep_states sets how many are kept)"
+        )
+
+    def _kept_cards(self) -> Iterator[RunCard]:
+        """The cards of the earlier snapshots; a damaged one, which resuming does not need, is logged and skipped."""
+        for path in self._files("state").values():
+            try:
+                yield read_card(path, SNAPSHOT, RunCard)
+            except CheckpointError as error:
+                logger.warning("Ignoring an earlier snapshot that cannot be read: %s", error)
+
+    def _keep_newest(self, images: int) -> None:
+        """Gives the newest snapshot a second name, so that it outlives the commit of the next one."""
+        name = self._file("state", images)
+        name.unlink(missing_ok=True)
+        try:
+            os.link(self._newest, name)
+        except OSError:  # a file system without hard links
+            with staged(name) as staging:
+                shutil.copyfile(self._newest, staging)
+
+    def _file(self, what: str, images: int) -> Path:
+        return self.snapshots / f"{what}-{images:012d}.safetensors"
+
+    def _files(self, what: str) -> dict[int, Path]:
+        files = self.snapshots.glob(f"{what}-{'[0-9]' * 12}.safetensors")
+        return {int(path.stem.removeprefix(f"{what}-")): path for path in sorted(files)}
+
+
+def read_exported(generator: Path) -> Networks:
+    """Reads a generator's file, and the discriminator beside it if both are of one training.
+
+    Raises:
+        CheckpointError: There is no such file, it is damaged, or it is not a generator.
+    """
+    if not generator.is_file():
+        raise CheckpointError(
+            f"There is no trained generator at {generator}. Train one (kedro run --pipelines train), or name an "
+            "experiment that has one with --params experiment=NAME"
+        )
+    network = Checkpoint.load(generator, "generator", ModelCard)
+    beside = generator.with_name(generator.name.replace("generator", "discriminator"))
+    if beside == generator or not beside.is_file():
+        logger.info("%s has no discriminator beside it (%s)", generator, beside.name)
+        return Networks(network, None)
+    discriminator = Checkpoint.load(beside, "discriminator", ModelCard)
+    if discriminator.card.id != network.card.id:
+        logger.info("Ignoring %s: it belongs to another training than %s", beside, generator.name)
+        return Networks(network, None)
+    return Networks(network, discriminator)
+
+
+def _is_of(path: Path, training: str, images: int) -> bool:
+    """Whether an exported network is that of a tick; one that is missing or damaged is of none."""
+    if not path.is_file() or not path.with_suffix(".json").is_file():
+        return False
+    try:
+        card = read_card(path, path.stem.rpartition("_")[2], ModelCard)
+    except CheckpointError:
+        return False
+    return (card.id, card.images) == (training, images)
+
+
+def _write(networks: Networks, folder: Path, prefix: str) -> None:
+    for network in (networks.generator, networks.discriminator):
+        if network is not None:
+            export(network, folder / f"{prefix}{network.kind}")
+
+
+def export(checkpoint: Checkpoint[Card], path: Path) -> None:
+    """Writes `<path>.safetensors`, and its card also as `<path>.json`.
+
+    The card's file comes first, so that where the network is, its card is too.
+    """
+    card = {name: value for name, value in checkpoint.card.to_json().items() if name != VERSION_KEY}
+    with staged(path.with_name(f"{path.name}.json")) as staging:
+        staging.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    checkpoint.save(path.with_name(f"{path.name}.safetensors"))

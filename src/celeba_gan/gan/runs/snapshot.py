@@ -1,0 +1,64 @@
+"""Snapshots: everything a tick of training saves, in one checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from celeba_gan.gan.runs.cards import ModelCard, RunCard
+from celeba_gan.gan.runs.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Snapshot = Checkpoint[RunCard]
+"""Both networks, the generator's average, both optimisers and the augmentation's strength, by name."""
+Network = Checkpoint[ModelCard]
+
+SNAPSHOT, BEST = "training_state", "best_networks"  # kinds of files
+_NETWORKS = {"generator": "average.", "discriminator": "discriminator."}  # of a snapshot, by prefix
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A trained pair."""
+
+    generator: Network
+    """The average of the generator's weights."""
+    discriminator: Network | None
+    """None where only a generator's file is at hand."""
+
+
+def networks_of(card: ModelCard, tensors: "dict[str, Tensor]") -> Networks:
+    """The pair inside a snapshot's tensors.
+
+    Args:
+        card: For both.
+        tensors: Those of a snapshot; others than the networks' are ignored.
+    """
+    generator, discriminator = (
+        Checkpoint(
+            kind,
+            card,
+            {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)},
+        )
+        for kind, prefix in _NETWORKS.items()
+    )
+    return Networks(generator, discriminator)
+
+
+def read_networks(snapshot: Path) -> Networks:
+    """Reads the pair of a snapshot's file, and nothing else of it."""
+    loaded = Checkpoint.load(snapshot, SNAPSHOT, RunCard, tuple(_NETWORKS.values()))
+    return networks_of(loaded.card.of_networks(), loaded.tensors)
+
+
+def save_best(snapshot: Snapshot, path: Path) -> None:
+    """Writes the pair of a snapshot into one file."""
+    tensors = {name: tensor for name, tensor in snapshot.tensors.items() if name.startswith(tuple(_NETWORKS.values()))}
+    Checkpoint(BEST, snapshot.card.of_networks(), tensors).save(path)
+
+
+def read_best(path: Path) -> Networks:
+    """Reads what `save_best` wrote."""
+    loaded = Checkpoint.load(path, BEST, ModelCard)
+    return networks_of(loaded.card, loaded.tensors)

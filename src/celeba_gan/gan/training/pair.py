@@ -1,0 +1,168 @@
+"""The generator, the discriminator, the average of the generator, and their optimisers."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Adam
+
+from celeba_gan.gan.inputs.randomness import random_generator
+from celeba_gan.gan.losses.combinations import check_combination
+from celeba_gan.gan.losses.penalties import has_batch_norm
+from celeba_gan.gan.networks.build import build_discriminator, build_generator
+from celeba_gan.gan.networks.spectral_norm import power_iterate
+from celeba_gan.gan.runtime.hardware import Hardware
+from celeba_gan.gan.schedule import factor
+from celeba_gan.gan.settings import AdamSettings, TrainSettings
+
+
+class Pair:
+    """Both networks and everything that updates them.
+
+    A device flag, `broken`, is set by the first loss or gradient that is not finite and never cleared. It is handed to
+    the fused optimisers as `found_inf` and freezes the average: from then on nothing changes, without a host sync.
+    """
+
+    def __init__(self, settings: TrainSettings, size: int, hardware: Hardware, classes: int | None = None) -> None:
+        """Builds both networks with fresh weights.
+
+        Args:
+            settings: Of the training.
+            size: Height and width of the images that the networks see, in pixels.
+            hardware: Where they are computed.
+            classes: Columns of the labels; None: unconditional networks.
+
+        Raises:
+            NetworkError: The networks do not exist at this size.
+        """
+        self.settings = settings
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(random_generator(settings.seed, "weights", 0).initial_seed())
+            generator = build_generator(settings.network, settings.latent, size, classes)
+            discriminator = build_discriminator(settings.network, size, classes)
+        networks = {"generator": generator, "discriminator": discriminator}
+        check_combination(settings, {name for name, network in networks.items() if has_batch_norm(network)})
+        self.generator = generator.to(hardware.device).to(memory_format=torch.channels_last)
+        self.discriminator = discriminator.to(hardware.device).to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self._fused = hardware.device in ("cpu", "cuda")  # on MPS the fused kernel ignores found_inf
+        self.generator_optimizer = _adam(self.generator, settings.generator_optimizer, self._fused)
+        self.discriminator_optimizer = _adam(self.discriminator, settings.discriminator_optimizer, self._fused)
+        self.broken = torch.zeros((), device=hardware.device)
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            optimizer.found_inf = self.broken if self._fused else None  # type: ignore[attr-defined]  # the fused optimiser's own protocol
+        self.clip_weights()
+
+    def set_learning_rates(self, images: int) -> None:
+        """Gives both optimisers the learning rate that their schedules have after so many images."""
+        settings = self.settings
+        for optimizer, adam in (
+            (self.generator_optimizer, settings.generator_optimizer),
+            (self.discriminator_optimizer, settings.discriminator_optimizer),
+        ):
+            optimizer.param_groups[0]["lr"] = adam.learning_rate * factor(adam.schedule, images)
+
+    def backward(self, loss: Tensor, network: nn.Module) -> None:
+        """Adds a loss's gradient to that of a network's next step."""
+        # backward, not grad: it lays gradients out like their parameters, which the fused kernel relies on.
+        # `inputs` keeps the other network's parameters out of it.
+        torch.autograd.backward(loss, inputs=list(network.parameters()))
+        self._check(torch.isfinite(loss.detach()))
+
+    def step_discriminator(self) -> Tensor:
+        """Updates the discriminator. Returns its gradient's norm, a scalar on the device."""
+        norm = self._step(self.discriminator, self.discriminator_optimizer)
+        power_iterate(self.discriminator, self.broken)
+        self.clip_weights()
+        return norm
+
+    def step_generator(self) -> Tensor:
+        """Updates the generator. Returns its gradient's norm, a scalar on the device."""
+        return self._step(self.generator, self.generator_optimizer)
+
+    def update_average(self, images: int) -> None:
+        """Moves the average towards the generator.
+
+        Its half-life counts images, and is at most a share of the images seen, so that the first weights do not
+        linger in a short run.
+        """
+        ema = self.settings.ema
+        half_life = min(ema.half_life_kimg * 1000, ema.ramp_up * images)
+        weight = (1 - self.broken) * (1 - 0.5 ** (self.settings.images_per_iteration / half_life))
+        kept: list[Tensor] = list(self.average.parameters())
+        now: list[Tensor] = list(self.generator.parameters())
+        steps = list(torch._foreach_sub(now, kept))
+        torch._foreach_mul_(steps, weight)
+        torch._foreach_add_(kept, steps)
+        for kept_buffer, buffer in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            kept_buffer.copy_(torch.where(self.broken > 0, kept_buffer, buffer))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every tensor of both networks, the average and the optimisers, live, by name."""
+        tensors: dict[str, Tensor] = {}
+        for name, network in self._networks().items():
+            tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
+        for name, (network, optimizer) in self._optimized().items():
+            for key, parameter in network.named_parameters():
+                tensors |= {
+                    f"{name}_optimizer.{key}.{slot}": value for slot, value in optimizer.state[parameter].items()
+                }
+        return tensors
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Resumes from what `state_dict` gave; other tensors are ignored."""
+        for name, network in self._networks().items():
+            network.load_state_dict({key: tensors[f"{name}.{key}"] for key in network.state_dict()})
+        for name, (network, optimizer) in self._optimized().items():
+            for key, parameter in network.named_parameters():
+                prefix = f"{name}_optimizer.{key}."
+                slots = {saved.removeprefix(prefix): tensors[saved] for saved in tensors if saved.startswith(prefix)}
+                # Moments take the strides of their parameter: the fused kernel walks both storages flat, and a
+                # contiguous moment beside a channels_last weight would be applied to the wrong places, silently.
+                optimizer.state[parameter] = {
+                    slot: torch.empty_like(parameter).copy_(value)
+                    if value.ndim
+                    else value.to(parameter.device, copy=True)
+                    for slot, value in slots.items()
+                }
+
+    def _step(self, network: nn.Module, optimizer: Adam) -> Tensor:
+        parameters = [parameter for parameter in network.parameters() if parameter.grad is not None]
+        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        self._check(torch.isfinite(norm))
+        if self.settings.clip_gradient_norm is not None:
+            clip_grads_with_norm_(parameters, self.settings.clip_gradient_norm, norm)
+        if self._fused or not self.broken:  # the latter asks the device: a host sync per step
+            optimizer.step()
+        optimizer.zero_grad()
+        return norm
+
+    def _check(self, finite: Tensor) -> None:
+        self.broken.copy_(torch.maximum(self.broken, (~finite).float()))
+
+    @torch.no_grad()
+    def clip_weights(self) -> None:
+        """Keeps the discriminator's weights within the limit, if there is one; those of a broken run are there already.
+
+        Arjovsky et al. 2017, algorithm 1, line 7.
+        """
+        if (limit := self.settings.weight_clip) is not None:
+            weights: list[Tensor] = list(self.discriminator.parameters())
+            torch._foreach_clamp_min_(weights, -limit)
+            torch._foreach_clamp_max_(weights, limit)
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+
+    def _optimized(self) -> dict[str, tuple[nn.Module, Adam]]:
+        return {
+            "generator": (self.generator, self.generator_optimizer),
+            "discriminator": (self.discriminator, self.discriminator_optimizer),
+        }
+
+
+def _adam(network: nn.Module, settings: AdamSettings, fused: bool) -> Adam:
+    # Python floats: torch refuses betas of which one is an int.
+    betas = (float(settings.beta1), float(settings.beta2))
+    return Adam(network.parameters(), lr=settings.learning_rate, betas=betas, fused=fused)

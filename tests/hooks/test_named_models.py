@@ -1,0 +1,93 @@
+"""`evaluate.model` and `evaluate.against` in the real catalog and pipelines."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kedro.framework.context import KedroContext
+from kedro.framework.project import pipelines, settings
+from kedro.io import DataCatalog, DatasetError
+
+from celeba_gan.gan.runs.run import Run
+from celeba_gan.gan.runs.snapshot import Snapshot
+from celeba_gan.hooks.errors import message_for_people
+from celeba_gan.hooks.guards import ParameterError
+from celeba_gan.tracking.hook import MLflowTracking
+
+Load = Callable[..., KedroContext]
+
+
+@pytest.fixture
+def catalog_of(load_context: Load, project: Path, make_snapshot: Callable[..., Snapshot]) -> Callable[..., DataCatalog]:
+    """The catalog of a session with these settings of `evaluate`."""
+    for name, images in (("demo", 5), ("mine", 7)):
+        Run(project / "data/06_models" / name).append(make_snapshot(images, id=name, finished=True))
+
+    def load(**evaluate: Any) -> DataCatalog:
+        return load_context(evaluate=evaluate).catalog
+
+    return load
+
+
+def place(catalog: DataCatalog, name: str) -> Path:
+    return Path(catalog.get(name)._filepath)
+
+
+def test_another_model_is_read_beside_the_experiments_own_and_evaluated_into_its_own_folder(
+    catalog_of: Callable[..., DataCatalog], project: Path
+) -> None:
+    own, other = catalog_of(), catalog_of(model="mine")
+    assert own.load("evaluated_model") is None
+    assert own.load("training_run").networks().generator.card.id == "demo"
+    assert other.load("training_run").networks().generator.card.id == "demo"
+    networks = other.load("evaluated_model").networks("best")
+    assert networks.generator.card.id == networks.discriminator.card.id == "mine"
+    assert other["evaluated_model"].card().images == 7  # tracking links the run to the model by it
+    reports = project / "data/08_reporting/demo"
+    evaluated = {"evaluation", "measured_grid", "neighbour_grid", "attribute_shares", "evaluation_page"}
+    for name in evaluated:
+        assert place(own, name).parent == reports
+        assert place(other, name).parent == reports / "mine"
+    for name in pipelines["__default__"].all_outputs() - evaluated - {"training_run", "packed_images"}:
+        assert place(own, name) == place(other, name)
+
+
+def test_the_experiments_own_name_is_no_exception(catalog_of: Callable[..., DataCatalog], project: Path) -> None:
+    assert place(catalog_of(model="demo"), "evaluation") == project / "data/08_reporting/demo/demo/evaluation.json"
+
+
+def test_the_model_to_compare_with_is_loaded_with_its_name(catalog_of: Callable[..., DataCatalog]) -> None:
+    assert catalog_of().load("compared_model") is None
+    catalog = catalog_of(against="mine")
+    model = catalog.load("compared_model")
+    assert (model.label, model.networks().discriminator.card.id) == ("mine", "mine")
+    assert catalog.load("evaluated_model") is None
+    assert place(catalog, "evaluation").parent.name == "demo"
+
+
+@pytest.mark.parametrize("name", sorted(set(pipelines) | {"__default__"}))
+def test_only_evaluate_reads_named_models(name: str) -> None:
+    evaluates = name in ("evaluate", "__default__")
+    assert ({"evaluated_model", "compared_model"} <= pipelines[name].inputs()) is evaluates
+
+
+def test_the_tracking_hook_is_the_store_of_both(catalog_of: Callable[..., DataCatalog]) -> None:
+    (tracking,) = (hook for hook in settings.HOOKS if isinstance(hook, MLflowTracking))
+    catalog = catalog_of(model="models:/nobody/1", against="models:/nobody/2")
+    for name in ("evaluated_model", "compared_model"):
+        assert catalog.get(name).store is tracking
+        with pytest.raises(DatasetError) as caught:
+            catalog.load(name)
+        assert "There is no model models:/nobody" in str(message_for_people(caught.value))
+
+
+@pytest.mark.parametrize("key", ["model", "against"])
+def test_a_model_in_a_file_of_parameters_is_refused(load_context: Load, project: Path, key: str) -> None:
+    (project / "conf/local/parameters.yml").write_text(yaml.safe_dump({"evaluate": {key: "mine"}}))
+    with pytest.raises(ParameterError, match=rf"evaluate\.{key} is 'mine' in the parameters.yml files.*--params"):
+        load_context()
+    with pytest.raises(ParameterError, match=rf"--params evaluate\.{key}=mine"):
+        load_context(evaluate={"seed": 1})
+    load_context(evaluate={key: "other"})
