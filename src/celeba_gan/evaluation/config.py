@@ -2,25 +2,22 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from celeba_gan.evaluation.features.config import FeatureFileSettings
+from celeba_gan.foundation.settings import Settings
 
 
-class ClassifierSettings(BaseModel):
+class ClassifierSettings(Settings):
     """How the attribute classifier is trained, whose features the distances are measured in."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(8, ge=1, le=1000, description="passes over its training images")
     images: int = Field(20000, ge=64, description="at most this many training images, the first ones")
     seed: int = Field(0, ge=0, description="decides first weights, order and mirroring")
 
 
-class EvaluateSettings(BaseModel):
+class EvaluateSettings(Settings):
     """How the generator is measured."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     READ_BY_METRICS: ClassVar[tuple[str, ...]] = (
         "neighbours",

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from celeba_gan.foundation.settings import Settings
 
 
-class GenerateSettings(BaseModel):
+class GenerateSettings(Settings):
     """What the generate stage makes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     images: int = Field(default=64, ge=1, le=1_000_000, description="Samples saved as PNG.")
     which: Literal["last", "best"] = Field(
