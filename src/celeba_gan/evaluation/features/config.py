@@ -13,7 +13,7 @@ TAKEN = ("attributes", "inception")
 
 
 class FeatureFileSettings(Settings):
-    """An ONNX or TorchScript file whose features the distances are measured in too, and what it takes and gives."""
+    """An ONNX file whose features the distances are measured in too, and what it takes and gives."""
 
     path: str | None = Field(None, min_length=1, description="the file; none: no such features")
     name: str = Field(
@@ -30,7 +30,7 @@ class FeatureFileSettings(Settings):
     output: str | None = Field(
         None,
         min_length=1,
-        description="which of its outputs: a name (ONNX, or a key of a dict), or a number from 0; none: the first",
+        description="name of the output that is the features; none: the first",
     )
     batch_size: int = Field(32, ge=1, le=4096, description="images at a time; the numbers do not depend on it")
 
