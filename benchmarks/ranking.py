@@ -33,11 +33,11 @@ from on_gpu import merged
 from PIL import Image
 from portrait_images import PortraitImages, save_portraits
 
+from celeba_gan.evaluation.attributes import describe_attributes
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import evaluate
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.image_sets import Models, Reals
-from celeba_gan.evaluation.metrics.prevalence import describe_attributes
 from celeba_gan.foundation.cores import available_cores
 from celeba_gan.gan.networks.build import build_discriminator
 from celeba_gan.gan.networks.config import NetworkSettings

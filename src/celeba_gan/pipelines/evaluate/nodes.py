@@ -88,9 +88,9 @@ def evaluate_generator(
 
     Gives the numbers (`evaluation.json`), samples beside reals, and samples beside their nearest training images.
     """
+    from celeba_gan.evaluation.attributes import describe_attributes
     from celeba_gan.evaluation.compare import compare_models
     from celeba_gan.evaluation.evaluate import Evaluation, EvaluationError, evaluate
-    from celeba_gan.evaluation.metrics.prevalence import describe_attributes
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 

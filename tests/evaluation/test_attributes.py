@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from celeba_gan.evaluation.metrics.prevalence import compare_asked, compare_prevalence
+from celeba_gan.evaluation.attributes import compare_asked, compare_prevalence
 
 NAMES = ["Male", "Smiling", "Hat"]
 
