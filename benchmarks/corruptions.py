@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.metrics.originality import measure_originality
-from celeba_gan.evaluation.metrics.registry import FEATURE_METRICS, IMAGE_METRICS
+from celeba_gan.evaluation.metrics.registry import measures
 from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.validation import ValidationDistance
 from celeba_gan.gan.networks.build import build_discriminator
@@ -89,11 +89,11 @@ class Metrics:
     def __call__(self, fake: Images) -> dict[str, float]:
         """Numbers by name."""
         values: dict[str, float] = {}
-        for of_images in IMAGE_METRICS.values():
+        for of_images in measures("images"):
             values |= of_images(self.real, fake, SETTINGS).values
         values |= {"swd_valid": self.in_training(lambda count, seed: fake[:count])["swd_valid"]}
         features, probabilities = self.classifier.describe(fake)
-        for of_features in FEATURE_METRICS.values():
+        for of_features in measures("features"):
             values |= of_features(self.real_features, features, SETTINGS).values
         values |= {"attribute_shares": float(np.abs(probabilities.mean(axis=0) - self.real_shares).mean())}
         values |= asdict(measure_originality(features, self.train_features, self.real_features))

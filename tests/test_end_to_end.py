@@ -125,7 +125,13 @@ def test_another_model_is_measured_into_a_folder_of_its_own(project: Path) -> No
     folder = project / "data/08_reporting/smoke"
     before = (folder / "evaluation.json").read_bytes()
     kedro(
-        project, "--env", "smoke", "--pipelines", "evaluate", "--params", "evaluate.model=smoke,evaluate.against=smoke"
+        project,
+        "--env",
+        "smoke",
+        "--pipelines",
+        "evaluate",
+        "--params",
+        "evaluate.model=smoke,evaluate.compare_with=smoke",
     )
     assert (folder / "evaluation.json").read_bytes() == before
     found = json.loads((folder / "smoke/evaluation.json").read_text())

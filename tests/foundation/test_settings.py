@@ -46,6 +46,19 @@ def test_all_stages_share_these_rules(model: type[Settings]) -> None:
     assert issubclass(model, Settings)
 
 
+@pytest.mark.parametrize(
+    ("model", "former", "present"),
+    [
+        (EvaluateSettings, "against", "compare_with"),
+        (EvaluateSettings, "which", "checkpoint"),
+        (GenerateSettings, "which", "checkpoint"),
+    ],
+)
+def test_parameters_that_have_new_names(model: type[Settings], former: str, present: str) -> None:
+    with pytest.raises(ValidationError, match=f"{former} is now called {present}"):
+        model.model_validate({former: "best"})
+
+
 def test_stages_take_the_word_none() -> None:
     assert TrainSettings.model_validate(LENGTH | {"evaluate_every_kimg": "none"}).evaluate_every_kimg is None
     assert PreprocessSettings.model_validate({"workers": "none"}).workers is None

@@ -51,6 +51,13 @@ def account(
     return say
 
 
+def measured(**parts: Any) -> dict[str, Any]:
+    """An evaluation with these parts."""
+    stored = Path(__file__).parents[1] / "evaluation" / "fixtures" / "evaluation_v1.json"
+    content: dict[str, Any] = json.loads(stored.read_text())
+    return content | {"intervals": {}, "floor": {}, "comparison": None} | parts
+
+
 def fill(data: Path, *, finished: bool) -> None:
     index = data / "03_primary/synthetic/image_index.parquet"
     rejected = data / "02_intermediate/synthetic/rejected_images.csv"
@@ -76,7 +83,7 @@ def fill(data: Path, *, finished: bool) -> None:
     best = {"metric": "swd_valid", "value": 11.5, "evaluate_images": 256, "images": 150_000}
     generator.with_name("best_generator.json").write_text(json.dumps({"images": 150_000, "best": best}))
     metrics = {"age": 0.4321, "prob_real": 0.5, "swd": 12.345, "swd_32": 1.0}
-    evaluation.write_text(json.dumps({"metrics": metrics, "floor": {"swd": 3.21}, "protocol": {}}))
+    evaluation.write_text(json.dumps(measured(metrics=metrics, floor={"swd": 3.21})))
 
 
 def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) -> None:
@@ -98,8 +105,8 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) ->
     assert "Generator data/06_models/demo/generator.safetensors" in lines
     assert "Best swd_valid 11.5 after 150,000 images: data/06_models/demo/best_generator.safetensors" in lines
     assert "Grids data/07_model_output/demo/training_grids" in lines
-    assert any(line.startswith("SWD 12.3 (floor 3.21): distance") for line in lines)
-    assert any(line.startswith("AGE 0.432: at 0.5 the discriminator cannot tell") for line in lines)
+    assert any(line.startswith("SWD 12.3 (real images 3.21): distance") for line in lines)
+    assert any(line.startswith("AGE 0.432: of the discriminator: 0.5 for chance") for line in lines)
     assert "Pictures data/08_reporting/demo/sample_grid.png" in lines
     assert "Animation data/08_reporting/demo/training.gif" in lines
     assert "Samples data/07_model_output/demo/samples" in lines
@@ -161,12 +168,12 @@ def test_another_models_numbers_come_from_its_own_folder_with_the_verdict_of_a_c
     comparison = {"model": "mine", "against": "models:/faces/1", "rows": rows}
     file = project / "data/08_reporting/demo/mine/evaluation.json"
     file.parent.mkdir()
-    file.write_text(json.dumps({"metrics": {"swd": 77.7}, "floor": {}, "protocol": {}, "comparison": comparison}))
-    lines = account("evaluate", evaluate={"model": "mine", "against": "models:/faces/1"})
+    file.write_text(json.dumps(measured(metrics={"swd": 77.7}, comparison=comparison)))
+    lines = account("evaluate", evaluate={"model": "mine", "compare_with": "models:/faces/1"})
     assert any(line.startswith("SWD 77.7:") for line in lines)
     assert (
         "Compared mine with models:/faces/1: better in frechet_attributes (18.2 against 25); "
-        "worse in recall_attributes (0.5 against 0.7); no telling in swd (12.3 against 12)"
+        "worse in recall_attributes (0.5 against 0.7); undecided in swd (12.3 against 12)"
     ) in lines
     assert any(line.startswith("Look kedro viz run --params evaluate.model=mine (") for line in lines)
     assert "Report data/08_reporting/demo/mine/evaluation.html" in lines

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Final, NewType
 
 from kedro.io import AbstractDataset
+from kedro.utils import load_obj
 
+from celeba_gan.foundation.documents import Document
 from celeba_gan.foundation.files import staged
 
 # kedro-viz recognises the previews by the names of these annotations.
@@ -15,7 +17,7 @@ HTMLPreview = NewType("HTMLPreview", str)
 
 
 class JSONReportDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
-    """Numbers and words, complete or not there; an evaluation is one, and so is a report about the data."""
+    """Numbers and words without a type, complete or not there."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
@@ -45,6 +47,47 @@ class JSONReportDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class DocumentDataset(AbstractDataset[Document, Document]):
+    """A typed document as JSON, complete or not there."""
+
+    def __init__(self, filepath: str, document: str, metadata: dict[str, Any] | None = None) -> None:
+        """Names the file.
+
+        Args:
+            filepath: The file.
+            document: The class, a `Document`, by its full name.
+            metadata: Left to hooks and kedro-viz.
+        """
+        self._filepath = Path(filepath)
+        self._document = document
+        self.metadata = metadata
+
+    def save(self, data: Document) -> None:
+        """Writes the file."""
+        text = json.dumps(data.to_json(), indent=2, allow_nan=False)
+        with staged(self._filepath) as staging:
+            staging.write_text(text + "\n", encoding="utf-8")
+
+    def load(self) -> Document:
+        """Reads the file.
+
+        Raises:
+            DocumentError: It is damaged, or of a later version.
+        """
+        kind: type[Document] = load_obj(self._document)
+        return kind.read(self._filepath)
+
+    def preview(self) -> JSONPreview:
+        """The file's content."""
+        return JSONPreview(self._filepath.read_text(encoding="utf-8"))
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "document": self._document}
 
 
 class HTMLPageDataset(AbstractDataset[str, str]):

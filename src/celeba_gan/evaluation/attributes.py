@@ -1,4 +1,4 @@
-"""Which attributes a generator drops or makes too often, by a classifier that sees samples and reals alike."""
+"""Which attributes a generator drops or makes too often, by a classifier of samples and reals alike."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,14 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from celeba_gan.evaluation.documents import Attributes, RequestedAttribute
+
 Probabilities = NDArray[np.float32]
 
 
-def compare_prevalence(names: Sequence[str], reals: Probabilities, samples: Probabilities) -> dict[str, Any]:
-    """Shares of images that have each attribute, by the classifier's word: the means of its probabilities.
+def compare_prevalence(
+    names: Sequence[str], reals: Probabilities, samples: Probabilities
+) -> dict[str, dict[str, float]]:
+    """Shares of images that have each attribute: the means of the classifier's probabilities.
 
-    Counting those above one half would miss what is rare, since nothing rare is ever probable to a weak classifier. It
-    errs, but for both alike: where samples are like reals, the shares are equal.
+    Counting those above one half would miss rare attributes, since a weak classifier never gives them a high
+    probability. It errs, but for both alike: where samples are like reals, the shares are equal.
 
     Args:
         names: Of the attributes.
@@ -21,34 +25,31 @@ def compare_prevalence(names: Sequence[str], reals: Probabilities, samples: Prob
         samples: Likewise, (m, attributes).
 
     Returns:
-        `names`; `reals` and `samples`, shares by name; `errors`, half the width of the difference's 0.95 interval.
+        `reals` and `samples`, shares by name; `errors`, half the width of the difference's 0.95 interval.
     """
     share_of_reals, share_of_samples = (one.mean(axis=0, dtype=np.float64) for one in (reals, samples))
     variance = sum(one.var(axis=0, dtype=np.float64) / len(one) for one in (reals, samples))
     columns = {"reals": share_of_reals, "samples": share_of_samples, "errors": 1.96 * np.sqrt(variance)}
-    return {"names": list(names)} | {
-        key: dict(zip(names, map(float, column), strict=True)) for key, column in columns.items()
-    }
+    return {key: dict(zip(names, map(float, column), strict=True)) for key, column in columns.items()}
 
 
-def compare_asked(
-    names: Sequence[str], samples: Probabilities, labels: NDArray[np.float32], asked: Sequence[str]
-) -> dict[str, dict[str, float]] | None:
-    """How often samples have, or have not, the attribute that they were asked to have, or not to have.
+def compare_requested(
+    names: Sequence[str], samples: Probabilities, labels: NDArray[np.float32], requested: Sequence[str]
+) -> dict[str, RequestedAttribute] | None:
+    """How often samples have, or lack, the attribute that was requested of them.
 
     Args:
         names: Of the classifier's attributes.
         samples: Their probabilities, (n, attributes).
-        labels: What the generator was told, zeros and ones (n, labels).
-        asked: Names of these labels: attributes, or classes such as "Male + not Smiling".
+        labels: What the generator was given, zeros and ones (n, labels).
+        requested: Names of these labels: attributes, or classes such as "Male + not Smiling".
 
     Returns:
-        By attribute `accuracy`; `with` and `without`, those of the samples that were asked to have it, or not; and
-        `samples`. None where the labels are about no attribute that the classifier knows.
+        By attribute; None where the labels are about no attribute that the classifier knows.
     """
     wanted: dict[str, NDArray[np.bool_]] = {}
     known: dict[str, NDArray[np.bool_]] = {}
-    for column, label in enumerate(asked):
+    for column, label in enumerate(requested):
         has = labels[:, column] > 0.5
         one_of_classes = " + " in label or label.startswith("not ")
         for part in label.split(" + "):
@@ -56,15 +57,15 @@ def compare_asked(
             if name not in names:
                 continue
             empty = np.zeros(len(labels), bool)
-            is_class = one_of_classes or f"not {name}" in asked
+            is_class = one_of_classes or f"not {name}" in requested
             known[name] = known.get(name, empty) | (has if is_class else True)
             wanted[name] = wanted.get(name, empty) | (has & (not part.startswith("not ")))
     found = {}
     for name, want in wanted.items():
         right = ((samples[:, list(names).index(name)] > 0.5) == want)[known[name]]
         kinds = {"accuracy": right, "with": right[want[known[name]]], "without": right[~want[known[name]]]}
-        found[name] = {kind: float(values.mean()) for kind, values in kinds.items() if len(values)}
-        found[name]["samples"] = len(right)
+        shares = {kind: float(values.mean()) for kind, values in kinds.items() if len(values)}
+        found[name] = RequestedAttribute.model_validate({**shares, "samples": len(right)})
     return found or None
 
 
@@ -73,20 +74,23 @@ def describe_attributes(
     reals: Probabilities,
     samples: Probabilities,
     labels: NDArray[np.float32],
-    asked: Sequence[str],
-) -> dict[str, Any]:
+    requested: Sequence[str],
+) -> Attributes:
     """The section `attributes` of an evaluation.
 
     Args:
         classifier: Its card: the `attributes` it knows, and the `report` of how well.
         reals: See `compare_prevalence`.
         samples: See `compare_prevalence`.
-        labels: See `compare_asked`.
-        asked: See `compare_asked`.
+        labels: See `compare_requested`.
+        requested: See `compare_requested`.
     """
     names = classifier["attributes"]
-    return {
-        **compare_prevalence(names, reals, samples),
-        "classifier": classifier["report"]["attributes"],
-        "asked": compare_asked(names, samples, labels, asked),
-    }
+    return Attributes.model_validate(
+        {
+            "names": names,
+            **compare_prevalence(names, reals, samples),
+            "classifier": classifier["report"]["attributes"],
+            "requested": compare_requested(names, samples, labels, requested),
+        }
+    )

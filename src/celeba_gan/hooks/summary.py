@@ -12,6 +12,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from celeba_gan.evaluation.documents import Comparison, Evaluation
 from celeba_gan.foundation.wording import in_time
 from celeba_gan.hooks.artifacts import path_of, shown
 from celeba_gan.hooks.set_aside import RESUME, STATE
@@ -165,38 +166,34 @@ def _best(path: Path) -> Lines:
 
 _MOST_FINDINGS: Final = 5
 
-_METRICS: Final = {
-    "swd": ("SWD", "distance to real images, less is better; the floor is what real images score against others"),
-    "frechet_attributes": ("Fréchet", "distance between features of the attribute classifier, less is better"),
-    "precision_attributes": ("Precision", "of samples within the reach of real images"),
-    "recall_attributes": ("Recall", "of real images within the reach of samples"),
-    "memorised_attributes": ("Memorised", "of samples as near to a training image as 1 in 100 unseen images is"),
-    "c2st_accuracy": ("Judge", "how often a fresh network tells samples from unseen images; at 0.5 it cannot"),
-    "age": ("AGE", "at 0.5 the discriminator cannot tell real from generated, at 0 it always can; ranks no generators"),
-}
-
 
 def _measured(path: Path) -> Lines:
-    evaluation = _read(path)
-    for name, (label, meaning) in _METRICS.items():
-        if name in evaluation["metrics"]:
-            floor, interval = evaluation["floor"].get(name), evaluation.get("intervals", {}).get(name)
-            beside = [f"{interval['low']:.3g} to {interval['high']:.3g}"] if interval else []
-            beside += [f"floor {floor:.3g}"] if floor is not None else []
-            known = f" ({'; '.join(beside)})" if beside else ""
-            yield label, f"{evaluation['metrics'][name]:.3g}{known}: {meaning}"
-    if "comparison" in evaluation:
-        yield "Compared", _verdict(evaluation["comparison"])
+    from celeba_gan.evaluation.metrics.registry import NUMBERS
+    from celeba_gan.reporting.evaluation.glossary import first_extractor
+
+    evaluation = Evaluation.read(path)
+    for number in NUMBERS.values():
+        name = first_extractor(evaluation, number.name) if number.terminal else None
+        if number.terminal is None or name is None:
+            continue
+        label, meaning = number.terminal
+        floor, interval = evaluation.floor.get(name), evaluation.intervals.get(name)
+        beside = [f"{interval.low:.3g} to {interval.high:.3g}"] if interval else []
+        beside += [f"real images {floor:.3g}"] if floor is not None else []
+        known = f" ({'; '.join(beside)})" if beside else ""
+        yield label, f"{evaluation.metrics[name]:.3g}{known}: {'; '.join(filter(None, [meaning, number.advice]))}"
+    if evaluation.comparison is not None:
+        yield "Compared", _verdict(evaluation.comparison)
 
 
-def _verdict(comparison: dict[str, Any]) -> str:
-    """Which of two models is better in what; intervals decide."""
+def _verdict(comparison: Comparison) -> str:
+    """Which of two models is better in what."""
     found: dict[str, list[str]] = {"model": [], "against": [], "neither": []}
-    for row in comparison["rows"]:
-        found[row["better"]].append(f"{row['metric']} ({row['model']:.3g} against {row['against']:.3g})")
-    words = {"model": "better in", "against": "worse in", "neither": "no telling in"}
-    told = [f"{words[who]} {', '.join(metrics)}" for who, metrics in found.items() if metrics]
-    return f"{comparison['model']} with {comparison['against']}: {'; '.join(told) or 'no metric is known of both'}"
+    for row in comparison.rows:
+        found[row.better].append(f"{row.metric} ({row.model:.3g} against {row.against:.3g})")
+    words = {"model": "better in", "against": "worse in", "neither": "undecided in"}
+    parts = [f"{words[who]} {', '.join(metrics)}" for who, metrics in found.items() if metrics]
+    return f"{comparison.model} with {comparison.against}: {'; '.join(parts) or 'they have no metric in common'}"
 
 
 def _place(label: str) -> Callable[[Path], Lines]:

@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from celeba_gan.evaluation.metrics.intervals import STUDENT_9, around
+from celeba_gan.evaluation.metrics.metric import Measured, Metric, Number
+
 _LEAST = np.finfo(np.float64).tiny
 
 
@@ -31,3 +34,24 @@ def inception_score(probabilities: NDArray[np.float32], splits: int = 10) -> tup
         logs = np.log(np.maximum(given, _LEAST)) - np.log(np.maximum(given.mean(axis=0), _LEAST))
         scores.append(np.exp((given * logs).sum(axis=1).mean()))
     return float(np.mean(scores)), float(np.std(scores))
+
+
+def measure_inception_score(probabilities: NDArray[np.float32]) -> Measured:
+    """`inception_score` of samples' class probabilities, (n, classes), with an interval from its ten parts."""
+    score, deviation = inception_score(probabilities)
+    interval = around(score, STUDENT_9 * deviation / 3, "ten disjoint parts")
+    return Measured({"inception_score": score}, {"inception_score": interval})
+
+
+INCEPTION_SCORE = Metric(
+    needs="class probabilities",
+    numbers=(
+        Number(
+            "inception_score",
+            "Inception score",
+            "quality",
+            "more",
+            "Rewards samples that Inception is sure of and that differ; it never looks at real images.",
+        ),
+    ),
+)

@@ -5,12 +5,16 @@ ball, whose radius is the distance to its k-th nearest neighbour in the same set
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.metrics.intervals import share_interval
+from celeba_gan.evaluation.metrics.metric import Measured, Metric, Number
 
 Features = NDArray[np.float32]
 _BLOCK = 512
@@ -124,3 +128,48 @@ def _blocks(first: Features, second: Features) -> Iterator[_Block]:
         of_rows = rows.square().sum(dim=1, keepdim=True)
         squares = torch.addmm(lengths, rows, columns.T, alpha=-2).add_(of_rows)
         yield _Block(slice(start, start + len(rows)), squares, of_rows, lengths)
+
+
+def measure(real: Features, fake: Features, settings: EvaluateSettings) -> Measured:
+    """`precision`, `recall`, `density` and `coverage`; with intervals of the shares, for these very balls."""
+    values = asdict(compare_manifolds(real, fake, settings.neighbours))
+    counts = {"precision": len(fake), "recall": len(real), "coverage": len(real)}
+    return Measured(values, {name: share_interval(values[name], count) for name, count in counts.items()})
+
+
+MANIFOLDS = Metric(
+    needs="features",
+    measure=measure,
+    numbers=(
+        Number(
+            "precision",
+            "Precision",
+            "quality",
+            "more",
+            "Samples that lie among real images.",
+            "share",
+            terminal=("Precision", "share of samples within the reach of real images"),
+        ),
+        Number(
+            "density",
+            "Density",
+            "quality",
+            None,
+            "How densely real images surround a sample; 1 for samples like reals. It also rises where samples keep to "
+            "what is common.",
+            "ratio",
+            target="near 1",
+            least_end=1.25,
+        ),
+        Number(
+            "recall",
+            "Recall",
+            "variety",
+            "more",
+            "Real images that lie among samples.",
+            "share",
+            terminal=("Recall", "share of real images within the reach of samples"),
+        ),
+        Number("coverage", "Coverage", "variety", "more", "Real images with a sample near by.", "share"),
+    ),
+)
