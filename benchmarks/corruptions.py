@@ -71,8 +71,8 @@ class Portraits:
                 for images, some in ((self.train, places[0]), (self.real, places[1]))
             )
             tensors, report = fit_classifier(train, valid, names, epochs=EPOCHS, seed=0)
-            save_file(tensors, file, {"accuracy": f"{report['accuracy']:.4f}", "auc": f"{report['auc']:.4f}"})
-            print(f"classifier: {time.process_time() - began:.0f} CPU s, {report['accuracy']:.1%} right", flush=True)
+            save_file(tensors, file, {"accuracy": f"{report.accuracy:.4f}", "auc": f"{report.auc:.4f}"})
+            print(f"classifier: {time.process_time() - began:.0f} CPU s, {report.accuracy:.1%} right", flush=True)
         self.classifier = AttributeClassifier(names, load_file(file))
 
 

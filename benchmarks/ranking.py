@@ -37,7 +37,12 @@ from pydantic import JsonValue
 from celeba_gan.evaluation.attributes import describe_attributes
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import evaluate
-from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
+from celeba_gan.evaluation.features.classifier import (
+    AttributeClassifier,
+    ClassifierReport,
+    LabelledImages,
+    fit_classifier,
+)
 from celeba_gan.evaluation.image_sets import Models, Origin, Reals
 from celeba_gan.foundation.cores import available_cores
 from celeba_gan.gan.networks.build import build_discriminator
@@ -111,10 +116,10 @@ def portraits(_: str, arguments: argparse.Namespace) -> None:
     tensors, report = fit_classifier(
         part("train"), part("valid"), images.names, epochs=epochs, seed=0, device=arguments.device
     )
-    Checkpoint("classifier", {"report": report}, tensors).save(arguments.work / "classifier.safetensors")
-    print(
-        f"classifier fitted in {time.perf_counter() - began:.1f} s: accuracy {report['accuracy']:.3f}, {report['auc']}"
+    Checkpoint("classifier", {"report": report.model_dump(mode="json")}, tensors).save(
+        arguments.work / "classifier.safetensors"
     )
+    print(f"classifier fitted in {time.perf_counter() - began:.1f} s: accuracy {report.accuracy:.3f}, {report.auc}")
 
 
 def settings_of(preset: str, arguments: argparse.Namespace) -> TrainSettings:
@@ -202,9 +207,9 @@ def measuring(preset: str, arguments: argparse.Namespace) -> None:
     settings = EvaluateSettings.model_validate(values)
     began = time.perf_counter()
     found = evaluate(models, reals, settings, [extractor])
-    shares = describe_attributes(
-        {"attributes": list(images.names), **classifier.card}, *found.probabilities["attributes"], found.labels, ()
-    )
+    report = ClassifierReport.model_validate(classifier.card["report"])
+    quality = {name: report.attributes[name] for name in images.names}
+    shares = describe_attributes(quality, *found.probabilities["attributes"], found.labels, ())
     facts |= {"evaluation_seconds": time.perf_counter() - began, "made_at": generator.card["size"]}
     measured = found.evaluation.model_copy(update={"attributes": shares}).to_json()
     text = json.dumps({**measured, "training": facts}, indent=1)

@@ -1,12 +1,11 @@
 """Which attributes a generator drops or makes too often, by a classifier of samples and reals alike."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.documents import Attributes, RequestedAttribute
+from celeba_gan.evaluation.documents import AttributeQuality, Attributes, RequestedAttribute
 
 Probabilities = NDArray[np.float32]
 
@@ -70,7 +69,7 @@ def compare_requested(
 
 
 def describe_attributes(
-    classifier: Mapping[str, Any],
+    quality: Mapping[str, AttributeQuality],
     reals: Probabilities,
     samples: Probabilities,
     labels: NDArray[np.float32],
@@ -79,18 +78,16 @@ def describe_attributes(
     """The section `attributes` of an evaluation.
 
     Args:
-        classifier: Its card: the `attributes` it knows, and the `report` of how well.
+        quality: Of the classifier, by attribute, in the order of the columns.
         reals: See `compare_prevalence`.
         samples: See `compare_prevalence`.
         labels: See `compare_requested`.
         requested: See `compare_requested`.
     """
-    names = classifier["attributes"]
-    return Attributes.model_validate(
-        {
-            "names": names,
-            **compare_prevalence(names, reals, samples),
-            "classifier": classifier["report"]["attributes"],
-            "requested": compare_requested(names, samples, labels, requested),
-        }
+    names = list(quality)
+    return Attributes(
+        names=names,
+        **compare_prevalence(names, reals, samples),
+        classifier=dict(quality),
+        requested=compare_requested(names, samples, labels, requested),
     )

@@ -4,7 +4,7 @@ import atexit
 import csv
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -13,7 +13,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from celeba_gan.evaluation.documents import Comparison, Evaluation
-from celeba_gan.foundation.wording import in_time
+from celeba_gan.foundation.wording import counted, in_time
 from celeba_gan.hooks.artifacts import path_of, shown
 from celeba_gan.hooks.set_aside import RESUME, STATE
 from celeba_gan.images.packed import Shard
@@ -27,7 +27,7 @@ Lines = Iterable[tuple[str, str]]
 class Tracking(Protocol):
     """The tracking hook, which knows the run's page."""
 
-    def summary(self) -> dict[str, Any] | None:
+    def summary(self) -> Mapping[str, str] | None:
         """`run_id`, `experiment_id`, `experiment`, `run_name` and `tracking_uri`; None where nothing was tracked."""
 
 
@@ -40,7 +40,7 @@ class Summary:
     def __init__(self, tracking: Tracking | None = None) -> None:
         self._tracking = tracking
         self._started = 0.0
-        self._saved: dict[str, Any] | None = None
+        self._saved: tuple[int, bool] | None = None
         self._shards = 0
         self._resuming_command = ""
 
@@ -64,7 +64,7 @@ class Summary:
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Remembers how far packing and training are on disk."""
         if dataset_name == STATE:
-            self._saved = dict(data.card)
+            self._saved = data.card["images"], data.card["finished"]
         elif dataset_name == "packed_images":
             self._shards = data.index + 1 if isinstance(data, Shard) else 0
 
@@ -98,8 +98,9 @@ class Summary:
             _print([("Stopped", f"{self._shards:,} packed shards are kept; the same command carries on after them")])
         if self._saved is None:
             return
-        images = f"{self._saved['images']:,} images"
-        if self._saved["finished"]:
+        count, is_finished = self._saved
+        images = counted(count, "image")
+        if is_finished:
             _print([("Stopped", f"training is finished ({images}) and saved; {self._resuming_command} makes the rest")])
         else:
             _print([("Stopped", f"training is saved at {images}; {self._resuming_command} carries on from there")])
@@ -219,7 +220,7 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
 }
 
 
-def _viz_command(run_params: dict[str, Any]) -> str:
+def _viz_command(run_params: Mapping[str, Any]) -> str:
     """The command that shows the graph with this run's artifacts."""
     params = run_params.get("runtime_params") or {}
     names = [f"{key}={params[key]}" for key in ("dataset", "experiment") if key in params]
@@ -231,19 +232,18 @@ def _viz_command(run_params: dict[str, Any]) -> str:
     return f"{command}  (the pipeline with its pictures, curves and numbers)" + ("" if options else "; or make viz")
 
 
-def _run_page(tracked: dict[str, Any]) -> str:
+def _run_page(tracked: Mapping[str, str]) -> str:
     """Where the run is in MLflow."""
     run = f"run {tracked['run_name']!r} of experiment {tracked['experiment']!r}"
     # Without the workflow type MLflow 3 opens the page as that of a language model.
     page = f"#/experiments/{tracked['experiment_id']}/runs/{tracked['run_id']}?workflowType=machine_learning"
-    if str(tracked["tracking_uri"]).startswith("http"):
-        return f"{str(tracked['tracking_uri']).rstrip('/')}/{page}  ({run})"
+    if tracked["tracking_uri"].startswith("http"):
+        return f"{tracked['tracking_uri'].rstrip('/')}/{page}  ({run})"
     return f"make mlflow, then http://127.0.0.1:5000/{page}  ({run})"
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def _print(lines: list[tuple[str, str]]) -> None:

@@ -265,22 +265,10 @@ FRECHET = Metric(
     needs="features",
     measure=measure,
     numbers=(
-        Number(
-            "frechet",
-            "Fréchet distance",
-            "quality",
-            "less",
-            "Between Gaussians fitted to the features of samples and of reals; FID, with Inception’s features.",
-            "distance",
-            terminal=("Fréchet", "distance between features of samples and of real images"),
-        ),
-        Number(
-            "frechet_infinity",
-            "Fréchet distance, extrapolated",
-            "quality",
-            "less",
-            "The limit for infinitely many images: few images make the distance larger.",
-            "distance",
-        ),
+        Number("frechet", "Fréchet distance", "quality", "less",
+                "Between Gaussians fitted to the features of samples and of reals; FID, with Inception’s features.",
+                "distance", terminal=("Fréchet", "distance between features of samples and of real images")),
+        Number("frechet_infinity", "Fréchet distance, extrapolated", "quality", "less",
+                "The limit for infinitely many images: few images make the distance larger.", "distance"),
     ),
-)
+)  # fmt: skip

@@ -46,12 +46,7 @@ def measure_inception_score(probabilities: NDArray[np.float32]) -> Measured:
 INCEPTION_SCORE = Metric(
     needs="class probabilities",
     numbers=(
-        Number(
-            "inception_score",
-            "Inception score",
-            "quality",
-            "more",
-            "Rewards samples that Inception is sure of and that differ; it never looks at real images.",
-        ),
+        Number("inception_score", "Inception score", "quality", "more",
+                "Rewards samples that Inception is sure of and that differ; it never looks at real images."),
     ),
-)
+)  # fmt: skip

@@ -92,13 +92,8 @@ KERNEL = Metric(
     needs="features",
     measure=measure,
     numbers=(
-        Number(
-            "kernel_distance",
-            "Kernel distance × 1000",
-            "quality",
-            "less",
-            "Unbiased squared distance between the two sets of features (KID); may be slightly below 0 for equal sets.",
-            "distance",
-        ),
+        Number("kernel_distance", "Kernel distance × 1000", "quality", "less",
+                "Unbiased squared distance between the two sets of features (KID); may be slightly below 0 for equal "
+                "sets.", "distance"),
     ),
-)
+)  # fmt: skip

@@ -141,35 +141,16 @@ MANIFOLDS = Metric(
     needs="features",
     measure=measure,
     numbers=(
-        Number(
-            "precision",
-            "Precision",
-            "quality",
-            "more",
-            "Samples that lie among real images.",
-            "share",
-            terminal=("Precision", "share of samples within the reach of real images"),
-        ),
-        Number(
-            "density",
-            "Density",
-            "quality",
-            None,
-            "How densely real images surround a sample; 1 for samples like reals. It also rises where samples keep to "
-            "what is common.",
-            "ratio",
-            target="near 1",
-            least_end=1.25,
-        ),
-        Number(
-            "recall",
-            "Recall",
-            "variety",
-            "more",
-            "Real images that lie among samples.",
-            "share",
-            terminal=("Recall", "share of real images within the reach of samples"),
-        ),
-        Number("coverage", "Coverage", "variety", "more", "Real images with a sample near by.", "share"),
+        Number("precision", "Precision", "quality", "more",
+                "Samples that lie among real images.", "share",
+                terminal=("Precision", "share of samples within the reach of real images")),
+        Number("density", "Density", "quality", None,
+                "How densely real images surround a sample; 1 for samples like reals. It also rises where samples "
+                "keep to what is common.", "ratio", target="near 1", least_end=1.25),
+        Number("recall", "Recall", "variety", "more",
+                "Real images that lie among samples.", "share",
+                terminal=("Recall", "share of real images within the reach of samples")),
+        Number("coverage", "Coverage", "variety", "more",
+                "Real images with a sample near by.", "share"),
     ),
-)
+)  # fmt: skip

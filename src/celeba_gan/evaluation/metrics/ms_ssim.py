@@ -59,14 +59,8 @@ MS_SSIM = Metric(
     needs="images",
     measure=measure,
     numbers=(
-        Number(
-            "ms_ssim",
-            "MS-SSIM",
-            "variety",
-            None,
-            "How alike two samples are, on average over pairs: 1 for equal ones. Above the reals’: too little variety.",
-            target="as reals",
-            ends=(0, 1),
-        ),
+        Number("ms_ssim", "MS-SSIM", "variety", None,
+                "How alike two samples are, on average over pairs: 1 for equal ones. Above the reals’: too little "
+                "variety.", target="as reals", ends=(0, 1)),
     ),
-)
+)  # fmt: skip

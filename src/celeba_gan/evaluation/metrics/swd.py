@@ -157,23 +157,10 @@ SWD = Metric(
     needs="images",
     measure=measure,
     numbers=(
-        Number(
-            "swd",
-            "Sliced Wasserstein distance",
-            "quality",
-            "less",
-            "Between small patches of samples and of reals, on average over the scales; needs no features.",
-            "distance",
-            per_scale=True,
-            terminal=("SWD", "distance between patches of samples and of real images"),
-        ),
-        Number(
-            "swd_absolute",
-            "Sliced Wasserstein distance, absolute",
-            "quality",
-            "less",
-            "The same, but it also counts differences of mean colour and contrast.",
-            "distance",
-        ),
+        Number("swd", "Sliced Wasserstein distance", "quality", "less",
+                "Between small patches of samples and of reals, on average over the scales; needs no features.",
+                "distance", per_scale=True, terminal=("SWD", "distance between patches of samples and of real images")),
+        Number("swd_absolute", "Sliced Wasserstein distance, absolute", "quality", "less",
+                "The same, but it also counts differences of mean colour and contrast.", "distance"),
     ),
-)
+)  # fmt: skip

@@ -69,7 +69,12 @@ def fit_attribute_classifier(
         seed=settings.classifier.seed,
         device=find_device("auto"),
     )
-    card = {"attributes": names, "size": packed_images.size, "report": report, "made_from": made_from}
+    card = {
+        "attributes": names,
+        "size": packed_images.size,
+        "report": report.model_dump(mode="json"),
+        "made_from": made_from,
+    }
     return Checkpoint("classifier", card, tensors)
 
 
@@ -92,6 +97,7 @@ def evaluate_generator(
     from celeba_gan.evaluation.attributes import describe_attributes
     from celeba_gan.evaluation.compare import compare_models
     from celeba_gan.evaluation.evaluate import EvaluationError, Result, evaluate
+    from celeba_gan.evaluation.features.classifier import ClassifierReport
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
@@ -110,9 +116,12 @@ def evaluate_generator(
         found = evaluate(models, reals, settings, extractors, feature_store)
         condition = generator.card.get("condition")
         of_classifier = found.probabilities.get("attributes")
-        attributes = of_classifier and describe_attributes(
-            attribute_classifier.card, *of_classifier, found.labels, condition["names"] if condition else ()
-        )
+        attributes = None
+        if of_classifier is not None:
+            report = ClassifierReport.model_validate(attribute_classifier.card["report"])
+            quality = {name: report.attributes[name] for name in attribute_classifier.card["attributes"]}
+            requested = condition["names"] if condition else ()
+            attributes = describe_attributes(quality, *of_classifier, found.labels, requested)
         return found.evaluation.model_copy(update={"attributes": attributes}), found
 
     if compared_networks is not None and compared_networks[1].card["size"] != generator.card["size"]:
