@@ -86,19 +86,19 @@ def fill(data: Path, *, finished: bool) -> None:
     evaluation.write_text(json.dumps(measured(metrics=metrics, floor={"swd": 3.21})))
 
 
-def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) -> None:
+def test_the_whole_line_is_summarised_with_every_place(account: Say, project: Path) -> None:
     fill(project / "data", finished=True)
     lines = account("__default__", Summary(Tracked("sqlite:////x/mlflow.db")))
     assert "Indexed 4,096 images" in lines
     assert "Rejected 2 images, listed with the reason in data/02_intermediate/synthetic/rejected_images.csv" in lines
-    assert "Left out 1 images, listed with the reason in data/05_model_input/synthetic/unreadable_images.csv" in lines
+    assert "Left out 1 image, listed with the reason in data/05_model_input/synthetic/unreadable_images.csv" in lines
     assert "Packed 4,094 images of 32x32 pixels" in lines
     assert (
         "Classes 2, of 1,300 to 2,000 training images, listed in data/05_model_input/synthetic/classes.csv"
     ) in lines
     assert [line for line in lines if line.startswith("Data ")] == [
         *(f"Data Finding {number}." for number in range(5)),
-        "Data report data/08_reporting/datasets/synthetic/data_report.json, with 2 more of these remarks",
+        "Data report data/08_reporting/datasets/synthetic/data_report.json, with 2 more findings",
     ]
     assert "Contact sheet data/08_reporting/datasets/synthetic/contact_sheet.png" in lines
     assert "Trained on 180,000 images (180 kimg), finished" in lines
@@ -116,7 +116,7 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path) ->
     )
 
 
-def test_what_is_not_there_is_not_told(account: Say, project: Path) -> None:
+def test_what_does_not_exist_is_not_listed(account: Say, project: Path) -> None:
     fill(project / "data", finished=True)
     packed = project / "data/05_model_input/synthetic"
     (packed / "unreadable_images.csv").write_text("image_id,reason\n")
@@ -133,7 +133,7 @@ def test_what_is_not_there_is_not_told(account: Say, project: Path) -> None:
     assert [line.split()[0] for line in lines[4:]] == ["Time", "Look"]
 
 
-def test_only_what_the_run_made_is_told(account: Say, project: Path) -> None:
+def test_only_what_the_run_made_is_listed(account: Say, project: Path) -> None:
     fill(project / "data", finished=True)
     labels = [line.split()[0] for line in account("ingest") if line]
     assert labels == ["Indexed", "Rejected", "Time", "Look"]
@@ -142,7 +142,7 @@ def test_only_what_the_run_made_is_told(account: Say, project: Path) -> None:
 def test_an_unfinished_generator_and_a_server_are_named(account: Say, project: Path) -> None:
     fill(project / "data", finished=False)
     lines = account("train", Summary(Tracked("https://mlflow.example/")))
-    assert "Trained on 180,000 images (180 kimg), not finished: the train pipeline carries on" in lines
+    assert "Trained on 180,000 images (180 kimg), not finished: the train pipeline resumes it" in lines
     assert lines[-1].startswith("Compare https://mlflow.example/#/experiments/1/runs/abc")
 
 
@@ -183,10 +183,10 @@ def test_another_models_numbers_come_from_its_own_folder_with_the_verdict_of_a_c
 @pytest.mark.parametrize(
     ("finished", "params", "words"),
     [
-        (False, {"resume": True, "resume_from": None}, "training is saved at 12,800 images; the same command carries"),
-        (False, {"resume": False}, "the same command without train.resume=false carries on"),
-        (False, {"resume_from": 10}, "the same command without train.resume_from carries on"),
-        (True, {"resume": True}, "training is finished (12,800 images) and saved; the same command makes the rest"),
+        (False, {"resume": True, "resume_from": None}, "training is saved at 12,800 images; the same command resumes"),
+        (False, {"resume": False}, "the same command without train.resume=false resumes"),
+        (False, {"resume_from": 10}, "the same command without train.resume_from resumes"),
+        (True, {"resume": True}, "training is finished (12,800 images) and saved; the same command does the rest"),
     ],
 )
 def test_an_interruption_says_where_training_carries_on(finished: bool, params: dict[str, Any], words: str) -> None:
@@ -210,7 +210,7 @@ raise SystemExit(143)
 
 
 @pytest.mark.parametrize("ending", ["success", "error"])
-def test_a_run_that_ended_by_itself_leaves_no_word_for_the_end_of_the_process(ending: str) -> None:
+def test_a_run_that_ended_by_itself_prints_nothing_at_the_end_of_the_process(ending: str) -> None:
     script = f"""
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
@@ -238,7 +238,7 @@ def test_an_interrupted_packing_says_that_its_shards_are_kept(capsys: pytest.Cap
         journal = Journal.model_construct()
         summary.after_dataset_saved("packed_images", Shard(4, np.zeros((1, 8, 8, 3), np.uint8), journal))
         summary._print_interruption()
-        assert "Stopped  5 packed shards are kept; the same command carries on" in capsys.readouterr().out
+        assert "Stopped  5 packed shards are saved; the same command continues" in capsys.readouterr().out
         summary.after_dataset_saved("packed_images", Manifest.model_construct())
         summary._print_interruption()
         assert "Stopped" not in capsys.readouterr().out

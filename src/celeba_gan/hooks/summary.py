@@ -1,4 +1,4 @@
-"""What a person wants to know when a run ends: what was made, how good it is, where it lies, how to look at it."""
+"""The summary at the end of a run: what was made, how good it is, where it is, how to view it."""
 
 import atexit
 import csv
@@ -21,7 +21,7 @@ from celeba_gan.images.packed import Shard
 RESUME_FROM: Final = "params:train.resume_from"
 
 Lines = Iterable[tuple[str, str]]
-"""A label and what it says."""
+"""A label and its text."""
 
 
 class Tracking(Protocol):
@@ -32,7 +32,7 @@ class Tracking(Protocol):
 
 
 class Summary:
-    """Prints a short account of what the run's pipeline made; after an interruption, where training carries on.
+    """Prints what the run's pipeline made; after an interruption, where training resumes.
 
     It reads files, never weights. Kedro calls the hook that is registered first last: then tracking is done.
     """
@@ -46,7 +46,7 @@ class Summary:
 
     @hook_impl
     def before_pipeline_run(self, catalog: DataCatalog) -> None:
-        """Starts the clock, and stands by for an interruption."""
+        """Starts the clock, and registers for an interruption."""
         self._started = time.monotonic()
         self._saved = None
         self._shards = 0
@@ -62,7 +62,7 @@ class Summary:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Remembers how far packing and training are on disk."""
+        """Notes how far packing and training are on disk."""
         if dataset_name == STATE:
             self._saved = data.card["images"], data.card["finished"]
         elif dataset_name == "packed_images":
@@ -70,12 +70,12 @@ class Summary:
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """Leaves the word to the error."""
+        """Prints nothing after an error."""
         atexit.unregister(self._print_interruption)
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Prints the account; none where the pipeline makes nothing, such as the plan."""
+        """Prints the summary; nothing for a pipeline without outputs, such as the plan."""
         atexit.unregister(self._print_interruption)
         made = pipeline.all_outputs()
         if not made:
@@ -95,31 +95,31 @@ class Summary:
 
     def _print_interruption(self) -> None:
         if self._shards:
-            _print([("Stopped", f"{self._shards:,} packed shards are kept; the same command carries on after them")])
+            _print([("Stopped", f"{self._shards:,} packed shards are saved; the same command continues after them")])
         if self._saved is None:
             return
         count, is_finished = self._saved
         images = counted(count, "image")
         if is_finished:
-            _print([("Stopped", f"training is finished ({images}) and saved; {self._resuming_command} makes the rest")])
+            _print([("Stopped", f"training is finished ({images}) and saved; {self._resuming_command} does the rest")])
         else:
-            _print([("Stopped", f"training is saved at {images}; {self._resuming_command} carries on from there")])
+            _print([("Stopped", f"training is saved at {images}; {self._resuming_command} resumes from there")])
 
 
 def _indexed(path: Path) -> Lines:
     import pyarrow.parquet
 
-    yield "Indexed", f"{pyarrow.parquet.read_metadata(path).num_rows:,} images"
+    yield "Indexed", counted(pyarrow.parquet.read_metadata(path).num_rows, "image")
 
 
 def _rejected(path: Path) -> Lines:
     count = _rows(path)
-    yield "Rejected", f"{count:,} images" + (f", listed with the reason in {shown(path)}" if count else "")
+    yield "Rejected", counted(count, "image") + (f", listed with the reason in {shown(path)}" if count else "")
 
 
 def _unreadable(path: Path) -> Lines:
     if count := _rows(path):
-        yield "Left out", f"{count:,} images, listed with the reason in {shown(path)}"
+        yield "Left out", f"{counted(count, 'image')}, listed with the reason in {shown(path)}"
 
 
 def _rows(path: Path) -> int:
@@ -133,7 +133,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 def _packed(path: Path) -> Lines:
     manifest = _read(path / "manifest.json")
-    yield "Packed", f"{manifest['count']:,} images of {manifest['size']}x{manifest['size']} pixels"
+    yield "Packed", f"{counted(manifest['count'], 'image')} of {manifest['size']}x{manifest['size']} pixels"
 
 
 def _classes(path: Path) -> Lines:
@@ -148,12 +148,12 @@ def _findings(path: Path) -> Lines:
     for finding in findings[:_MOST_FINDINGS]:
         yield "Data", finding
     more = len(findings) - _MOST_FINDINGS
-    yield "Data report", shown(path) + (f", with {more} more of these remarks" if more > 0 else "")
+    yield "Data report", shown(path) + (f", with {more} more findings" if more > 0 else "")
 
 
 def _trained(path: Path) -> Lines:
     card = _read(path.with_name(f"{path.name}.json"))
-    state = "finished" if card["finished"] else "not finished: the train pipeline carries on"
+    state = "finished" if card["finished"] else "not finished: the train pipeline resumes it"
     yield "Trained", f"on {card['images']:,} images ({card['images'] / 1000:g} kimg), {state}"
     yield "Generator", shown(path.with_name(f"{path.name}.safetensors"))
 
@@ -169,7 +169,7 @@ _MOST_FINDINGS: Final = 5
 
 
 def _measured(path: Path) -> Lines:
-    from celeba_gan.evaluation.metrics.registry import NUMBERS
+    from celeba_gan.evaluation.metrics.registry import NUMBERS, read_name
     from celeba_gan.reporting.evaluation.glossary import first_extractor
 
     evaluation = Evaluation.read(path)
@@ -182,7 +182,10 @@ def _measured(path: Path) -> Lines:
         beside = [f"{interval.low:.3g} to {interval.high:.3g}"] if interval else []
         beside += [f"real images {floor:.3g}"] if floor is not None else []
         known = f" ({'; '.join(beside)})" if beside else ""
-        yield label, f"{evaluation.metrics[name]:.3g}{known}: {'; '.join(filter(None, [meaning, number.advice]))}"
+        yield (
+            label,
+            f"{evaluation.metrics[name]:.3g}{known}: {'; '.join(filter(None, [meaning, read_name(name).advice]))}",
+        )
     if evaluation.comparison is not None:
         yield "Compared", _verdict(evaluation.comparison)
 
@@ -224,7 +227,7 @@ def _viz_command(run_params: Mapping[str, Any]) -> str:
     """The command that shows the graph with this run's artifacts."""
     params = run_params.get("runtime_params") or {}
     names = [f"{key}={params[key]}" for key in ("dataset", "experiment") if key in params]
-    if (model := (params.get("evaluate") or {}).get("model")) is not None:  # its results lie in a folder of their own
+    if (model := (params.get("evaluate") or {}).get("model")) is not None:  # its results are in a folder of their own
         names.append(f"evaluate.model={model}")
     options = [f"--env {run_params['env']}"] if run_params.get("env") else []
     options += [f"--params {','.join(names)}"] if names else []

@@ -143,3 +143,18 @@ def test_gaps_are_named_where_numbers_are_missing_and_only_there() -> None:
     evaluation["protocol"] |= {"images_per_side": 12, "two_sample_images": 0}
     assert "12 images a side are too few" in gaps(evaluation)["Quality"]
     assert "evaluate.two_sample_images is 0" in gaps(evaluation)["The discriminator’s view"]
+
+
+def test_numbers_on_images_that_were_used_for_training_rank_no_models() -> None:
+    evaluation = example()
+    evaluation["metrics"] |= {"c2st_accuracy_train": 1.0, "c2st_age": 0.1}
+    rows = {name: make_row(evaluation, name) for name in ("c2st_accuracy", "c2st_accuracy_train", "c2st_age", "age")}
+    assert {name: row.better for name, row in rows.items()} == {
+        "c2st_accuracy": "less",
+        "c2st_accuracy_train": "–",
+        "c2st_age": "near 0.5",
+        "age": "–",
+    }
+    assert rows["c2st_accuracy"].in_short == "unseen reals 50.0 %; less is better"
+    assert rows["age"].in_short == "ranks no models"
+    assert rows["c2st_age"].in_short == "unseen reals 0.500"

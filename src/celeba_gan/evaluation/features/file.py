@@ -212,7 +212,7 @@ def _as_tensor(values: NDArray[Any], channels_last: bool) -> Tensor:
 
 
 def _external_files(path: Path, content: bytes) -> list[Path]:
-    """Files that an ONNX file keeps its weights in: they are named in it, beside the word `location`."""
+    """Files that an ONNX file keeps its weights in: their names follow the key `location`."""
     found = (content[match.end() : match.end() + match[1][0]] for match in _EXTERNAL.finditer(content))
     paths = (path.parent / name.decode(errors="replace") for name in sorted(set(found)))
     return [part for part in paths if part.is_file()]

@@ -26,11 +26,11 @@ def probability(scores: Scores, kind: Probability, centre: float) -> Scores:
 def find_centre(kind: Probability, real: Scores, fake: Scores) -> float:
     """The score that means "one half".
 
-    A critic trained with a Wasserstein loss has no zero: a constant added to its scores changes no loss. Its zero is
-    put midway between the mean scores of reals and fakes that are kept apart from those measured.
+    A critic trained with a Wasserstein loss has no zero: a constant added to its scores changes no loss. Its centre is
+    the midpoint of the mean scores of reals and fakes that are not measured themselves.
 
     Args:
-        kind: `centred_sigmoid` for critics; the others have a zero of their own.
+        kind: `centred_sigmoid` for critics; the others have a zero.
         real: Scores of reals of the valid split.
         fake: Scores of as many fakes.
     """

@@ -67,7 +67,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Frechet:
-    """A distance, how sure it is, and what it would be for sets without end."""
+    """A distance, its uncertainty, and its limit for infinite sets."""
 
     value: float
     of_infinite_sets: float
@@ -78,11 +78,11 @@ class Frechet:
     def standard_error(self, parts: int | None = None) -> float:
         """The deviation over repetitions, of `value` and of `of_infinite_sets`, by a jackknife to first order.
 
-        Distances with something left out are taken from the influences, not computed anew. Where `value` is
-        mostly bias, of two sets of one source, its deviation is half to two thirds of what this says, the limit's not.
+        Distances without a part are estimated from the influences, not recomputed. Where `value` is mostly bias, as
+        for two sets of one source, its true deviation is half to two thirds of this; that of the limit is not.
 
         Args:
-            parts: So many disjoint parts of both sets are left out in turn (as they lie); none: every feature is a
+            parts: So many disjoint parts of both sets, in their order, are left out in turn; None: every feature is a
                 part, the infinitesimal jackknife (Jaeckel 1972), which is steadier than ten parts are.
         """
         if parts is None:
@@ -105,7 +105,7 @@ def measure_frechet(first: Features, second: Features) -> Frechet:
     optimal map from the second Gaussian to the first (Rippl et al. 2016); likewise for the first.
 
     The limit follows the bias, which is about a constant over the size (Chong and Forsyth 2020), from the distance of
-    halves, averaged over two disjoint ones, to that of the whole sets, and on to 1 / size = 0. It still lies too high
+    halves, averaged over two disjoint ones, to that of the whole sets, and on to 1 / size = 0. It is still too high
     where a half has hardly more features than dimensions that matter.
 
     Args:
@@ -145,7 +145,7 @@ def _assemble(first: Gaussian, second: Gaussian, squares: Tensor) -> float:
 
 
 def _distance(first: Features, of_first: Gaussian, second: Features, of_second: Gaussian) -> float:
-    """The same as `frechet_distance`, faster where a set has fewer features than dimensions."""
+    """As `frechet_distance`, faster for sets with fewer features than dimensions."""
     if min(len(first), len(second)) > first.shape[1]:
         return frechet_distance(of_first, of_second)
     if len(second) < len(first):
@@ -230,7 +230,7 @@ def _scatter(centred: Tensor) -> Tensor:
 
 
 def _blocks(features: Features) -> Iterator[Features]:
-    """So many at a time: in float64 they take twice the memory."""
+    """In parts, since float64 doubles the memory."""
     return (features[start : start + _BLOCK] for start in range(0, len(features), _BLOCK))
 
 

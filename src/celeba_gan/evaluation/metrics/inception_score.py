@@ -1,4 +1,4 @@
-"""Inception score (Salimans et al. 2016): how sure a classifier is of each sample, and how various they are."""
+"""Inception score (Salimans et al. 2016): how certain a classifier is of each sample, and how varied they are."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ _LEAST = np.finfo(np.float64).tiny
 def inception_score(probabilities: NDArray[np.float32], splits: int = 10) -> tuple[float, float]:
     """exp(E_x KL(p(y | x) || p(y))) of each of `splits` disjoint parts, as torch-fidelity has it.
 
-    1 where every sample looks alike to the classifier, and the number of classes where it is sure of each and they are
-    spread evenly. It knows no reals, and its classes are ImageNet's: of faces it says little.
+    1 if every sample is alike to the classifier, and the number of classes if it is certain of each and they are
+    evenly distributed. It uses no reals, and its classes are ImageNet's, which hardly describe faces.
 
     Args:
         probabilities: Of the classes for each sample, (n, classes), in random order.
@@ -47,6 +47,6 @@ INCEPTION_SCORE = Metric(
     needs="class probabilities",
     numbers=(
         Number("inception_score", "Inception score", "quality", "more",
-                "Rewards samples that Inception is sure of and that differ; it never looks at real images."),
+                "Rewards samples that Inception is sure of and that differ; it uses no real images."),
     ),
 )  # fmt: skip

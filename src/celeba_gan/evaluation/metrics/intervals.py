@@ -1,4 +1,4 @@
-"""How sure a number is: intervals from resampling what it was measured on."""
+"""Intervals of numbers, from resampling what they were measured on."""
 
 from collections.abc import Callable, Sequence
 
@@ -30,10 +30,10 @@ def share_interval(share: float, count: int) -> Interval:
 
 
 def bootstrap(measure: Resampled, sizes: Sequence[int], value: float, seed: int, rounds: int = 200) -> Interval:
-    """Draws every set anew, with replacement, `rounds` times (Efron 1979).
+    """Resamples every set with replacement, `rounds` times (Efron 1979).
 
-    A set with repetitions has another expectation than one without (a Fréchet distance grows), so the spread is taken
-    from the rounds and laid about the value that was measured.
+    A set with repetitions has another expectation than one without (a Fréchet distance grows), so only the spread is
+    taken from the rounds, and centred on the measured value.
 
     Args:
         measure: Gives the number for indices into each set.

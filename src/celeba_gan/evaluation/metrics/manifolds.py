@@ -19,7 +19,7 @@ from celeba_gan.evaluation.metrics.metric import Measured, Metric, Number
 Features = NDArray[np.float32]
 _BLOCK = 512
 _EQUAL = 1e-12
-"""Squared distances below this share of both squared lengths are those of equal features, each rounded its own way."""
+"""Squared distances below this share of both squared lengths are rounding errors between equal features."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Manifolds:
     recall: float
     """Reals within the ball of any sample: how varied the samples are."""
     density: float
-    """Balls of reals that a sample lies in, over k: 1 for samples like reals, and not fooled by one outlier."""
+    """Balls of reals that a sample lies in, over k: 1 for samples like reals; one outlier hardly changes it."""
     coverage: float
     """Reals with a sample in their own ball."""
 
@@ -42,7 +42,7 @@ def compare_manifolds(real: Features, fake: Features, neighbours: int = 5) -> Ma
     Args:
         real: (n, d).
         fake: (m, d).
-        neighbours: k; the papers have 3 and 5.
+        neighbours: k; the papers use 3 and 5.
 
     Raises:
         ValueError: A set has k members or fewer.
@@ -99,8 +99,8 @@ def _radii(features: Features, neighbours: int) -> Tensor:
 class _Block:
     """Squared distances of some features to all of a second set.
 
-    Through a matrix product in float64, which is many times faster than differences. Rounding leaves something, perhaps
-    below 0, between equal features: `exact` puts it to 0.
+    By a matrix product in float64, many times faster than differences. Rounding leaves a small value, perhaps
+    negative, between equal features: `exact` sets it to 0.
     """
 
     rows: slice

@@ -38,7 +38,7 @@ class Number:
     kind: Kind = "number"
     """A distance starts at 0, a share is shown in percent and lies between 0 and 1, a ratio is compared with 1."""
     target: str = ""
-    """What to aim at, where `less` or `more` does not say it all."""
+    """The value to aim at, where `less` or `more` is not enough."""
     ends: tuple[float, float] | None = None
     """The ends of its scale on the page, where they are fixed."""
     least_end: float | None = None
@@ -51,18 +51,6 @@ class Number:
     """Whether it is also given for each scale: `swd_32`."""
     terminal: tuple[str, str] | None = None
     """Label and meaning in the summary of a run; None: not shown there."""
-
-    @property
-    def better(self) -> str:
-        """Which way is better, in a word or two."""
-        return self.target or self.direction or "–"
-
-    @property
-    def advice(self) -> str:
-        """The same as a clause; empty where there is a target."""
-        if self.target:
-            return ""
-        return f"{self.direction} is better" if self.direction else "ranks no generators"
 
 
 @dataclass(frozen=True)

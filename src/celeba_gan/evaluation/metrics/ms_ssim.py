@@ -14,10 +14,10 @@ _BLOCK = 64
 
 
 def similarity_within(images: Images, pairs: int, seed: int) -> float:
-    """The mean MS-SSIM of random pairs of different images: 0 for nothing in common, 1 for equal ones; less is varied.
+    """The mean MS-SSIM of random pairs of different images: 0 for nothing in common, 1 for equal ones.
 
     Five scales need 176 pixels; smaller images have fewer, as many as the window of 11 pixels fits into, with the
-    paper's weights brought to the sum of 1. Numbers from different sizes do not compare.
+    paper's weights scaled to the sum of 1. Numbers at different sizes cannot be compared.
 
     Args:
         images: uint8 (n, size, size, 3), n at least 2, size at least 11.

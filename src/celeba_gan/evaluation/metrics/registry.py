@@ -49,6 +49,18 @@ class Name:
         return None if self.images else self.number.direction
 
     @property
+    def better(self) -> str:
+        """Which way is better, in a word or two."""
+        return (not self.images and self.number.target) or self.direction or "–"
+
+    @property
+    def advice(self) -> str:
+        """The same as a clause; empty where there is a target."""
+        if self.better not in ("–", self.direction):
+            return ""
+        return f"{self.direction} is better" if self.direction else "ranks no models"
+
+    @property
     def detail(self) -> str | None:
         """The scale, or the other images, in words."""
         return f"at {self.scale} × {self.scale} pixels" if self.scale else self.images

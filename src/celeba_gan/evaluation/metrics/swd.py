@@ -28,8 +28,8 @@ def sliced_wasserstein(first: Images, second: Images, *, projections: int, patch
     mean 0 and deviation 1 in each colour over the set, and compared along random directions. Both sets get the same
     places and directions, so the distance of a set to itself is 0.
 
-    As each set is normalised by itself, the paper's distance forgives any difference of mean colour and of contrast
-    between them. `swd_absolute` does not: it normalises both as the first.
+    As each set is normalised by itself, the paper's distance ignores differences of mean colour and contrast between
+    them. `swd_absolute` does not: it normalises both as the first.
 
     Args:
         first: uint8 (n, size, size, 3), the reals.
@@ -39,7 +39,7 @@ def sliced_wasserstein(first: Images, second: Images, *, projections: int, patch
         seed: Decides places and directions.
 
     Returns:
-        `swd_<pixels>` per scale and their mean, `swd`; the mean over the scales of the other reading, `swd_absolute`;
+        `swd_<pixels>` per scale and their mean, `swd`; the mean over the scales of `swd_absolute`;
         times 1000 as in the paper. 0 is equal.
 
     Raises:
@@ -100,7 +100,7 @@ def _sliced_distances(real: Tensor, fake: Tensor, scales: Sequence[Scale], direc
     """Means over directions of the Wasserstein-1 distance between projections, for each scale of the second set."""
     sums = [0.0] * len(scales)
     sets = [_normalise(fake, scale) for scale in scales]
-    for part in torch.split(directions, 64, dim=1):  # so many at a time: memory
+    for part in torch.split(directions, 64, dim=1):  # in parts, for memory
         sorted_ = _sorted_projections(real, part)
         for place, one in enumerate(sets):
             sums[place] += float((sorted_ - _sorted_projections(one, part)).abs().mean(1).sum())
@@ -110,7 +110,7 @@ def _sliced_distances(real: Tensor, fake: Tensor, scales: Sequence[Scale], direc
 def _sorted_projections(patches: Tensor, directions: Tensor) -> Tensor:
     """Projections of the patches, in order along each direction: (directions, n).
 
-    Sorted by numpy, whose sort uses the CPU's wide registers: some forty times as fast as torch's here.
+    Sorted by numpy, whose sort is vectorised: about forty times as fast as torch's here.
     """
     projections = directions.T @ patches.T
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:

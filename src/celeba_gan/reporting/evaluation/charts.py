@@ -11,7 +11,7 @@ from celeba_gan.reporting.evaluation.writing import write_attribute
 
 _ONE_COLUMN: Final = 12  # rows; more are drawn in two columns
 _MOST_ROWS: Final = 40
-# Told apart by form, too.
+# Distinct by shape, too.
 _KINDS: Final = {
     "rarer among samples": {"symbol": "triangle-left", "size": 11, "color": "#dd6b4d"},
     "more frequent among samples": {"symbol": "triangle-right", "size": 11, "color": "#3d8fd1"},

@@ -1,4 +1,4 @@
-"""The evaluation as one page that needs no network and no file beside it."""
+"""The evaluation as one page that needs no network and no other file."""
 
 import base64
 import json
@@ -44,7 +44,7 @@ class _Chart:
     title: str
     description: str
     figure: str
-    """JSON that may stand in a script element."""
+    """JSON that is safe in a script element."""
     height: int
     """Of the figure, in pixels."""
     stacked: int

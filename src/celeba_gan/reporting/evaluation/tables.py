@@ -1,4 +1,4 @@
-"""The numbers of an evaluation as rows, with a cue to where each lies."""
+"""The numbers of an evaluation as rows, each with its place on a scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _HEADLINES: Final[dict[Group, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Cue:
-    """Where a number lies: places on a scale, in percent of its length."""
+    """Places of a number on its scale, in percent of the length."""
 
     value: float
     interval: tuple[float, float] | None
@@ -61,7 +61,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """A group of metrics: those to look at, those that complete them, and what is missing."""
+    """A group of metrics: main ones, minor ones, and what is missing."""
 
     title: str
     question: str
@@ -96,7 +96,8 @@ def choose_headlines(evaluation: Evaluation) -> list[tuple[str, Row]]:
 
 def make_row(evaluation: Evaluation, name: str) -> Row:
     """A metric with its interval, its floors and its cue."""
-    number = read_name(name).number
+    found = read_name(name)
+    number = found.number
     value, interval = evaluation.metrics[name], evaluation.intervals.get(name)
     floor = evaluation.floor.get(name, number.by_definition)
     train = evaluation.floor_train.get(name)
@@ -105,8 +106,8 @@ def make_row(evaluation: Evaluation, name: str) -> Row:
         label=number.label,
         detail=describe_detail(name),
         meaning=number.meaning,
-        better=number.better,
-        advice=number.advice,
+        better=found.better,
+        advice=found.advice,
         value=write(value, number.kind),
         interval=write_range(interval.low, interval.high, number.kind) if interval else "",
         floor="" if floor is None else write(floor, number.kind),
@@ -139,7 +140,7 @@ def _cue(
 
 
 def _ends(number: Number, numbers: Sequence[float]) -> tuple[float, float]:
-    """A scale that holds all the numbers: from 0 where they allow it, so that lengths can be compared."""
+    """A scale with all the numbers: from 0 where possible, so that lengths can be compared."""
     low, high = min(numbers), max(numbers)
     if number.least_end is not None:
         return min(0.0, low), max(number.least_end, 1.1 * high)
