@@ -28,7 +28,7 @@ from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import evaluate
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, AttributeNetwork
 from celeba_gan.evaluation.features.store import FeatureStore
-from celeba_gan.evaluation.image_sets import Discriminator, Models, Origin, Reals
+from celeba_gan.evaluation.image_sets import Discriminator, Models, Reals
 from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance, measure_frechet
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
@@ -103,11 +103,12 @@ def evaluate_once(count: int, folder: Path) -> None:
 
     models = Models(
         sample=generator.sample_labelled,
-        origin=Origin("i", 0),
+        training_id="i",
+        images=0,
         finished=True,
         size=SIZE,
         data_digest="d",
-        discriminator=Discriminator(discriminator.scores, "centred_sigmoid", Origin("i", 0)),
+        discriminator=Discriminator(discriminator.scores, "centred_sigmoid", "i", 0),
         new_discriminator=lambda: build_discriminator(network, SIZE),
     )
     splits = {"train": (0, 2 * count), "valid": (2 * count, 3 * count), "test": (3 * count, 4 * count)}

@@ -43,7 +43,7 @@ from celeba_gan.evaluation.features.classifier import (
     LabelledImages,
     fit_classifier,
 )
-from celeba_gan.evaluation.image_sets import Models, Origin, Reals
+from celeba_gan.evaluation.image_sets import Models, Reals
 from celeba_gan.foundation.cores import available_cores
 from celeba_gan.gan.networks.build import build_discriminator
 from celeba_gan.gan.networks.config import NetworkSettings
@@ -194,7 +194,8 @@ def measuring(preset: str, arguments: argparse.Namespace) -> None:
     )
     models = Models(
         sample=sample,
-        origin=Origin(generator.card["id"], generator.card["images"]),
+        training_id=generator.card["id"],
+        images=generator.card["images"],
         finished=generator.card["finished"],
         size=MEASURED,
         data_digest=images.digest,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import EvaluationError, evaluate
 from celeba_gan.evaluation.features.store import FeatureStore
-from celeba_gan.evaluation.image_sets import Discriminator, Models, Origin, Reals
+from celeba_gan.evaluation.image_sets import Discriminator, Models, Reals
 
 SPLITS = {"train": (0, 10), "valid": (10, 50), "test": (50, 130)}
 SETTINGS = EvaluateSettings(swd_projections=32, swd_patches=8)
@@ -74,11 +74,12 @@ def models() -> Models:
 
     return Models(
         sample=sample,
-        origin=Origin("i", 160),
+        training_id="i",
+        images=160,
         finished=True,
         size=16,
         data_digest="d",
-        discriminator=Discriminator(brightness, "centred_sigmoid", Origin("i", 160)),
+        discriminator=Discriminator(brightness, "centred_sigmoid", "i", 160),
         new_discriminator=new_discriminator,
     )
 
@@ -143,8 +144,8 @@ def test_generator_and_discriminator_must_be_of_one_training(
     models: Models, reals: Reals, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(EvaluationError, match="different trainings"):
-        evaluate(with_discriminator(models, origin=Origin("another", 160)), reals, SETTINGS)
-    result = evaluate(with_discriminator(models, origin=Origin("i", 80)), reals, SETTINGS).evaluation.to_json()
+        evaluate(with_discriminator(models, training_id="another"), reals, SETTINGS)
+    result = evaluate(with_discriminator(models, images=80), reals, SETTINGS).evaluation.to_json()
     assert "after 80 images and the generator after 160" in caplog.text
     assert result["protocol"]["discriminator_images"] == 80
 

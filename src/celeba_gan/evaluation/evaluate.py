@@ -149,17 +149,16 @@ def _check_discriminator(models: Models) -> None:
     if models.discriminator is None:
         logger.info("Skipping AGE: this generator comes without its discriminator")
         return
-    origin = models.discriminator.origin
-    if origin.training_id != models.origin.training_id:
+    if models.discriminator.training_id != models.training_id:
         raise EvaluationError(
             "The generator and the discriminator are from different trainings, so AGE would mean nothing. "
             "Train again (kedro run --pipelines train), or restore both files of one training"
         )
-    if origin.images != models.origin.images:
+    if models.discriminator.images != models.images:
         logger.warning(
             "The discriminator was saved after %d images and the generator after %d: training was killed in between",
-            origin.images,
-            models.origin.images,
+            models.discriminator.images,
+            models.images,
         )
 
 
@@ -167,7 +166,7 @@ def _warn(models: Models, reals: Reals) -> None:
     if models.data_digest != reals.digest:
         logger.warning("The generator was trained on other images than these: its numbers measure a transfer")
     if not models.finished:
-        logger.warning("The training of this generator is unfinished, after %d images", models.origin.images)
+        logger.warning("The training of this generator is unfinished, after %d images", models.images)
 
 
 def _as_trained_on(reals: Reals, models: Models) -> Reals:
@@ -345,9 +344,9 @@ def _protocol(
         recipe=dict(reals.recipe),
         data_digest=reals.digest,
         trained_on=models.data_digest,
-        training_id=models.origin.training_id,
-        images=models.origin.images,
-        discriminator_images=models.discriminator.origin.images if models.discriminator else None,
+        training_id=models.training_id,
+        images=models.images,
+        discriminator_images=models.discriminator.images if models.discriminator else None,
         finished=models.finished,
         age_centre=age_centre,
         age_centre_from=age_centre_from,

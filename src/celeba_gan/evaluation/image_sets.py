@@ -43,22 +43,15 @@ class Classifier(Extractor, Protocol):
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Which training networks are from, and where in it they were saved."""
-
-    training_id: str
-    images: int
-    """That the discriminator saw until then."""
-
-
-@dataclass(frozen=True)
 class Discriminator:
     """The one that a generator was trained against."""
 
     score: Score
     """Images and their labels -> scores (n,)."""
     probability: Probability
-    origin: Origin
+    training_id: str
+    images: int
+    """Seen in training."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +60,9 @@ class Models:
 
     sample: Callable[[int, int], Iterator[tuple[Images, Labels]]]
     """(count, seed) -> batches of samples, uint8 (n, size, size, 3), with the labels requested of them."""
-    origin: Origin
-    """Of the generator."""
+    training_id: str
+    images: int
+    """Seen in training by the discriminator."""
     finished: bool
     """Whether training was."""
     size: int

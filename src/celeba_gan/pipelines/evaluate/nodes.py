@@ -196,7 +196,7 @@ def _bind(
     """Networks and packed images as evaluation takes them: through functions."""
     import torch
 
-    from celeba_gan.evaluation.image_sets import Discriminator, Models, Origin, Reals
+    from celeba_gan.evaluation.image_sets import Discriminator, Models, Reals
     from celeba_gan.gan.inputs.conditions import Conditions
     from celeba_gan.gan.networks.build import build_discriminator
     from celeba_gan.gan.networks.config import NetworkSettings
@@ -215,7 +215,7 @@ def _bind(
     trained = None
     if discriminator is not None:
         scores, of = TrainedDiscriminator(discriminator, device).scores, discriminator.card
-        trained = Discriminator(scores, of["probability"], Origin(of["id"], of["images"]))
+        trained = Discriminator(scores, of["probability"], of["id"], of["images"])
     condition = card.get("condition")  # cards of the first versions lack it
     conditions = Conditions.none()
     if condition is not None:
@@ -225,7 +225,8 @@ def _bind(
     norm = ", spectral norm" if network.spectral_norm else ""
     models = Models(
         sample=TrainedGenerator(generator, device).sample_labelled,
-        origin=Origin(card["id"], card["images"]),
+        training_id=card["id"],
+        images=card["images"],
         finished=card["finished"],
         size=card["size"],
         data_digest=card["data_digest"],

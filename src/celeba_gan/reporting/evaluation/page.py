@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeba_gan.evaluation.documents import ComparedMetric, Evaluation
+from celeba_gan.evaluation.metrics.metric import Kind, Number
 from celeba_gan.evaluation.metrics.registry import read_name
 from celeba_gan.reporting.evaluation.gaps import attributes_missing
 from celeba_gan.reporting.evaluation.glossary import describe_detail
@@ -93,7 +94,8 @@ def render_report(
         facts=_facts(evaluation),
         headlines=choose_headlines(evaluation),
         statements=find_verdict(evaluation),
-        comparison=_comparison(evaluation),
+        comparison=evaluation.comparison,
+        compared_rows=_compared_rows(evaluation),
         sections=make_sections(evaluation),
         first_picture=shown[0] if shown else None,
         pictures=shown[1:],
@@ -163,50 +165,20 @@ def _chart(name: str, title: str, figure: Any, *, stacked: int) -> _Chart | None
     )
 
 
-@dataclass(frozen=True)
-class _ComparedRow:
-    label: str
-    detail: str
-    model: str
-    against: str
-    difference: str
-    """Empty where it is unknown."""
-    winner: str
-    """Empty where none is."""
-    verdict: str
-    won: bool
+def _compared_rows(evaluation: Evaluation) -> list[tuple[ComparedMetric, Number, str, str]]:
+    """The rows of a comparison with their words, their details and the difference as text; decided ones first."""
+    rows = evaluation.comparison.rows if evaluation.comparison else []
 
+    def difference(row: ComparedMetric, kind: Kind) -> str:
+        if row.low is None or row.high is None:
+            return ""
+        return write_range(row.low, row.high, kind).replace("%", "points")
 
-@dataclass(frozen=True)
-class _ComparedTable:
-    model: str
-    against: str
-    rows: list[_ComparedRow]
-
-
-def _comparison(evaluation: Evaluation) -> _ComparedTable | None:
-    """The rows of a comparison as text, decided ones first."""
-    comparison = evaluation.comparison
-    if comparison is None:
-        return None
-    winners = {"model": comparison.model, "against": comparison.against}
-
-    def row(one: ComparedMetric) -> _ComparedRow:
-        number = read_name(one.metric).number
-        text = write_range(one.low, one.high, number.kind) if one.low is not None and one.high is not None else ""
-        return _ComparedRow(
-            label=number.label,
-            detail=describe_detail(one.metric),
-            model=write(one.model, number.kind),
-            against=write(one.against, number.kind),
-            difference=text.replace("%", "points"),
-            winner=winners.get(one.better, ""),
-            verdict=winners.get(one.better, "undecided" if text else "unknown"),
-            won=one.better == "model",
-        )
-
-    rows = [row(one) for one in sorted(comparison.rows, key=lambda one: one.better == "neither")]
-    return _ComparedTable(comparison.model, comparison.against, rows)
+    return [
+        (row, number, describe_detail(row.metric), difference(row, number.kind))
+        for row in sorted(rows, key=lambda row: row.better == "neither")
+        if (number := read_name(row.metric).number)
+    ]
 
 
 def _classifier(evaluation: Evaluation) -> str:
