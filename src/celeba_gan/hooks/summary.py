@@ -13,6 +13,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from celeba_gan.evaluation.documents import Comparison, Evaluation
+from celeba_gan.foundation.settings import is_none
 from celeba_gan.foundation.wording import counted, in_time
 from celeba_gan.hooks.artifacts import path_of, shown
 from celeba_gan.hooks.set_aside import RESUME, STATE
@@ -227,7 +228,7 @@ def _viz_command(run_params: Mapping[str, Any]) -> str:
     """The command that shows the graph with this run's artifacts."""
     params = run_params.get("runtime_params") or {}
     names = [f"{key}={params[key]}" for key in ("dataset", "experiment") if key in params]
-    if (model := (params.get("evaluate") or {}).get("model")) is not None:  # its results are in a folder of their own
+    if not is_none(model := (params.get("evaluate") or {}).get("model")):  # its results are in a folder of their own
         names.append(f"evaluate.model={model}")
     options = [f"--env {run_params['env']}"] if run_params.get("env") else []
     options += [f"--params {','.join(names)}"] if names else []
