@@ -93,7 +93,7 @@ def portraits(_: str, arguments: argparse.Namespace, work: Path) -> None:
     )
     Checkpoint("classifier", {"report": report}, tensors).save(work / "classifier.safetensors")
     seconds = time.perf_counter() - began
-    print(f"classifier fitted in {seconds:.1f} s: accuracy {report['accuracy']:.3f}, AUC {report['auc']}")
+    print(f"classifier fitted in {seconds:.1f} s: accuracy {report.accuracy:.3f}, AUC {report.auc}")
 
 
 def settings_of(preset: str, arguments: argparse.Namespace) -> TrainSettings:

@@ -43,5 +43,5 @@ def test_compared_networks_are_none_or_a_name_and_two_networks(file: Path, tmp_p
     judge = tmp_path / "judge.safetensors"
     Checkpoint("discriminator", {"id": "abc"}, {}).save(judge)
     assert ComparedNetworksDataset("faces", file, judge).load()[2].kind == "discriminator"
-    with pytest.raises(DatasetError, match=r"evaluate\.against"):
+    with pytest.raises(DatasetError, match=r"evaluate\.compare_with"):
         ComparedNetworksDataset().save(generator)

@@ -1,4 +1,4 @@
-"""`evaluate.model` and `evaluate.against` in the real catalog and pipelines."""
+"""`evaluate.model` and `evaluate.compare_with` in the real catalog and pipelines."""
 
 import logging
 from collections.abc import Callable
@@ -107,7 +107,7 @@ def test_stages_that_read_no_networks_pay_no_attention(prepare: Callable[..., Da
     assert catalog.load("generator").card["id"] == "demo"
 
 
-@pytest.mark.parametrize("setting", ["model", "against"])
+@pytest.mark.parametrize("setting", ["model", "compare_with"])
 def test_a_wrong_name_is_refused_with_the_names_there_are(prepare: Callable[..., DataCatalog], setting: str) -> None:
     pipeline = pipelines["evaluate"]
     with pytest.raises(MeasuredModelError) as caught:
@@ -121,11 +121,11 @@ def test_a_wrong_name_is_refused_with_the_names_there_are(prepare: Callable[...,
 def test_the_networks_to_compare_with_are_loaded_with_their_name(prepare: Callable[..., DataCatalog]) -> None:
     pipeline = pipelines["evaluate"]
     assert prepare(pipeline).load("compared_networks") is None
-    catalog = prepare(pipeline, against="models:/faces@champion")
+    catalog = prepare(pipeline, compare_with="models:/faces@champion")
     label, generator, discriminator = catalog.load("compared_networks")
     assert label == "models:/faces@champion (version 3)"
     assert (generator.card["id"], discriminator) == ("mine", None)
-    assert prepare(pipeline, against="mine").load("compared_networks")[2].card["id"] == "mine"
+    assert prepare(pipeline, compare_with="mine").load("compared_networks")[2].card["id"] == "mine"
     assert catalog.load("generator").card["id"] == "demo"
     assert path_of(catalog, "evaluation").parent.name == "demo"  # type: ignore[union-attr]
 
@@ -138,7 +138,8 @@ def test_a_model_in_a_file_of_parameters_is_refused(load_context: Load, project:
     with pytest.raises(ParameterError, match=r"--params evaluate.model=mine"):
         load_context(evaluate={"seed": 1})
     load_context(evaluate={"model": "other"})
-    write(yaml.safe_dump({"evaluate": {"against": "mine"}}))
+    load_context(evaluate={"model": "none"})
+    write(yaml.safe_dump({"evaluate": {"compare_with": "mine"}}))
     load_context()
 
 

@@ -41,7 +41,7 @@ class Images:
         count=120,
         images_digest=hash_texts(["x"] * 120, ["train"] * 120),
         splits=SPLITS,
-        model_dump=lambda mode: {"size": 16, "digest": "noise", "recipe": {"crop": 178}},
+        model_dump=lambda mode: {"recipe": {"crop": 178}},
     )
 
     def split(self, name: str) -> tuple[int, int]:
@@ -118,7 +118,8 @@ def evaluate(labels: pd.DataFrame, classifier: Checkpoint, tmp_path: Path) -> An
 
 
 def test_numbers_attributes_and_pictures(evaluate: Any, train: Any) -> None:
-    card, beside, neighbours = evaluate(*train("none"))
+    found, beside, neighbours = evaluate(*train("none"))
+    card = found.to_json()
     assert {"age", "age_valid", "swd", "frechet_attributes", "recall_attributes"} <= card["metrics"].keys()
     assert card["attributes"]["reals"].keys() == {"Hat"}
     assert card["attributes"]["asked"] is None
@@ -131,46 +132,47 @@ def test_numbers_attributes_and_pictures(evaluate: Any, train: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["class", "attributes"])
 def test_what_a_conditional_generator_was_asked_for_is_checked(evaluate: Any, train: Any, kind: str) -> None:
-    asked = evaluate(*train(kind))[0]["attributes"]["asked"]
-    assert asked["Hat"]["samples"] == 25
-    assert 0 <= asked["Hat"]["accuracy"] <= 1
+    asked = evaluate(*train(kind))[0].attributes.requested
+    assert asked["Hat"].samples == 25
+    assert 0 <= asked["Hat"].accuracy <= 1
 
 
 def test_another_model_is_compared_on_the_same_reals(evaluate: Any, train: Any) -> None:
     networks, others = train("none"), train("none", seed=1)
-    card = evaluate(*networks, compared_networks=("other", *others))[0]
-    comparison = card["comparison"]
-    assert (comparison["model"], comparison["against"]) == ("this model", "other")
-    measured = comparison["measured"]["metrics"]
-    assert measured == evaluate(*others)[0]["metrics"]
-    assert measured["swd"] != card["metrics"]["swd"]
-    rows = {row["metric"]: row for row in comparison["rows"]}
-    assert rows["swd"]["against"] == measured["swd"]
-    same = evaluate(*networks, compared_networks=("itself", *networks))[0]["comparison"]
-    assert {row["better"] for row in same["rows"]} == {"neither"}
+    evaluation = evaluate(*networks, compared_networks=("other", *others))[0]
+    comparison = evaluation.comparison
+    assert (comparison.model, comparison.against) == ("this model", "other")
+    measured = comparison.measured.metrics
+    assert measured == evaluate(*others)[0].metrics
+    assert measured["swd"] != evaluation.metrics["swd"]
+    rows = {row.metric: row for row in comparison.rows}
+    assert rows["swd"].against == measured["swd"]
+    same = evaluate(*networks, compared_networks=("itself", *networks))[0].comparison
+    assert {row.better for row in same.rows} == {"neither"}
 
 
 def test_the_best_networks_are_measured_where_asked(evaluate: Any, train: Any) -> None:
     networks, best = train("none"), train("none", seed=1)
     last = evaluate(*networks, best_measured=best)[0]
-    chosen = evaluate(*networks, best_measured=best, settings={"which": "best"})[0]
-    assert last["protocol"]["training_id"] == networks[0].card["id"]
-    assert chosen["protocol"]["training_id"] == best[0].card["id"]
-    assert chosen["protocol"]["which"] == "best"
-    assert evaluate(*networks, settings={"which": "best"})[0] == last  # none was measured
+    chosen = evaluate(*networks, best_measured=best, settings={"checkpoint": "best"})[0]
+    assert last.protocol.training_id == networks[0].card["id"]
+    assert chosen.protocol.training_id == best[0].card["id"]
+    assert chosen.protocol.which == "best"
+    assert evaluate(*networks, settings={"checkpoint": "best"})[0] == last  # none was measured
 
 
 def test_models_of_two_sizes_do_not_compare(evaluate: Any, train: Any) -> None:
     generator, discriminator = train("none")
     other = Checkpoint(generator.kind, {**generator.card, "size": 32}, generator.tensors)
-    with pytest.raises(ValueError, match="against: other makes images of 32 pixels, and the model that is measured 16"):
+    with pytest.raises(ValueError, match="compare_with: other makes images of 32 pixels, the measured model 16"):
         evaluate(generator, discriminator, compared_networks=("other", other, None))
 
 
 def test_without_attributes_and_discriminator_the_rest_is_measured(evaluate: Any, train: Any) -> None:
     generator, _ = train("none")
     without = Checkpoint("classifier", {"attributes": []}, {})
-    card, beside, neighbours = evaluate(generator, None, attribute_classifier=without)
+    found, beside, neighbours = evaluate(generator, None, attribute_classifier=without)
+    card = found.to_json()
     assert card["attributes"] is None
     assert {"swd", "ms_ssim"} <= card["metrics"].keys()
     assert not [name for name in card["metrics"] if "age" in name or "frechet" in name]

@@ -100,7 +100,7 @@ def test_the_best_generator_samples_where_it_is_asked_for(start: Any) -> None:
     best = Checkpoint(best.kind, best.card, {name: 2 * tensor for name, tensor in best.tensors.items()})
 
     def sample(given: tuple[Checkpoint, Checkpoint] | None, which: str) -> NDArray[np.uint8]:
-        settings = GenerateSettings.model_validate({"images": 2, "which": which})
+        settings = GenerateSettings.model_validate({"images": 2, "checkpoint": which})
         grid = draw_sample_grid(last, given, settings)
         (batch,) = generate_samples(last, given, settings)
         return np.concatenate([batch.images.ravel(), grid.pixels.ravel()])

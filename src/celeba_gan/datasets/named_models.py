@@ -89,12 +89,12 @@ class ComparedNetworksDataset(AbstractDataset[Any, tuple[str, Checkpoint, Checkp
         )
 
     def save(self, data: Any) -> None:
-        """Refuses: they are named with evaluate.against.
+        """Refuses: they are named with evaluate.compare_with.
 
         Raises:
             DatasetError: Always.
         """
-        raise DatasetError("The networks to compare with are named with evaluate.against, and only read")
+        raise DatasetError("The networks to compare with are named with evaluate.compare_with, and only read")
 
     def _exists(self) -> bool:
         return True

@@ -1,44 +1,32 @@
-"""Reports as JSON, and the pictures that go with them."""
+"""Reports: JSON, typed documents and pages."""
 
 import json
 import re
 from pathlib import Path
-from typing import Any, Final, NewType
+from typing import Any, Final, NewType, TypeVar
 
 from kedro.io import AbstractDataset
+from kedro.utils import load_obj
 
+from celeba_gan.foundation.documents import Document
 from celeba_gan.foundation.files import staged
 
 # kedro-viz recognises the previews by the names of these annotations.
 JSONPreview = NewType("JSONPreview", str)
 HTMLPreview = NewType("HTMLPreview", str)
+Content = TypeVar("Content")
 
 
-class JSONReportDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
-    """Numbers and words, complete or not there; an evaluation is one, and so is a report about the data."""
+class _TextFile(AbstractDataset[Content, Content]):
+    """A text file, complete or missing."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
         self.metadata = metadata
 
-    def save(self, data: dict[str, Any]) -> None:
-        """Writes the file.
-
-        Raises:
-            ValueError: A number is NaN or infinite, which JSON does not have.
-        """
-        text = json.dumps(data, indent=2, allow_nan=False)
+    def _write(self, content: bytes) -> None:
         with staged(self._filepath) as staging:
-            staging.write_text(text + "\n", encoding="utf-8")
-
-    def load(self) -> dict[str, Any]:
-        """Reads the file."""
-        data: dict[str, Any] = json.loads(self._filepath.read_text(encoding="utf-8"))
-        return data
-
-    def preview(self) -> JSONPreview:
-        """The file's content."""
-        return JSONPreview(json.dumps(self.load()))
+            staging.write_bytes(content)
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
@@ -47,17 +35,64 @@ class JSONReportDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
         return {"filepath": str(self._filepath)}
 
 
-class HTMLPageDataset(AbstractDataset[str, str]):
-    """A page that stands alone, complete or not there."""
+class JSONReportDataset(_TextFile[dict[str, Any]]):
+    """Numbers and words without a type."""
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+    def save(self, data: dict[str, Any]) -> None:
+        """Writes the file.
+
+        Raises:
+            ValueError: A number is NaN or infinite, which JSON does not have.
+        """
+        self._write(_to_text(data))
+
+    def load(self) -> dict[str, Any]:
+        """Reads the file."""
+        return json.loads(self._filepath.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+    def preview(self) -> JSONPreview:
+        """The file's content."""
+        return JSONPreview(json.dumps(self.load()))
+
+
+class DocumentDataset(_TextFile[Document]):
+    """A typed document as JSON."""
+
+    def __init__(self, filepath: str, document: str, metadata: dict[str, Any] | None = None) -> None:
+        """Names the file.
+
+        Args:
+            filepath: The file.
+            document: The full name of its class, a `Document`.
+            metadata: Left to hooks and kedro-viz.
+        """
+        super().__init__(filepath, metadata)
+        self._document = document
+
+    def save(self, data: Document) -> None:
+        """Writes the file."""
+        self._write(_to_text(data.to_json()))
+
+    def load(self) -> Document:
+        """Reads the file.
+
+        Raises:
+            DocumentError: It is damaged, or of a later version.
+        """
+        kind: type[Document] = load_obj(self._document)
+        return kind.read(self._filepath)
+
+    def preview(self) -> JSONPreview:
+        """The file's content."""
+        return JSONPreview(self._filepath.read_text(encoding="utf-8"))
+
+
+class HTMLPageDataset(_TextFile[str]):
+    """A page that needs no other file."""
 
     def save(self, data: str) -> None:
-        """Writes the page as UTF-8, its line ends as they are; what is no text, of a file's name, is spelt out."""
-        with staged(self._filepath) as staging:
-            staging.write_bytes(data.encode("utf-8", "backslashreplace"))
+        """Writes the page as UTF-8 with its own line ends; bytes of file names that are no text are escaped."""
+        self._write(data.encode("utf-8", "backslashreplace"))
 
     def load(self) -> str:
         """Reads the page."""
@@ -73,12 +108,10 @@ class HTMLPageDataset(AbstractDataset[str, str]):
         whole = f"<div>{styles}{content}</div>" if body else content
         return HTMLPreview(" ".join(whole.split()).translate(_NOT_MARKDOWN))
 
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+def _to_text(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 
-# Signs that stand for emphasis and code in Markdown, and signs that look like them.
+# Replacements that look like the signs of emphasis and code in Markdown.
 _NOT_MARKDOWN: Final = str.maketrans({"_": "\u02cd", "*": "\u2217", "`": "\u02cb"})

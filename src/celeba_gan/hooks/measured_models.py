@@ -1,4 +1,4 @@
-"""Which networks are measured: `evaluate.model` and `evaluate.against`."""
+"""Which networks are measured: `evaluate.model` and `evaluate.compare_with`."""
 
 import hashlib
 import logging
@@ -12,6 +12,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from celeba_gan.datasets.named_models import ComparedNetworksDataset, NamedNetworkDataset
+from celeba_gan.foundation.settings import is_none
 from celeba_gan.gan.runs.checkpoint import CheckpointError, read_card
 from celeba_gan.gan.runs.experiments import Experiments
 from celeba_gan.gan.runs.named_models import NamedModel, find_named_model
@@ -48,7 +49,7 @@ def reporting_folder(experiment: object, model: object = None) -> str:
         experiment: The experiment's name.
         model: `evaluate.model`, if it is given.
     """
-    return str(experiment) if model is None else f"{experiment}/{slug(str(model))}"
+    return str(experiment) if is_none(model) else f"{experiment}/{slug(str(model))}"
 
 
 def slug(model: str) -> str:
@@ -65,7 +66,7 @@ def slug(model: str) -> str:
 
 
 class MeasuredModels:
-    """Puts the networks that `evaluate.model` and `evaluate.against` name into the catalog of this run.
+    """Puts the networks that `evaluate.model` and `evaluate.compare_with` name into the catalog of this run.
 
     Tracking reads their cards, so it comes after this one.
     """
@@ -89,9 +90,9 @@ class MeasuredModels:
             _replace("generator", NamedNetworkDataset(model.generator, "generator"), catalog)
             _replace("discriminator", NamedNetworkDataset(model.discriminator, "discriminator"), catalog)
             _replace("best_measured", NamedNetworkDataset(None, "generator"), catalog)
-        name = _setting("against", catalog)
+        name = _setting("compare_with", catalog)
         if name is not None and COMPARED in pipeline.inputs():
-            model = self._find("against", str(name), catalog)
+            model = self._find("compare_with", str(name), catalog)
             compared = ComparedNetworksDataset(model.label, model.generator, model.discriminator)
             _replace(COMPARED, compared, catalog)
 
@@ -103,7 +104,7 @@ class MeasuredModels:
                 fetched = self._store.fetch_model(name, self._temporary())
                 logger.info("%s comes without its discriminator, which MLflow does not have", fetched.label)
                 return NamedModel(fetched.label, fetched.file, None, read_card(fetched.file, "generator"))
-            return find_named_model(name, experiments, best=_setting("which", catalog) == "best")
+            return find_named_model(name, experiments, best=_setting("checkpoint", catalog) == "best")
         except (CheckpointError, TrackingError) as error:
             raise MeasuredModelError(f"evaluate.{setting}: {error}") from error
 
@@ -115,7 +116,8 @@ class MeasuredModels:
 
 def _setting(name: str, catalog: DataCatalog) -> Any:
     entry = catalog.get(f"params:{_STAGE}.{name}")
-    return None if entry is None else entry.load()
+    value = None if entry is None else entry.load()
+    return None if is_none(value) else value
 
 
 def _replace(name: str, dataset: NamedNetworkDataset | ComparedNetworksDataset, catalog: DataCatalog) -> None:

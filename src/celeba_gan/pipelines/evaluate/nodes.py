@@ -2,9 +2,10 @@
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.images.packed import PackedImages
@@ -19,9 +20,9 @@ logger = logging.getLogger(__name__)
 def fit_attribute_classifier(
     packed_images: PackedImages, labels: Any, settings: EvaluateSettings, before: Checkpoint | None
 ) -> Checkpoint:
-    """Trains the network whose features distances are measured in; that of before stands if it is of the same data.
+    """Trains the network in whose features distances are measured; reuses the saved one if data and settings agree.
 
-    For images without attributes, or very few images, there is none: the card then names no attributes.
+    For images without attributes, or very few images, there is none: its card then names no attributes.
     """
     from celeba_gan.evaluation.features.classifier import (
         CLASSIFIER_VERSION,
@@ -49,8 +50,8 @@ def fit_attribute_classifier(
     if not names or counts["train"] < LEAST_IMAGES or counts["valid"] < 2:
         why = "have no attributes" if not names else f"are too few ({counts['train']} for training)"
         logger.info(
-            "These images %s, so there is no attribute classifier: Fréchet distance, precision and others that need "
-            "features are left out",
+            "These images %s, so there is no attribute classifier: skipping the Fréchet distance and others that need "
+            "features",
             why,
         )
         return Checkpoint("classifier", {"attributes": [], "made_from": made_from}, {})
@@ -68,7 +69,12 @@ def fit_attribute_classifier(
         seed=settings.classifier.seed,
         device=find_device("auto"),
     )
-    card = {"attributes": names, "size": packed_images.size, "report": report, "made_from": made_from}
+    card = {
+        "attributes": names,
+        "size": packed_images.size,
+        "report": report.model_dump(mode="json"),
+        "made_from": made_from,
+    }
     return Checkpoint("classifier", card, tensors)
 
 
@@ -83,82 +89,86 @@ def evaluate_generator(
     feature_store: FeatureStore,
     compared_networks: tuple[str, Checkpoint, Checkpoint | None] | None,
     settings: EvaluateSettings,
-) -> tuple[dict[str, Any], ImageGrid, ImageGrid]:
-    """Measures the generator against the test split; with `evaluate.against` another one, too, in the same way.
+) -> tuple[Evaluation, ImageGrid, ImageGrid]:
+    """Measures the generator against the test split; with `evaluate.compare_with` another one, too.
 
-    Gives the numbers (`evaluation.json`), samples beside reals, and samples beside their nearest training images.
+    Returns the numbers, a picture of samples beside reals, and one of samples beside their nearest training images.
     """
+    from celeba_gan.evaluation.attributes import describe_attributes
     from celeba_gan.evaluation.compare import compare_models
-    from celeba_gan.evaluation.evaluate import Evaluation, EvaluationError, evaluate
-    from celeba_gan.evaluation.metrics.prevalence import describe_attributes
+    from celeba_gan.evaluation.evaluate import EvaluationError, Result, evaluate
+    from celeba_gan.evaluation.features.classifier import ClassifierReport
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
     use_all_cores()
     device = find_device("auto")
     extractors = _extractors(attribute_classifier, settings, device)
-    which = "last"
-    if settings.which == "best" and best_measured is not None:
+    which: Literal["last", "best"] = "last"
+    if settings.checkpoint == "best" and best_measured is not None:
         which, (generator, discriminator) = "best", best_measured
         logger.info("Measuring the best networks, of the tick after %d images", generator.card["images"])
-    judge_network = generator.card["network"]  # one for both models, for one that judges worse would flatter
+    network = generator.card["network"]  # the same new discriminator for both models: a weaker one would flatter
 
-    def measure(generator: Checkpoint, discriminator: Checkpoint | None) -> Evaluation:
+    def measure(generator: Checkpoint, discriminator: Checkpoint | None) -> tuple[Evaluation, Result]:
         networks = (generator, discriminator)
-        models, reals = _bind(networks, judge_network, packed_images, labels, classes, settings.seed, device)
+        models, reals = _bind(networks, network, packed_images, labels, classes, settings.seed, device)
         found = evaluate(models, reals, settings, extractors, feature_store)
-        condition = models.card.get("condition")
-        of_classifier = found.described.get("attributes")
-        found.card["attributes"] = of_classifier and describe_attributes(
-            attribute_classifier.card, *of_classifier, found.labels, condition["names"] if condition else ()
-        )
-        return found
+        condition = generator.card.get("condition")
+        of_classifier = found.probabilities.get("attributes")
+        attributes = None
+        if of_classifier is not None:
+            report = ClassifierReport.model_validate(attribute_classifier.card["report"])
+            quality = {name: report.attributes[name] for name in attribute_classifier.card["attributes"]}
+            requested = condition["names"] if condition else ()
+            attributes = describe_attributes(quality, *of_classifier, found.labels, requested)
+        return found.evaluation.model_copy(update={"attributes": attributes}), found
 
     if compared_networks is not None and compared_networks[1].card["size"] != generator.card["size"]:
         raise EvaluationError(
-            f"evaluate.against: {compared_networks[0]} makes images of {compared_networks[1].card['size']} pixels, and "
-            f"the model that is measured {generator.card['size']}; only models of one size compare"
+            f"evaluate.compare_with: {compared_networks[0]} makes images of {compared_networks[1].card['size']} "
+            f"pixels, the measured model {generator.card['size']}. Only models of one size can be compared"
         )
-    result = measure(generator, discriminator)
-    card = result.card
-    card["protocol"] |= {"model": settings.model, "which": which}
+    evaluation, result = measure(generator, discriminator)
+    protocol = evaluation.protocol.model_copy(update={"model": settings.model, "which": which})
+    evaluation = evaluation.model_copy(update={"protocol": protocol})
     if compared_networks is not None:
         label, other_generator, other_discriminator = compared_networks
         logger.info("Measuring %s in the same way", label)
-        other = measure(other_generator, other_discriminator).card
-        card["comparison"] = compare_models(settings.model or "this model", card, label, other) | {"measured": other}
-    images, found = card["protocol"]["images"], result.neighbours
+        other, _ = measure(other_generator, other_discriminator)
+        comparison = compare_models(settings.model or "this model", evaluation, label, other)
+        evaluation = evaluation.model_copy(update={"comparison": comparison})
+    found = result.neighbours
     return (
-        card,
-        draw_beside_reals(result.samples, result.reals, images),
-        draw_neighbours((found.samples, found.neighbours, found.names) if found else None, images),
+        evaluation,
+        draw_beside_reals(result.samples, result.reals, protocol.images),
+        draw_neighbours((found.samples, found.neighbours, found.names) if found else None, protocol.images),
     )
 
 
 def report_evaluation(
-    evaluation: dict[str, Any], measured_grid: ImageGrid, neighbour_grid: ImageGrid, metric_rows: Any
+    evaluation: Evaluation, measured_grid: ImageGrid, neighbour_grid: ImageGrid, metric_rows: Any
 ) -> tuple[Any, str]:
     """Draws the chart of attributes, and writes the page that shows everything: a plotly figure and HTML."""
     from celeba_gan.reporting.evaluation.charts import plot_attribute_shares
     from celeba_gan.reporting.evaluation.page import render_report
     from celeba_gan.reporting.training.curves import plot_curves
 
-    chart = plot_attribute_shares(evaluation["attributes"])
-    images = evaluation["protocol"]["images"]
+    chart, protocol = plot_attribute_shares(evaluation.attributes), evaluation.protocol
     # The rows are those of the experiment's own training, and not of a model from elsewhere.
-    own = evaluation["protocol"]["model"] is None and len(metric_rows)
+    own = protocol.model is None and len(metric_rows)
     page = render_report(
         evaluation,
-        title=f"{evaluation['protocol'].get('model') or 'A generator'} after {images / 1000:,.4g} thousand images",
+        title=f"{protocol.model or 'A generator'} after {protocol.images / 1000:,.4g} thousand images",
         curves=plot_curves(metric_rows) if own else None,
-        attribute_chart=chart if evaluation["attributes"] else None,
+        attribute_chart=chart if evaluation.attributes else None,
         pictures={"Samples and reals": measured_grid.pixels, "Nearest training images": neighbour_grid.pixels},
     )
     return chart, page
 
 
 def _extractors(attribute_classifier: Checkpoint, settings: EvaluateSettings, device: str) -> "list[Extractor]":
-    """Whatever can tell features of images here: the classifier of attributes, Inception, a file of the user's."""
+    """The extractors of features that are available: attribute classifier, Inception, the user's file."""
     from celeba_gan.evaluation.features.classifier import AttributeClassifier
     from celeba_gan.evaluation.features.file import FeatureFile
     from celeba_gan.evaluation.features.inception import InceptionFeatures, find_weights
@@ -176,7 +186,7 @@ def _extractors(attribute_classifier: Checkpoint, settings: EvaluateSettings, de
 
 def _bind(
     networks: tuple[Checkpoint, Checkpoint | None],
-    judge_network: dict[str, Any],
+    new_network: Any,
     packed_images: PackedImages,
     labels: Any,
     classes: Any,
@@ -186,7 +196,7 @@ def _bind(
     """Networks and packed images as evaluation takes them: through functions."""
     import torch
 
-    from celeba_gan.evaluation.image_sets import Judge, Models, Reals
+    from celeba_gan.evaluation.image_sets import Discriminator, Models, Reals
     from celeba_gan.gan.inputs.conditions import Conditions
     from celeba_gan.gan.networks.build import build_discriminator
     from celeba_gan.gan.networks.config import NetworkSettings
@@ -194,27 +204,39 @@ def _bind(
     from celeba_gan.images.labels import check_labels, labels_as_named
 
     generator, discriminator = networks
-    network = NetworkSettings.model_validate(judge_network)
+    card = generator.card
+    network = NetworkSettings.model_validate(new_network)
 
-    def fresh_judge() -> torch.nn.Module:
+    def new_discriminator() -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build_discriminator(network, generator.card["size"]).to(device)
+            return build_discriminator(network, card["size"]).to(device)
 
-    judge = None
+    trained = None
     if discriminator is not None:
-        scores = TrainedDiscriminator(discriminator, device).scores
-        judge = Judge(scores, discriminator.card["probability"], discriminator.card)
-    sample = TrainedGenerator(generator, device).sample_labelled
-    condition = generator.card.get("condition")  # cards of before there were labels lack it
+        scores, of = TrainedDiscriminator(discriminator, device).scores, discriminator.card
+        trained = Discriminator(scores, of["probability"], of["id"], of["images"])
+    condition = card.get("condition")  # cards of the first versions lack it
     conditions = Conditions.none()
     if condition is not None:
         check_labels(labels, packed_images.manifest)
         values = labels_as_named(labels, classes, condition["kind"], condition["names"])
         conditions = Conditions(condition["kind"], condition["names"], values)
-    manifest = packed_images.manifest
     norm = ", spectral norm" if network.spectral_norm else ""
-    judged_by = f"{network.name} {getattr(network, network.name).model_dump_json()}{norm}"
-    return Models(sample, generator.card, judge, fresh_judge, judged_by), Reals(
-        packed_images.gather, conditions.of, manifest.splits, manifest.model_dump(mode="json")
+    models = Models(
+        sample=TrainedGenerator(generator, device).sample_labelled,
+        training_id=card["id"],
+        images=card["images"],
+        finished=card["finished"],
+        size=card["size"],
+        data_digest=card["data_digest"],
+        discriminator=trained,
+        new_discriminator=new_discriminator,
+        random_crop=card.get("random_crop"),
+        new_network=f"{network.name} {getattr(network, network.name).model_dump_json()}{norm}",
+    )
+    manifest = packed_images.manifest
+    recipe = manifest.model_dump(mode="json")["recipe"]
+    return models, Reals(
+        packed_images.gather, conditions.of, manifest.splits, packed_images.size, packed_images.digest, recipe
     )

@@ -57,4 +57,4 @@ def _choose(
     generator: Checkpoint, best_measured: tuple[Checkpoint, Checkpoint] | None, settings: GenerateSettings
 ) -> Checkpoint:
     """The generator that is asked for; the last one where none was measured."""
-    return best_measured[0] if settings.which == "best" and best_measured is not None else generator
+    return best_measured[0] if settings.checkpoint == "best" and best_measured is not None else generator
