@@ -8,6 +8,7 @@ from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.folder import ImageFolder
 from celeba_gan.sources.index import build_index
+from celeba_gan.sources.source_report import FileReport
 
 SETTINGS = IngestSettings(max_rejected_fraction=1.0)
 
@@ -61,8 +62,8 @@ def test_images_of_every_kind_in_every_folder_are_indexed(tmp_path):
     reasons = dict(index.rejected.itertuples(index=False))
     assert "HEIC is not read" in reasons["phone.heic"]
     assert "a web page" in reasons["broken.jpg"]
-    assert index.report["ignored_files"] == {".md": 1}
-    assert (index.report["images_found"], index.report["indexed"], index.report["kind"]) == (9, 7, "folder")
+    assert index.report.ignored_files == {".md": 1}
+    assert (index.report.images_found, index.report.indexed, index.report.kind) == (9, 7, "folder")
 
 
 def test_a_zip_of_images_is_a_folder_too(tmp_path):
@@ -127,8 +128,8 @@ def test_images_without_a_row_and_rows_without_an_image_are_counted(tmp_path):
     )
     index = index_of(source)
     assert dict(index.rejected.itertuples(index=False)) == dict.fromkeys(["0.jpg", "4.jpg"], "no row in attributes.csv")
-    assert index.report["files"] == [{"name": "attributes.csv", "verdict": "", "rows": 4, "rows_without_image": 1}]
-    assert index.report["rejected"] == {"no row in attributes.csv": 2}
+    assert index.report.files == [FileReport(name="attributes.csv", verdict="", rows=4, rows_without_image=1)]
+    assert index.report.rejected == {"no row in attributes.csv": 2}
 
 
 def test_two_tellers_of_one_thing_are_refused(tmp_path):

@@ -102,7 +102,7 @@ def run(source):
             decoded += 1
         except (OSError, UnreadableImageError):
             pass
-    assert len(index.images) + len(index.rejected) == index.report["images_found"]
+    assert len(index.images) + len(index.rejected) == index.report.images_found
     return decoded
 
 

@@ -12,10 +12,11 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from celeba_gan.foundation.wording import in_time
+from celeba_gan.foundation.wording import counted, in_time
 from celeba_gan.hooks.artifacts import path_of, shown
 from celeba_gan.hooks.set_aside import RESUME, STATE
-from celeba_gan.images.packed import Shard
+from celeba_gan.images.packed import PackedImages, Shard
+from celeba_gan.reporting.data.data_report import DataReport
 
 RESUME_FROM: Final = "params:train.resume_from"
 
@@ -94,7 +95,9 @@ class Summary:
 
     def _print_interruption(self) -> None:
         if self._shards:
-            _print([("Stopped", f"{self._shards:,} packed shards are kept; the same command carries on after them")])
+            _print(
+                [("Stopped", f"{counted(self._shards, 'packed shard')} kept; the same command continues from there")]
+            )
         if self._saved is None:
             return
         images = f"{self._saved['images']:,} images"
@@ -107,17 +110,17 @@ class Summary:
 def _indexed(path: Path) -> Lines:
     import pyarrow.parquet
 
-    yield "Indexed", f"{pyarrow.parquet.read_metadata(path).num_rows:,} images"
+    yield "Indexed", counted(pyarrow.parquet.read_metadata(path).num_rows, "image")
 
 
 def _rejected(path: Path) -> Lines:
     count = _rows(path)
-    yield "Rejected", f"{count:,} images" + (f", listed with the reason in {shown(path)}" if count else "")
+    yield "Rejected", counted(count, "image") + (f", listed with the reason in {shown(path)}" if count else "")
 
 
 def _unreadable(path: Path) -> Lines:
     if count := _rows(path):
-        yield "Left out", f"{count:,} images, listed with the reason in {shown(path)}"
+        yield "Left out", f"{counted(count, 'image')}, listed with the reason in {shown(path)}"
 
 
 def _rows(path: Path) -> int:
@@ -130,23 +133,23 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _packed(path: Path) -> Lines:
-    manifest = _read(path / "manifest.json")
-    yield "Packed", f"{manifest['count']:,} images of {manifest['size']}x{manifest['size']} pixels"
+    manifest = PackedImages(path).manifest
+    yield "Packed", f"{counted(manifest.count, 'image')} of {manifest.size}x{manifest.size} pixels"
 
 
 def _classes(path: Path) -> Lines:
     sizes = [int(row["train"]) for row in _read_rows(path)]
     if len(sizes) > 1:
         span = f"{min(sizes):,} to {max(sizes):,}" if min(sizes) < max(sizes) else f"{min(sizes):,}"
-        yield "Classes", f"{len(sizes):,}, of {span} training images, listed in {shown(path)}"
+        yield "Classes", f"{len(sizes):,}, with {span} training images each, listed in {shown(path)}"
 
 
 def _findings(path: Path) -> Lines:
-    findings = _read(path)["findings"]
+    findings = DataReport.read(path).findings
     for finding in findings[:_MOST_FINDINGS]:
         yield "Data", finding
     more = len(findings) - _MOST_FINDINGS
-    yield "Data report", shown(path) + (f", with {more} more of these remarks" if more > 0 else "")
+    yield "Data report", shown(path) + (f", with {counted(more, 'more finding')}" if more > 0 else "")
 
 
 def _trained(path: Path) -> Lines:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice, zip_longest
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from celeba_gan.images.decoding import NeedsMoreError, UnreadableImageError, ima
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.source import Annotation, Source
-from celeba_gan.sources.source_report import check_files, count_reasons, report_source
+from celeba_gan.sources.source_report import SourceReport, check_files, count_reasons, report_source
 from celeba_gan.sources.tables.annotations import PARTITION_FILE
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ class Index(NamedTuple):
             "test"), `width` and `height` (int32, pixels, as the image is shown), attributes (int8, 0 or 1), and where
             known `identity` (int32) and `label` (str). The columns of an absent table are absent.
         rejected: `image_id` and `reason` of each image left out.
-        report: See `report_source`.
+        report: What was found in the source.
     """
 
     images: DataFrame
     rejected: DataFrame
-    report: dict[str, Any]
+    report: SourceReport
 
 
 def build_index(source: Source, settings: IngestSettings, progress: Callable[[int, int], None] | None = None) -> Index:

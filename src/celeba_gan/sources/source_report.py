@@ -6,10 +6,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
+from celeba_gan.foundation.documents import Document, Record
+from celeba_gan.foundation.wording import counted, listed
 from celeba_gan.sources.official import verdict
 from celeba_gan.sources.source import TABLES, Annotation, CelebA, Source
 from celeba_gan.sources.tables.annotations import PARTITION_FILE
@@ -40,14 +42,44 @@ def check_files(source: Source, annotations: Sequence[Annotation]) -> dict[str, 
     return verdicts
 
 
+class FileReport(Record):
+    """A file beside the images."""
+
+    name: str
+    verdict: str
+    """See `celeba_gan.sources.official.verdict`; "" for a file that is not compared."""
+    rows: int | None
+    rows_without_image: int | None
+    """Both are None for a zip of images."""
+
+
+class SourceReport(Document):
+    """What was found in a source."""
+
+    noun: ClassVar[str] = "report on the source"
+
+    source: str
+    """See `Source.describe`."""
+    kind: str
+    images_found: int
+    indexed: int
+    rejected: dict[str, int]
+    """Images by reason."""
+    ignored_files: dict[str, int]
+    """Other files by suffix."""
+    files: list[FileReport]
+    notes: list[str]
+    """Sentences about what is missing or left out."""
+
+
 def report_source(
     source: Source,
     annotations: Sequence[Annotation],
     verdicts: Mapping[str, str],
     keys: Index[str],
     rejected: Sequence[tuple[str, str]],
-) -> dict[str, Any]:
-    """Sum up a source, for JSON; what a person should know is logged, too.
+) -> SourceReport:
+    """Summarises a source, and logs what a person should know.
 
     Args:
         source: The images.
@@ -55,52 +87,43 @@ def report_source(
         verdicts: See `check_files`.
         keys: The names in the tables of the images that were indexed.
         rejected: (image_id, reason) of the others.
-
-    Returns:
-        `source` and `kind` (texts); `images_found` and `indexed` (numbers); `rejected` (images by reason);
-        `ignored_files` (numbers by suffix); `files`: for each table, and the zip where it was checked, `name`,
-        `verdict` ("" without one), `rows`, `rows_without_image`; `notes`: sentences.
     """
-    files: list[dict[str, Any]] = []
+    files = []
     for annotation in annotations:
         rows = annotation.table.index
         without = len(rows) - len(np.unique(rows.get_indexer(keys)))  # every key has a row
-        files.append({"name": annotation.file, "rows": len(rows), "rows_without_image": without})
-    if source.files.path.name in verdicts:
-        files.append({"name": source.files.path.name, "rows": None, "rows_without_image": None})
-    files = [{"name": file["name"], "verdict": verdicts.get(file["name"], ""), **file} for file in files]
+        name = annotation.file
+        files.append(FileReport(name=name, verdict=verdicts.get(name, ""), rows=len(rows), rows_without_image=without))
+    archive = source.files.path.name
+    if archive in verdicts:
+        files.append(FileReport(name=archive, verdict=verdicts[archive], rows=None, rows_without_image=None))
+    for file in files:
+        if file.verdict:
+            logger.info("%s: %s", file.name, file.verdict)
+        if file.rows_without_image:
+            logger.info("%s: %s have no image here", file.name, counted(file.rows_without_image, "row"))
     absent = list(_absent(source))
     for note in absent:
         logger.warning("%s", note)
-    notes = [*absent, *(f"{a.file}: {note}" for a in annotations for note in a.notes)]  # the latter are logged already
-    ignored = _not_looked_at(source, annotations)
+    ignored = _ignored_files(source, annotations)
     if ignored:
-        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in ignored.most_common(5))
-        logger.info("Files that are no images were not looked at: %s", kinds)
-    for file in files:
-        if file["verdict"]:
-            logger.info("%s: %s", file["name"], file["verdict"])
-        if file["rows_without_image"]:
-            logger.info(
-                "%s: %s of its %s rows have no image here",
-                file["name"],
-                f"{file['rows_without_image']:,}",
-                f"{file['rows']:,}",
-            )
-    return {
-        "source": source.describe(),
-        "kind": source.kind,
-        "images_found": len(keys) + len(rejected),
-        "indexed": len(keys),
-        "rejected": count_reasons(reason for _, reason in rejected),
-        "ignored_files": dict(ignored.most_common()),
-        "files": files,
-        "notes": notes,
-    }
+        kinds = [f"{count:,} {suffix}" for suffix, count in ignored.most_common()]
+        logger.info("Ignoring files that are not images: %s", listed(kinds, 5))
+    return SourceReport(
+        source=source.describe(),
+        kind=source.kind,
+        images_found=len(keys) + len(rejected),
+        indexed=len(keys),
+        rejected=count_reasons(reason for _, reason in rejected),
+        ignored_files=dict(ignored.most_common()),
+        files=files,
+        # Those of the tables were logged when they were read.
+        notes=[*absent, *(f"{annotation.file}: {note}" for annotation in annotations for note in annotation.notes)],
+    )
 
 
-def _not_looked_at(source: Source, annotations: Sequence[Annotation]) -> Counter[str]:
-    """How many files that are no images lie among them, by suffix, but for the tables."""
+def _ignored_files(source: Source, annotations: Sequence[Annotation]) -> Counter[str]:
+    """How many files are neither images nor tables, by suffix."""
     ignored = Counter(source.files.ignored)
     for annotation in annotations:
         place = annotation.place

@@ -5,11 +5,12 @@ from typing import Any
 
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.source import Source
+from celeba_gan.sources.source_report import SourceReport
 
 logger = logging.getLogger(__name__)
 
 
-def index_images(celeba: Source, settings: IngestSettings) -> tuple[Any, Any, dict[str, Any]]:
+def index_images(celeba: Source, settings: IngestSettings) -> tuple[Any, Any, SourceReport]:
     """List the usable images of the source with their sizes, splits and annotations, and the rejected ones.
 
     Returns:

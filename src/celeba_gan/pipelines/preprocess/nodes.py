@@ -6,8 +6,10 @@ from typing import Any
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.journal import UnfinishedPacking
 from celeba_gan.images.packed import Manifest, PackedImages, Shard
+from celeba_gan.reporting.data.data_report import DataReport
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.source import Source
+from celeba_gan.sources.source_report import SourceReport
 
 
 def pack_images(
@@ -74,28 +76,28 @@ def label_images(
 
 def report_data(
     image_index: Any,
-    source_report: dict[str, Any],
+    source_report: SourceReport,
     packed_images: PackedImages,
     labels: Any,
     classes: Any,
     settings: PreprocessSettings,
     ingest: IngestSettings,
-) -> tuple[dict[str, Any], Any, Any, Any, Any, Any]:
+) -> tuple[DataReport, Any, Any, Any, Any, Any]:
     """Sum up the data in numbers, words and pictures.
 
     Returns:
-        `data_report` (see `celeba_gan.reporting.data.report.report_data`), the chart of attributes for kedro-viz and
-        again for browsers, the chart of sizes, a contact sheet, and the mean image.
+        `data_report`, the chart of attributes for kedro-viz and again for browsers, the chart of sizes, a contact
+        sheet, and the mean image.
     """
-    from celeba_gan.reporting.data import report as data_report
     from celeba_gan.reporting.data.charts import plot_attributes, plot_sizes
     from celeba_gan.reporting.data.contact_sheet import draw_contact_sheet
     from celeba_gan.reporting.data.pixel_statistics import draw_mean, measure_pixels
+    from celeba_gan.reporting.data.report import DataTables, summarise_data
     from celeba_gan.sources.official import PUBLISHED_RATES
 
     pixels = measure_pixels(packed_images)
-    report = data_report.report_data(
-        data_report.DataTables(image_index, labels, classes),
+    report = summarise_data(
+        DataTables(image_index, labels, classes),
         source_report,
         packed_images.manifest,
         pixels,

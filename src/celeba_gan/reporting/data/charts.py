@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from celeba_gan.foundation.wording import counted
 from celeba_gan.reporting.chart_style import FAINT, TEXT, escape, finish, only_title
+from celeba_gan.reporting.data.data_report import ALL, AttributeShares, DataReport, Shares
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -24,21 +26,21 @@ _MOST_ROWS: Final = 60
 _MOST_BUBBLES: Final = 60  # more sizes are shown as a histogram
 
 
-def plot_attributes(report: Mapping[str, Any]) -> Any:
+def plot_attributes(report: DataReport) -> Any:
     """Draws the share of images with each attribute, the most frequent first; or with each label.
 
     Args:
-        report: See `report_data`.
+        report: The report on the data.
 
     Returns:
         A plotly figure: per row a marker for each split and, of CelebA's attributes, one for the published share.
     """
     from plotly.subplots import make_subplots
 
-    rows = report["attributes"] or report["labels"]
+    rows: Mapping[str, Shares] = report.attributes or report.labels
     if not rows:
         return only_title("These images have neither attributes nor labels")
-    names = sorted(rows, key=lambda name: -rows[name]["share"]["all"])[:_MOST_ROWS]
+    names = sorted(rows, key=lambda name: -(rows[name].share[ALL] or 0))[:_MOST_ROWS]
     columns = 1 if len(names) <= _ONE_COLUMN else 2
     length = ceil(len(names) / columns)
     figure = make_subplots(rows=1, cols=columns, horizontal_spacing=0.2)
@@ -46,7 +48,7 @@ def plot_attributes(report: Mapping[str, Any]) -> Any:
         part = {name: rows[name] for name in names[column * length : (column + 1) * length]}
         for split, marker in _MARKERS.items():
             _add_shares(figure, part, split, {"marker": marker, "showlegend": not column}, column + 1)
-        _add_published(figure, part, report["source"]["kind"], column + 1)
+        _add_published(figure, part, report.source.kind, column + 1)
         figure.update_yaxes(
             tickvals=list(range(len(part))),
             ticktext=[_axis_text(name) for name in part],
@@ -57,7 +59,7 @@ def plot_attributes(report: Mapping[str, Any]) -> Any:
             tickfont={"size": 10},
             col=column + 1,
         )
-        shares = [share for row in part.values() for share in [*row["share"].values(), row.get("published")]]
+        shares = [share for row in part.values() for share in [*row.share.values(), _published(row)]]
         most = max((share for share in shares if share), default=1)
         figure.update_xaxes(
             range=[0, 105 * most],  # kedro-viz would not begin at 0
@@ -68,20 +70,20 @@ def plot_attributes(report: Mapping[str, Any]) -> Any:
             zerolinecolor=FAINT,
             col=column + 1,
         )
-    what = "attribute" if report["attributes"] else "label"
+    what = "attribute" if report.attributes else "label"
     number = "Images with each" if len(names) == len(rows) else f"The {len(names)} most frequent of {len(rows)}:"
     return finish(figure, f"{number} {what}, as share of their split")
 
 
-def _add_shares(figure: Any, rows: Mapping[str, Any], split: str, style: dict[str, Any], column: int) -> None:
+def _add_shares(figure: Any, rows: Mapping[str, Shares], split: str, style: Mapping[str, object], column: int) -> None:
     figure.add_scatter(
-        x=[None if row["share"][split] is None else 100 * row["share"][split] for row in rows.values()],
+        x=[None if (share := row.share[split]) is None else 100 * share for row in rows.values()],
         y=list(range(len(rows))),
         name=split,
         legendgroup=split,
         mode="markers",
         text=[escape(name) for name in rows],
-        customdata=[f"{row['images'][split]:,} images" for row in rows.values()],
+        customdata=[counted(row.images[split], "image") for row in rows.values()],
         hovertemplate="%{text}: %{x:.1f}% (%{customdata})",
         row=1,
         col=column,
@@ -89,22 +91,28 @@ def _add_shares(figure: Any, rows: Mapping[str, Any], split: str, style: dict[st
     )
 
 
-def _add_published(figure: Any, rows: Mapping[str, Any], kind: str, column: int) -> None:
-    known = {place: name for place, name in enumerate(rows) if rows[name].get("published") is not None}
+def _add_published(figure: Any, rows: Mapping[str, Shares], kind: str, column: int) -> None:
+    known = {
+        place: (name, share) for place, (name, row) in enumerate(rows.items()) if (share := _published(row)) is not None
+    }
     if known:
         figure.add_scatter(
-            x=[100 * rows[name]["published"] for name in known.values()],
+            x=[100 * share for _, share in known.values()],
             y=list(known),
             name="published for CelebA" if kind == "celeba" else "real CelebA, for comparison",
             legendgroup="published",
             mode="markers",
             marker=_PUBLISHED,
             showlegend=column == 1,
-            text=[escape(name) for name in known.values()],
+            text=[escape(name) for name, _ in known.values()],
             hovertemplate="%{text}: %{x:.1f}% in all of CelebA",
             row=1,
             col=column,
         )
+
+
+def _published(row: Shares) -> float | None:
+    return row.published if isinstance(row, AttributeShares) else None
 
 
 def _axis_text(name: str) -> str:
