@@ -10,11 +10,11 @@ from PIL import Image
 
 from celeba_gan.images.decoding import UnreadableImageError, decode_image
 from celeba_gan.images.packed import Recipe
+from celeba_gan.sources.celeba import CelebA
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.folder import ImageFolder
 from celeba_gan.sources.index import build_index
-from celeba_gan.sources.source import CelebA
 from celeba_gan.sources.tables.attributes import ATTRIBUTES
 
 SETTINGS = IngestSettings(max_rejected_fraction=1.0)

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from kedro.io import AbstractDataset, DatasetError
 
+from celeba_gan.sources.celeba import IMAGES_ZIP, CelebA
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.folder import ImageFolder
-from celeba_gan.sources.source import IMAGES_ZIP, CelebA, Source
+from celeba_gan.sources.source import Source
 
 SUBFOLDERS: Final = "subfolders"
 

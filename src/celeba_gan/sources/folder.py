@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from celeba_gan.foundation.splits import SPLITS
+from celeba_gan.sources.celeba import CelebA
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
-from celeba_gan.sources.source import Annotation, CelebA, Source, only_other_files
+from celeba_gan.sources.source import Annotation, Source, only_other_files
 from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
 from celeba_gan.sources.tables.text_table import TextFile
 

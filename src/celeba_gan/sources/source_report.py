@@ -12,8 +12,9 @@ import numpy as np
 
 from celeba_gan.foundation.documents import Document, Record
 from celeba_gan.foundation.wording import counted, listed
+from celeba_gan.sources.celeba import TABLES, CelebA
 from celeba_gan.sources.official import verdict
-from celeba_gan.sources.source import TABLES, Annotation, CelebA, Source
+from celeba_gan.sources.source import Annotation, Source
 from celeba_gan.sources.tables.annotations import PARTITION_FILE
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ import requests
 from rich import filesize, get_console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from celeba_gan.sources.celeba import IMAGES_ZIP
 from celeba_gan.sources.download.transfer import (
     PATIENCE,
     Address,
@@ -31,7 +32,6 @@ from celeba_gan.sources.download.transfer import (
 )
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.official import OFFICIAL_FILES, OfficialFile, md5_of
-from celeba_gan.sources.source import IMAGES_ZIP
 
 HOME_PAGE: Final = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 

@@ -8,8 +8,8 @@ import zipfile
 import pytest
 from PIL import Image
 
+from celeba_gan.sources.celeba import CelebA
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.source import CelebA
 
 
 def jpeg(shade):
@@ -288,7 +288,7 @@ def test_a_zip_that_is_none_is_named(tmp_path, content, looks):
 def test_importing_is_cheap():
     heavy = "{'torch', 'pandas', 'kedro', 'mlflow'} & set(sys.modules)"
     subprocess.run(
-        [sys.executable, "-c", f"import sys, celeba_gan.sources.source; assert not {heavy}, {heavy}"], check=True
+        [sys.executable, "-c", f"import sys, celeba_gan.sources.celeba; assert not {heavy}, {heavy}"], check=True
     )
 
 
