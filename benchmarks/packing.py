@@ -36,7 +36,8 @@ Result = dict[str, float]
 def write_source(folder: Path, images: int) -> None:
     """CelebA's files, with so many images."""
     from celeba_gan.portraits.synthetic import SyntheticCelebA
-    from celeba_gan.sources.celeba import IMAGES_FOLDER, IMAGES_ZIP, CelebA
+    from celeba_gan.sources.celeba import IMAGES_FOLDER, CelebA
+    from celeba_gan.sources.official import IMAGES_ZIP
     from celeba_gan.sources.tables.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
 
     drawn = folder.parent / "portraits"

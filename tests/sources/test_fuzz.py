@@ -128,7 +128,11 @@ def test_mutated_sources_give_an_index_or_an_error_of_ours(tmp_path, cases):
             for name, data in files.items():
                 (folder / name).write_bytes(data)
             archive = next(name for name in files if name.endswith(".zip"))
-            source = CelebA(folder) if case % 3 else ImageFolder(folder / archive, labels=dice.random() < 0.3)
+            source = (
+                CelebA(folder)
+                if case % 3
+                else ImageFolder(folder / archive, labels="subfolders" if dice.random() < 0.3 else None)
+            )
             signal.alarm(10)
             try:
                 run(source)

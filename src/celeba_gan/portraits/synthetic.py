@@ -16,7 +16,8 @@ from filelock import FileLock
 from celeba_gan.foundation.cores import available_cores
 from celeba_gan.images.workers import map_in_processes
 from celeba_gan.portraits import DRAWING_VERSION, IDENTITY_BLOCK, draw, sample_portrait
-from celeba_gan.sources.celeba import IMAGES_ZIP, SYNTHETIC_RECORD
+from celeba_gan.sources.celeba import SYNTHETIC_RECORD
+from celeba_gan.sources.official import IMAGES_ZIP
 from celeba_gan.sources.tables.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
 from celeba_gan.sources.tables.attributes import ATTRIBUTES
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from celeba_gan.foundation.wording import counted
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
-from celeba_gan.sources.source import Annotation, Source, only_other_files
+from celeba_gan.sources.official import HOME_PAGE, IMAGES_IN_CELEBA, IMAGES_ZIP, OFFICIAL_FILES, verdict
+from celeba_gan.sources.source import Annotation, Source
 from celeba_gan.sources.tables.annotations import (
     ATTRIBUTES_FILE,
     IDENTITIES_FILE,
@@ -25,7 +28,6 @@ from celeba_gan.sources.tables.text_table import TextFile
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-IMAGES_ZIP: Final = "img_align_celeba.zip"
 IMAGES_FOLDER: Final = "img_align_celeba"
 SYNTHETIC_RECORD: Final = "synthetic.json"
 """The file that tells drawn portraits from CelebA."""
@@ -49,31 +51,62 @@ class CelebA(Source):
 
     Args:
         path: Where the files lie.
+        download: Where `prepare` gets missing files: google_drive, huggingface, huggingface:OWNER/DATASET or a web
+            address. None: nowhere.
     """
+
+    parameters: ClassVar[Mapping[str, str]] = {
+        "path": "the folder or zip of CelebA",
+        "download": "google_drive, huggingface, huggingface:OWNER/DATASET or a web address",
+    }
+
+    def __init__(self, path: Path, *, download: str | None = None) -> None:
+        super().__init__(path)
+        self.download = download
 
     def __reduce__(self) -> tuple[type[CelebA], tuple[Path]]:
         return CelebA, (self.path,)
 
     @property
-    def kind(self) -> str:  # type: ignore[override]
-        """Where the portraits were drawn "synthetic", else "celeba"."""
+    def kind(self) -> str:
+        """`synthetic` for drawn portraits, else `celeba`."""
         return "synthetic" if (self.path / SYNTHETIC_RECORD).is_file() else "celeba"
 
-    @cached_property
-    def files(self) -> ImageFiles:
-        """As `Source.files`."""
-        if not self.path.exists():
-            raise SourceError(f"There is no folder {self.path}. {where_to_get(self.path)}")
-        files = self._find_files()
-        if not files.names and not files.rejected:
-            raise SourceError(f"No image in {files.path}{only_other_files(files)}. {where_to_get(self.path)}")
-        return files
+    def prepare(self) -> None:
+        """Downloads what is missing, if asked to.
+
+        Raises:
+            SourceError: `download` is not a place to download from, or the images could not be downloaded.
+        """
+        if self.download is None:
+            return
+        from celeba_gan.sources.download.download import check_place, download_celeba
+
+        check_place(self.download)  # also where nothing is missing
+        if self.path.is_file():
+            raise SourceError(
+                f"{self.path} is a file, so nothing can be downloaded into it. Leave out source.download, or name a "
+                "folder with source.path"
+            )
+        present = {*self.tables, *([IMAGES_ZIP] if self.has_images else [])}  # in whatever form
+        missing = {name: file for name, file in OFFICIAL_FILES.items() if name not in present}
+        if missing:
+            download_celeba(self.path, self.download, missing)
 
     @cached_property
     def image_names(self) -> list[str]:
         """File names without their folder. As `Source.image_names`."""
         names = (name for name in self.files.names if name[: name.rfind("/") + 1] in self._folders)
         return sorted(name[name.rfind("/") + 1 :] for name in names)
+
+    def advice(self) -> str:
+        """As `Source.advice`."""
+        return (
+            f"Get CelebA from {HOME_PAGE} and put these files into {self.path}: {IMAGES_ZIP} (or the folder "
+            f"{IMAGES_FOLDER}/ from it), and as far as you have them {', '.join(TABLES)}. If CelebA is elsewhere, name "
+            "its folder with `--params source.path=DIR`; to download it add `--params source.download=google_drive`; "
+            "for images that are not CelebA's use `--env folder`."
+        )
 
     def refusal(self, image_id: str) -> str | None:
         """Refuses what is not called as in CelebA: the name says which rows of the tables are the image's."""
@@ -99,6 +132,33 @@ class CelebA(Source):
         return [
             Annotation(self._tables[name], pd.DataFrame(table)) for name, table in tables.items() if table is not None
         ]
+
+    def notes(self) -> list[str]:
+        """As `Source.notes`."""
+        consequences = {PARTITION_FILE: "a split is drawn instead"}
+        return [
+            f"No {table} in {self.path}: {consequences.get(table, 'its columns are left out')}."
+            for table in TABLES
+            if table not in self.tables
+        ]
+
+    def verdicts(self, annotations: Sequence[Annotation]) -> dict[str, str]:
+        """Compares CelebA's files with the official ones by md5; see `verdict`.
+
+        The zip is read only if it holds as many images as CelebA: with another number it is not the official one.
+        """
+        if self.kind != "celeba":
+            return {}
+        verdicts = {place.name: verdict(place) for place in (a.place for a in annotations) if isinstance(place, Path)}
+        images = self.files.path
+        if images.is_file():
+            count = len(self.image_names)
+            verdicts[images.name] = (
+                verdict(images)
+                if count == IMAGES_IN_CELEBA
+                else f"not the official file ({counted(count, 'image')}, not {IMAGES_IN_CELEBA:,})"
+            )
+        return verdicts
 
     @cached_property
     def attributes(self) -> DataFrame | None:
@@ -190,7 +250,8 @@ class CelebA(Source):
             return TextFile.read(place)
         return TextFile(f"{place} in {self.files.path}", self.files.read_other(place) or b"")
 
-    def _find_files(self) -> ImageFiles:
+    def open_files(self) -> ImageFiles:
+        """As `Source.open_files`."""
         if self.path.is_file():
             return ZipFiles(self.path)
         folders = [self.path / place for place in _PLACES]
@@ -215,13 +276,3 @@ class CelebA(Source):
             for name in self.files.names
             if name.startswith(folder) and "/" not in name[len(folder) :]
         }
-
-
-def where_to_get(folder: Path) -> str:
-    """Where CelebA is to be had, and where it is to be put."""
-    return (
-        f"Get CelebA from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and put these files into {folder}: "
-        f"{IMAGES_ZIP} (or the folder {IMAGES_FOLDER}/ from it), and as far as you have them {', '.join(TABLES)}. If "
-        "CelebA lies elsewhere, name its folder with `--params source.path=DIR`; to have it downloaded add "
-        "`--params source.download=google_drive`; for images that are not CelebA's use `--env folder`."
-    )

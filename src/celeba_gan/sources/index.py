@@ -17,7 +17,7 @@ from celeba_gan.images.decoding import NeedsMoreError, UnreadableImageError, ima
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.source import Annotation, Source
-from celeba_gan.sources.source_report import SourceReport, check_files, count_reasons, report_source
+from celeba_gan.sources.source_report import SourceReport, count_reasons, report_source
 from celeba_gan.sources.tables.annotations import PARTITION_FILE
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def build_index(source: Source, settings: IngestSettings, progress: Callable[[in
     annotations = source.annotations()
     # Hashing CelebA's zip takes seconds in which the headers can be read: it leaves the interpreter to others.
     with ThreadPoolExecutor(max_workers=1) as beside:
-        verdicts = beside.submit(check_files, source, annotations)
+        verdicts = beside.submit(source.verdicts, annotations)
         index, unlisted = _list_named(source, names, annotations)
         index, unread = _add_sizes(source, index, progress)
     rejected = sorted([*source.files.rejected, *unlisted, *unread])

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+HOME_PAGE: Final = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+IMAGES_ZIP: Final = "img_align_celeba.zip"
+IMAGES_IN_CELEBA: Final = 202_599
+
 
 @dataclass(frozen=True)
 class OfficialFile:
@@ -27,7 +31,7 @@ class OfficialFile:
 OFFICIAL_FILES: Final[dict[str, OfficialFile]] = {
     file.name: file
     for file in (
-        OfficialFile("img_align_celeba.zip", "00d2c5bc6d35e252742224ab0c1e8fcb", "0B7EVK8r0v71pZjFTYXZWM3FlRnM", 2**31),
+        OfficialFile(IMAGES_ZIP, "00d2c5bc6d35e252742224ab0c1e8fcb", "0B7EVK8r0v71pZjFTYXZWM3FlRnM", 2**31),
         OfficialFile("list_attr_celeba.txt", "75e246fa4810816ffd6ee81facbd244c", "0B7EVK8r0v71pblRyaVFSWGxPY0U"),
         OfficialFile("list_eval_partition.txt", "d32c9cbf5e040fd4025c592c306e6668", "0B7EVK8r0v71pY0NSMzRuSXJEVkk"),
         OfficialFile("identity_CelebA.txt", "32bd1bd63d3c78cd57e08160ec5ed1e2", "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from celeba_gan.foundation.wording import counted, listed
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.image_files import ImageFiles
 
@@ -39,14 +41,16 @@ class Annotation:
 
 
 class Source(ABC):
-    """Photographs by name, and tables about them. Nothing is read before it is asked for.
+    """Photographs by name, and tables about them. Everything is read on first use.
+
+    A catalog entry names the class, its path and its further arguments: see `SourceDataset`.
 
     Args:
         path: The folder, or a zip.
     """
 
-    kind: str
-    """"celeba", "synthetic" or "folder"."""
+    parameters: ClassVar[Mapping[str, str]] = {"path": "the folder of the images, or a zip of them"}
+    """The fields of `source` in --params that its catalog entries read, and what to give for each."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path).absolute()
@@ -56,33 +60,62 @@ class Source(ABC):
 
     @property
     @abstractmethod
+    def kind(self) -> str:
+        """One word for reports."""
+
+    @abstractmethod
+    def open_files(self) -> ImageFiles:
+        """Lists the files at `path`, which exists."""
+
+    @abstractmethod
+    def advice(self) -> str:
+        """What to do where there are no images, in sentences."""
+
+    def prepare(self) -> None:  # noqa: B027 - most sources have nothing to fetch
+        """Fetches what is missing. It is called before images are loaded, not to check whether there are any."""
+
+    @cached_property
     def files(self) -> ImageFiles:
         """The image files.
 
         Raises:
-            SourceError: There is no such folder, no image in it, or the zip is none.
+            SourceError: There is no such folder, no image in it, or the zip is damaged.
         """
-
-    @abstractmethod
-    def annotations(self) -> list[Annotation]:
-        """The tables that are there, read.
-
-        Raises:
-            SourceError: One is not what its name says.
-        """
-
-    @abstractmethod
-    def refusal(self, image_id: str) -> str | None:
-        """Why an image of this name is not used; None where it is."""
+        if not self.path.exists():
+            raise SourceError(f"There is no folder {self.path}. {self.advice()}")
+        files = self.open_files()
+        if not files.names and not files.rejected:
+            raise SourceError(f"No image in {files.path}{_other_files(files)}. {self.advice()}")
+        return files
 
     @property
-    @abstractmethod
     def image_names(self) -> list[str]:
-        """The names of the images, sorted; those that `refusal` refuses, too.
+        """The names of the images, sorted, including those that `refusal` refuses.
 
         Raises:
             SourceError: As `files` does.
         """
+        return self.files.names
+
+    def annotations(self) -> list[Annotation]:
+        """Reads the tables.
+
+        Raises:
+            SourceError: A file is not the table that its name promises.
+        """
+        return []
+
+    def refusal(self, image_id: str) -> str | None:
+        """The reason not to use an image of this name; None to use it."""
+        return None
+
+    def notes(self) -> list[str]:
+        """Sentences for the report about what is missing."""
+        return []
+
+    def verdicts(self, annotations: Sequence[Annotation]) -> dict[str, str]:
+        """By file name, whether a file is the published one; nothing for sources that have no published files."""
+        return {}
 
     def key(self, image_id: str) -> str:
         """The name of an image in the tables."""
@@ -134,7 +167,7 @@ class Source(ABC):
         Raises:
             SourceError: As `files` does.
         """
-        return f"{len(self.image_names):,} images in {self.files.path}"
+        return f"{counted(len(self.image_names), 'image')} in {self.files.path}"
 
 
 @dataclass(frozen=True)
@@ -149,11 +182,11 @@ class Portion:
         return self.files.read(self.names.get(image_id, image_id))
 
 
-def only_other_files(files: ImageFiles) -> str:
-    """What there is instead of images; of archives, that they have to be unpacked."""
+def _other_files(files: ImageFiles) -> str:
+    """Which files there are instead of images."""
     if not files.ignored:
         return ""
-    others = ", ".join(f"{count} {suffix}" for suffix, count in files.ignored.most_common(5))
+    others = listed([f"{count:,} {suffix}" for suffix, count in files.ignored.most_common()], 5)
     packed = sorted(_ARCHIVES & files.ignored.keys())
     hint = f"; a {packed[0]} archive has to be unpacked once" if packed else ""
     return f", only other files ({others}){hint}"

@@ -6,41 +6,18 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from celeba_gan.foundation.documents import Document, Record
 from celeba_gan.foundation.wording import counted, listed
-from celeba_gan.sources.celeba import TABLES, CelebA
-from celeba_gan.sources.official import verdict
 from celeba_gan.sources.source import Annotation, Source
-from celeba_gan.sources.tables.annotations import PARTITION_FILE
 
 if TYPE_CHECKING:
     from pandas import Index
 
-_WHOLE: Final = 202_599  # images in all of CelebA
-
 logger = logging.getLogger(__name__)
-
-
-def check_files(source: Source, annotations: Sequence[Annotation]) -> dict[str, str]:
-    """Whether CelebA's own files are at hand, by their md5: for each file's name what `verdict` says.
-
-    The zip is read where it holds as many images as CelebA has: with another number it is not the official one.
-    """
-    if source.kind != "celeba":
-        return {}
-    verdicts = {place.name: verdict(place) for place in (a.place for a in annotations) if isinstance(place, Path)}
-    images = source.files.path
-    if images.is_file():
-        count = len(source.image_names)
-        whole = count == _WHOLE
-        verdicts[images.name] = (
-            verdict(images) if whole else f"not the official file ({count:,} images, not {_WHOLE:,})"
-        )
-    return verdicts
 
 
 class FileReport(Record):
@@ -85,7 +62,7 @@ def report_source(
     Args:
         source: The images.
         annotations: Its tables.
-        verdicts: See `check_files`.
+        verdicts: See `Source.verdicts`.
         keys: The names in the tables of the images that were indexed.
         rejected: (image_id, reason) of the others.
     """
@@ -103,8 +80,8 @@ def report_source(
             logger.info("%s: %s", file.name, file.verdict)
         if file.rows_without_image:
             logger.info("%s: %s have no image here", file.name, counted(file.rows_without_image, "row"))
-    absent = list(_absent(source))
-    for note in absent:
+    missing = source.notes()
+    for note in missing:
         logger.warning("%s", note)
     ignored = _ignored_files(source, annotations)
     if ignored:
@@ -119,7 +96,7 @@ def report_source(
         ignored_files=dict(ignored.most_common()),
         files=files,
         # Those of the tables were logged when they were read.
-        notes=[*absent, *(f"{annotation.file}: {note}" for annotation in annotations for note in annotation.notes)],
+        notes=[*missing, *(f"{annotation.file}: {note}" for annotation in annotations for note in annotation.notes)],
     )
 
 
@@ -136,12 +113,3 @@ def _ignored_files(source: Source, annotations: Sequence[Annotation]) -> Counter
 def count_reasons(reasons: Iterable[str]) -> dict[str, int]:
     """How often each reason is given, by its text before a colon, the most frequent first."""
     return dict(Counter(reason.partition(":")[0] for reason in reasons).most_common())
-
-
-def _absent(source: Source) -> Iterable[str]:
-    if not isinstance(source, CelebA):
-        return
-    for table in TABLES:
-        if table not in source.tables:
-            consequence = "a split is drawn instead" if table == PARTITION_FILE else "its columns are left out"
-            yield f"No {table} in {source.path}: {consequence}."

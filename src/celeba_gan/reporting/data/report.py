@@ -73,7 +73,8 @@ def summarise_data(
         max_rejected_fraction: Fraction of the images found, in [0, 1], that may be unusable.
         published: The share of all of CelebA's images, in [0, 1], that have each attribute.
     """
-    is_folder = source_report.kind == "folder"  # its attributes need not mean what CelebA's of the same name mean
+    if source_report.kind not in ("celeba", "synthetic"):  # elsewhere an attribute of the same name may mean another
+        published = {}
     report = DataReport(
         findings=[],
         source=SourceFacts(**source_report.model_dump(include=set(SourceFacts.model_fields))),
@@ -105,7 +106,7 @@ def summarise_data(
                 for row in tables.classes.nsmallest(_SMALLEST_CLASSES, "train").to_dict("records")
             ],
         ),
-        attributes=_attributes(tables.labels, {} if is_folder else published),
+        attributes=_attributes(tables.labels, published),
         labels=_labels(tables.labels),
     )
     return report.model_copy(update={"findings": find_peculiarities(report)})

@@ -16,7 +16,6 @@ import requests
 from rich import filesize, get_console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from celeba_gan.sources.celeba import IMAGES_ZIP
 from celeba_gan.sources.download.transfer import (
     PATIENCE,
     Address,
@@ -31,9 +30,7 @@ from celeba_gan.sources.download.transfer import (
     shown,
 )
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.official import OFFICIAL_FILES, OfficialFile, md5_of
-
-HOME_PAGE: Final = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+from celeba_gan.sources.official import HOME_PAGE, IMAGES_ZIP, OFFICIAL_FILES, OfficialFile, md5_of
 
 # It is used as a copy of all the official files, under their names, by several public projects; that its bytes are the
 # official ones is not known beforehand: the md5 of every file decides, as for any other source.
