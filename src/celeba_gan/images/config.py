@@ -2,15 +2,15 @@
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from celeba_gan.foundation.settings import Settings
 
 _MAX_SHARD_BYTES: Final = 512 * 2**20
 
 
-class PreprocessSettings(BaseModel):
+class PreprocessSettings(Settings):
     """How photographs become square uint8 images, and what the images are conditioned on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: int = Field(default=64, ge=8, le=1024, description="Side of the packed images, in pixels, 8 to 1024.")
     crop: Annotated[int, Field(ge=8)] | Literal["none"] = Field(

@@ -33,9 +33,6 @@ from PIL import (
 
 from celeba_gan.images.appearance import appearance
 
-FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""What is read, and nothing else: some of Pillow's formats run programs (a stranger's EPS would start Ghostscript)."""
-
 IMAGE_SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
 )
@@ -66,6 +63,7 @@ _FOREIGN: Final = (
     (re.compile(rb"%!PS|\xc5\xd0\xd3\xc6"), "EPS"),
     (re.compile(rb"\xef?\xbb?\xbf?\s*(<\?xml.{,999}?)?<svg", re.S), "SVG"),
 )
+# Nothing else is read: some of Pillow's formats run programs (a stranger's EPS would start Ghostscript).
 _PLUGINS: Final[dict[str, type[ImageFile.ImageFile]]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,

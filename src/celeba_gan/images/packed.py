@@ -12,21 +12,18 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
+
+from celeba_gan.foundation.documents import Record
 
 MANIFEST_FILE: Final = "manifest.json"
-"""The splits in the order in which they are packed."""
 
 
 class PackedImagesError(ValueError):
     """Packed images are missing, unfinished, damaged, or belong to something else."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Recipe(_Record):
+class Recipe(Record):
     """Everything that decides which pixels a photograph becomes."""
 
     crop: int | Literal["none"]
@@ -37,7 +34,7 @@ class Recipe(_Record):
     pillow: str
 
 
-class ShardRecord(_Record):
+class ShardRecord(Record):
     """One shard: its file, how many images it has, and the sha256 of its pixels (not of the file)."""
 
     file: str
@@ -45,14 +42,14 @@ class ShardRecord(_Record):
     sha256: str
 
 
-class LeftOut(_Record):
+class LeftOut(Record):
     """A photograph of the index that is not packed, and why."""
 
     image_id: str
     reason: str
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """What a folder of packed images holds; it is written last, so it stands for a whole packing.
 
     Attributes:
@@ -86,7 +83,7 @@ class Manifest(_Record):
     digest: str
 
 
-class Journal(_Record):
+class Journal(Record):
     """What must be known of a finished shard to carry on after it; it lies beside the shard until all are finished.
 
     Photographs are counted from 0 in the order in which they are packed.

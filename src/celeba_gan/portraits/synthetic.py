@@ -14,6 +14,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from celeba_gan.foundation.cores import available_cores
+from celeba_gan.foundation.wording import listed
 from celeba_gan.images.workers import map_in_processes
 from celeba_gan.portraits import DRAWING_VERSION, IDENTITY_BLOCK, draw, sample_portrait
 from celeba_gan.sources.celeba import SYNTHETIC_RECORD
@@ -181,9 +182,8 @@ def _refuse_foreign(folder: Path) -> None:
     record = _read_record(folder)
     foreign = [name for name in found if record is None or name not in _FILES]
     if foreign:
-        names = ", ".join([*foreign[:5], *(["..."] if foreign[5:] else [])])
         raise NotSyntheticError(
-            f"{folder} holds files that were not drawn here ({names}), "
+            f"{folder} holds files that were not drawn here ({listed(foreign, 5)}), "
             "so no synthetic portraits are written there. Nothing was changed. Point the synthetic set at another "
             "folder, or, if this is your own CelebA, read it with the environment for real data."
         )

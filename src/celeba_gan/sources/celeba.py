@@ -247,7 +247,7 @@ class CelebA(Source):
     def _text(self, table: str) -> TextFile:
         place = self._tables[table]
         if isinstance(place, Path):
-            return TextFile.read(place)
+            return TextFile.of(place, table)
         return TextFile(f"{place} in {self.files.path}", self.files.read_other(place) or b"")
 
     def open_files(self) -> ImageFiles:

@@ -1,12 +1,12 @@
 """Settings of the ingest stage."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from celeba_gan.foundation.settings import Settings
 
 
-class IngestSettings(BaseModel):
+class IngestSettings(Settings):
     """What `ingest` may leave out, and how it splits images that come without CelebA's partition."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     valid_images: int = Field(
         default=2000,

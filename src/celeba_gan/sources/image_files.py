@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import FileIO
 from itertools import pairwise
 from pathlib import Path
@@ -101,15 +101,11 @@ class FolderFiles(ImageFiles):
     Args:
         path: The folder.
         names: List these and do not look; all, where None.
-        nested: Look into the folders below, too.
     """
 
-    def __init__(self, path: Path, names: Sequence[str] | None = None, *, nested: bool = True) -> None:
+    def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
         super().__init__(path)
-        if names is not None:
-            self.names = sorted(names)
-            return
-        self.names = sorted(name for name in _walk(path, nested) if self._is_listed(name))
+        self.names = sorted((name for name in _walk(path) if self._is_listed(name)) if names is None else names)
 
     def read(self, name: str, size: int = -1) -> bytes:
         """As `ImageFiles.read`."""
@@ -374,7 +370,7 @@ def _inflate(packed: bytes, size: int) -> bytes:
         raise OSError(f"damaged in the zip: {error}") from error
 
 
-def _walk(folder: Path, nested: bool) -> Iterator[str]:
+def _walk(folder: Path) -> Iterator[str]:
     """Names of all files, with `/`, but of those that operating systems leave."""
     top = os.stat(folder)  # noqa: PTH116
     seen = {(top.st_dev, top.st_ino)}
@@ -394,11 +390,11 @@ def _walk(folder: Path, nested: bool) -> Iterator[str]:
                     continue
                 if not _is_folder(entry):
                     yield prefix + entry.name
-                elif nested:
-                    status = entry.stat()
-                    if (status.st_dev, status.st_ino) not in seen:
-                        seen.add((status.st_dev, status.st_ino))
-                        waiting.append(f"{prefix}{entry.name}/")
+                    continue
+                status = entry.stat()
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    waiting.append(f"{prefix}{entry.name}/")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -442,8 +438,3 @@ def _not_a_zip(path: Path) -> SourceError:
         f"{path} ({size:,} bytes) is not a whole zip archive; it looks like {looks}. Get it again, or put the unpacked "
         "images beside it and remove this file"
     )
-
-
-def count_by_folder(names: Iterable[str]) -> Counter[str]:
-    """How many of the names lie in which folder, by the folder's path with a final `/`; the top one is ""."""
-    return Counter(name[: name.rfind("/") + 1] for name in names)

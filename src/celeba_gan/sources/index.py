@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.images.decoding import NeedsMoreError, UnreadableImageError, image_size
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
@@ -231,7 +232,7 @@ def _fill_splits(persons: list[str], splits: list[str], settings: IngestSettings
 
 def _check_splits(source: Source, index: DataFrame, rejected: list[tuple[str, str]]) -> None:
     counts = index["split"].value_counts()
-    if set(counts.index) != {"train", "valid", "test"}:
+    if set(counts.index) != set(SPLITS):
         raise SourceError(
             f"Too few images to train on and to measure with in {source.describe()}: {len(index):,} usable, "
             f"{len(rejected):,} rejected, by split {counts.to_dict()}. Each of train, valid and test needs images. Add "

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.tables.annotations import TextFile
 from celeba_gan.sources.tables.custom_annotations import read_custom_attributes
+from celeba_gan.sources.tables.text_table import TextFile
 
 WAYS = [("0", "1"), ("-1", "1"), ("false", "true"), ("False", "True"), ("no", "yes"), ("No", "YES"), ("0.0", "1.0")]
 SPLITS = [("0", "1", "2"), ("train", "valid", "test"), ("Train", "val", "TEST"), ("training", "validation", "testing")]

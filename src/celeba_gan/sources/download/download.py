@@ -13,9 +13,10 @@ from typing import Final
 
 import filelock
 import requests
-from rich import filesize, get_console
+from rich import get_console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from celeba_gan.foundation.wording import counted, in_bytes, listed
 from celeba_gan.sources.download.transfer import (
     PATIENCE,
     Address,
@@ -146,8 +147,8 @@ def _on_hugging_face(dataset: str, name: str) -> Address:
         raise UnavailableError(f"Hugging Face does not list the dataset ({why})") from error
     found = [path for path in paths if path.rpartition("/")[2] == name]
     if not found:
-        has = ", ".join([*paths[:10], *(["..."] if paths[10:] else [])]) or "nothing"
-        raise UnavailableError(f"the dataset has no file of this name; it has {len(paths)} files: {has}")
+        files = f"{counted(len(paths), 'file')}: {listed(paths, 10)}" if paths else "no files"
+        raise UnavailableError(f"the dataset has no file of this name; it has {files}")
     token = get_token()
     url = hf_hub_url(dataset, min(found, key=len), repo_type="dataset")
     return Address(url, {"Authorization": f"Bearer {token}"} if token else {})
@@ -201,7 +202,7 @@ def _missing(folder: Path, files: Mapping[str, OfficialFile]) -> list[OfficialFi
 
 
 def _by_hand(half: Half, place: Place, error: UnavailableError, names: list[str]) -> str:
-    kept = f" The {filesize.decimal(half.size)} that have come are kept: the next run carries on from there."
+    kept = f" The {in_bytes(half.size)} that have come are kept: the next run carries on from there."
     return (
         f"{half.target.name} could not be downloaded from {place.name}: {error}.{kept if half.size else ''} "
         f"By hand: get {', '.join(names)} from {HOME_PAGE} and put them into {half.target.parent}; what is there is "

@@ -20,11 +20,11 @@ from typing import Final, NamedTuple
 
 import requests
 from requests.exceptions import ChunkedEncodingError, RequestException
-from rich import filesize
 from rich.progress import Progress
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
+from celeba_gan.foundation.wording import in_bytes
 from celeba_gan.images.appearance import appearance
 from celeba_gan.sources.official import OfficialFile, md5_of
 
@@ -160,7 +160,7 @@ def fetch(download: Download) -> None:
         _pause(download, broken, next(pauses, None))
     size, seconds = half.size, time.monotonic() - begin
     half.publish()
-    logger.info("%s: %s in %.1f s from %s", file.name, filesize.decimal(size), seconds, download.place.name)
+    logger.info("%s: %s in %.1f s from %s", file.name, in_bytes(size), seconds, download.place.name)
 
 
 def _receive(download: Download) -> int:
@@ -234,8 +234,8 @@ def _announced(response: requests.Response, half: Half, offset: int) -> int | No
         return None
     free = shutil.disk_usage(half.path.parent).free
     if int(length) > free:
-        needed = filesize.decimal(int(length))
-        raise UnavailableError(f"{needed} of it are missing, and the disk has {filesize.decimal(free)} free")
+        needed = in_bytes(int(length))
+        raise UnavailableError(f"{needed} of it are missing, and the disk has {in_bytes(free)} free")
     return offset + int(length)
 
 
@@ -281,7 +281,7 @@ def _pause(download: Download, broken: BrokenError, pause: float | None) -> None
     if pause is None:
         raise UnavailableError(f"{broken} ({len(download.patience.pauses) + 1} tries)") from broken
     pause = max(pause, broken.after)
-    so_far = filesize.decimal(download.half.size)
+    so_far = in_bytes(download.half.size)
     logger.warning("%s: %s; trying again in %.0f s (%s so far)", download.file.name, broken, pause, so_far)
     time.sleep(pause)
 

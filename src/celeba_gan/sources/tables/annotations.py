@@ -23,21 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
     from pandas import DataFrame, Index, Series
 
-__all__ = [
-    "ATTRIBUTES_FILE",
-    "IDENTITIES_FILE",
-    "PARTITION_FILE",
-    "TextFile",
-    "read_attributes",
-    "read_identities",
-    "read_partition",
-]
-
 ATTRIBUTES_FILE: Final = TableKind.ATTRIBUTES.file
 PARTITION_FILE: Final = TableKind.PARTITION.file
 IDENTITIES_FILE: Final = TableKind.IDENTITIES.file
-
-"""The splits in the order of their numbers 0, 1, 2 in the partition file."""
 
 _LAST_IN_SPLIT: Final = (162_770, 182_637)  # the last numbers of the official train and valid
 _MOST_IMAGES_OF_A_PERSON: Final = 35  # in CelebA

@@ -129,12 +129,9 @@ class _Table:
 def _read_table(source: Path | str | TextFile) -> _Table:
     import pandas as pd
 
-    if isinstance(source, str):
-        source = TextFile("The text given for attributes.csv", source.encode(errors="surrogatepass"))
-    elif isinstance(source, Path):
-        source = TextFile.read(source)
-    where = source.where
-    rows = _split_rows(where, decode(source, "the annotations of a folder of images", _INSTEAD))
+    file = TextFile.of(source, "attributes.csv")
+    where = file.where
+    rows = _split_rows(where, decode(file, "the annotations of a folder of images", _INSTEAD))
     if len(rows) < 2:
         raise SourceError(f"{where} has no rows below a header line. {_INSTEAD}")
     (_, header), *body = rows

@@ -151,11 +151,8 @@ def wrong_table(table: TextTable, kind: TableKind) -> SourceError:
 
 
 def _open(source: Path | str | TextFile, kind: TableKind) -> TextTable:
-    if isinstance(source, str):
-        source = TextFile(f"The text given for {kind.file}", source.encode(errors="surrogatepass"))
-    elif isinstance(source, Path):
-        source = TextFile.read(source)
-    table = TextTable.of(source.where, decode(source, f"CelebA's {kind.file}", INSTEAD))
+    file = TextFile.of(source, kind.file)
+    table = TextTable.of(file.where, decode(file, f"CelebA's {kind.file}", INSTEAD))
     if not table.lines:
         raise wrong_table(table, kind)
     return table

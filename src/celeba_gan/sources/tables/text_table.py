@@ -43,15 +43,23 @@ class TextFile:
     data: bytes
 
     @classmethod
-    def read(cls, path: Path) -> TextFile:
-        """Read a file.
+    def of(cls, source: Path | str | TextFile, name: str) -> TextFile:
+        """A table's text from a path, from the text itself, or as it is.
+
+        Args:
+            source: The path or the text.
+            name: The table's usual name, for messages about a text.
 
         Raises:
-            SourceError: It cannot be read; a folder, for example.
+            SourceError: The file cannot be read; it is a folder, for example.
         """
-        where = str(path.absolute())
+        if isinstance(source, TextFile):
+            return source
+        if isinstance(source, str):
+            return cls(f"The text given for {name}", source.encode(errors="surrogatepass"))
+        where = str(source.absolute())
         try:
-            return cls(where, path.read_bytes())
+            return cls(where, source.read_bytes())
         except OSError as error:
             raise SourceError(
                 f"{where} cannot be read ({error.strerror or error}). Put a readable text file there, "
