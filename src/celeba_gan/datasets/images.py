@@ -1,4 +1,4 @@
-"""Samples, grids and animations as people look at them."""
+"""Pictures, sample grids, animations and folders of samples."""
 
 import shutil
 from pathlib import Path
@@ -33,7 +33,7 @@ class _Picture:
 
 
 class PictureDataset(_Picture, AbstractDataset[Image.Image, Image.Image]):
-    """A picture as PNG, complete or not there."""
+    """A picture as PNG."""
 
     def save(self, data: Image.Image) -> None:
         """Writes the picture."""
@@ -47,7 +47,7 @@ class PictureDataset(_Picture, AbstractDataset[Image.Image, Image.Image]):
 
 
 class ImageGridDataset(_Picture, AbstractDataset[ImageGrid, ImageGrid]):
-    """A sample grid as a PNG, its place in training in a text chunk."""
+    """A sample grid as PNG, with the images seen in training in a text chunk."""
 
     def save(self, data: ImageGrid) -> None:
         """Writes the picture."""
@@ -65,7 +65,7 @@ class ImageGridDataset(_Picture, AbstractDataset[ImageGrid, ImageGrid]):
 
 
 class AnimationDataset(_Picture, AbstractDataset[list[Image.Image], list[Image.Image]]):
-    """Frames as an endless GIF that rests on its last frame."""
+    """Frames as an endless GIF that pauses on its last frame."""
 
     def __init__(
         self, filepath: str, frame_ms: int = 250, last_frame_ms: int = 3000, metadata: dict[str, Any] | None = None
@@ -76,14 +76,14 @@ class AnimationDataset(_Picture, AbstractDataset[list[Image.Image], list[Image.I
             filepath: The GIF.
             frame_ms: Milliseconds per frame.
             last_frame_ms: Milliseconds on the last one.
-            metadata: Left to hooks and kedro-viz.
+            metadata: For Kedro's plugins.
         """
         super().__init__(filepath, metadata)
         self.frame_ms = frame_ms
         self.last_frame_ms = last_frame_ms
 
     def save(self, data: list[Image.Image]) -> None:
-        """Writes the animation. One palette, from the last frame, keeps the colours from flickering."""
+        """Writes the animation, with the palette of the last frame, so that colours do not flicker."""
         palette = data[-1].quantize(256)
         frames = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in data]
         durations = [self.frame_ms] * (len(frames) - 1) + [self.last_frame_ms]
@@ -101,7 +101,7 @@ class AnimationDataset(_Picture, AbstractDataset[list[Image.Image], list[Image.I
 
 
 class SamplesDataset(AbstractDataset[SampleBatch, list[Path]]):
-    """A folder of samples `000000.png`, ..., saved a batch at a time and there only when all are."""
+    """A folder of samples `000000.png`, ..., saved in batches; it exists once all are saved."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
@@ -109,7 +109,7 @@ class SamplesDataset(AbstractDataset[SampleBatch, list[Path]]):
         self.metadata = metadata
 
     def save(self, data: SampleBatch) -> None:
-        """Writes one batch. The first clears what was left half done; the last replaces the folder."""
+        """Writes one batch. The first deletes an interrupted attempt; the last replaces the folder."""
         if data.first == 0:
             shutil.rmtree(self.staging, ignore_errors=True)
         self.staging.mkdir(parents=True, exist_ok=True)

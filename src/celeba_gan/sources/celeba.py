@@ -1,4 +1,4 @@
-"""CelebA as people have it on their disks."""
+"""CelebA as it is distributed: zip, unpacked folder or Kaggle's archive."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 IMAGES_FOLDER: Final = "img_align_celeba"
 SYNTHETIC_RECORD: Final = "synthetic.json"
-"""The file that tells drawn portraits from CelebA."""
+"""The file that marks a folder of drawn portraits."""
 
 TABLES: Final = (ATTRIBUTES_FILE, PARTITION_FILE, IDENTITIES_FILE)
 
@@ -45,12 +45,12 @@ class CelebA(Source):
     """CelebA's images and annotations in one folder, or in one zip.
 
     The images are read from `img_align_celeba.zip`, else from the folder `img_align_celeba/`, else from the only zip
-    with images that is there (Kaggle's `archive.zip`), else from the folder itself; inner folders may have any name.
-    Each table may be absent, official or Kaggle's CSV, beside the images, in the authors' folders `Anno/` and `Eval/`,
-    or in the zip. A pickle holds the path alone.
+    with images (Kaggle's `archive.zip`), else from the folder itself; inner folders may have any name. Each table may
+    be missing, official or Kaggle's CSV, beside the images, in the authors' folders `Anno/` and `Eval/`, or in the zip.
+    A pickle holds only the path.
 
     Args:
-        path: Where the files lie.
+        path: The folder or zip.
         download: Where `prepare` gets missing files: google_drive, huggingface, huggingface:OWNER/DATASET or a web
             address. None: nowhere.
     """
@@ -80,9 +80,9 @@ class CelebA(Source):
         """
         if self.download is None:
             return
-        from celeba_gan.sources.download.download import check_place, download_celeba
+        from celeba_gan.sources.download.download import check_mirror, download_celeba
 
-        check_place(self.download)  # also where nothing is missing
+        check_mirror(self.download)  # also where nothing is missing
         if self.path.is_file():
             raise SourceError(
                 f"{self.path} is a file, so nothing can be downloaded into it. Leave out source.download, or name a "
@@ -109,7 +109,7 @@ class CelebA(Source):
         )
 
     def refusal(self, image_id: str) -> str | None:
-        """Refuses what is not called as in CelebA: the name says which rows of the tables are the image's."""
+        """Refuses names that are not CelebA's: the name decides which rows of the tables belong to the image."""
         name = _NAME.fullmatch(image_id)
         return (
             None if name is not None and int(name[1]) else "not a CelebA file name (six digits from 000001, and .jpg)"
@@ -125,7 +125,7 @@ class CelebA(Source):
         return next((name for folder in others if (name := folder + image_id) in self.files), last + image_id)
 
     def annotations(self) -> list[Annotation]:
-        """Partition, attributes and identities, as far as they are there."""
+        """Partition, attributes and identities, those that exist."""
         import pandas as pd
 
         tables = {PARTITION_FILE: self.splits, ATTRIBUTES_FILE: self.attributes, IDENTITIES_FILE: self.identities}
@@ -162,26 +162,26 @@ class CelebA(Source):
 
     @cached_property
     def attributes(self) -> DataFrame | None:
-        """The table that `read_attributes` gives; None where `list_attr_celeba` is absent."""
+        """The table that `read_attributes` gives; None without `list_attr_celeba`."""
         return read_attributes(self._text(ATTRIBUTES_FILE)) if ATTRIBUTES_FILE in self._tables else None
 
     @cached_property
     def splits(self) -> Series[str] | None:
-        """The column that `read_partition` gives; None where `list_eval_partition` is absent."""
+        """The column that `read_partition` gives; None without `list_eval_partition`."""
         return read_partition(self._text(PARTITION_FILE)) if PARTITION_FILE in self._tables else None
 
     @cached_property
     def identities(self) -> Series[int] | None:
-        """The column that `read_identities` gives; None where `identity_CelebA` is absent."""
+        """The column that `read_identities` gives; None without `identity_CelebA`."""
         return read_identities(self._text(IDENTITIES_FILE)) if IDENTITIES_FILE in self._tables else None
 
     def describe(self) -> str:
-        """As `Source.describe`, and which tables are there."""
+        """As `Source.describe`, and which tables exist."""
         return f"{super().describe()}; {', '.join(self.tables.values()) or 'no annotation files'}"
 
     @property
     def tables(self) -> dict[str, str]:
-        """The names of the official tables that are there, and of the files that hold them."""
+        """The official tables that exist, and the names of their files."""
         return {table: str(place).rpartition("/")[2] for table, place in self._tables.items()}
 
     @property
@@ -194,15 +194,15 @@ class CelebA(Source):
 
     @cached_property
     def _folders(self) -> list[str]:
-        """The folders among the files whose images are used: the largest, and those that repeat no name of others.
+        """The folders whose images are used: the largest, and those that repeat no name of another.
 
-        With the folder of the aligned images may lie one of the same people's original photographs.
+        Beside the aligned images there may be a folder of the original photographs with the same names.
         """
         counts = Counter(name[: name.rfind("/") + 1] for name in self.files.names)
         if any("hq" in part.lower() for folder in counts for part in folder.split("/")):
             raise SourceError(
-                f"The images in {self.files.path} look like CelebA-HQ's, which are numbered otherwise: CelebA's tables "
-                "would give them other people's labels. Read them with --env folder"
+                f"The images in {self.files.path} look like CelebA-HQ's, which are numbered differently: with CelebA's "
+                "tables they would get the labels of other people. Use --env folder"
             )
         ranked = sorted(counts, key=lambda folder: (IMAGES_FOLDER not in folder.split("/"), -counts[folder], folder))
         used, taken = ranked[:1], set[str]()
@@ -211,7 +211,7 @@ class CelebA(Source):
             names = self._names_in(folder)
             if names & taken:
                 logger.warning(
-                    "%s: the %d images in its folder %r are not used; %r has images of the same names.",
+                    "%s: ignoring the %d images in its folder %r; %r has images of the same names.",
                     self.files.path, len(names), folder, used[0],
                 )  # fmt: skip
             else:
@@ -221,7 +221,7 @@ class CelebA(Source):
 
     @cached_property
     def _tables(self) -> dict[str, Path | str]:
-        """The tables that are there, by their official names: a file on the disk, or the name of one in the zip."""
+        """The files of the tables by their official names: a path on the disk, or a name in the zip."""
         found: dict[str, Path | str] = {}
         folders = [self.path.parent] if self.path.is_file() else [self.path / place for place in _PLACES]
         for table in TABLES:
@@ -236,7 +236,7 @@ class CelebA(Source):
         return found
 
     def _above_images(self) -> list[Path]:
-        """The folders on the disk between this one and those of the images: tables may lie in each."""
+        """The folders between this one and those of the images; each may hold tables."""
         if not self.has_images or not isinstance(self.files, FolderFiles):
             return []
         above = (

@@ -24,11 +24,11 @@ SUBFOLDERS: Final = "the subfolders' names"
 
 
 class ImageFolder(Source):
-    """Any images: all those in a folder and in the folders below it, or in a zip. An image's name is its path in there.
+    """Any images in a folder and the folders below it, or in a zip. An image's name is its path in there.
 
-    `attributes.csv` beside them may say more of each; see `read_custom_attributes`. The names in it begin in its
-    folder, or, where all images lie in one subfolder, in that. Where all images lie in subfolders called `train`,
-    `valid`, `test` (or by another of `SPLIT_WORDS`), these are the splits.
+    `attributes.csv` beside them may annotate them; see `read_custom_attributes`. Its names are relative to its folder,
+    or to the one subfolder that holds all images. If all images are in subfolders called `train`, `valid`, `test` (or
+    another of `SPLIT_WORDS`), these are the splits.
 
     Args:
         path: The folder or zip.
@@ -49,7 +49,7 @@ class ImageFolder(Source):
         self.labels = labels
 
     def __reduce__(self) -> tuple[type[ImageFolder], tuple[Path]]:
-        return ImageFolder, (self.path,)  # a reader of images needs no labels
+        return ImageFolder, (self.path,)  # reading images needs no labels
 
     def open_files(self) -> ImageFiles:
         """As `Source.open_files`."""
@@ -72,7 +72,7 @@ class ImageFolder(Source):
         return self._below_common_folder(image_id) if self._tables_begin_below else image_id
 
     def annotations(self) -> list[Annotation]:
-        """What `attributes.csv` says, and what the subfolders' names do."""
+        """What `attributes.csv` and the names of the subfolders tell."""
         found = [] if self._custom is None else [self._custom]
         of_folders = {}
         if self._are_splits:
@@ -86,7 +86,7 @@ class ImageFolder(Source):
             for column in of_folders:
                 if found and column in found[0].table:
                     raise SourceError(
-                        f"{CUSTOM_FILE} in {self.path} has a column {column}, and the subfolders' names say it too. "
+                        f"{CUSTOM_FILE} in {self.path} has a column {column}, and so do the subfolders' names. "
                         f"Remove the column{', or leave out source.labels' if column == 'label' else ''}"
                     )
             table = pd.DataFrame(of_folders, dtype="str")
@@ -112,7 +112,7 @@ class ImageFolder(Source):
 
     @cached_property
     def _tables_begin_below(self) -> bool:
-        """Whether the names in `attributes.csv` begin in the folder in which all images lie."""
+        """Whether the names in `attributes.csv` are relative to the folder that holds all images."""
         if self._custom is None or not self._common_folder:
             return False
         rows = frozenset(self._custom.table.index)
@@ -120,7 +120,7 @@ class ImageFolder(Source):
 
     @cached_property
     def _common_folder(self) -> str:
-        """The folder, with a final `/`, below which all images lie; "" where there is none but the top."""
+        """The deepest folder, with a final `/`, that holds all images; "" for the top."""
         names = self.image_names
         if not names:  # all were rejected
             return ""

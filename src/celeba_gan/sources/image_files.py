@@ -1,8 +1,8 @@
-"""Image files in the folders below a folder, or in a zip: listed, and read one by one by name. Nothing is extracted.
+"""Lists image files in a folder tree or a zip, and reads them by name. Nothing is extracted.
 
-A listing of CelebA's 202,599 names has to stay small, in the process that makes it and in every worker. That is why the
-zip's directory is read here, into arrays (20 MB): the standard library's `ZipFile` makes an object of every entry, 130
-MB in each process that opens the zip, and reads an image in four times the time. A worker gets a `portion`.
+The listing of CelebA's 202,599 names must be small, in this process and in every worker. So the zip's directory is
+parsed here, into arrays (20 MB): the standard library's `ZipFile` makes an object of every entry, 130 MB in each
+process that opens the zip, and takes four times as long to read an image. A worker gets a `portion`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from celeba_gan.images.decoding import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
 from celeba_gan.sources.errors import SourceError
 
 MAX_FILE_BYTES: Final = 512 * 2**20
-"""A single image file is never larger: a bomb would fill the memory before any decoder saw it."""
+"""Larger files are rejected: a zip bomb would fill the memory before any decoder saw it."""
 
 _LITTER: Final = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
@@ -38,9 +38,9 @@ class ImageFiles(ABC):
 
     Attributes:
         path: The folder or the zip.
-        names: All names that end as image files do, sorted.
-        rejected: (name, reason) of image files that cannot be used, whatever is in them.
-        ignored: How many other files there are, by their suffix; those of operating systems do not count.
+        names: All names with the suffix of an image file, sorted.
+        rejected: (name, reason) of image files that cannot be used, whatever their content.
+        ignored: Counts of other files by suffix, without those that operating systems create.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +54,7 @@ class ImageFiles(ABC):
 
     @abstractmethod
     def read(self, name: str, size: int = -1) -> bytes:
-        """Read one file, or its first `size` bytes.
+        """Reads one file, or its first `size` bytes.
 
         Raises:
             OSError: It is missing or damaged.
@@ -74,10 +74,10 @@ class ImageFiles(ABC):
 
     @abstractmethod
     def read_other(self, name: str) -> bytes | None:
-        """The content of a file that need not be an image, a table of labels say; None where there is none."""
+        """The content of another file, such as a table; None if it does not exist."""
 
     def _is_listed(self, name: str) -> bool:
-        """Whether this is the name of an image file to list; else it is counted or rejected here."""
+        """Whether this is the name of an image file; counts or rejects the others."""
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of 202,599 names takes a second
         if suffix in IMAGE_SUFFIXES:
             reason = None if name.isprintable() else "its name holds characters that are no text"
@@ -91,16 +91,16 @@ class ImageFiles(ABC):
         return reason is None
 
     def _reject(self, name: str, reason: str) -> None:
-        written = name if name.isprintable() else ascii(name)[1:-1]  # as a table can hold it
+        written = name if name.isprintable() else ascii(name)[1:-1]  # a table cannot hold control characters
         self.rejected.append((written, reason))
 
 
 class FolderFiles(ImageFiles):
-    """The image files in a folder and in the folders below it; links are followed, but never in a circle.
+    """The image files in a folder and the folders below it; links are followed, without cycles.
 
     Args:
         path: The folder.
-        names: List these and do not look; all, where None.
+        names: Their names; None to list all.
     """
 
     def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
@@ -111,7 +111,7 @@ class FolderFiles(ImageFiles):
         """As `ImageFiles.read`."""
         path = self._file(name)
         status = os.stat(path)  # noqa: PTH116
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
             raise OSError("not a file")
         with FileIO(path) as file:
             if size < 0 and status.st_size > MAX_FILE_BYTES:
@@ -144,13 +144,13 @@ class FolderFiles(ImageFiles):
 class ZipFiles(ImageFiles):
     """The image files in a zip.
 
-    Where a name stands more than once in it, the last one counts, as it does for every program that unpacks.
+    Of entries with the same name the last one is used, as by every program that unpacks.
 
     Args:
         path: The zip.
 
     Raises:
-        SourceError: It is no zip, or not a whole one.
+        SourceError: It is not a zip, or incomplete.
     """
 
     def __init__(self, path: Path) -> None:
@@ -186,7 +186,7 @@ class ZipFiles(ImageFiles):
         return {**self.__dict__, "_file": None}
 
     def read(self, name: str, size: int = -1) -> bytes:
-        """As `ImageFiles.read`; whole files are checked against the checksum in the zip's directory."""
+        """As `ImageFiles.read`; complete files are verified by the checksum in the zip's directory."""
         return self._read(self._entry(name), size)
 
     def fingerprint(self, name: str) -> str:
@@ -209,15 +209,15 @@ class ZipFiles(ImageFiles):
         if entry is None:
             return None
         if (reason := entry.refusal()) is not None:
-            raise SourceError(f"{name} in {self.path} cannot be read: {reason}. Unpack the zip, and name the folder")
+            raise SourceError(f"{name} in {self.path} cannot be read: {reason}. Unpack the zip, and pass the folder")
         try:
             return self._read(entry, -1)
         except OSError as error:
-            raise SourceError(f"{name} in {self.path} is {error}. Get the zip again") from error
+            raise SourceError(f"{name} in {self.path} is {error}. Download the zip again") from error
 
     @property
     def others(self) -> list[str]:
-        """The names of the files that are no images."""
+        """The names of the files that are not images."""
         return list(self._others)
 
     def _entry(self, name: str) -> _Entry:
@@ -236,8 +236,8 @@ class ZipFiles(ImageFiles):
             self._file = FileIO(self.path)
         wanted = entry.packed_size if size < 0 else min(entry.packed_size, size + _DEFLATE_GROWTH)
         self._file.seek(entry.offset)
-        # The local header repeats the name and may have another extra field than the directory, so its length is not
-        # known before: most often one read gets both.
+        # The length of the local header is unknown: its extra field may differ from the directory's. One read of the
+        # likely length usually gets header and data.
         head = self._file.read(_LOCAL.size + _LOCAL_GUESS + wanted)
         if len(head) < _LOCAL.size or not head.startswith(b"PK\x03\x04"):
             raise OSError("damaged in the zip: no file begins where its directory says")
@@ -267,7 +267,7 @@ class _Entry(NamedTuple):
     flags: int
 
     def refusal(self) -> str | None:
-        """Why it cannot be read; None where it can."""
+        """Why it cannot be read; None if it can."""
         if self.flags & 1:
             return "encrypted in the zip"
         if self.method not in (_STORED, _DEFLATED):
@@ -279,7 +279,7 @@ class _Entry(NamedTuple):
 _SIZE, _CRC = (_Entry._fields.index(field) - 1 for field in ("size", "crc"))
 _STORED: Final = 0
 _DEFLATED: Final = 8
-_DEFLATE_GROWTH: Final = 256  # what deflate adds at most to a header that it cannot make smaller
+_DEFLATE_GROWTH: Final = 256  # the most that deflate adds to incompressible data of this length
 _LOCAL: Final = struct.Struct("<4s5H3L2H")
 _LOCAL_GUESS: Final = 160  # name and extra field of a local header
 _CENTRAL: Final = struct.Struct("<4s6H3L5H2L")
@@ -302,7 +302,7 @@ def _read_directory(path: Path) -> Iterator[_Entry]:
                 raise _not_a_zip(path)
             directory, shift = _try_end(file, tail, at, tail_begin)
     at = 0
-    while at < len(directory):  # not by the count, which has 16 bits, and CelebA more images than that
+    while at < len(directory):  # the 16 bits of the count are too few for CelebA
         if len(directory) - at < _CENTRAL.size or not directory.startswith(b"PK\x01\x02", at):
             raise _not_a_zip(path)
         fields = _CENTRAL.unpack_from(directory, at)
@@ -319,7 +319,7 @@ def _read_directory(path: Path) -> Iterator[_Entry]:
 
 
 def _decode_name(name: bytes, is_utf8: bool) -> str:
-    """Many programs write UTF-8 without saying so; what happens to be UTF-8 is hardly ever meant as cp437."""
+    """UTF-8 where it is valid, even without the flag: many programs do not set it."""
     try:
         return name.decode()
     except UnicodeDecodeError:
@@ -327,7 +327,7 @@ def _decode_name(name: bytes, is_utf8: bool) -> str:
 
 
 def _try_end(file: BinaryIO, tail: bytes, at: int, tail_begin: int) -> tuple[bytes | None, int]:
-    """The central directory by the end record at this place, None if it is none; and how many bytes precede the zip."""
+    """The central directory by the end record at `at`, or None if that is not one; and the bytes before the zip."""
     if len(tail) - at < _END.size:
         return None, 0
     size, begin = _END.unpack_from(tail, at)[5:7]
@@ -339,7 +339,7 @@ def _try_end(file: BinaryIO, tail: bytes, at: int, tail_begin: int) -> tuple[byt
         if len(record) < _END64.size or not record.startswith(b"PK\x06\x06"):
             return None, 0
         size, begin = _END64.unpack(record)[-2:]
-    shift = end - size - begin  # not 0 in a zip that unpacks itself
+    shift = end - size - begin  # not 0 in a self-extracting zip
     if shift < 0:
         return None, 0
     file.seek(begin + shift)
@@ -348,7 +348,7 @@ def _try_end(file: BinaryIO, tail: bytes, at: int, tail_begin: int) -> tuple[byt
 
 
 def _wide(extra: bytes, *numbers: int) -> list[int]:
-    """The numbers, those that do not fit into 32 bits from the zip64 extra field."""
+    """The numbers; those beyond 32 bits are read from the zip64 extra field."""
     wide = list(numbers)
     if 0xFFFFFFFF not in numbers:
         return wide
@@ -371,7 +371,7 @@ def _inflate(packed: bytes, size: int) -> bytes:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Names of all files, with `/`, but of those that operating systems leave."""
+    """Names of all files, with `/`, except those that operating systems create."""
     top = os.stat(folder)  # noqa: PTH116
     seen = {(top.st_dev, top.st_ino)}
     waiting = [""]
@@ -381,10 +381,10 @@ def _walk(folder: Path) -> Iterator[str]:
             entries = os.scandir(f"{folder}/{prefix}")
         except PermissionError as error:
             raise SourceError(
-                f"{folder}/{prefix} may not be looked into: {error.strerror}. Grant it, or move it away"
+                f"{folder}/{prefix} cannot be listed: {error.strerror}. Grant access, or move it away"
             ) from error
         with entries:
-            # real folders before links to them, and whatever the order of the disk
+            # independent of the disk; real folders before links to them
             for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
                 if _is_litter(entry.name):
                     continue
@@ -400,7 +400,7 @@ def _walk(folder: Path) -> Iterator[str]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself: reading it will say so
+    except OSError:  # a link to itself: reading it raises
         return False
 
 
@@ -410,7 +410,7 @@ def _find(ordered: Sequence[str], name: str) -> int | None:
 
 
 def _is_litter(name: str) -> bool:
-    """Whether an operating system left the file there (`.DS_Store`, `._000001.jpg`, `Thumbs.db`), or it is hidden."""
+    """Whether an operating system created the file (`.DS_Store`, `._000001.jpg`, `Thumbs.db`), or it is hidden."""
     return any(
         (part.startswith(".") and part not in (".", "..")) or part.lower() in _LITTER for part in name.split("/")
     )
@@ -433,8 +433,8 @@ def _not_a_zip(path: Path) -> SourceError:
         looks = appearance(file.read(4096))
     size = path.stat().st_size
     if looks == "a zip archive":
-        looks = "the beginning of one: its end, with the list of its files, is missing (a download that was cut off?)"
+        looks = "the beginning of one: its end, with the list of files, is missing (an interrupted download?)"
     return SourceError(
-        f"{path} ({size:,} bytes) is not a whole zip archive; it looks like {looks}. Get it again, or put the unpacked "
-        "images beside it and remove this file"
+        f"{path} ({size:,} bytes) is not a complete zip archive; it looks like {looks}. Download it again, or put the "
+        "unpacked images beside it and remove this file"
     )

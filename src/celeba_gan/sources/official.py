@@ -1,4 +1,4 @@
-"""CelebA's official files, by which a copy is recognised, and what is known of the whole set."""
+"""CelebA's official files, their checksums, and statistics of the whole set."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class OfficialFile:
         name: Its file name.
         md5: Of its bytes, hexadecimal.
         drive_id: Of the file on the authors' Google Drive.
-        most_bytes: What it is certainly shorter than: a server that sends more is not believed.
+        most_bytes: An upper bound; a download that sends more is aborted.
     """
 
     name: str
@@ -84,7 +84,7 @@ PUBLISHED_RATES: Final[dict[str, float]] = {
     "Wearing_Necktie": 0.0727,
     "Young": 0.7736,
 }
-"""The share of all of CelebA's images that have each attribute."""
+"""The share of CelebA's images that have each attribute."""
 
 
 def md5_of(path: Path) -> str:
@@ -94,7 +94,7 @@ def md5_of(path: Path) -> str:
 
 
 def verdict(path: Path) -> str:
-    """Whether a file is what CelebA's authors publish under its name, by its md5.
+    """Compares a file with the one that CelebA's authors publish under its name, by md5.
 
     Returns:
         "official (md5 verified)", or "not the official file (its md5 is ..., the official one's ...)", or "no official

@@ -1,4 +1,4 @@
-"""Where photographs, and what is known of them, come from."""
+"""What every source of photographs has in common."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Annotation:
     """A table about the images.
 
     Attributes:
-        place: The file it comes from; one in a zip by its name in there.
-        table: Index: what `Source.key` gives for an image. Columns: as in the image index.
-        notes: What a person should know of how it was read.
+        place: The path of its file, or its name in the zip.
+        table: Its index is `Source.key` of the images, its columns are those of the image index.
+        notes: Sentences about what was left out.
     """
 
     place: Path | str
@@ -126,7 +126,7 @@ class Source(ABC):
         return image_id
 
     def read(self, image_id: str) -> bytes:
-        """Read one image file.
+        """Reads one image file.
 
         Raises:
             OSError: The file is missing or damaged.
@@ -134,7 +134,7 @@ class Source(ABC):
         return self.files.read(self.file_name(image_id))
 
     def header(self, image_id: str) -> bytes:
-        """Read the first 4096 bytes of one image file, or fewer if it is shorter.
+        """Reads the first 4096 bytes of one image file, or all if it is shorter.
 
         Raises:
             OSError: The file is missing or damaged.
@@ -142,18 +142,18 @@ class Source(ABC):
         return self.files.read(self.file_name(image_id), _HEADER_BYTES)
 
     def fingerprint(self, image_ids: Iterable[str]) -> list[str]:
-        """For each image a short text that changes when the image does, without reading it.
+        """For each image a short text that changes with the image, without reading it.
 
-        It is the checksum and size that the zip's directory records, or the size and modification time of the file.
+        It is the checksum and size in the zip's directory, or the size and modification time of the file.
 
         Raises:
-            SourceError: One of the images is not there.
+            SourceError: An image is missing.
         """
         try:
             return [self.files.fingerprint(self.file_name(image_id)) for image_id in image_ids]
         except FileNotFoundError as error:
             raise SourceError(
-                f"{error}. It was there when the images were indexed; run again from the ingest stage on."
+                f"{error}. It existed when the images were indexed; run the ingest stage again."
             ) from error
 
     def portion(self, image_ids: Sequence[str]) -> Portion:
@@ -162,7 +162,7 @@ class Source(ABC):
         return Portion(self.files.portion([name for name in names.values() if name in self.files]), names)
 
     def describe(self) -> str:
-        """One line: how many images, and where.
+        """One line for people: how many images, and where.
 
         Raises:
             SourceError: As `files` does.
@@ -188,5 +188,5 @@ def _other_files(files: ImageFiles) -> str:
         return ""
     others = listed([f"{count:,} {suffix}" for suffix, count in files.ignored.most_common()], 5)
     packed = sorted(_ARCHIVES & files.ignored.keys())
-    hint = f"; a {packed[0]} archive has to be unpacked once" if packed else ""
+    hint = f"; unpack the {packed[0]} archive" if packed else ""
     return f", only other files ({others}){hint}"

@@ -1,4 +1,4 @@
-"""What was found in a source, in numbers and words."""
+"""The report on a source, as a document."""
 
 from __future__ import annotations
 

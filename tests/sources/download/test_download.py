@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from celeba_gan.sources.download.download import download_celeba
-from celeba_gan.sources.download.transfer import Patience
+from celeba_gan.sources.download.transfer import RetryPolicy
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.official import OFFICIAL_FILES, OfficialFile
 
@@ -34,7 +34,7 @@ CONTENT = {
 }
 FILES = {name: OfficialFile(name, hashlib.md5(data).hexdigest(), f"id-of-{name}") for name, data in CONTENT.items()}
 IMAGES = {ZIP: FILES[ZIP]}
-HASTE = Patience(pauses=(0.01, 0.02, 0.03), longest_pause=2.0, timeouts=(5.0, 5.0))
+HASTE = RetryPolicy(pauses=(0.01, 0.02, 0.03), longest_pause=2.0, timeouts=(5.0, 5.0))
 
 QUOTA_PAGE = (
     b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head><body>"
@@ -167,9 +167,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".download.lock"}
 
 
-def failure(folder, source, files=IMAGES, patience=HASTE) -> str:
+def failure(folder, source, files=IMAGES, policy=HASTE) -> str:
     with pytest.raises(SourceError) as error:
-        download_celeba(folder, source, files, patience)
+        download_celeba(folder, source, files, policy)
     return str(error.value)
 
 
@@ -237,7 +237,7 @@ def test_progress_gives_new_policy(tmp_path, server):
         handler.reply(206 if begin else 200, data[begin : begin + 140_000], part, length=len(data) - begin)
 
     server.first(ZIP, *[a_bit] * 6)
-    assert download_celeba(tmp_path, server.url, IMAGES, Patience(pauses=(0.01,), timeouts=(5.0, 5.0))) == [ZIP]
+    assert download_celeba(tmp_path, server.url, IMAGES, RetryPolicy(pauses=(0.01,), timeouts=(5.0, 5.0))) == [ZIP]
     assert contents(tmp_path) == {ZIP: CONTENT[ZIP]}
 
 
@@ -422,12 +422,12 @@ def test_a_refusal_is_not_asked_about_again(tmp_path, server, status):
 
 def test_a_silent_server_is_not_waited_for_for_ever(tmp_path, server):
     server.first(ZIP, *[lambda handler, path: time.sleep(1)] * 2)
-    patience = Patience(pauses=(0.01,), timeouts=(0.2, 0.2))
-    assert "in time (2 tries)" in failure(tmp_path, server.url, patience=patience)
+    policy = RetryPolicy(pauses=(0.01,), timeouts=(0.2, 0.2))
+    assert "in time (2 tries)" in failure(tmp_path, server.url, policy=policy)
 
 
 def test_a_server_that_is_not_there(tmp_path):
-    message = failure(tmp_path, "http://127.0.0.1:9/celeba", patience=Patience(pauses=(0.01,)))
+    message = failure(tmp_path, "http://127.0.0.1:9/celeba", policy=RetryPolicy(pauses=(0.01,)))
     assert "127.0.0.1:9 could not be reached" in message
 
 
@@ -474,11 +474,11 @@ from pathlib import Path
 from celeba_gan.sources.download.download import download_celeba
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.official import OfficialFile
-from celeba_gan.sources.download.transfer import Patience
+from celeba_gan.sources.download.transfer import RetryPolicy
 folder, source, files = json.loads(sys.argv[1])
 files = {name: OfficialFile(*file) for name, file in files.items()}
 try:
-    fetched = download_celeba(Path(folder), source, files, Patience(pauses=(0.01, 0.02), timeouts=(5.0, 5.0)))
+    fetched = download_celeba(Path(folder), source, files, RetryPolicy(pauses=(0.01, 0.02), timeouts=(5.0, 5.0)))
     print(json.dumps(fetched))
 except SourceError as error:
     sys.exit(str(error))
@@ -687,12 +687,12 @@ def test_another_page_of_google_drive_is_quoted(tmp_path, drive):
 
 def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(tmp_path, drive, monkeypatch):
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    message = failure(tmp_path / "celeba", "google_drive", patience=Patience())
+    message = failure(tmp_path / "celeba", "google_drive", policy=RetryPolicy())
     assert "the certificate of drive.google.com is not trusted" in message
 
 
 def test_the_official_files_are_the_default(tmp_path, server):
     """The synthetic ones here are not them, and are told apart by their md5."""
     with pytest.raises(SourceError, match="its md5 is wrong"):
-        download_celeba(tmp_path, server.url, patience=HASTE)
+        download_celeba(tmp_path, server.url, policy=HASTE)
     assert set(OFFICIAL_FILES) >= FILES.keys()

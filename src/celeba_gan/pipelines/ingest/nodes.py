@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def index_images(celeba: Source, settings: IngestSettings) -> tuple[Any, Any, SourceReport]:
-    """List the usable images of the source with their sizes, splits and annotations, and the rejected ones.
+    """Lists the usable images of the source with their sizes, splits and annotations, and the rejected ones.
 
     Returns:
         Two DataFrames, `image_index` and `rejected_images`, and the `source_report`; see `Index`.

@@ -1,4 +1,4 @@
-"""Nodes of the preprocess stage; `Any` stands for a DataFrame, since pandas is not imported with the registry."""
+"""Nodes of the preprocess stage; `Any` is a DataFrame, since the registry must not import pandas."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ def pack_images(
     ingest: IngestSettings,
     packed_before: PackedImages | UnfinishedPacking | None,
 ) -> Iterator[Shard | Manifest]:
-    """Decode, crop and resize the indexed images; yields shards and, last, the manifest. Kedro saves each at once.
+    """Decodes, crops and resizes the indexed images; yields shards and, last, the manifest. Kedro saves each at once.
 
     Rejected and unreadable images together may not exceed `ingest.max_rejected_fraction`.
     """
@@ -30,7 +30,7 @@ def pack_images(
     from celeba_gan.images import labels, packing
     from celeba_gan.sources.index import check_rejected
 
-    labels.check_condition(image_index, settings.condition_on)  # before the hours that packing may take
+    labels.check_condition(image_index, settings.condition_on)  # packing may take hours
     rejected = list(rejected_images.itertuples(index=False, name=None))
     found = len(image_index) + len(rejected)
     with Progress(console=get_console(), transient=True) as bar:
@@ -53,7 +53,7 @@ def pack_images(
 def label_images(
     packed_images: PackedImages, image_index: Any, settings: PreprocessSettings
 ) -> tuple[Any, Any, Any, Any]:
-    """Give every packed image its split, attributes and class, and list the images that are not packed or twice there.
+    """Labels every packed image, and lists the classes, the duplicates and the unreadable images.
 
     Returns:
         Four DataFrames: `labels`, `classes` and `duplicate_images` (see `label_images`, `count_classes` and
@@ -83,7 +83,7 @@ def report_data(
     settings: PreprocessSettings,
     ingest: IngestSettings,
 ) -> tuple[DataReport, Any, Any, Any, Any, Any]:
-    """Sum up the data in numbers, words and pictures.
+    """Summarises the data in numbers, words and pictures.
 
     Returns:
         `data_report`, the chart of attributes for kedro-viz and again for browsers, the chart of sizes, a contact

@@ -1,4 +1,4 @@
-"""Charts of the data: which attributes how many images have, and how large the photographs are."""
+"""Charts of the data: the frequencies of attributes, and the sizes of photographs."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 _BLUE: Final = "#4f9ddb"
-# Told apart by form, too: where the splits agree, the markers lie on one another.
+# Different shapes, too: for equal splits the markers overlap.
 _MARKERS: Final = {
     "train": {"symbol": "circle", "size": 9, "color": _BLUE},
     "valid": {"symbol": "diamond-open", "size": 10, "color": "#ee6677", "line": {"width": 2}},
     "test": {"symbol": "square-open", "size": 9, "color": "#3aa655", "line": {"width": 2}},
 }
 _PUBLISHED: Final = {"symbol": "line-ns", "size": 15, "line": {"width": 3, "color": "#d1a400"}}
-_ONE_COLUMN: Final = 12  # rows; more stand in two columns, since kedro-viz shows figures in a frame of its own height
+_ONE_COLUMN: Final = 12  # rows; more are drawn in two columns, since kedro-viz fixes the height of figures
 _MOST_ROWS: Final = 60
-_MOST_BUBBLES: Final = 60  # more sizes are shown as a histogram
+_MOST_BUBBLES: Final = 60  # more sizes are drawn as a histogram
 
 
 def plot_attributes(report: DataReport) -> Any:
-    """Draws the share of images with each attribute, the most frequent first; or with each label.
+    """Draws the share of images with each attribute, or else label, the most frequent first.
 
     Args:
         report: The report on the data.
 
     Returns:
-        A plotly figure: per row a marker for each split and, of CelebA's attributes, one for the published share.
+        A plotly figure: per row a marker for each split and, for CelebA's attributes, one for the published share.
     """
     from plotly.subplots import make_subplots
 
@@ -121,14 +121,14 @@ def _axis_text(name: str) -> str:
 
 
 def plot_sizes(index: DataFrame, crop: int | Literal["none"]) -> Any:
-    """Draws how many photographs there are of each width and height, and what the crop takes of them.
+    """Draws the number of photographs of each width and height, and the crop.
 
     Args:
         index: The image index, with `width` and `height`.
         crop: Side of the centre crop in pixels; none: the largest square.
 
     Returns:
-        A plotly figure. Where all photographs are of one size it shows one, with its crop.
+        A plotly figure. If all photographs have the same size it shows one, with its crop.
     """
     import plotly.graph_objects as go
 
@@ -150,7 +150,7 @@ def plot_sizes(index: DataFrame, crop: int | Literal["none"]) -> Any:
 
 
 def _bubbles(counts: Series[int]) -> dict[str, Any]:
-    """A disk for every size, whose area is the number of photographs; 40 pixels across at most."""
+    """A disk for every size, of at most 40 pixels; its area is proportional to the number of photographs."""
     sizes = counts.rename("photographs").reset_index()
     number = sizes["photographs"].tolist()
     return {
@@ -166,7 +166,7 @@ def _bubbles(counts: Series[int]) -> dict[str, Any]:
 
 
 def _histogram(index: DataFrame) -> dict[str, Any]:
-    """The number of photographs in fields whose sides grow by a tenth."""
+    """The number of photographs in bins that grow by a tenth."""
     import numpy as np
 
     sides, ends = np.log(index[["width", "height"]].to_numpy(np.float64)), []
@@ -177,7 +177,7 @@ def _histogram(index: DataFrame) -> dict[str, Any]:
         "type": "heatmap",
         "x": np.exp(x).tolist(),
         "y": np.exp(y).tolist(),
-        "z": [[count or None for count in row] for row in counts.T.tolist()],  # nothing is drawn where there is none
+        "z": [[count or None for count in row] for row in counts.T.tolist()],  # empty bins are not drawn
         "colorscale": "Viridis",
         "colorbar": {"title": {"text": "photographs"}, "outlinewidth": 0},
         "hoverongaps": False,
@@ -192,7 +192,7 @@ def _plot_one_size(width: int, height: int, number: int, crop: int | Literal["no
     side = min(width, height) if crop == "none" else crop
     left, top = (width - side) / 2, (height - side) / 2
     figure = go.Figure()
-    # A trace, since kedro-viz's theme would leave a figure of shapes alone without axes.
+    # A trace: kedro-viz draws no axes for figures that have only shapes.
     figure.add_scatter(x=[0, width, width, 0, 0], y=[0, 0, height, height, 0], mode="lines",
                        line={"color": TEXT}, name="photograph", hoverinfo="skip")  # fmt: skip
     figure.add_scatter(x=[left, left + side, left + side, left, left], y=[top, top, top + side, top + side, top],

@@ -1,4 +1,4 @@
-"""What a careful colleague would point out about the data."""
+"""Findings: what is unusual about the data, in sentences."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 from celeba_gan.foundation.wording import counted, listed
 from celeba_gan.reporting.data.data_report import ALL, DataReport, Sizes
 
-# Two shares count as different from 2 percentage points on: less makes no difference to a generator. And from 4
-# standard errors on: forty attributes are looked at at once, and at 3 chance alone would raise one in ten reports.
+# Two shares differ by more than 2 percentage points, since less does not matter to a generator, and by more than 4
+# standard errors: with forty attributes, 3 would give a false alarm in one of ten reports.
 POINTS: Final = 0.02
 STANDARD_ERRORS: Final = 4
 FEW_IMAGES: Final = 1000
@@ -26,10 +26,9 @@ _SHOWN: Final = 8
 
 
 def find_peculiarities(report: DataReport) -> list[str]:
-    """What is unusual in a data report, in sentences; one that says so where nothing is.
+    """What is unusual in a data report, in sentences; `NOTHING` if nothing is.
 
-    Photographs of one person resemble each other, so that where persons are known it is their number that decides how
-    far a share may be off by chance.
+    Photographs of one person are alike, so standard errors count persons, if identities are known.
     """
     looks = (_unusable, _notes, _duplicates, _sizes, _few, _gray, _published, _splits, _files)
     return [finding for look in looks for finding in look(report)] or [NOTHING]
@@ -39,7 +38,7 @@ def _files(report: DataReport) -> Iterator[str]:
     changed = [file.name for file in report.source.files if file.verdict.startswith("not ")]
     if changed:
         verb = "is not the file" if len(changed) == 1 else "are not the files"
-        yield f"{listed(changed, _SHOWN)} {verb} that CelebA's authors publish: edited, or a part."
+        yield f"{listed(changed, _SHOWN)} {verb} that CelebA's authors publish, but edited or incomplete."
 
 
 def _notes(report: DataReport) -> Iterator[str]:
@@ -53,7 +52,7 @@ def _unusable(report: DataReport) -> Iterator[str]:
         reasons = [*left_out.rejected.items(), *left_out.unreadable.items()]
         yield (
             f"{left_out.unusable:,} of {report.images.found:,} photographs ({share:.2%}) cannot be used, near "
-            f"the {limit:.2%} at which a run stops (ingest.max_rejected_fraction): "
+            f"the limit of {limit:.2%} (ingest.max_rejected_fraction): "
             f"{listed([f'{reason} ({count:,})' for reason, count in reasons], _SHOWN)}."
         )
 
@@ -62,13 +61,13 @@ def _duplicates(report: DataReport) -> Iterator[str]:
     duplicates, leaks = report.duplicates, report.left_out.leaks
     if duplicates.groups:
         removed = (
-            f"{leaks:,} of train were left out because valid or test has them"
+            f"{leaks:,} of train were removed because valid or test has them"
             if leaks
             else "none of train is in valid or test"
         )
         yield (
-            f"{duplicates.photographs:,} photographs are the same file as another, in {duplicates.groups:,} "
-            f"groups; {removed}. duplicate_images.csv, beside the labels, lists them."
+            f"{duplicates.photographs:,} photographs have the same file as another, in {duplicates.groups:,} "
+            f"groups; {removed}. See duplicate_images.csv beside the labels."
         )
 
 
@@ -81,23 +80,24 @@ def _sizes(report: DataReport) -> Iterator[str]:
         seen = {"none": "all of their width is kept", 89: "crop 89 keeps what 178 keeps at full size"}.get(
             crop, f"a crop of 89 would keep what 178 keeps at full size, {crop} keeps less"
         )
-        yield f"The photographs are 89x109, half of CelebA's 178x218; {seen}. Numbers do not compare with full size."
+        yield (
+            f"The photographs are 89x109, half of CelebA's 178x218; {seen}. Numbers cannot be compared with full size."
+        )
     elif one_size and kind == "celeba" and (first.width, first.height) != FULL_SIZE:
         yield (
-            f"The photographs are {first.width}x{first.height}, while CelebA's are 178x218. Were they made of "
-            "CelebA's, all is well; in another set the same numbers are other people, and the labels are wrong: then "
+            f"The photographs are {first.width}x{first.height}, while CelebA's are 178x218. Resized copies of "
+            "CelebA are fine. In another set the same file names are other people, and the labels are wrong: use "
             "--env folder."
         )
     if not one_size and kind == "celeba":
         yield (
             f"The photographs have {_range(sizes)}, while CelebA's aligned ones are all 178x218: they look like the "
-            "originals from the wild, in which faces are anywhere, and a crop of the centre cuts through them. Take "
-            "img_align_celeba."
+            "originals from the wild, where a centre crop may cut off the face. Use img_align_celeba."
         )
     elif not one_size and crop != "none":
         yield (
             f"The photographs have {_range(sizes)}, and a crop of {crop} pixels shows more of small ones than of large "
-            "ones. preprocess.crop=none takes the largest square of each."
+            "ones. preprocess.crop=none uses the largest square of each."
         )
 
 
@@ -105,13 +105,13 @@ def _few(report: DataReport) -> Iterator[str]:
     train = report.images.packed["train"]
     if train < FEW_IMAGES:
         yield (
-            f"There are only {train:,} training images; with fewer than about {FEW_IMAGES:,} a GAN soon repeats them. "
-            "Compare its samples with them."
+            f"The train split has only {counted(train, 'image')}; with fewer than about {FEW_IMAGES:,} a GAN soon "
+            "memorises them. Compare its samples with them."
         )
     for split in ("valid", "test"):
         images = report.images.packed[split]
         if images < FEW_TO_MEASURE:
-            yield f"There are only {images:,} {split} images: numbers measured with so few are mostly chance."
+            yield f"The {split} split has only {counted(images, 'image')}: metrics on so few are mostly noise."
     classes = report.classes
     few = classes.with_few_images
     if classes.number > 1 and few:
@@ -125,13 +125,13 @@ def _few(report: DataReport) -> Iterator[str]:
 def _gray(report: DataReport) -> Iterator[str]:
     train, gray = report.images.packed["train"], report.pixels.gray_images
     if gray >= _ALL_GRAY * train:
-        yield f"{gray:,} of {train:,} training images are gray; the samples will be, too."
+        yield f"{gray:,} of {train:,} training images are gray; so will be the samples."
     elif gray >= _SOME_GRAY * train:
-        yield f"{gray:,} of {train:,} training images are gray, among coloured ones."
+        yield f"{gray:,} of {train:,} training images are gray, the others are coloured."
 
 
 def _published(report: DataReport) -> Iterator[str]:
-    """Only of photographs that are said to be CelebA's: others need not resemble it."""
+    """Only for CelebA: other photographs need not resemble it."""
     if report.source.kind != "celeba":
         return
     size = _sample_size(report, ALL)
@@ -151,7 +151,7 @@ def _published(report: DataReport) -> Iterator[str]:
             f"({_bound(report, ALL)}): {_list_shares(different, '{} instead of {}')}."
         )
     if swapped:
-        yield f"With 0 and 1 exchanged these would be as frequent as in CelebA: {listed(swapped, _SHOWN)}."
+        yield f"With 0 and 1 swapped these attributes would be as frequent as in CelebA: {listed(swapped, _SHOWN)}."
 
 
 def _splits(report: DataReport) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The data in numbers: what was found, what became of it, and what it shows."""
+"""Summarises the data: what was found, packed and rejected, and how it is distributed."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 _FIRST_GROUPS: Final = 10
 _FIRST_SIZES: Final = 10
-_SMALLEST_CLASSES: Final = 100  # classes.csv has all
+_SMALLEST_CLASSES: Final = 100  # classes.csv lists all
 _LARGEST_LABELS: Final = 60
 
 
 @dataclass(frozen=True)
 class DataTables:
-    """What the stages say about each photograph.
+    """The tables of earlier stages.
 
     Attributes:
         index: The image index.
         labels: Of the packed images; row i describes image i.
-        classes: The classes and their images, see `count_classes`.
+        classes: From `count_classes`.
     """
 
     index: DataFrame
@@ -73,7 +73,7 @@ def summarise_data(
         max_rejected_fraction: Fraction of the images found, in [0, 1], that may be unusable.
         published: The share of all of CelebA's images, in [0, 1], that have each attribute.
     """
-    if source_report.kind not in ("celeba", "synthetic"):  # elsewhere an attribute of the same name may mean another
+    if source_report.kind not in ("celeba", "synthetic"):  # in other sources a name may have another meaning
         published = {}
     report = DataReport(
         findings=[],
@@ -119,7 +119,7 @@ def _by_split(counts: Series[int]) -> Counts:
 
 
 def _count_persons(tables: DataTables) -> Counts | None:
-    """The persons on the packed photographs; None where they are not known."""
+    """The persons on the packed photographs; None without identities."""
     if "identity" not in tables.index:
         return None
     identity = tables.labels["image_id"].map(tables.index.set_index("image_id")["identity"])
@@ -161,7 +161,7 @@ def _attributes(labels: DataFrame, published: Mapping[str, float]) -> dict[str, 
 
 
 def _labels(labels: DataFrame) -> dict[str, Shares]:
-    """The labels that most images have."""
+    """The most frequent labels."""
     import pandas as pd
 
     if LABEL not in labels:
