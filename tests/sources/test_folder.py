@@ -134,7 +134,7 @@ def test_two_tellers_of_one_thing_are_refused(tmp_path):
     names = ["a/1.jpg", "a/2.jpg", "b/1.jpg"]
     write(tmp_path, names, attributes__csv="file,label\n" + "".join(f"{name},x\n" for name in names))
     assert set(column(index_of(ImageFolder(tmp_path)), "label").values()) == {"x"}
-    with pytest.raises(SourceError, match="has a column label, and .*subfolders' names"):
+    with pytest.raises(SourceError, match=r"has a column label, and .*subfolders' names"):
         index_of(ImageFolder(tmp_path, labels="subfolders"))
 
 
@@ -146,7 +146,7 @@ def test_what_is_no_folder_of_images_is_said(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(SourceError, match=r"No image in .*, only other files \(1 \.txt\)"):
         ImageFolder(tmp_path).image_names  # noqa: B018
-    with pytest.raises(SourceError, match="not a .* zip archive"):
+    with pytest.raises(SourceError, match=r"not a .* zip archive"):
         ImageFolder(tmp_path / "notes.txt").image_names  # noqa: B018
 
 
@@ -163,7 +163,7 @@ def test_other_names_for_the_split_are_understood_and_two_are_refused(tmp_path):
     write(tmp_path, names, attributes__csv="\n".join(["file,partition", *rows]))
     assert column(index_of(ImageFolder(tmp_path)), "split")["2.jpg"] == "test"
     (tmp_path / "attributes.csv").write_text("\n".join(["file,set,split", *(f"{row},{row[-1]}" for row in rows)]))
-    with pytest.raises(SourceError, match="'split' .*another column"):
+    with pytest.raises(SourceError, match=r"'split' .*another column"):
         index_of(ImageFolder(tmp_path))
 
 

@@ -79,7 +79,7 @@ def report_source(
         if file.verdict:
             logger.info("%s: %s", file.name, file.verdict)
         if file.rows_without_image:
-            logger.info("%s: %s have no image here", file.name, counted(file.rows_without_image, "row"))
+            logger.info("%s: no image for %d of %s", file.name, file.rows_without_image, counted(file.rows or 0, "row"))
     missing = source.notes()
     for note in missing:
         logger.warning("%s", note)
