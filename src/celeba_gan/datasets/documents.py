@@ -1,12 +1,11 @@
 """Typed documents as JSON files."""
 
 import json
-from pathlib import Path
 from typing import Any, NewType
 
-from kedro.io import AbstractDataset
 from kedro.utils import load_obj
 
+from celeba_gan.datasets.file_dataset import FileDataset
 from celeba_gan.foundation.documents import Document
 from celeba_gan.foundation.files import staged
 
@@ -14,7 +13,7 @@ JSONPreview = NewType("JSONPreview", str)
 """kedro-viz recognises the preview by the name of this annotation."""
 
 
-class DocumentDataset(AbstractDataset[Document, Document]):
+class DocumentDataset(FileDataset[Document, Document]):
     """A document as a JSON file, written complete or not at all.
 
     Args:
@@ -24,9 +23,8 @@ class DocumentDataset(AbstractDataset[Document, Document]):
     """
 
     def __init__(self, filepath: str, document: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
+        super().__init__(filepath, metadata)
         self._document: type[Document] = load_obj(document)
-        self.metadata = metadata
 
     def save(self, data: Document) -> None:
         """Writes the file."""
@@ -45,9 +43,3 @@ class DocumentDataset(AbstractDataset[Document, Document]):
     def preview(self) -> JSONPreview:
         """The file's content."""
         return JSONPreview(json.dumps(self.load().to_json()))
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath), "document": self._document.__name__}

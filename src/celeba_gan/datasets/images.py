@@ -2,37 +2,27 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
-from kedro.io import AbstractDataset
 from PIL import Image
 
+from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Saved
 from celeba_gan.datasets.previews import ImagePreview, image_preview
 from celeba_gan.foundation.files import staged
 from celeba_gan.gan.sampling.batches import SampleBatch
 from celeba_gan.reporting.grids import ImageGrid
 
 
-class _Picture:
+class _PictureFile(FileDataset[Saved, Loaded], Generic[Saved, Loaded]):
     """One file that kedro-viz shows."""
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def preview(self) -> ImagePreview:
         """The picture, or the animation."""
         return image_preview(self._filepath)
 
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class PictureDataset(_Picture, AbstractDataset[Image.Image, Image.Image]):
+class PictureDataset(_PictureFile[Image.Image, Image.Image]):
     """A picture as PNG."""
 
     def save(self, data: Image.Image) -> None:
@@ -46,7 +36,7 @@ class PictureDataset(_Picture, AbstractDataset[Image.Image, Image.Image]):
             return image.convert("RGB")
 
 
-class ImageGridDataset(_Picture, AbstractDataset[ImageGrid, ImageGrid]):
+class ImageGridDataset(_PictureFile[ImageGrid, ImageGrid]):
     """A sample grid as PNG, with the images seen in training in a text chunk."""
 
     def save(self, data: ImageGrid) -> None:
@@ -64,7 +54,7 @@ class ImageGridDataset(_Picture, AbstractDataset[ImageGrid, ImageGrid]):
             return ImageGrid(int(image.info["images"]), np.asarray(image.convert("RGB")))
 
 
-class AnimationDataset(_Picture, AbstractDataset[list[Image.Image], list[Image.Image]]):
+class AnimationDataset(_PictureFile[list[Image.Image], list[Image.Image]]):
     """Frames as an endless GIF that pauses on its last frame."""
 
     def __init__(
@@ -100,13 +90,12 @@ class AnimationDataset(_Picture, AbstractDataset[list[Image.Image], list[Image.I
             return [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
 
 
-class SamplesDataset(AbstractDataset[SampleBatch, list[Path]]):
+class SamplesDataset(FileDataset[SampleBatch, list[Path]]):
     """A folder of samples `000000.png`, ..., saved in batches; it exists once all are saved."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
+        super().__init__(filepath, metadata)
         self.staging = self._filepath.with_name(f".{self._filepath.name}.partial")
-        self.metadata = metadata
 
     def save(self, data: SampleBatch) -> None:
         """Writes one batch. The first deletes an interrupted attempt; the last replaces the folder."""
@@ -125,6 +114,3 @@ class SamplesDataset(AbstractDataset[SampleBatch, list[Path]]):
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

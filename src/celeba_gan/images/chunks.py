@@ -131,7 +131,7 @@ class _Slots:
         self.at[:] = [-1] * count
         self._buffer: Any = shared_memory("B", count * length * size * size * 3)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in self.__dict__.items() if name != "pixels"}
 
     @cached_property

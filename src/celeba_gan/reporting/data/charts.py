@@ -149,40 +149,41 @@ def plot_sizes(index: DataFrame, crop: int | Literal["none"]) -> Any:
     return finish(figure, title)
 
 
-def _bubbles(counts: Series[int]) -> dict[str, Any]:
+def _bubbles(counts: Series[int]) -> Any:
     """A disk for every size, of at most 40 pixels; its area is proportional to the number of photographs."""
+    import plotly.graph_objects as go
+
     sizes = counts.rename("photographs").reset_index()
     number = sizes["photographs"].tolist()
-    return {
-        "type": "scatter",
-        "x": sizes["width"].tolist(),
-        "y": sizes["height"].tolist(),
-        "mode": "markers",
-        "marker": {"size": number, "sizemode": "area", "sizeref": max(number) / 40**2, "sizemin": 4, "color": _BLUE},
-        "customdata": number,
-        "hovertemplate": "%{x}x%{y}: %{customdata:,} photographs<extra></extra>",
-        "showlegend": False,
-    }
+    return go.Scatter(
+        x=sizes["width"].tolist(),
+        y=sizes["height"].tolist(),
+        mode="markers",
+        marker={"size": number, "sizemode": "area", "sizeref": max(number) / 40**2, "sizemin": 4, "color": _BLUE},
+        customdata=number,
+        hovertemplate="%{x}x%{y}: %{customdata:,} photographs<extra></extra>",
+        showlegend=False,
+    )
 
 
-def _histogram(index: DataFrame) -> dict[str, Any]:
+def _histogram(index: DataFrame) -> Any:
     """The number of photographs in bins that grow by a tenth."""
     import numpy as np
+    import plotly.graph_objects as go
 
     sides, ends = np.log(index[["width", "height"]].to_numpy(np.float64)), []
     for low, high in zip(sides.min(axis=0), sides.max(axis=0), strict=True):
         ends.append(np.linspace(low, high + 1e-9, ceil((high - low) / np.log(1.1)) + 2))
     counts, (x, y) = np.histogramdd(sides, bins=ends)
-    return {
-        "type": "heatmap",
-        "x": np.exp(x).tolist(),
-        "y": np.exp(y).tolist(),
-        "z": [[count or None for count in row] for row in counts.T.tolist()],  # empty bins are not drawn
-        "colorscale": "Viridis",
-        "colorbar": {"title": {"text": "photographs"}, "outlinewidth": 0},
-        "hoverongaps": False,
-        "hovertemplate": "about %{x:.0f}x%{y:.0f}: %{z:,} photographs<extra></extra>",
-    }
+    return go.Heatmap(
+        x=np.exp(x).tolist(),
+        y=np.exp(y).tolist(),
+        z=[[count or None for count in row] for row in counts.T.tolist()],  # empty bins are not drawn
+        colorscale="Viridis",
+        colorbar={"title": {"text": "photographs"}, "outlinewidth": 0},
+        hoverongaps=False,
+        hovertemplate="about %{x:.0f}x%{y:.0f}: %{z:,} photographs<extra></extra>",
+    )
 
 
 def _plot_one_size(width: int, height: int, number: int, crop: int | Literal["none"]) -> Any:
