@@ -12,7 +12,7 @@ from celeba_gan.sources.index import build_index
 from celeba_gan.sources.source import Annotation, Source
 
 CELEBA = "celeba_gan.sources.celeba.CelebA"
-PORTRAITS = "celeba_gan.portraits.source.DrawnPortraits"
+PORTRAITS = "celeba_gan.portraits.synthetic.DrawnPortraits"
 
 
 def test_a_folder_of_images_is_opened(tmp_path):

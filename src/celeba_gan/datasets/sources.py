@@ -30,7 +30,7 @@ class SourceDataset(AbstractDataset[Source, Source]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._class: type[Source] = load_obj(source)
-        self._path = _expand_home(filepath)
+        self._filepath = _expand_home(filepath)
         self._options = options or {}
         self.metadata = metadata
         self._new()  # refuses wrong options before anything runs
@@ -48,11 +48,11 @@ class SourceDataset(AbstractDataset[Source, Source]):
 
     def save(self, data: Source) -> None:
         """Raises: a source is never written."""
-        raise DatasetError(f"{self._path} is a source of photographs; the project only reads it.")
+        raise DatasetError(f"{self._filepath} is a source of photographs; the project only reads it.")
 
     def _new(self) -> Source:
         """The source with nothing read yet: what it lists is cached, and may have changed since."""
-        return self._class(self._path, **self._options)
+        return self._class(self._filepath, **self._options)
 
     def _exists(self) -> bool:
         try:
@@ -61,7 +61,7 @@ class SourceDataset(AbstractDataset[Source, Source]):
             return False
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path), "source": self._class.__name__, **self._options}
+        return {"filepath": str(self._filepath), "source": self._class.__name__, **self._options}
 
 
 def _expand_home(filepath: str) -> Path:

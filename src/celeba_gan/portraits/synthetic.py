@@ -7,9 +7,9 @@ import logging
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from filelock import FileLock
 
@@ -17,7 +17,7 @@ from celeba_gan.foundation.cores import available_cores
 from celeba_gan.foundation.wording import listed
 from celeba_gan.images.workers import map_in_processes
 from celeba_gan.portraits import DRAWING_VERSION, IDENTITY_BLOCK, draw, sample_portrait
-from celeba_gan.sources.celeba import SYNTHETIC_RECORD
+from celeba_gan.sources.celeba import SYNTHETIC_RECORD, CelebA
 from celeba_gan.sources.official import IMAGES_ZIP
 from celeba_gan.sources.tables.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
 from celeba_gan.sources.tables.attributes import ATTRIBUTES
@@ -144,6 +144,26 @@ class SyntheticCelebA:
 
     def _is_in(self, folder: Path) -> bool:
         return all((folder / name).is_file() for name in _FILES) and _read_record(folder) == self.record
+
+
+class DrawnPortraits(CelebA):
+    """The set as a source of photographs, drawn on first use.
+
+    Args:
+        path: The folder it is drawn into.
+        images: See `SyntheticCelebA`, as for `seed`.
+        seed: Of the drawing.
+    """
+
+    parameters: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, path: Path, *, images: int, seed: int) -> None:
+        super().__init__(path)
+        self.set = SyntheticCelebA(images, seed)
+
+    def prepare(self) -> None:
+        """As `SyntheticCelebA.ensure`."""
+        self.set.ensure(self.path)
 
 
 def _draw_chunk(seed: int, indices: range) -> list[_Drawn]:
