@@ -15,6 +15,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.images.packed import Journal, Manifest, Shard
 
+TESTS = Path(__file__).parents[1]
 Say = Callable[..., list[str]]
 
 
@@ -58,6 +59,11 @@ def measured(**parts: Any) -> dict[str, Any]:
     return content | {"intervals": {}, "floor": {}, "comparison": None} | parts
 
 
+def write_findings(file: Path, findings: list[str]) -> None:
+    report = json.loads((TESTS / "reporting/data/stored/data_report_v1.json").read_text())
+    file.write_text(json.dumps(report | {"findings": findings}))
+
+
 def fill(data: Path, *, finished: bool) -> None:
     index = data / "03_primary/synthetic/image_index.parquet"
     rejected = data / "02_intermediate/synthetic/rejected_images.csv"
@@ -77,8 +83,12 @@ def fill(data: Path, *, finished: bool) -> None:
     classes.to_csv(packed / "classes.csv", index=False)
     report = data / "08_reporting/datasets/synthetic/data_report.json"
     report.parent.mkdir(parents=True)
-    report.write_text(json.dumps({"findings": [f"Finding {number}." for number in range(7)]}))
-    manifest.write_text(json.dumps({"count": 4094, "size": 32}))
+    write_findings(report, [f"Finding {number}." for number in range(7)])
+    manifest.write_text(json.dumps({
+        "format_version": 2, "count": 4094, "size": 32, "shard_images": 4096, "source_digest": "", "images_digest": "",
+        "recipe": {"crop": 178, "size": 32, "filter": "box", "background": "#ffffff", "decoder": 2, "pillow": "12"},
+        "splits": {}, "shards": [], "unreadable": [], "leaks": [], "duplicates": [], "digest": "",
+    }))  # fmt: skip
     generator.write_text(json.dumps({"images": 180_000, "finished": finished}))
     best = {"metric": "swd_valid", "value": 11.5, "evaluate_images": 256, "images": 150_000}
     generator.with_name("best_generator.json").write_text(json.dumps({"images": 150_000, "best": best}))
@@ -94,7 +104,7 @@ def test_the_whole_line_is_summarised_with_every_place(account: Say, project: Pa
     assert "Left out 1 image, listed with the reason in data/05_model_input/synthetic/unreadable_images.csv" in lines
     assert "Packed 4,094 images of 32x32 pixels" in lines
     assert (
-        "Classes 2, of 1,300 to 2,000 training images, listed in data/05_model_input/synthetic/classes.csv"
+        "Classes 2, with 1,300 to 2,000 training images each, listed in data/05_model_input/synthetic/classes.csv"
     ) in lines
     assert [line for line in lines if line.startswith("Data ")] == [
         *(f"Data Finding {number}." for number in range(5)),
@@ -122,7 +132,7 @@ def test_what_does_not_exist_is_not_listed(account: Say, project: Path) -> None:
     (packed / "unreadable_images.csv").write_text("image_id,reason\n")
     (packed / "classes.csv").write_text("class,name,train,valid,test\n0,all,9,1,1\n")
     report = project / "data/08_reporting/datasets/synthetic/data_report.json"
-    report.write_text(json.dumps({"findings": ["Nothing unusual was found."]}))
+    write_findings(report, ["Nothing unusual was found."])
     lines = [line for line in account("preprocess") if line]
     assert lines[:4] == [
         "Packed 4,094 images of 32x32 pixels",
@@ -238,7 +248,7 @@ def test_an_interrupted_packing_says_that_its_shards_are_kept(capsys: pytest.Cap
         journal = Journal.model_construct()
         summary.after_dataset_saved("packed_images", Shard(4, np.zeros((1, 8, 8, 3), np.uint8), journal))
         summary._print_interruption()
-        assert "Stopped  5 packed shards are saved; the same command continues" in capsys.readouterr().out
+        assert "Stopped  5 packed shards kept; the same command continues" in capsys.readouterr().out
         summary.after_dataset_saved("packed_images", Manifest.model_construct())
         summary._print_interruption()
         assert "Stopped" not in capsys.readouterr().out

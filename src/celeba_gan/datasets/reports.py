@@ -1,61 +1,21 @@
-"""Reports: JSON, typed documents and pages."""
+"""Reports: typed documents and pages."""
 
 import json
 import re
-from pathlib import Path
-from typing import Any, Final, NewType, TypeVar
+from typing import Any, Final, NewType
 
-from kedro.io import AbstractDataset
 from kedro.utils import load_obj
 
+from celeba_gan.datasets.file_dataset import FileDataset
 from celeba_gan.foundation.documents import Document
 from celeba_gan.foundation.files import staged
 
 # kedro-viz recognises the previews by the names of these annotations.
 JSONPreview = NewType("JSONPreview", str)
 HTMLPreview = NewType("HTMLPreview", str)
-Content = TypeVar("Content")
 
 
-class _TextFile(AbstractDataset[Content, Content]):
-    """A text file, complete or missing."""
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
-    def _write(self, content: bytes) -> None:
-        with staged(self._filepath) as staging:
-            staging.write_bytes(content)
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class JSONReportDataset(_TextFile[dict[str, Any]]):
-    """Numbers and words without a type."""
-
-    def save(self, data: dict[str, Any]) -> None:
-        """Writes the file.
-
-        Raises:
-            ValueError: A number is NaN or infinite, which JSON does not have.
-        """
-        self._write(_to_text(data))
-
-    def load(self) -> dict[str, Any]:
-        """Reads the file."""
-        return json.loads(self._filepath.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-
-    def preview(self) -> JSONPreview:
-        """The file's content."""
-        return JSONPreview(json.dumps(self.load()))
-
-
-class DocumentDataset(_TextFile[Document]):
+class DocumentDataset(FileDataset[Document, Document]):
     """A typed document as JSON."""
 
     def __init__(self, filepath: str, document: str, metadata: dict[str, Any] | None = None) -> None:
@@ -71,7 +31,9 @@ class DocumentDataset(_TextFile[Document]):
 
     def save(self, data: Document) -> None:
         """Writes the file."""
-        self._write(_to_text(data.to_json()))
+        text = json.dumps(data.to_json(), indent=2, allow_nan=False)
+        with staged(self._filepath) as staging:
+            staging.write_text(text + "\n", encoding="utf-8")
 
     def load(self) -> Document:
         """Reads the file.
@@ -87,12 +49,13 @@ class DocumentDataset(_TextFile[Document]):
         return JSONPreview(self._filepath.read_text(encoding="utf-8"))
 
 
-class HTMLPageDataset(_TextFile[str]):
+class HTMLPageDataset(FileDataset[str, str]):
     """A page that needs no other file."""
 
     def save(self, data: str) -> None:
         """Writes the page as UTF-8 with its own line ends; bytes of file names that are no text are escaped."""
-        self._write(data.encode("utf-8", "backslashreplace"))
+        with staged(self._filepath) as staging:
+            staging.write_bytes(data.encode("utf-8", "backslashreplace"))
 
     def load(self) -> str:
         """Reads the page."""
@@ -107,10 +70,6 @@ class HTMLPageDataset(_TextFile[str]):
         # A style at the very beginning would be lost. No line ends, which would become <br>.
         whole = f"<div>{styles}{content}</div>" if body else content
         return HTMLPreview(" ".join(whole.split()).translate(_NOT_MARKDOWN))
-
-
-def _to_text(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 
 # Replacements that look like the signs of emphasis and code in Markdown.

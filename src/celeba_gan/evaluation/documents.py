@@ -2,20 +2,14 @@
 
 from typing import Any, Literal, Optional
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
-from celeba_gan.foundation.documents import VERSION_KEY, Document
+from celeba_gan.foundation.documents import VERSION_KEY, Document, Record
 
 Winner = Literal["model", "against", "neither"]
 
 
-class Part(BaseModel):
-    """A frozen part of the document."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
-
-
-class Interval(Part):
+class Interval(Record):
     """A range that holds the number with a probability of 0.95."""
 
     low: float
@@ -24,7 +18,7 @@ class Interval(Part):
     """How it was found."""
 
 
-class EvaluationProtocol(Part):
+class EvaluationProtocol(Record):
     """How the numbers were measured."""
 
     split: str
@@ -73,7 +67,7 @@ class EvaluationProtocol(Part):
     """`evaluate.checkpoint`."""
 
 
-class AttributeQuality(Part):
+class AttributeQuality(Record):
     """How good the classifier is at one attribute, on unseen images."""
 
     accuracy: float
@@ -81,7 +75,7 @@ class AttributeQuality(Part):
     """None where these images all have the attribute, or none has."""
 
 
-class RequestedAttribute(Part):
+class RequestedAttribute(Record):
     """How often samples have, or lack, the attribute that was requested of them."""
 
     accuracy: float
@@ -92,7 +86,7 @@ class RequestedAttribute(Part):
     samples: int
 
 
-class Attributes(Part):
+class Attributes(Record):
     """Shares of images with each attribute, by the classifier."""
 
     names: list[str]
@@ -115,7 +109,7 @@ class Attributes(Part):
         return _mean([one.auc for one in self.classifier.values() if one.auc is not None])
 
 
-class ComparedMetric(Part):
+class ComparedMetric(Record):
     """One metric of two models."""
 
     metric: str
@@ -127,7 +121,7 @@ class ComparedMetric(Part):
     better: Winner
 
 
-class Comparison(Part):
+class Comparison(Record):
     """Two models, measured in the same way on the same reals."""
 
     model: str

@@ -17,7 +17,8 @@ from celeba_gan.foundation.settings import is_none
 from celeba_gan.foundation.wording import counted, in_time
 from celeba_gan.hooks.artifacts import path_of, shown
 from celeba_gan.hooks.set_aside import RESUME, STATE
-from celeba_gan.images.packed import Shard
+from celeba_gan.images.packed import PackedImages, Shard
+from celeba_gan.reporting.data.data_report import DataReport
 
 RESUME_FROM: Final = "params:train.resume_from"
 
@@ -96,7 +97,9 @@ class Summary:
 
     def _print_interruption(self) -> None:
         if self._shards:
-            _print([("Stopped", f"{self._shards:,} packed shards are saved; the same command continues after them")])
+            _print(
+                [("Stopped", f"{counted(self._shards, 'packed shard')} kept; the same command continues from there")]
+            )
         if self._saved is None:
             return
         count, is_finished = self._saved
@@ -133,23 +136,23 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _packed(path: Path) -> Lines:
-    manifest = _read(path / "manifest.json")
-    yield "Packed", f"{counted(manifest['count'], 'image')} of {manifest['size']}x{manifest['size']} pixels"
+    manifest = PackedImages(path).manifest
+    yield "Packed", f"{counted(manifest.count, 'image')} of {manifest.size}x{manifest.size} pixels"
 
 
 def _classes(path: Path) -> Lines:
     sizes = [int(row["train"]) for row in _read_rows(path)]
     if len(sizes) > 1:
         span = f"{min(sizes):,} to {max(sizes):,}" if min(sizes) < max(sizes) else f"{min(sizes):,}"
-        yield "Classes", f"{len(sizes):,}, of {span} training images, listed in {shown(path)}"
+        yield "Classes", f"{len(sizes):,}, with {span} training images each, listed in {shown(path)}"
 
 
 def _findings(path: Path) -> Lines:
-    findings = _read(path)["findings"]
+    findings = DataReport.read(path).findings
     for finding in findings[:_MOST_FINDINGS]:
         yield "Data", finding
     more = len(findings) - _MOST_FINDINGS
-    yield "Data report", shown(path) + (f", with {more} more findings" if more > 0 else "")
+    yield "Data report", shown(path) + (f", with {counted(more, 'more finding')}" if more > 0 else "")
 
 
 def _trained(path: Path) -> Lines:

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from celeba_gan.evaluation.documents import AttributeQuality, Part
+from celeba_gan.evaluation.documents import AttributeQuality
+from celeba_gan.foundation.documents import Record
 from celeba_gan.foundation.pixels import from_uint8
 from celeba_gan.foundation.precision import full_float32
 
@@ -31,7 +32,7 @@ class ClassifierError(ValueError):
     """The classifier cannot be trained on these images; the message says why and what to do."""
 
 
-class ClassifierReport(Part):
+class ClassifierReport(Record):
     """How good a classifier is on unseen images; means over the attributes, and each."""
 
     accuracy: float
