@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.metrics.originality import measure_originality
-from celeba_gan.evaluation.metrics.registry import FEATURE_METRICS, IMAGE_METRICS
+from celeba_gan.evaluation.metrics.registry import measures
 from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.validation import ValidationDistance
 from celeba_gan.gan.networks.build import build_discriminator
@@ -71,8 +71,8 @@ class Portraits:
                 for images, some in ((self.train, places[0]), (self.real, places[1]))
             )
             tensors, report = fit_classifier(train, valid, names, epochs=EPOCHS, seed=0)
-            save_file(tensors, file, {"accuracy": f"{report['accuracy']:.4f}", "auc": f"{report['auc']:.4f}"})
-            print(f"classifier: {time.process_time() - began:.0f} CPU s, {report['accuracy']:.1%} right", flush=True)
+            save_file(tensors, file, {"accuracy": f"{report.accuracy:.4f}", "auc": f"{report.auc:.4f}"})
+            print(f"classifier: {time.process_time() - began:.0f} CPU s, {report.accuracy:.1%} right", flush=True)
         self.classifier = AttributeClassifier(names, load_file(file))
 
 
@@ -89,11 +89,11 @@ class Metrics:
     def __call__(self, fake: Images) -> dict[str, float]:
         """Numbers by name."""
         values: dict[str, float] = {}
-        for of_images in IMAGE_METRICS.values():
+        for of_images in measures("images"):
             values |= of_images(self.real, fake, SETTINGS).values
         values |= {"swd_valid": self.in_training(lambda count, seed: fake[:count])["swd_valid"]}
         features, probabilities = self.classifier.describe(fake)
-        for of_features in FEATURE_METRICS.values():
+        for of_features in measures("features"):
             values |= of_features(self.real_features, features, SETTINGS).values
         values |= {"attribute_shares": float(np.abs(probabilities.mean(axis=0) - self.real_shares).mean())}
         values |= asdict(measure_originality(features, self.train_features, self.real_features))

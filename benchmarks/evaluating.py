@@ -28,7 +28,7 @@ from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import evaluate
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, AttributeNetwork
 from celeba_gan.evaluation.features.store import FeatureStore
-from celeba_gan.evaluation.image_sets import Judge, Models, Reals
+from celeba_gan.evaluation.image_sets import Discriminator, Models, Reals
 from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance, measure_frechet
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
@@ -105,10 +105,9 @@ def evaluate_once(count: int, folder: Path) -> None:
         objective="wgan",
         probability="centred_sigmoid",
     )
-    stored = card.model_dump(mode="json")
     generator = TrainedGenerator(Checkpoint("generator", card, build_generator(network, latent, SIZE).state_dict()))
-    judge = build_discriminator(network, SIZE)
-    discriminator = TrainedDiscriminator(Checkpoint("discriminator", card, judge.state_dict()))
+    tensors = build_discriminator(network, SIZE).state_dict()
+    discriminator = TrainedDiscriminator(Checkpoint("discriminator", card, tensors))
     pool = np.random.default_rng(0).integers(0, 256, (1024, SIZE, SIZE, 3), dtype=np.uint8)
 
     def gather(indices: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -117,21 +116,26 @@ def evaluate_once(count: int, folder: Path) -> None:
         return images
 
     models = Models(
-        generator.sample_labelled,
-        stored,
-        Judge(discriminator.scores, "centred_sigmoid", stored),
-        lambda: build_discriminator(network, SIZE),
+        sample=generator.sample_labelled,
+        training_id="i",
+        images=0,
+        finished=True,
+        size=SIZE,
+        data_digest="d",
+        discriminator=Discriminator(discriminator.scores, "centred_sigmoid", "i", 0),
+        new_discriminator=lambda: build_discriminator(network, SIZE),
     )
     splits = {"train": (0, 2 * count), "valid": (2 * count, 3 * count), "test": (3 * count, 4 * count)}
-    manifest = {"size": SIZE, "digest": "d", "recipe": {}}
-    reals = Reals(gather, lambda indices: np.zeros((len(indices), 0), np.float32), splits, manifest)
+    reals = Reals(gather, lambda indices: np.zeros((len(indices), 0), np.float32), splits, SIZE, "d")
     classifier = AttributeClassifier([str(name) for name in range(40)], AttributeNetwork(40).state_dict())
     settings = EvaluateSettings(images=count, train_images=2 * count)
     began, cpu = time.perf_counter(), time.process_time()
     found = evaluate(models, reals, settings, [classifier], FeatureStore(folder))
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{seconds:.1f} s, {cpu:.1f} CPU s, {peak:.2f} GB at the peak, {len(found.card['metrics'])} numbers", end="")
+    print(
+        f"{seconds:.1f} s, {cpu:.1f} CPU s, {peak:.2f} GB at the peak, {len(found.evaluation.metrics)} numbers", end=""
+    )
 
 
 SECTIONS: dict[str, Callable[[], None]] = {"frechet": frechet, "whole": whole}

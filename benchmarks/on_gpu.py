@@ -96,7 +96,7 @@ def portraits(_: str, arguments: argparse.Namespace, work: Path) -> None:
     card = ClassifierCard(attributes=tuple(images.names), size=images.size, report=report, made_from={})
     Checkpoint("classifier", card, tensors).save(work / "classifier.safetensors")
     seconds = time.perf_counter() - began
-    print(f"classifier fitted in {seconds:.1f} s: accuracy {report['accuracy']:.3f}, AUC {report['auc']}")
+    print(f"classifier fitted in {seconds:.1f} s: accuracy {report.accuracy:.3f}, AUC {report.auc}")
 
 
 def settings_of(preset: str, arguments: argparse.Namespace) -> TrainSettings:

@@ -36,7 +36,8 @@ Result = dict[str, float]
 def write_source(folder: Path, images: int) -> None:
     """CelebA's files, with so many images."""
     from celeba_gan.portraits.synthetic import SyntheticCelebA
-    from celeba_gan.sources.source import IMAGES_FOLDER, IMAGES_ZIP, CelebA
+    from celeba_gan.sources.celeba import IMAGES_FOLDER, CelebA
+    from celeba_gan.sources.official import IMAGES_ZIP
     from celeba_gan.sources.tables.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
 
     drawn = folder.parent / "portraits"
@@ -64,9 +65,9 @@ def write_source(folder: Path, images: int) -> None:
 
 def index_source(folder: Path) -> Result:
     """Build the index and keep it; no pixel is decoded."""
+    from celeba_gan.sources.celeba import CelebA
     from celeba_gan.sources.config import IngestSettings
     from celeba_gan.sources.index import build_index
-    from celeba_gan.sources.source import CelebA
 
     began, cpu = time.perf_counter(), time.process_time()
     index = build_index(CelebA(folder), IngestSettings())
@@ -79,7 +80,7 @@ def loop_on_one_core(folder: Path) -> Result:
     """Decode, crop and resize with Pillow from bytes in memory: what a core could do if there were nothing else."""
     from PIL import Image
 
-    from celeba_gan.sources.source import CelebA
+    from celeba_gan.sources.celeba import CelebA
 
     source = CelebA(folder)
     names = source.image_names
@@ -101,7 +102,7 @@ def pack(folder: Path) -> Result:
     from celeba_gan.datasets.packed_images import PackedImagesDataset
     from celeba_gan.images.config import PreprocessSettings
     from celeba_gan.images.packing import pack_images
-    from celeba_gan.sources.source import CelebA
+    from celeba_gan.sources.celeba import CelebA
 
     index = pd.read_parquet(folder / "index.parquet")
     target = folder / "packed"

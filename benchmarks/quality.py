@@ -46,9 +46,9 @@ from celeba_gan.images.packed import PackedImages
 from celeba_gan.images.packing import pack_images
 from celeba_gan.portraits.synthetic import SyntheticCelebA
 from celeba_gan.reporting.grids import make_grid
+from celeba_gan.sources.celeba import CelebA
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.index import build_index
-from celeba_gan.sources.source import CelebA
 
 PROJECT = Path(__file__).parents[1]
 MEASURED, JUDGES = 4096, 8192  # portraits (and samples) per side of a distance; portraits the classifier learns from

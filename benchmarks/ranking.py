@@ -32,13 +32,14 @@ from numpy.typing import NDArray
 from on_gpu import merged
 from PIL import Image
 from portrait_images import PortraitImages, save_portraits
+from pydantic import JsonValue
 
+from celeba_gan.evaluation.attributes import describe_attributes
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import evaluate
 from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, LabelledImages, fit_classifier
 from celeba_gan.evaluation.image_sets import Models, Reals
-from celeba_gan.evaluation.metrics.prevalence import describe_attributes
 from celeba_gan.foundation.cores import available_cores
 from celeba_gan.gan.networks.build import build_discriminator
 from celeba_gan.gan.networks.config import NetworkSettings
@@ -114,9 +115,7 @@ def portraits(_: str, arguments: argparse.Namespace) -> None:
     )
     card = ClassifierCard(attributes=tuple(images.names), size=MEASURED, report=report, made_from={})
     Checkpoint("classifier", card, tensors).save(arguments.work / "classifier.safetensors")
-    print(
-        f"classifier fitted in {time.perf_counter() - began:.1f} s: accuracy {report['accuracy']:.3f}, {report['auc']}"
-    )
+    print(f"classifier fitted in {time.perf_counter() - began:.1f} s: accuracy {report.accuracy:.3f}, {report.auc}")
 
 
 def settings_of(preset: str, arguments: argparse.Namespace) -> TrainSettings:
@@ -176,33 +175,44 @@ def measuring(preset: str, arguments: argparse.Namespace) -> None:
         for made, labels in generator.sample_labelled(count, seed, batch_size=256):
             yield resize(made, MEASURED), labels
 
-    def fresh_judge() -> torch.nn.Module:
+    def new_discriminator() -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = NetworkSettings.model_validate({"name": "dcgan", "dcgan": {"width": 32}})
             return build_discriminator(network, MEASURED).to(device)
 
-    recipe = {"resized": f"from {max(SIZES.values())} pixels, bilinear, antialiased"}
+    recipe: dict[str, JsonValue] = {"resized": f"from {max(SIZES.values())} pixels, bilinear, antialiased"}
     reals = Reals(
         images.gather,
         lambda indices: np.zeros((len(indices), 0), np.float32),
         {split: images.split(split) for split in ("train", "valid", "test")},
-        {"size": MEASURED, "digest": images.digest, "recipe": recipe},
+        MEASURED,
+        images.digest,
+        recipe,
     )
-    card = generator.card.model_dump(mode="json") | {"size": MEASURED, "data_digest": images.digest}
+    models = Models(
+        sample=sample,
+        training_id=generator.card.id,
+        images=generator.card.images,
+        finished=generator.card.finished,
+        size=MEASURED,
+        data_digest=images.digest,
+        discriminator=None,
+        new_discriminator=new_discriminator,
+        random_crop=generator.card.random_crop,
+    )
     values = {"images": images.held_out, "train_images": images.split("train")[1], "swd_patches": 16}  # as QUALITY.md
     values |= {"bootstrap": 20, "two_sample_images": 40, "swd_projections": 64} if arguments.small else {}
     settings = EvaluateSettings.model_validate(values)
     began = time.perf_counter()
-    found = evaluate(Models(sample, card, None, fresh_judge), reals, settings, [extractor])
-    shares = describe_attributes(
-        classifier.card.to_json(),
-        *found.described["attributes"],
-        found.labels,
-        (),
-    )
+    found = evaluate(models, reals, settings, [extractor])
+    report = classifier.card.report
+    assert report is not None
+    quality = {name: report.attributes[name] for name in images.names}
+    shares = describe_attributes(quality, *found.probabilities["attributes"], found.labels, ())
     facts |= {"evaluation_seconds": time.perf_counter() - began, "made_at": generator.card.size}
-    text = json.dumps({**found.card, "attributes": shares, "training": facts}, indent=1)
+    measured = found.evaluation.model_copy(update={"attributes": shares}).to_json()
+    text = json.dumps({**measured, "training": facts}, indent=1)
     (arguments.output / f"{preset}.json").write_text(text)
     print(f"{preset}: measured in {facts['evaluation_seconds']:.1f} s")
 

@@ -13,7 +13,7 @@ import torch
 from celeba_gan.foundation.cores import available_cores
 from celeba_gan.foundation.pixels import from_uint8
 from celeba_gan.images.packed import PackedImages
-from celeba_gan.sources.source import CelebA
+from celeba_gan.sources.celeba import CelebA
 
 SIZE, CROP, BATCH = 64, 178, 64
 

@@ -85,7 +85,15 @@ def test_every_artifact_of_the_contract_is_there(project: Path) -> None:
         assert animation.n_frames == 4  # type: ignore[attr-defined]
     assert json.loads((report / "training_curves.json").read_text())["data"]
     evaluation = json.loads((report / "evaluation.json").read_text())
-    assert evaluation.keys() == {"metrics", "intervals", "floor", "floor_train", "protocol", "attributes"}
+    assert evaluation.keys() == {
+        "format_version",
+        "metrics",
+        "intervals",
+        "floor",
+        "floor_train",
+        "protocol",
+        "attributes",
+    }
     assert {"age", "age_mean_square", "prob_real", "prob_fake", "swd"} <= evaluation["metrics"].keys()
     assert "swd" in evaluation["floor"]
     assert evaluation["protocol"]["images"] == 960
@@ -127,7 +135,13 @@ def test_another_model_is_measured_into_a_folder_of_its_own(project: Path) -> No
     folder = project / "data/08_reporting/smoke"
     before = (folder / "evaluation.json").read_bytes()
     kedro(
-        project, "--env", "smoke", "--pipelines", "evaluate", "--params", "evaluate.model=smoke,evaluate.against=smoke"
+        project,
+        "--env",
+        "smoke",
+        "--pipelines",
+        "evaluate",
+        "--params",
+        "evaluate.model=smoke,evaluate.compare_with=smoke",
     )
     assert (folder / "evaluation.json").read_bytes() == before
     found = json.loads((folder / "smoke/evaluation.json").read_text())

@@ -157,7 +157,7 @@ def test_kedro_streams_and_the_second_run_reuses(folder, caplog):
     catalog["packed_images"].load().verify()
     SequentialRunner().run(pipeline, catalog)
     assert contents(folder) == before
-    assert "are reused" in caplog.text
+    assert "packed images in" in caplog.text
 
 
 def test_damaged_shards_are_found_by_their_checksum_and_packed_again(dataset, folder):

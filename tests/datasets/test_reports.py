@@ -1,41 +1,13 @@
 import base64
 import inspect
-import json
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pytest
-from kedro.io import DatasetError
 from PIL import Image
 
 from celeba_gan.datasets.images import PictureDataset
-from celeba_gan.datasets.reports import HTMLPageDataset, JSONReportDataset
-
-
-def test_round_trip_and_preview(tmp_path: Path) -> None:
-    dataset = JSONReportDataset(str(tmp_path / "e" / "evaluation.json"))
-    assert not dataset.exists()
-    data = {"metrics": {"age": 0.25}, "floor": {}, "protocol": {"split": "test"}, "classes": ["猫"]}
-    dataset.save(data)
-    assert dataset.load() == data == json.loads(dataset.preview())
-
-
-def test_a_file_name_that_is_no_text_is_kept(tmp_path: Path) -> None:
-    """Linux allows any bytes in a name; Python holds those that are no UTF-8 as lone surrogates."""
-    dataset = JSONReportDataset(str(tmp_path / "report.json"))
-    data = {"first": ["b\udcff.jpg"]}
-    dataset.save(data)
-    assert dataset.load() == data
-
-
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_nan_is_refused_and_the_last_report_kept(tmp_path: Path, number: float) -> None:
-    dataset = JSONReportDataset(str(tmp_path / "evaluation.json"))
-    dataset.save({"metrics": {"age": 0.25}})
-    with pytest.raises(DatasetError):
-        dataset.save({"metrics": {"age": number}})
-    assert dataset.load() == {"metrics": {"age": 0.25}}
+from celeba_gan.datasets.reports import HTMLPageDataset
 
 
 def test_picture_round_trip_and_preview(tmp_path: Path) -> None:

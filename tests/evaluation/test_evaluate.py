@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import EvaluationError, evaluate
 from celeba_gan.evaluation.features.store import FeatureStore
-from celeba_gan.evaluation.image_sets import Judge, Models, Reals
+from celeba_gan.evaluation.image_sets import Discriminator, Models, Reals
 
 SPLITS = {"train": (0, 10), "valid": (10, 50), "test": (50, 130)}
 SETTINGS = EvaluateSettings(swd_projections=32, swd_patches=8)
 
 
-class FreshJudge(nn.Module):
-    """A discriminator with first weights."""
+class NewDiscriminator(nn.Module):
+    """With initial weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,9 +30,9 @@ class FreshJudge(nn.Module):
         return scores
 
 
-def fresh_judge() -> FreshJudge:
+def new_discriminator() -> NewDiscriminator:
     torch.manual_seed(0)
-    return FreshJudge()
+    return NewDiscriminator()
 
 
 class Colours:
@@ -62,9 +62,7 @@ def noise(count: int, seed: int, mean: float) -> NDArray[np.uint8]:
 @pytest.fixture
 def reals() -> Reals:
     pixels = noise(130, 0, 140)
-    return Reals(
-        lambda indices: pixels[indices], no_labels, SPLITS, {"size": 16, "digest": "d", "recipe": {"crop": 178}}
-    )
+    return Reals(lambda indices: pixels[indices], no_labels, SPLITS, 16, "d", {"crop": 178})
 
 
 @pytest.fixture
@@ -74,18 +72,26 @@ def models() -> Models:
         for part in (images[: count // 3], images[count // 3 :]):
             yield part, no_labels(np.arange(len(part)))
 
-    card: dict[str, Any] = {"id": "i", "images": 160, "finished": True, "size": 16, "data_digest": "d"}
-    return Models(sample, card, Judge(brightness, "centred_sigmoid", card), fresh_judge)
+    return Models(
+        sample=sample,
+        training_id="i",
+        images=160,
+        finished=True,
+        size=16,
+        data_digest="d",
+        discriminator=Discriminator(brightness, "centred_sigmoid", "i", 160),
+        new_discriminator=new_discriminator,
+    )
 
 
-def judged(models: Models, **changes: Any) -> Models:
-    assert models.judge is not None
-    return replace(models, judge=replace(models.judge, **changes))
+def with_discriminator(models: Models, **changes: Any) -> Models:
+    assert models.discriminator is not None
+    return replace(models, discriminator=replace(models.discriminator, **changes))
 
 
 def test_result_keeps_its_contract(models: Models, reals: Reals) -> None:
-    result = evaluate(models, reals, SETTINGS).card
-    assert result.keys() == {"metrics", "intervals", "floor", "floor_train", "protocol"}
+    result = evaluate(models, reals, SETTINGS).evaluation.to_json()
+    assert result.keys() == {"format_version", "metrics", "intervals", "floor", "floor_train", "protocol"}
     assert {"age", "age_mean_square", "age_raw", "prob_real", "prob_fake", "swd"} <= result["metrics"].keys()
     assert result["floor"].keys() <= result["metrics"].keys()
     assert result["protocol"]["reals"] == result["protocol"]["samples"] == 80
@@ -93,11 +99,11 @@ def test_result_keeps_its_contract(models: Models, reals: Reals) -> None:
 
 
 def test_centre_lies_between_reals_and_fakes_of_the_valid_split(models: Models, reals: Reals) -> None:
-    result = evaluate(models, reals, SETTINGS).card
+    result = evaluate(models, reals, SETTINGS).evaluation.to_json()
     assert result["protocol"]["age_centre"] == pytest.approx(12.5, abs=0.1)
     assert result["metrics"]["age"] < 0.1  # brightness tells them apart
     assert result["metrics"]["age_raw"] > 0.9  # without a centre every score means "real"
-    with_zero = evaluate(judged(models, probability="sigmoid"), reals, SETTINGS).card
+    with_zero = evaluate(with_discriminator(models, probability="sigmoid"), reals, SETTINGS).evaluation.to_json()
     assert with_zero["protocol"]["age_centre"] == 0
     assert with_zero["metrics"]["age"] == with_zero["metrics"]["age_raw"]
 
@@ -106,41 +112,41 @@ def test_the_test_split_in_the_generators_place_scores_at_the_floor(models: Mode
     def same_source(count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         yield noise(count, seed + 1000, 140), no_labels(np.arange(count))
 
-    perfect = evaluate(replace(models, sample=same_source), reals, SETTINGS).card
+    perfect = evaluate(replace(models, sample=same_source), reals, SETTINGS).evaluation.to_json()
     assert perfect["metrics"]["swd"] == pytest.approx(perfect["floor"]["swd"], rel=0.25)
     assert perfect["metrics"]["age"] == pytest.approx(0.5, abs=0.02)
 
 
 def test_no_more_than_the_images_asked_for(models: Models, reals: Reals) -> None:
-    result = evaluate(models, reals, SETTINGS.model_copy(update={"images": 21})).card
+    result = evaluate(models, reals, SETTINGS.model_copy(update={"images": 21})).evaluation.to_json()
     assert result["protocol"]["reals"] == 21
     assert result["protocol"]["images_per_side"] == 21
 
 
 def test_what_cannot_be_measured_is_refused(models: Models, reals: Reals) -> None:
-    other = replace(reals, manifest={**reals.manifest, "size": 32})
-    with pytest.raises(EvaluationError, match=r"images of 16 pixels a side, the packed ones have 32"):
+    other = replace(reals, size=32)
+    with pytest.raises(EvaluationError, match=r"16 pixels a side, the packed images have 32"):
         evaluate(models, other, SETTINGS)
-    with pytest.raises(EvaluationError, match="valid split has 1 images"):
+    with pytest.raises(EvaluationError, match="valid split has 1 image,"):
         evaluate(models, replace(reals, splits={**SPLITS, "valid": (10, 11)}), SETTINGS)
 
 
 def test_unfinished_and_foreign_generators_are_said(
     models: Models, reals: Reals, caplog: pytest.LogCaptureFixture
 ) -> None:
-    card = {**models.card, "finished": False, "data_digest": "other"}
-    assert evaluate(replace(models, card=card), reals, SETTINGS).card["protocol"]["finished"] is False
-    assert "unfinished: 160 images" in caplog.text
+    other = replace(models, finished=False, data_digest="other")
+    assert evaluate(other, reals, SETTINGS).evaluation.to_json()["protocol"]["finished"] is False
+    assert "unfinished, after 160 images" in caplog.text
     assert "trained on other images" in caplog.text
 
 
 def test_generator_and_discriminator_must_be_of_one_training(
     models: Models, reals: Reals, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(EvaluationError, match="of two trainings"):
-        evaluate(judged(models, card={**models.card, "id": "another"}), reals, SETTINGS)
-    result = evaluate(judged(models, card={**models.card, "images": 80}), reals, SETTINGS).card
-    assert "has seen 80 images and the generator 160" in caplog.text
+    with pytest.raises(EvaluationError, match="different trainings"):
+        evaluate(with_discriminator(models, training_id="another"), reals, SETTINGS)
+    result = evaluate(with_discriminator(models, images=80), reals, SETTINGS).evaluation.to_json()
+    assert "after 80 images and the generator after 160" in caplog.text
     assert result["protocol"]["discriminator_images"] == 80
 
 
@@ -149,16 +155,19 @@ def test_generator_of_random_crops_is_compared_with_the_centres_of_the_reals(mod
     inner = reals.gather(np.arange(130))
     outer = np.random.default_rng(5).integers(0, 256, (130, 21, 21, 3), dtype=np.uint8)
     outer[:, 2:18, 2:18] = inner
-    bordered = Reals(lambda indices: outer[indices], no_labels, SPLITS, {**reals.manifest, "size": 21})
-    cropped = replace(models, card={**models.card, "random_crop": 16})
-    result, expected = evaluate(cropped, bordered, SETTINGS).card, evaluate(models, reals, SETTINGS).card
+    bordered = Reals(lambda indices: outer[indices], no_labels, SPLITS, 21, "d", {"crop": 178})
+    cropped = replace(models, random_crop=16)
+    result, expected = (
+        evaluate(cropped, bordered, SETTINGS).evaluation.to_json(),
+        evaluate(models, reals, SETTINGS).evaluation.to_json(),
+    )
     assert result["protocol"] == {**expected["protocol"], "centre_crop": 16}
     assert (result["metrics"], result["floor"]) == (expected["metrics"], expected["floor"])
     assert expected["protocol"]["centre_crop"] is None
-    with pytest.raises(EvaluationError, match="images of 16 pixels a side, the packed ones have 21"):
+    with pytest.raises(EvaluationError, match="16 pixels a side, the packed images have 21"):
         evaluate(models, bordered, SETTINGS)
-    small = replace(reals, manifest={**reals.manifest, "size": 12})
-    with pytest.raises(EvaluationError, match="images of 16 pixels a side, the packed ones have 12"):
+    small = replace(reals, size=12)
+    with pytest.raises(EvaluationError, match="16 pixels a side, the packed images have 12"):
         evaluate(cropped, small, SETTINGS)
 
 
@@ -172,7 +181,7 @@ def more_reals(reals: Reals) -> Reals:
 def test_distances_between_features_come_with_floors_intervals_and_the_features_digest(
     models: Models, more_reals: Reals
 ) -> None:
-    result = evaluate(models, more_reals, SETTINGS, [Colours()]).card
+    result = evaluate(models, more_reals, SETTINGS, [Colours()]).evaluation.to_json()
     metrics, floor, intervals = result["metrics"], result["floor"], result["intervals"]
     assert result["protocol"]["features"] == {"colours": "c"}
     for name in ("frechet_colours", "kernel_distance_colours"):
@@ -196,20 +205,22 @@ def test_a_perfect_generator_scores_at_the_floors_and_one_that_copies_is_found_o
         chosen = np.random.default_rng(seed).integers(0, 300, count)
         yield more_reals.gather(chosen), no_labels(chosen)
 
-    good = evaluate(replace(models, sample=perfect), more_reals, SETTINGS, [Colours()]).card
+    good = evaluate(replace(models, sample=perfect), more_reals, SETTINGS, [Colours()]).evaluation.to_json()
     assert good["metrics"]["frechet_colours"] == pytest.approx(good["floor"]["frechet_colours"], rel=0.4)
     low, high = (good["intervals"]["kernel_distance_colours"][end] for end in ("low", "high"))
     assert low < 0 < high
     assert good["metrics"]["c2st_auc"] == pytest.approx(0.5, abs=0.12)
     assert good["metrics"]["memorised_colours"] < 0.06
-    copied = evaluate(replace(models, sample=copying), more_reals, SETTINGS, [Colours()]).card["metrics"]
+    copied = evaluate(replace(models, sample=copying), more_reals, SETTINGS, [Colours()]).evaluation.to_json()[
+        "metrics"
+    ]
     assert copied["memorised_colours"] > 0.95
     assert copied["distance_ratio_colours"] == 0
     assert copied["repeated_colours"] > 0.1
 
 
 def test_the_same_command_gives_the_same_numbers(models: Models, more_reals: Reals) -> None:
-    first, second = (evaluate(models, more_reals, SETTINGS, [Colours()]).card for _ in range(2))
+    first, second = (evaluate(models, more_reals, SETTINGS, [Colours()]).evaluation.to_json() for _ in range(2))
     assert first == second
 
 
@@ -228,43 +239,43 @@ def test_features_of_reals_and_floors_are_kept_for_the_next_time(
     models: Models, more_reals: Reals, tmp_path: Path
 ) -> None:
     store, extractor = FeatureStore(tmp_path), Counting()
-    first = evaluate(models, more_reals, SETTINGS, [extractor], store).card
+    first = evaluate(models, more_reals, SETTINGS, [extractor], store).evaluation.to_json()
     assert extractor.seen == 200 + 200 + 200 + 2 * 300  # samples, test, valid, train and its mirror images: each once
-    again = evaluate(models, more_reals, SETTINGS, [extractor], store).card
+    again = evaluate(models, more_reals, SETTINGS, [extractor], store).evaluation.to_json()
     assert extractor.seen == 1200 + 200
     assert again == first
-    assert evaluate(models, more_reals, SETTINGS, [extractor]).card == first
+    assert evaluate(models, more_reals, SETTINGS, [extractor]).evaluation.to_json() == first
     extractor.digest = "another"
     evaluate(models, more_reals, SETTINGS, [extractor], store)
     assert extractor.seen == 1200 + 200 + 2 * 1200
 
 
 class Seen(nn.Module):
-    """A judge that notes the mean brightness, which mirroring does not change, of all images it learns from."""
+    """A discriminator that notes the mean brightness, which mirroring does not change, of all images it learns from."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.judge = FreshJudge()
+        self.inner = NewDiscriminator()
         self.learnt: list[float] = []
 
     def forward(self, images: Tensor) -> Tensor:
         if self.training:
             self.learnt += images.mean(dim=(1, 2, 3)).tolist()
-        scores: Tensor = self.judge(images)
+        scores: Tensor = self.inner(images)
         return scores
 
 
-def test_the_fresh_judge_learns_from_four_fifths_of_valid_and_samples_of_their_own(
+def test_the_new_discriminator_trains_on_four_fifths_of_valid_and_samples_of_their_own(
     models: Models, more_reals: Reals
 ) -> None:
-    judge, drawn = Seen(), []
+    network, drawn = Seen(), []
 
     def sample(count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         drawn.append(seed)
         yield noise(count, seed, 110), no_labels(np.arange(count))
 
-    evaluate(replace(models, sample=sample, fresh_judge=lambda: judge), more_reals, SETTINGS)
-    learnt = np.unique(np.array(judge.learnt)[:, None].round(6))
+    evaluate(replace(models, sample=sample, new_discriminator=lambda: network), more_reals, SETTINGS)
+    learnt = np.unique(np.array(network.learnt)[:, None].round(6))
     seen = {
         split: int((np.abs(learnt - (images.mean((1, 2, 3)) / 127.5 - 1)[:, None]).min(axis=1) < 5e-6).sum())
         for split, bounds in more_reals.splits.items()
@@ -272,7 +283,9 @@ def test_the_fresh_judge_learns_from_four_fifths_of_valid_and_samples_of_their_o
     }
     assert 160 <= seen["valid"] < 180  # the others are as bright as one of them by chance
     assert max(seen["train"], seen["test"]) < 20
-    assert len(set(drawn)) == len(drawn) == 6  # measured, AGE's centre, AGE on valid, and the judge's three sets
+    assert (
+        len(set(drawn)) == len(drawn) == 6
+    )  # measured, AGE's centre, AGE on valid, and the new discriminator's three sets
 
 
 def test_mirrored_copies_are_copies(models: Models, more_reals: Reals) -> None:
@@ -280,7 +293,9 @@ def test_mirrored_copies_are_copies(models: Models, more_reals: Reals) -> None:
         chosen = np.random.default_rng(seed).integers(0, 300, count)
         yield more_reals.gather(chosen)[:, :, ::-1], no_labels(chosen)
 
-    found = evaluate(replace(models, sample=mirroring), more_reals, SETTINGS, [Colours()]).card["metrics"]
+    found = evaluate(replace(models, sample=mirroring), more_reals, SETTINGS, [Colours()]).evaluation.to_json()[
+        "metrics"
+    ]
     assert found["memorised_colours"] > 0.95
 
 
@@ -291,17 +306,17 @@ def test_what_cannot_be_measured_with_features_is_said(models: Models, more_real
 
     with pytest.raises(ValueError, match="features colours of some images are not finite"):
         evaluate(models, more_reals, SETTINGS, [Holes()])
-    with pytest.raises(EvaluationError, match=r"evaluate\.neighbours is 100, and there are 40"):
+    with pytest.raises(EvaluationError, match=r"evaluate\.neighbours is 100, but there are 40"):
         few = replace(more_reals, splits={**more_reals.splits, "valid": (300, 340)})
         evaluate(models, few, SETTINGS.model_copy(update={"neighbours": 100}), [Colours()])
-    with pytest.raises(ValueError, match="Two numbers would be called"):
+    with pytest.raises(ValueError, match="Two numbers have the same name"):
         other = Colours()
         other.name = "infinity_colours"  # type: ignore[misc]
         evaluate(models, more_reals, SETTINGS, [Colours(), other])
 
 
 def test_too_few_training_images_are_no_floor(models: Models, reals: Reals) -> None:
-    card = evaluate(models, reals, SETTINGS).card  # 10 of them, 40 of valid
+    card = evaluate(models, reals, SETTINGS).evaluation.to_json()  # 10 of them, 40 of valid
     assert card["floor_train"] == {}
     assert card["floor"]["swd"] > 0
 
@@ -316,14 +331,14 @@ def test_memory_holds_no_more_images_than_asked(models: Models, more_reals: Real
     settings = SETTINGS.model_copy(update={"swd_images": 20, "ms_ssim_pairs": 10})
     result = evaluate(models, replace(more_reals, gather=gather), settings, [Colours()])
     assert max(largest) <= 256
-    assert result.card["protocol"]["images_per_side"] == 200
+    assert result.evaluation.to_json()["protocol"]["images_per_side"] == 200
     assert len(result.samples) == 48
 
 
 def test_without_a_discriminator_there_is_no_age(models: Models, reals: Reals) -> None:
-    metrics = evaluate(replace(models, judge=None), reals, SETTINGS).card["metrics"]
+    metrics = evaluate(replace(models, discriminator=None), reals, SETTINGS).evaluation.to_json()["metrics"]
     assert not [name for name in metrics if name.startswith(("age", "prob", "score"))]
-    assert metrics["swd"] == evaluate(models, reals, SETTINGS).card["metrics"]["swd"]
+    assert metrics["swd"] == evaluate(models, reals, SETTINGS).evaluation.to_json()["metrics"]["swd"]
 
 
 def test_age_on_valid_uses_other_images_than_its_centre(models: Models, reals: Reals) -> None:
@@ -331,8 +346,10 @@ def test_age_on_valid_uses_other_images_than_its_centre(models: Models, reals: R
     pixels = reals.gather(np.arange(130)).copy()
     order = np.random.default_rng(0).permutation(40)
     pixels[10 + order[:20]] = 250
-    metrics = evaluate(models, replace(reals, gather=lambda indices: pixels[indices]), SETTINGS).card["metrics"]
-    expected = evaluate(models, reals, SETTINGS).card["metrics"]
+    metrics = evaluate(models, replace(reals, gather=lambda indices: pixels[indices]), SETTINGS).evaluation.to_json()[
+        "metrics"
+    ]
+    expected = evaluate(models, reals, SETTINGS).evaluation.to_json()["metrics"]
     assert metrics["prob_real_valid"] < expected["prob_real_valid"] - 0.4
     assert metrics["score_real"] == expected["score_real"]
 
@@ -365,10 +382,10 @@ def test_real_images_in_the_samples_place_score_exactly_at_their_floor(models: M
         return replace(models, sample=sample)
 
     for split, floor in (("train", "floor_train"), ("valid", "floor")):
-        card = evaluate(in_its_place(split), more_reals, SETTINGS, [Colours()]).card
+        card = evaluate(in_its_place(split), more_reals, SETTINGS, [Colours()]).evaluation.to_json()
         assert card[floor].keys() >= {"swd", "ms_ssim", "frechet_colours", "coverage_colours"}
         assert {name: card["metrics"][name] for name in card[floor]} == pytest.approx(card[floor], rel=1e-9)
-    same = evaluate(in_its_place("test"), more_reals, SETTINGS, [Colours()]).card["metrics"]
+    same = evaluate(in_its_place("test"), more_reals, SETTINGS, [Colours()]).evaluation.to_json()["metrics"]
     assert same["frechet_colours"] == pytest.approx(0, abs=1e-6)
     assert same["swd"] == 0
     assert same["coverage_colours"] == same["precision_colours"] == same["recall_colours"] == 1

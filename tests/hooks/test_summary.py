@@ -20,6 +20,7 @@ from celeba_gan.gan.runs.snapshot import Snapshot, save_best
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.images.packed import Journal, Manifest, Shard
 
+TESTS = Path(__file__).parents[1]
 Say = Callable[..., list[str]]
 
 
@@ -58,6 +59,18 @@ def account(
     return say
 
 
+def measured(**parts: Any) -> dict[str, Any]:
+    """An evaluation with these parts."""
+    stored = TESTS / "evaluation" / "fixtures" / "evaluation_v1.json"
+    content: dict[str, Any] = json.loads(stored.read_text())
+    return content | {"intervals": {}, "floor": {}, "comparison": None} | parts
+
+
+def write_findings(file: Path, findings: list[str]) -> None:
+    report = json.loads((TESTS / "reporting/data/stored/data_report_v1.json").read_text())
+    file.write_text(json.dumps(report | {"findings": findings}))
+
+
 @pytest.fixture
 def fill(make_snapshot: Callable[..., Snapshot]) -> Callable[..., None]:
     """Writes what the summary of a whole line reads."""
@@ -82,8 +95,12 @@ def _fill(make_snapshot: Callable[..., Snapshot], data: Path, *, finished: bool)
     classes.to_csv(packed / "classes.csv", index=False)
     report = data / "08_reporting/datasets/synthetic/data_report.json"
     report.parent.mkdir(parents=True)
-    report.write_text(json.dumps({"findings": [f"Finding {number}." for number in range(7)]}))
-    manifest.write_text(json.dumps({"count": 4094, "size": 32}))
+    write_findings(report, [f"Finding {number}." for number in range(7)])
+    manifest.write_text(json.dumps({
+        "format_version": 2, "count": 4094, "size": 32, "shard_images": 4096, "source_digest": "", "images_digest": "",
+        "recipe": {"crop": 178, "size": 32, "filter": "box", "background": "#ffffff", "decoder": 2, "pillow": "12"},
+        "splits": {}, "shards": [], "unreadable": [], "leaks": [], "duplicates": [], "digest": "",
+    }))  # fmt: skip
     best = BestTick(metric="swd_valid", value=11.5, evaluate_images=256, images=150_000)
     run = Run(data / "06_models/demo")
     run.append(make_snapshot(150_000))
@@ -91,30 +108,30 @@ def _fill(make_snapshot: Callable[..., Snapshot], data: Path, *, finished: bool)
     card = make_snapshot(180_000, finished=finished).card.model_copy(update={"best": best})
     run.append(replace(make_snapshot(180_000), card=card))
     metrics = {"age": 0.4321, "prob_real": 0.5, "swd": 12.345, "swd_32": 1.0}
-    evaluation.write_text(json.dumps({"metrics": metrics, "floor": {"swd": 3.21}, "protocol": {}}))
+    evaluation.write_text(json.dumps(measured(metrics=metrics, floor={"swd": 3.21})))
 
 
-def test_the_whole_line_is_told_with_every_place(account: Say, project: Path, fill: Callable[..., None]) -> None:
+def test_the_whole_line_is_summarised_with_every_place(account: Say, project: Path, fill: Callable[..., None]) -> None:
     fill(project / "data", finished=True)
     lines = account("__default__", Summary(Tracked("sqlite:////x/mlflow.db")))
     assert "Indexed 4,096 images" in lines
     assert "Rejected 2 images, listed with the reason in data/02_intermediate/synthetic/rejected_images.csv" in lines
-    assert "Left out 1 images, listed with the reason in data/05_model_input/synthetic/unreadable_images.csv" in lines
+    assert "Left out 1 image, listed with the reason in data/05_model_input/synthetic/unreadable_images.csv" in lines
     assert "Packed 4,094 images of 32x32 pixels" in lines
     assert (
-        "Classes 2, of 1,300 to 2,000 training images, listed in data/05_model_input/synthetic/classes.csv"
+        "Classes 2, with 1,300 to 2,000 training images each, listed in data/05_model_input/synthetic/classes.csv"
     ) in lines
     assert [line for line in lines if line.startswith("Data ")] == [
         *(f"Data Finding {number}." for number in range(5)),
-        "Data report data/08_reporting/datasets/synthetic/data_report.json, with 2 more of these remarks",
+        "Data report data/08_reporting/datasets/synthetic/data_report.json, with 2 more findings",
     ]
     assert "Contact sheet data/08_reporting/datasets/synthetic/contact_sheet.png" in lines
     assert "Trained on 180,000 images (180 kimg), finished" in lines
     assert "Generator data/06_models/demo/generator.safetensors" in lines
     assert "Best swd_valid 11.5 after 150,000 images: data/06_models/demo/best_generator.safetensors" in lines
     assert "Grids data/07_model_output/demo/training_grids" in lines
-    assert any(line.startswith("SWD 12.3 (floor 3.21): distance") for line in lines)
-    assert any(line.startswith("AGE 0.432: at 0.5 the discriminator cannot tell") for line in lines)
+    assert any(line.startswith("SWD 12.3 (real images 3.21): distance") for line in lines)
+    assert any(line.startswith("AGE 0.432: of the discriminator: 0.5 for chance") for line in lines)
     assert "Pictures data/08_reporting/demo/sample_grid.png" in lines
     assert "Animation data/08_reporting/demo/training.gif" in lines
     assert "Samples data/07_model_output/demo/samples" in lines
@@ -124,13 +141,13 @@ def test_the_whole_line_is_told_with_every_place(account: Say, project: Path, fi
     )
 
 
-def test_what_is_not_there_is_not_told(account: Say, project: Path, fill: Callable[..., None]) -> None:
+def test_what_does_not_exist_is_not_listed(account: Say, project: Path, fill: Callable[..., None]) -> None:
     fill(project / "data", finished=True)
     packed = project / "data/05_model_input/synthetic"
     (packed / "unreadable_images.csv").write_text("image_id,reason\n")
     (packed / "classes.csv").write_text("class,name,train,valid,test\n0,all,9,1,1\n")
     report = project / "data/08_reporting/datasets/synthetic/data_report.json"
-    report.write_text(json.dumps({"findings": ["Nothing unusual was found."]}))
+    write_findings(report, ["Nothing unusual was found."])
     lines = [line for line in account("preprocess") if line]
     assert lines[:4] == [
         "Packed 4,094 images of 32x32 pixels",
@@ -141,7 +158,7 @@ def test_what_is_not_there_is_not_told(account: Say, project: Path, fill: Callab
     assert [line.split()[0] for line in lines[4:]] == ["Time", "Look"]
 
 
-def test_only_what_the_run_made_is_told(account: Say, project: Path, fill: Callable[..., None]) -> None:
+def test_only_what_the_run_made_is_listed(account: Say, project: Path, fill: Callable[..., None]) -> None:
     fill(project / "data", finished=True)
     labels = [line.split()[0] for line in account("ingest") if line]
     assert labels == ["Indexed", "Rejected", "Time", "Look"]
@@ -173,12 +190,12 @@ def test_another_models_numbers_come_from_its_own_folder_with_the_verdict_of_a_c
     comparison = {"model": "mine", "against": "models:/faces/1", "rows": rows}
     file = project / "data/08_reporting/demo/mine/evaluation.json"
     file.parent.mkdir()
-    file.write_text(json.dumps({"metrics": {"swd": 77.7}, "floor": {}, "protocol": {}, "comparison": comparison}))
-    lines = account("evaluate", evaluate={"model": "mine", "against": "models:/faces/1"})
+    file.write_text(json.dumps(measured(metrics={"swd": 77.7}, comparison=comparison)))
+    lines = account("evaluate", evaluate={"model": "mine", "compare_with": "models:/faces/1"})
     assert any(line.startswith("SWD 77.7:") for line in lines)
     assert (
         "Compared mine with models:/faces/1: better in frechet_attributes (18.2 against 25); "
-        "worse in recall_attributes (0.5 against 0.7); no telling in swd (12.3 against 12)"
+        "worse in recall_attributes (0.5 against 0.7); undecided in swd (12.3 against 12)"
     ) in lines
     assert any(line.startswith("Look kedro viz run --params evaluate.model=mine (") for line in lines)
     assert "Report data/08_reporting/demo/mine/evaluation.html" in lines
@@ -191,7 +208,7 @@ def test_another_models_numbers_come_from_its_own_folder_with_the_verdict_of_a_c
         (False, {"resume": True, "resume_from": None}, "training is saved at 12,800 images; the same command resumes"),
         (False, {"resume": False}, "the same command without train.resume=false resumes"),
         (False, {"resume_from": 10}, "the same command without train.resume_from resumes"),
-        (True, {"resume": True}, "training is finished (12,800 images) and saved; the same command makes the rest"),
+        (True, {"resume": True}, "training is finished (12,800 images) and saved; the same command does the rest"),
     ],
 )
 def test_an_interruption_says_where_training_resumes(finished: bool, params: dict[str, Any], words: str) -> None:
@@ -216,7 +233,7 @@ raise SystemExit(143)
 
 
 @pytest.mark.parametrize("ending", ["success", "error"])
-def test_a_run_that_ended_by_itself_leaves_no_word_for_the_end_of_the_process(ending: str) -> None:
+def test_a_run_that_ended_by_itself_prints_nothing_at_the_end_of_the_process(ending: str) -> None:
     script = f"""
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
@@ -246,7 +263,7 @@ def test_an_interrupted_packing_says_that_its_shards_are_kept(capsys: pytest.Cap
         journal = Journal.model_construct()
         summary.after_dataset_saved("packed_images", Shard(4, np.zeros((1, 8, 8, 3), np.uint8), journal))
         summary._print_interruption()
-        assert "Stopped  5 packed shards are kept; the same command resumes" in capsys.readouterr().out
+        assert "Stopped  5 packed shards kept; the same command continues" in capsys.readouterr().out
         summary.after_dataset_saved("packed_images", Manifest.model_construct())
         summary._print_interruption()
         assert "Stopped" not in capsys.readouterr().out

@@ -129,9 +129,9 @@ def test_verify_finds_a_changed_pixel(tmp_path):
     ("text", "message"),
     [
         (None, "No finished packed images"),
-        ("{", "not a manifest"),
-        ('{"format_version": 1}', "not a manifest this version reads: format_version"),
-        ('{"format_version": 3}', "not a manifest this version reads: format_version"),
+        ("{", "not a .*manifest"),
+        ('{"format_version": 1}', "manifest.*: format_version"),
+        ('{"format_version": 3}', "manifest.*: format_version"),
     ],
 )
 def test_a_manifest_that_cannot_be_read(tmp_path, text, message):

@@ -46,7 +46,7 @@ class Images:
         count=120,
         images_digest=hash_texts(["x"] * 120, ["train"] * 120),
         splits=SPLITS,
-        model_dump=lambda mode: {"size": 16, "digest": "noise", "recipe": {"crop": 178}},
+        model_dump=lambda mode: {"recipe": {"crop": 178}},
     )
 
     def split(self, name: str) -> tuple[int, int]:
@@ -128,7 +128,8 @@ def named(run: Run, label: str = "other") -> NamedModel:
 
 
 def test_numbers_attributes_and_pictures(evaluate: Any, train: Any) -> None:
-    card, beside, neighbours = evaluate(train("none"))
+    found, beside, neighbours = evaluate(train("none"))
+    card = found.to_json()
     assert {"age", "age_valid", "swd", "frechet_attributes", "recall_attributes"} <= card["metrics"].keys()
     assert card["attributes"]["reals"].keys() == {"Hat"}
     assert card["attributes"]["asked"] is None
@@ -141,56 +142,56 @@ def test_numbers_attributes_and_pictures(evaluate: Any, train: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["class", "attributes"])
 def test_what_a_conditional_generator_was_asked_for_is_checked(evaluate: Any, train: Any, kind: str) -> None:
-    asked = evaluate(train(kind))[0]["attributes"]["asked"]
-    assert asked["Hat"]["samples"] == 25
-    assert 0 <= asked["Hat"]["accuracy"] <= 1
+    asked = evaluate(train(kind))[0].attributes.requested
+    assert asked["Hat"].samples == 25
+    assert 0 <= asked["Hat"].accuracy <= 1
 
 
 def test_a_named_model_is_evaluated_in_place_of_the_experiments_own(evaluate: Any, train: Any) -> None:
     own, other = train("none"), train("none", seed=1)
-    card = evaluate(own, evaluated_model=named(other), settings={"model": "other"})[0]
-    assert card["protocol"]["training_id"] == other.card().id
-    assert card["protocol"]["model"] == "other"
-    assert card["metrics"] == evaluate(other)[0]["metrics"]
-    assert evaluate(own)[0]["protocol"]["training_id"] == own.card().id
+    found = evaluate(own, evaluated_model=named(other), settings={"model": "other"})[0]
+    assert found.protocol.training_id == other.card().id
+    assert found.protocol.model == "other"
+    assert found.metrics == evaluate(other)[0].metrics
+    assert evaluate(own)[0].protocol.training_id == own.card().id
 
 
 def test_another_model_is_compared_on_the_same_reals(evaluate: Any, train: Any) -> None:
     own, other = train("none"), train("none", seed=1)
-    card = evaluate(own, compared_model=named(other))[0]
-    comparison = card["comparison"]
-    assert (comparison["model"], comparison["against"]) == ("this model", "other")
-    measured = comparison["measured"]["metrics"]
-    assert measured == evaluate(other)[0]["metrics"]
-    assert measured["swd"] != card["metrics"]["swd"]
-    rows = {row["metric"]: row for row in comparison["rows"]}
-    assert rows["swd"]["against"] == measured["swd"]
-    same = evaluate(own, compared_model=named(own, "itself"))[0]["comparison"]
-    assert {row["better"] for row in same["rows"]} == {"neither"}
+    evaluation = evaluate(own, compared_model=named(other))[0]
+    comparison = evaluation.comparison
+    assert (comparison.model, comparison.against) == ("this model", "other")
+    measured = comparison.measured.metrics
+    assert measured == evaluate(other)[0].metrics
+    assert measured["swd"] != evaluation.metrics["swd"]
+    rows = {row.metric: row for row in comparison.rows}
+    assert rows["swd"].against == measured["swd"]
+    same = evaluate(own, compared_model=named(own, "itself"))[0].comparison
+    assert {row.better for row in same.rows} == {"neither"}
 
 
 def test_the_best_networks_are_measured_where_requested(evaluate: Any, train: Any) -> None:
     run = train("none")
-    assert evaluate(run, settings={"which": "best"})[0] == evaluate(run)[0]  # none was measured
+    assert evaluate(run, settings={"checkpoint": "best"})[0] == evaluate(run)[0]  # none was measured
     newest, other = run.newest(), train("none", seed=1).newest()
     best = BestTick(metric="swd_valid", evaluate_images=2, value=1.0, images=8)
     earlier = newest.card.model_copy(update={"images": 8, "best": best})
     save_best(replace(other, card=earlier), run.snapshots / "best-000000000008.safetensors")
     run.append(replace(newest, card=newest.card.model_copy(update={"images": 16, "best": best})))
 
-    last, chosen = evaluate(run)[0], evaluate(run, settings={"which": "best"})[0]
-    assert (last["protocol"]["images"], last["protocol"]["which"]) == (16, "last")
-    assert (chosen["protocol"]["images"], chosen["protocol"]["which"]) == (8, "best")
-    assert chosen["metrics"]["swd"] != last["metrics"]["swd"]
-    # Both models of a comparison are those that are asked for.
-    compared = evaluate(run, compared_model=named(run, "itself"), settings={"which": "best"})[0]["comparison"]
-    assert compared["measured"]["metrics"] == chosen["metrics"]
+    last, chosen = evaluate(run)[0], evaluate(run, settings={"checkpoint": "best"})[0]
+    assert (last.protocol.images, last.protocol.which) == (16, "last")
+    assert (chosen.protocol.images, chosen.protocol.which) == (8, "best")
+    assert chosen.metrics["swd"] != last.metrics["swd"]
+    # Both models of a comparison are those of the requested tick.
+    compared = evaluate(run, compared_model=named(run, "itself"), settings={"checkpoint": "best"})[0].comparison
+    assert compared.measured.metrics == chosen.metrics
 
 
 def test_models_of_two_sizes_do_not_compare(evaluate: Any, train: Any) -> None:
     run, other = train("none"), named(train("none"))
     larger = replace(other, card=other.card.model_copy(update={"size": 32}))
-    with pytest.raises(ValueError, match="against: other makes images of 32 pixels, and the evaluated model 16"):
+    with pytest.raises(ValueError, match="compare_with: other makes images of 32 pixels, the measured model 16"):
         evaluate(run, compared_model=larger)
 
 
@@ -199,7 +200,8 @@ def test_without_attributes_and_discriminator_the_rest_is_measured(evaluate: Any
     export(run.networks().generator, tmp_path / "alone")
     without = Checkpoint("classifier", ClassifierCard(attributes=(), made_from={}), {})
     alone = NamedModel.at(tmp_path / "alone.safetensors", "alone")
-    card, beside, neighbours = evaluate(run, evaluated_model=alone, attribute_classifier=without)
+    found, beside, neighbours = evaluate(run, evaluated_model=alone, attribute_classifier=without)
+    card = found.to_json()
     assert card["attributes"] is None
     assert {"swd", "ms_ssim"} <= card["metrics"].keys()
     assert not [name for name in card["metrics"] if "age" in name or "frechet" in name]

@@ -104,7 +104,7 @@ def test_the_best_generator_samples_where_requested(start: Any) -> None:
     run = start(0)
 
     def sample(which: str) -> NDArray[np.uint8]:
-        settings = GenerateSettings.model_validate({"images": 2, "which": which})
+        settings = GenerateSettings.model_validate({"images": 2, "checkpoint": which})
         grid = draw_sample_grid(run, settings)
         (batch,) = generate_samples(run, settings)
         return np.concatenate([batch.images.ravel(), grid.pixels.ravel()])

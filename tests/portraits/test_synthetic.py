@@ -110,7 +110,7 @@ def test_another_set_is_noticed_and_replaced(tmp_path, drawn, blank, caplog, wan
 
     with caplog.at_level(logging.INFO):
         assert wanted.ensure(folder) is True
-    assert "drawn anew" in caplog.text
+    assert "holds another synthetic set" in caplog.text
     assert json.loads((folder / "synthetic.json").read_text()) == wanted.record
     assert (folder / "list_attr_celeba.txt").read_text().startswith(f"{wanted.images}\n")
     assert wanted.ensure(folder) is False

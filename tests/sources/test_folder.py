@@ -8,6 +8,7 @@ from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.folder import ImageFolder
 from celeba_gan.sources.index import build_index
+from celeba_gan.sources.source_report import FileReport
 
 SETTINGS = IngestSettings(max_rejected_fraction=1.0)
 
@@ -61,8 +62,8 @@ def test_images_of_every_kind_in_every_folder_are_indexed(tmp_path):
     reasons = dict(index.rejected.itertuples(index=False))
     assert "HEIC is not read" in reasons["phone.heic"]
     assert "a web page" in reasons["broken.jpg"]
-    assert index.report["ignored_files"] == {".md": 1}
-    assert (index.report["images_found"], index.report["indexed"], index.report["kind"]) == (9, 7, "folder")
+    assert index.report.ignored_files == {".md": 1}
+    assert (index.report.images_found, index.report.indexed, index.report.kind) == (9, 7, "folder")
 
 
 def test_a_zip_of_images_is_a_folder_too(tmp_path):
@@ -77,18 +78,16 @@ def test_a_zip_of_images_is_a_folder_too(tmp_path):
 def test_subfolders_are_labels_when_asked(tmp_path):
     write(tmp_path, ["cats/1.jpg", "cats/old/2.jpg", "dogs, big/1.jpg", "loose.jpg"])
     assert "label" not in index_of(ImageFolder(tmp_path)).images
-    index = index_of(ImageFolder(tmp_path, labels=True))
+    index = index_of(ImageFolder(tmp_path, labels="subfolders"))
     assert column(index, "label") == {"cats/1.jpg": "cats", "cats/old/2.jpg": "cats", "dogs, big/1.jpg": "dogs, big"}
-    assert dict(index.rejected.itertuples(index=False)) == {
-        "loose.jpg": "in no subfolder whose name would be its label"
-    }
+    assert dict(index.rejected.itertuples(index=False)) == {"loose.jpg": "not in a subfolder that names its label"}
 
 
 def test_subfolders_called_as_splits_are_the_splits(tmp_path):
     names = [
         f"pets/{split}/{kind}/{n}.jpg" for split in ("Train", "val", "test") for kind in ("a", "b") for n in (1, 2)
     ]
-    index = index_of(ImageFolder(write(tmp_path, names), labels=True))
+    index = index_of(ImageFolder(write(tmp_path, names), labels="subfolders"))
     assert column(index, "split") == {
         name: {"Train": "train", "val": "valid", "test": "test"}[name.split("/")[1]] for name in names
     }
@@ -97,7 +96,7 @@ def test_subfolders_called_as_splits_are_the_splits(tmp_path):
 
 def test_one_folder_that_is_no_split_makes_none_of_them_one(tmp_path):
     index = index_of(
-        ImageFolder(write(tmp_path, ["train/1.jpg", "test/1.jpg", "extra/1.jpg", "extra/2.jpg"]), labels=True)
+        ImageFolder(write(tmp_path, ["train/1.jpg", "test/1.jpg", "extra/1.jpg", "extra/2.jpg"]), labels="subfolders")
     )
     assert set(column(index, "label").values()) == {"train", "test", "extra"}
 
@@ -127,16 +126,16 @@ def test_images_without_a_row_and_rows_without_an_image_are_counted(tmp_path):
     )
     index = index_of(source)
     assert dict(index.rejected.itertuples(index=False)) == dict.fromkeys(["0.jpg", "4.jpg"], "no row in attributes.csv")
-    assert index.report["files"] == [{"name": "attributes.csv", "verdict": "", "rows": 4, "rows_without_image": 1}]
-    assert index.report["rejected"] == {"no row in attributes.csv": 2}
+    assert index.report.files == [FileReport(name="attributes.csv", verdict="", rows=4, rows_without_image=1)]
+    assert index.report.rejected == {"no row in attributes.csv": 2}
 
 
 def test_two_tellers_of_one_thing_are_refused(tmp_path):
     names = ["a/1.jpg", "a/2.jpg", "b/1.jpg"]
     write(tmp_path, names, attributes__csv="file,label\n" + "".join(f"{name},x\n" for name in names))
     assert set(column(index_of(ImageFolder(tmp_path)), "label").values()) == {"x"}
-    with pytest.raises(SourceError, match="has a column label, and the subfolders' names say it too"):
-        index_of(ImageFolder(tmp_path, labels=True))
+    with pytest.raises(SourceError, match=r"has a column label, and .*subfolders' names"):
+        index_of(ImageFolder(tmp_path, labels="subfolders"))
 
 
 def test_what_is_no_folder_of_images_is_said(tmp_path):
@@ -145,9 +144,9 @@ def test_what_is_no_folder_of_images_is_said(tmp_path):
     ):
         ImageFolder(tmp_path / "gone").image_names  # noqa: B018
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(SourceError, match=r"There is no image in .*, only other files \(1 \.txt\)"):
+    with pytest.raises(SourceError, match=r"No image in .*, only other files \(1 \.txt\)"):
         ImageFolder(tmp_path).image_names  # noqa: B018
-    with pytest.raises(SourceError, match="not a whole zip archive"):
+    with pytest.raises(SourceError, match=r"not a .* zip archive"):
         ImageFolder(tmp_path / "notes.txt").image_names  # noqa: B018
 
 
@@ -164,11 +163,11 @@ def test_other_names_for_the_split_are_understood_and_two_are_refused(tmp_path):
     write(tmp_path, names, attributes__csv="\n".join(["file,partition", *rows]))
     assert column(index_of(ImageFolder(tmp_path)), "split")["2.jpg"] == "test"
     (tmp_path / "attributes.csv").write_text("\n".join(["file,set,split", *(f"{row},{row[-1]}" for row in rows)]))
-    with pytest.raises(SourceError, match="'split' says what another column says"):
+    with pytest.raises(SourceError, match=r"'split' .*another column"):
         index_of(ImageFolder(tmp_path))
 
 
 def test_of_two_ways_into_a_folder_the_real_one_names_the_images(tmp_path):
     write(tmp_path, ["zoo/1.jpg", "zoo/2.jpg", "dogs/1.jpg", "dogs/2.jpg"])
     (tmp_path / "cats").symlink_to(tmp_path / "zoo", target_is_directory=True)
-    assert set(column(index_of(ImageFolder(tmp_path, labels=True)), "label").values()) == {"zoo", "dogs"}
+    assert set(column(index_of(ImageFolder(tmp_path, labels="subfolders")), "label").values()) == {"zoo", "dogs"}

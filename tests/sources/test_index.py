@@ -3,10 +3,10 @@ import io
 import pytest
 from PIL import Image
 
+from celeba_gan.sources.celeba import CelebA
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.index import build_index, check_rejected
-from celeba_gan.sources.source import CelebA
 from celeba_gan.sources.tables.attributes import ATTRIBUTES
 
 LENIENT = IngestSettings(max_rejected_fraction=1.0)
@@ -141,7 +141,7 @@ def test_splits_that_are_missing_among_the_first_images_of_celeba_are_drawn_from
     images, partition = dict.fromkeys(names, jpeg(16, 16)), dict.fromkeys(names, 0)
     index, _, _ = build_index(write(tmp_path, images, partition=partition), IngestSettings())
     assert index["split"].value_counts().to_dict() == {"train": 32, "valid": 4, "test": 4}
-    assert "No image is marked as valid: 4 are drawn from the 40 of train" in caplog.text
+    assert "No image is marked as valid" in caplog.text
 
     partition[names[7]] = 2  # one split that is there stays as it is
     index, _, _ = build_index(write(tmp_path, images, partition=partition), IngestSettings())

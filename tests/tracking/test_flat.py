@@ -1,9 +1,7 @@
-import numpy as np
-import pytest
 from pydantic import BaseModel
 
 from celeba_gan.foundation.flat import flatten
-from celeba_gan.tracking.flat import LIMIT, as_text, is_number
+from celeba_gan.tracking.flat import LIMIT, as_text
 
 
 class Inner(BaseModel):
@@ -28,10 +26,3 @@ def test_long_values_are_cut_and_say_so() -> None:
     cut = as_text("a" * (LIMIT + 1))
     assert len(cut) == LIMIT
     assert cut.endswith(f"a... ({LIMIT + 1} characters)")
-
-
-@pytest.mark.parametrize(
-    ("value", "number"), [(1, True), (0.5, True), (np.float32(1), True), (True, False), ("1", False), (None, False)]
-)
-def test_numbers(value: object, number: bool) -> None:
-    assert is_number(value) is number

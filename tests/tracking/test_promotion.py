@@ -13,6 +13,7 @@ import torch
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
+from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.gan.runs.run import read_exported
@@ -20,7 +21,16 @@ from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
 from celeba_gan.tracking.fetch import fetch_generator
 from celeba_gan.tracking.hook import MLflowTracking
-from celeba_gan.tracking.promotion import CHAMPION, Measurement, Promotion, PromotionError, promote, settle
+from celeba_gan.tracking.promotion import (
+    CHAMPION,
+    Promotion,
+    PromotionError,
+    from_tags,
+    measurement_of,
+    promote,
+    settle,
+    to_tags,
+)
 
 SETTINGS = TrackingSettings(experiment="tiny")
 
@@ -52,28 +62,33 @@ def fresh(store: SimpleNamespace, request: pytest.FixtureRequest) -> SimpleNames
     return SimpleNamespace(**{**vars(store), "name": request.node.name})
 
 
-def measured(value: float, reach: float, **protocol: Any) -> dict[str, Any]:
-    return {
+STORED = Path(__file__).parents[1] / "evaluation" / "fixtures" / "evaluation_v1.json"
+
+
+def measured(value: float, reach: float, **protocol: Any) -> Evaluation:
+    content = json.loads(STORED.read_text())
+    features = {"attributes": "f" * 16, "inception": "i" * 16}
+    content["protocol"] |= {
+        "data_digest": "d" * 64,
+        "images_per_side": 50,
+        "code": "1",
+        "features": features,
+    } | protocol
+    precision = {"low": 1 - (value + reach) / 100, "high": 1 - (value - reach) / 100, "method": "bootstrap"}
+    content |= {
         "metrics": {"frechet_attributes": value, "precision_attributes": 1 - value / 100, "swd": 1.0, "age": 0.1},
         "intervals": {
             "frechet_attributes": {"low": value - reach, "high": value + reach, "method": "bootstrap"},
-            "precision_attributes": {"low": 1 - (value + reach) / 100, "high": 1 - (value - reach) / 100},
-            "age": {"low": 0.0, "high": 0.2},
+            "precision_attributes": precision,
+            "age": {"low": 0.0, "high": 0.2, "method": "bootstrap"},
         },
-        "protocol": {
-            "data_digest": "d" * 64,
-            "split": "test",
-            "images_per_side": 50,
-            "seed": 0,
-            "code": "1",
-            "features": {"attributes": "f" * 16, "inception": "i" * 16},
-            **protocol,
-        },
+        "comparison": None,
     }
+    return Evaluation.from_json(content, "the fixture")
 
 
-def tell(store: SimpleNamespace, images: int, evaluation: dict[str, Any], **changes: Any) -> str | None:
-    promotion = Promotion(**{"asked": True, "metric": "frechet_attributes", "name": store.name} | changes)
+def tell(store: SimpleNamespace, images: int, evaluation: Evaluation, **changes: Any) -> str | None:
+    promotion = Promotion(**{"requested": True, "metric": "frechet_attributes", "name": store.name} | changes)
     return promote(store.client, promotion, store.models[images], evaluation)
 
 
@@ -104,27 +119,24 @@ def test_the_first_model_is_champion_and_its_numbers_are_known(fresh: SimpleName
 
 
 def test_each_metric_has_a_protocol_of_its_own() -> None:
-    evaluation = measured(20, 1)
-    few, many = ({**evaluation, "protocol": {**evaluation["protocol"], "images_per_side": n}} for n in (50, 5000))
-    tags = Measurement.of(few, "frechet_attributes").tags()
-    tags |= {**Measurement.of(many, "frechet_attributes").tags()} | {"swd.protocol.images_per_side": "50"}
-    known = Measurement.known(tags, "frechet_attributes")
-    assert known is not None
-    assert known.protocol["images_per_side"] == "5000"
-    assert not Measurement.of(many, "frechet_attributes").differences(known)
+    few, many = (measurement_of(measured(20, 1, images_per_side=n), "frechet_attributes") for n in (50, 5000))
+    tags = to_tags(few) | to_tags(many) | {"swd.protocol.images_per_side": "50"}
+    known = from_tags(tags, "frechet_attributes")
+    assert known == many
 
 
-def test_only_a_whole_interval_below_makes_a_new_champion(fresh: SimpleNamespace) -> None:
-    tell(fresh, 100, measured(20, 5))
-    message = tell(fresh, 200, measured(18, 2))  # its upper end is the champion's value
+def test_only_an_interval_of_the_difference_below_0_makes_a_new_champion(fresh: SimpleNamespace) -> None:
+    tell(fresh, 100, measured(20, 3))
+    message = tell(fresh, 200, measured(15, 4))  # the upper end of the difference is 0
     assert message == (
-        f"{fresh.name} version 1 stays champion: version 2 has frechet_attributes 18 (16 to 20), "
-        "which is not wholly below its 20"
+        f"{fresh.name} version 1 stays champion: version 2 has frechet_attributes 15 (11 to 19), "
+        "against 20 (17 to 23) of version 1; the interval of the difference, -10 to 0, does not show that it is better"
     )
     assert champion(fresh) == 100
-    message = tell(fresh, 300, measured(18, 1.9))
+    message = tell(fresh, 300, measured(15, 3.9))
     assert message == (
-        f"{fresh.name} version 3 is the champion now: frechet_attributes 18 (16.1 to 19.9) against 20 of version 1"
+        f"{fresh.name} version 3 is the new champion: frechet_attributes 15 (11.1 to 18.9) against 20 (17 to 23) of "
+        "version 1"
     )
     assert champion(fresh) == 300
 
@@ -133,7 +145,7 @@ def test_a_model_has_one_version_however_often_it_is_measured(fresh: SimpleNames
     tell(fresh, 100, measured(20, 1))
     tell(fresh, 200, measured(30, 1))
     assert tell(fresh, 100, measured(21, 1)) == (
-        f"{fresh.name} version 1, the champion, is measured anew: frechet_attributes 21 (20 to 22)"
+        f"{fresh.name} version 1, the champion, was measured again: frechet_attributes 21 (20 to 22)"
     )
     tell(fresh, 200, measured(20.5, 1))
     assert champion(fresh) == 100
@@ -163,11 +175,11 @@ def test_numbers_of_another_protocol_move_nothing_until_the_champion_is_measured
     message = tell(fresh, 200, measured(2, 1), command="kedro run --params evaluate.seed=0,")
     assert message is not None
     assert "version 1 stays champion" in message
-    assert f"measured in another way ({part} " in message
+    assert f"measured in a different way (here and there {part} is " in message
     assert message.endswith(f"kedro run --params evaluate.seed=0,evaluate.model=models:/{fresh.name}@champion")
     assert champion(fresh) == 100
 
-    tell(fresh, 100, measured(20, 1), asked=False)  # what that command does
+    tell(fresh, 100, measured(20, 1), requested=False)  # what that command does
     tell(fresh, 200, measured(2, 1))
     assert champion(fresh) == 200
 
@@ -182,7 +194,9 @@ def test_of_a_share_more_is_better(fresh: SimpleNamespace) -> None:
     tell(fresh, 100, measured(20, 1), metric="precision_attributes")
     tell(fresh, 200, measured(19.5, 1), metric="precision_attributes")
     assert champion(fresh) == 100
-    assert "against 0.8 of version 1" in str(tell(fresh, 300, measured(10, 1), metric="precision_attributes"))
+    assert "against 0.8 (0.79 to 0.81) of version 1" in str(
+        tell(fresh, 300, measured(10, 1), metric="precision_attributes")
+    )
     assert champion(fresh) == 300
 
 
@@ -191,14 +205,14 @@ def test_a_champion_chosen_by_hand_without_numbers_stays(fresh: SimpleNamespace)
     place = fresh.client.get_logged_model(fresh.models[100]).artifact_location
     made = fresh.client.create_model_version(fresh.name, place, fresh.run.id)
     fresh.client.set_registered_model_alias(fresh.name, CHAMPION, made.version)
-    assert "of version 1 this is not known. Measure version 1" in str(tell(fresh, 200, measured(2, 1)))
-    tell(fresh, 100, measured(20, 1), asked=False)
+    assert "version 1 was not measured by it. Measure version 1" in str(tell(fresh, 200, measured(2, 1)))
+    tell(fresh, 100, measured(20, 1), requested=False)
     assert fresh.client.get_model_version(fresh.name, 1).tags["frechet_attributes"] == "20.0"
-    assert "against 20 of version 1" in str(tell(fresh, 200, measured(2, 1)))
+    assert "against 20 (19 to 21) of version 1" in str(tell(fresh, 200, measured(2, 1)))
 
 
 def test_without_being_asked_nothing_is_registered(fresh: SimpleNamespace) -> None:
-    assert tell(fresh, 100, measured(20, 1), asked=False) is None
+    assert tell(fresh, 100, measured(20, 1), requested=False) is None
     assert fresh.client.search_registered_models(f"name = '{fresh.name}'") == []
 
 
@@ -209,7 +223,7 @@ def test_a_metric_that_was_not_measured_is_named_with_those_there_are(
     with caplog.at_level(logging.WARNING):
         settle(fresh.client, promotion, fresh.models[100], measured(20, 1))
     assert (
-        "frechet_inception, which was not measured; there are: frechet_attributes, precision_attributes" in caplog.text
+        "frechet_inception, which was not measured. Use one of: frechet_attributes, precision_attributes" in caplog.text
     )
     with pytest.raises(PromotionError, match="swd, which has no interval"):
         tell(fresh, 100, measured(20, 1), metric="swd")
@@ -226,11 +240,11 @@ def test_a_store_that_fails_costs_the_run_nothing(fresh: SimpleNamespace, caplog
 def test_a_model_that_no_store_has_is_refused(fresh: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
     promotion = Promotion(True, "frechet_attributes", fresh.name)
     promotion.check([None, fresh.models[100]])
-    with pytest.raises(PromotionError, match="only what training has logged there can be promoted"):
+    with pytest.raises(PromotionError, match="only models that training logged"):
         promotion.check([None])
     with caplog.at_level(logging.WARNING):
         settle(fresh.client, promotion, None, measured(20, 1))
-    assert "Not promoted. evaluate.promote: the model to measure is not in the store" in caplog.text
+    assert "Not promoted. evaluate.promote: the measured model is not in the store" in caplog.text
 
 
 @pytest.mark.parametrize(("settings", "refused"), [({"promote": True}, True), ({"promote": False}, False), ({}, False)])
@@ -249,13 +263,13 @@ def test_promotion_is_refused_before_the_run_where_nothing_is_tracked(settings: 
 def test_what_is_asked_for_is_read_from_the_parameters() -> None:
     params = {"evaluate.promote": True, "evaluate.promote_metric": "age", "evaluate.promote_as": "faces"}
     assert Promotion.read({}, {}) is None
-    with pytest.raises(PromotionError, match="neither less nor more is better"):
+    with pytest.raises(PromotionError, match="ranks no models"):
         Promotion.read(params, {})
     params["evaluate.promote_metric"] = "swd_32"
     with pytest.raises(PromotionError, match="promote_as is 'a/b'"):
         Promotion.read(params | {"evaluate.promote_as": "a/b"}, {})
-    best = params | {"evaluate.which": "best"}
-    with pytest.raises(PromotionError, match=r"leave evaluate\.which out"):
+    best = params | {"evaluate.checkpoint": "best"}
+    with pytest.raises(PromotionError, match=r"Remove evaluate\.checkpoint"):
         Promotion.read(best, {})
     assert Promotion.read(best | {"evaluate.model": "models:/faces@champion"}, {}) is not None
     assert Promotion.read(best | {"evaluate.promote": False}, {}) is not None

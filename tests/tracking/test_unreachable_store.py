@@ -74,6 +74,7 @@ def test_sigterm_leaves_a_model_on_a_server(kedro: Kedro, port: int) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_a_model_of_a_server_is_promoted_and_fetched(port: int, tmp_path: Path) -> None:
+    from celeba_gan.evaluation.documents import Evaluation
     from celeba_gan.gan.runs.run import read_exported
     from celeba_gan.tracking.config import TrackingSettings
     from celeba_gan.tracking.fetch import fetch_generator
@@ -83,9 +84,9 @@ def test_a_model_of_a_server_is_promoted_and_fetched(port: int, tmp_path: Path) 
     settings = TrackingSettings(tracking_uri=f"http://127.0.0.1:{port}", experiment="tiny")
     store = Store.connect(settings, tmp_path)
     (model,) = store.client.search_logged_models([store.experiment_id])  # of the test before
-    evaluation = {"metrics": {"swd": 2.0}, "intervals": {"swd": {"low": 1.0, "high": 3.0}}, "protocol": {}}
+    evaluation = Evaluation.read(Path(__file__).parents[1] / "evaluation" / "fixtures" / "evaluation_v1.json")
     promotion = Promotion(True, "swd", "served")
-    for words in ("is the first champion", "the champion, is measured anew"):
+    for words in ("is the first champion", "the champion, was measured again"):
         assert words in str(promote(store.client, promotion, model.model_id, evaluation))
     assert len(store.client.search_model_versions("name = 'served'")) == 1
     fetched = fetch_generator("models:/served@champion", settings, tmp_path, tmp_path)

@@ -1,4 +1,4 @@
-"""Features of images, kept from one evaluation to the next."""
+"""Cached features of images."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from celeba_gan.evaluation.features.store import FeatureStore
 
 
 class FeatureStoreDataset(AbstractDataset[Any, FeatureStore]):
-    """The folder of a `FeatureStore`: evaluation looks there for what it needs, and leaves there what it lacked."""
+    """The folder of a `FeatureStore`, which evaluation reads and fills."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
@@ -20,12 +20,12 @@ class FeatureStoreDataset(AbstractDataset[Any, FeatureStore]):
         return FeatureStore(self._filepath)
 
     def save(self, data: Any) -> None:
-        """Refuses: a store is filled by who uses it.
+        """Refuses: evaluation itself fills the store.
 
         Raises:
             DatasetError: Always.
         """
-        raise DatasetError("Features are kept by the evaluation that needs them")
+        raise DatasetError("The feature store is filled by the evaluation itself")
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()

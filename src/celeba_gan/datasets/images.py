@@ -1,39 +1,29 @@
-"""Samples, grids and animations as people look at them."""
+"""Pictures, sample grids, animations and folders of samples."""
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
-from kedro.io import AbstractDataset
 from PIL import Image
 
+from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Saved
 from celeba_gan.datasets.previews import ImagePreview, image_preview
 from celeba_gan.foundation.files import staged
 from celeba_gan.gan.sampling.batches import SampleBatch
 from celeba_gan.reporting.grids import ImageGrid
 
 
-class _Picture:
+class _PictureFile(FileDataset[Saved, Loaded], Generic[Saved, Loaded]):
     """One file that kedro-viz shows."""
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def preview(self) -> ImagePreview:
         """The picture, or the animation."""
         return image_preview(self._filepath)
 
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-class PictureDataset(_Picture, AbstractDataset[Image.Image, Image.Image]):
-    """A picture as PNG, complete or not there."""
+class PictureDataset(_PictureFile[Image.Image, Image.Image]):
+    """A picture as PNG."""
 
     def save(self, data: Image.Image) -> None:
         """Writes the picture."""
@@ -46,8 +36,8 @@ class PictureDataset(_Picture, AbstractDataset[Image.Image, Image.Image]):
             return image.convert("RGB")
 
 
-class ImageGridDataset(_Picture, AbstractDataset[ImageGrid, ImageGrid]):
-    """A sample grid as a PNG, its place in training in a text chunk."""
+class ImageGridDataset(_PictureFile[ImageGrid, ImageGrid]):
+    """A sample grid as PNG, with the images seen in training in a text chunk."""
 
     def save(self, data: ImageGrid) -> None:
         """Writes the picture."""
@@ -64,8 +54,8 @@ class ImageGridDataset(_Picture, AbstractDataset[ImageGrid, ImageGrid]):
             return ImageGrid(int(image.info["images"]), np.asarray(image.convert("RGB")))
 
 
-class AnimationDataset(_Picture, AbstractDataset[list[Image.Image], list[Image.Image]]):
-    """Frames as an endless GIF that rests on its last frame."""
+class AnimationDataset(_PictureFile[list[Image.Image], list[Image.Image]]):
+    """Frames as an endless GIF that pauses on its last frame."""
 
     def __init__(
         self, filepath: str, frame_ms: int = 250, last_frame_ms: int = 3000, metadata: dict[str, Any] | None = None
@@ -76,14 +66,14 @@ class AnimationDataset(_Picture, AbstractDataset[list[Image.Image], list[Image.I
             filepath: The GIF.
             frame_ms: Milliseconds per frame.
             last_frame_ms: Milliseconds on the last one.
-            metadata: Left to hooks and kedro-viz.
+            metadata: For Kedro's plugins.
         """
         super().__init__(filepath, metadata)
         self.frame_ms = frame_ms
         self.last_frame_ms = last_frame_ms
 
     def save(self, data: list[Image.Image]) -> None:
-        """Writes the animation. One palette, from the last frame, keeps the colours from flickering."""
+        """Writes the animation, with the palette of the last frame, so that colours do not flicker."""
         palette = data[-1].quantize(256)
         frames = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in data]
         durations = [self.frame_ms] * (len(frames) - 1) + [self.last_frame_ms]
@@ -100,16 +90,15 @@ class AnimationDataset(_Picture, AbstractDataset[list[Image.Image], list[Image.I
             return [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
 
 
-class SamplesDataset(AbstractDataset[SampleBatch, list[Path]]):
-    """A folder of samples `000000.png`, ..., saved a batch at a time and there only when all are."""
+class SamplesDataset(FileDataset[SampleBatch, list[Path]]):
+    """A folder of samples `000000.png`, ..., saved in batches; it exists once all are saved."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
+        super().__init__(filepath, metadata)
         self.staging = self._filepath.with_name(f".{self._filepath.name}.partial")
-        self.metadata = metadata
 
     def save(self, data: SampleBatch) -> None:
-        """Writes one batch. The first clears what was left half done; the last replaces the folder."""
+        """Writes one batch. The first deletes an interrupted attempt; the last replaces the folder."""
         if data.first == 0:
             shutil.rmtree(self.staging, ignore_errors=True)
         self.staging.mkdir(parents=True, exist_ok=True)
@@ -125,6 +114,3 @@ class SamplesDataset(AbstractDataset[SampleBatch, list[Path]]):
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -1,4 +1,4 @@
-"""Packed images as a catalog entry: shards and, last, the manifest that makes them whole."""
+"""Packed images as a catalog entry: shards and, last, the manifest that completes them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ from celeba_gan.images.packed import (
 class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | UnfinishedPacking | None]):
     """A folder of packed images, saved in chunks: every shard in order, then the manifest.
 
-    The first shard takes the old manifest away, and the new one is written last, so that an interrupted packing is
-    never taken for a whole one. Until then each shard has a journal beside it, from which packing resumes. Saving
-    the manifest that is already there changes nothing.
+    The first shard deletes the old manifest, and the new one is written last, so that an interrupted packing is never
+    mistaken for a complete one. Until then each shard has a journal beside it, from which packing resumes. Saving an
+    unchanged manifest changes nothing.
 
     Args:
         filepath: The folder.
-        metadata: Left to Kedro's plugins.
-        missing_ok: Where there are no whole packed images, load what packing can resume from, or None, instead of
-            raising.
+        metadata: For Kedro's plugins.
+        missing_ok: Without complete packed images, load the interrupted packing, or None, instead of raising.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None, missing_ok: bool = False) -> None:
@@ -41,10 +40,10 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | Unfin
         self.metadata = metadata
 
     def load(self) -> PackedImages | UnfinishedPacking | None:
-        """Map the shards.
+        """Maps the shards.
 
         Raises:
-            DatasetError: They are missing or unfinished, and `missing_ok` is false.
+            DatasetError: They are missing or incomplete, and `missing_ok` is false.
         """
         packed = PackedImages(self._folder)
         try:
@@ -57,10 +56,10 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | Unfin
         return packed
 
     def save(self, data: Shard | Manifest) -> None:
-        """Write one shard, or the manifest after all shards.
+        """Writes one shard, or the manifest after all shards.
 
         Raises:
-            DatasetError: The disk is full, or the manifest names shards that are not there.
+            DatasetError: The disk is full, or the manifest names missing shards.
         """
         if isinstance(data, Shard):
             self._save_shard(data)
@@ -76,14 +75,14 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | Unfin
                 with staging.open("wb") as file:
                     header = npy.header_data_from_array_1_0(shard.images)
                     npy.write_array_header_1_0(file, header)
-                    file.write(shard.images.data)  # np.save's error would not name a full disk
+                    file.write(shard.images.data)  # np.save's error does not tell that the disk is full
                 (self._folder / MANIFEST_FILE).unlink(missing_ok=True)
             with staged(self._folder / journal_file(shard.index)) as staging:
                 staging.write_bytes(shard.journal.to_bytes())
         except OSError as error:
             raise DatasetError(
                 f"{path} cannot be written: {error.strerror or error}. The {shard.index} shards before it are kept: "
-                f"once there is room for it, the same command resumes after them."
+                "once there is room, the same command resumes after them."
             ) from error
 
     def _save_manifest(self, manifest: Manifest) -> None:
@@ -92,7 +91,7 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | Unfin
         wanted = {shard.file for shard in manifest.shards}
         if not path.exists() or path.read_bytes() != text:
             if missing := sorted(wanted - {path.name for path in self._folder.glob("*.npy")}):
-                raise DatasetError(f"{self._folder} has no {missing[0]}, which the manifest to be saved names.")
+                raise DatasetError(f"{self._folder} has no {missing[0]}, which the manifest names.")
             with staged(path) as staging:
                 staging.write_bytes(text)
         for leftover in [*self._folder.glob("shard-*"), *self._folder.glob(".*.partial")]:

@@ -1,58 +1,56 @@
-"""Reports as JSON, and the pictures that go with them."""
+"""Reports: typed documents and pages."""
 
 import json
 import re
-from pathlib import Path
 from typing import Any, Final
 
-from kedro.io import AbstractDataset
+from kedro.utils import load_obj
 
+from celeba_gan.datasets.file_dataset import FileDataset
 from celeba_gan.datasets.previews import HTMLPreview, JSONPreview
+from celeba_gan.foundation.documents import Document
 from celeba_gan.foundation.files import staged
 
 
-class JSONReportDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
-    """Numbers and words, complete or not there; an evaluation is one, and so is a report about the data."""
+class DocumentDataset(FileDataset[Document, Document]):
+    """A typed document as JSON."""
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+    def __init__(self, filepath: str, document: str, metadata: dict[str, Any] | None = None) -> None:
+        """Names the file.
 
-    def save(self, data: dict[str, Any]) -> None:
-        """Writes the file.
-
-        Raises:
-            ValueError: A number is NaN or infinite, which JSON does not have.
+        Args:
+            filepath: The file.
+            document: The full name of its class, a `Document`.
+            metadata: Left to hooks and kedro-viz.
         """
-        text = json.dumps(data, indent=2, allow_nan=False)
+        super().__init__(filepath, metadata)
+        self._document = document
+
+    def save(self, data: Document) -> None:
+        """Writes the file."""
+        text = json.dumps(data.to_json(), indent=2, allow_nan=False)
         with staged(self._filepath) as staging:
             staging.write_text(text + "\n", encoding="utf-8")
 
-    def load(self) -> dict[str, Any]:
-        """Reads the file."""
-        data: dict[str, Any] = json.loads(self._filepath.read_text(encoding="utf-8"))
-        return data
+    def load(self) -> Document:
+        """Reads the file.
+
+        Raises:
+            DocumentError: It is damaged, or of a later version.
+        """
+        kind: type[Document] = load_obj(self._document)
+        return kind.read(self._filepath)
 
     def preview(self) -> JSONPreview:
         """The file's content."""
-        return JSONPreview(json.dumps(self.load()))
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return JSONPreview(self._filepath.read_text(encoding="utf-8"))
 
 
-class HTMLPageDataset(AbstractDataset[str, str]):
-    """A self-contained HTML page, complete or not there."""
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class HTMLPageDataset(FileDataset[str, str]):
+    """A page that needs no other file."""
 
     def save(self, data: str) -> None:
-        """Writes the page as UTF-8, its line ends as they are; what is no text, of a file's name, is spelt out."""
+        """Writes the page as UTF-8 with its own line ends; bytes of file names that are no text are escaped."""
         with staged(self._filepath) as staging:
             staging.write_bytes(data.encode("utf-8", "backslashreplace"))
 
@@ -70,12 +68,6 @@ class HTMLPageDataset(AbstractDataset[str, str]):
         whole = f"<div>{styles}{content}</div>" if body else content
         return HTMLPreview(" ".join(whole.split()).translate(_NOT_MARKDOWN))
 
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
-
-
-# Signs that stand for emphasis and code in Markdown, and signs that look like them.
+# Replacements that look like the signs of emphasis and code in Markdown.
 _NOT_MARKDOWN: Final = str.maketrans({"_": "\u02cd", "*": "\u2217", "`": "\u02cb"})

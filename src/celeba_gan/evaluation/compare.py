@@ -1,64 +1,98 @@
-"""Two models side by side, measured in the same way on the same reals."""
+"""When two models compare, and which one is better: for comparisons and for promotion alike."""
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Final, Self
 
-from celeba_gan.evaluation.metrics.registry import SHARE, which_is_better
+from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.documents import ComparedMetric, Comparison, Evaluation, Winner
+from celeba_gan.evaluation.metrics.intervals import SHARE
+from celeba_gan.evaluation.metrics.registry import read_name
 
-_MUST_AGREE = (
-    *("data_digest", "split", "images_per_side", "train_images", "features", "judge_network", "seed", "size"),
-    *("centre_crop", "code"),
+_MUST_AGREE: Final = (
+    *("data_digest", "split", "images_per_side", "train_images", "judge_network", "seed", "size", "centre_crop"),
+    *("code", *EvaluateSettings.READ_BY_METRICS),
 )
+"""Parts of the protocol; the digest of the features must agree, too, for metrics that have any."""
 
 
-def compare_models(
-    label: str, evaluation: Mapping[str, Any], other_label: str, other: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The section `comparison` of an evaluation.
+@dataclass(frozen=True)
+class Measurement:
+    """One number of one model, with what it takes to compare it."""
 
-    A model is better in a metric where the interval of the difference leaves out 0. Both intervals count as if they
-    were independent; as both models meet the same reals, that is the careful side. A metric without an interval decides
-    nothing, nor does a share, whose interval is about these very balls, or this very judge, and not about others.
+    metric: str
+    value: float
+    interval: tuple[float, float] | None
+    """None where it is unknown, or would not hold for other samples."""
+    protocol: Mapping[str, str]
+    """What must agree, as text."""
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, metric: str) -> Self:
+        """From an evaluation that has the metric.
+
+        Intervals of shares do not count: they are about these very radii, or this very classifier.
+        """
+        protocol = {name: str(getattr(evaluation.protocol, name)) for name in _MUST_AGREE}
+        if (features := read_name(metric).features) is not None:
+            protocol["features"] = evaluation.protocol.features[features]
+        interval = evaluation.intervals.get(metric)
+        known = None if interval is None or interval.method == SHARE else (interval.low, interval.high)
+        return cls(metric, evaluation.metrics[metric], known, protocol)
+
+    def differences(self, other: "Measurement") -> list[str]:
+        """Where the two protocols differ, in words."""
+        return [
+            f"{name} is {self.protocol.get(name, 'unknown')} and {other.protocol.get(name, 'unknown')}"
+            for name in sorted({*self.protocol, *other.protocol})
+            if self.protocol.get(name) != other.protocol.get(name)
+        ]
+
+    def interval_of_difference(self, other: "Measurement") -> tuple[float, float] | None:
+        """The 0.95 interval of this value minus the other; None where either is unknown.
+
+        Both count as independent; since both models are compared with the same reals, that is the careful side.
+        """
+        if self.interval is None or other.interval is None:
+            return None
+        reach = math.hypot(*((high - low) / 2 for low, high in (self.interval, other.interval)))
+        return self.value - other.value - reach, self.value - other.value + reach
+
+    def winner(self, other: "Measurement") -> Winner:
+        """`model` where this one is better, `against` where the other is: where the interval excludes 0."""
+        direction, interval = read_name(self.metric).direction, self.interval_of_difference(other)
+        if direction is None or interval is None or interval[0] <= 0 <= interval[1]:
+            return "neither"
+        return "model" if (interval[1] < 0) == (direction == "less") else "against"
+
+
+def compare_models(label: str, evaluation: Evaluation, other_label: str, other: Evaluation) -> Comparison:
+    """Compares all metrics that both have and that rank models.
 
     Args:
         label: Names the model.
-        evaluation: Its `metrics`, `intervals` and `protocol`.
-        other_label: Names the other one.
-        other: As `evaluation`.
-
-    Returns:
-        `model` and `against`, the names; `rows`, for each metric that both have and of which less or more is better:
-        `metric`, `model`, `against`, the interval of their difference from `low` to `high` (None where unknown), and
-        which is `better`: `model`, `against` or `neither`.
+        evaluation: What was measured of it.
+        other_label: Names the other model.
+        other: What was measured of that.
 
     Raises:
-        ValueError: They were not measured in the same way.
+        ValueError: They were measured in different ways.
     """
-    for name in _MUST_AGREE:
-        if evaluation["protocol"][name] != other["protocol"][name]:
-            raise ValueError(
-                f"{label} and {other_label} were measured in two ways, so their numbers do not compare: {name} is "
-                f"{evaluation['protocol'][name]} and {other['protocol'][name]}"
-            )
     rows = []
-    for metric, value in evaluation["metrics"].items():
-        better = which_is_better(metric)
-        if better is None or metric not in other["metrics"]:
+    for metric in evaluation.metrics:
+        if read_name(metric).direction is None or metric not in other.metrics:
             continue
-        against = other["metrics"][metric]
-        low, high = _difference(metric, value - against, evaluation["intervals"], other["intervals"])
-        winner = "neither"
-        if low is not None and high is not None and (low > 0 or high < 0):
-            winner = "model" if (high < 0) == (better == "less") else "against"
-        rows.append({"metric": metric, "model": value, "against": against, "low": low, "high": high, "better": winner})
-    return {"model": label, "against": other_label, "rows": rows}
-
-
-def _difference(
-    metric: str, difference: float, of_one: Mapping[str, Any], of_other: Mapping[str, Any]
-) -> tuple[float | None, float | None]:
-    if any(metric not in one or one[metric]["method"] == SHARE for one in (of_one, of_other)):
-        return None, None
-    reach = math.hypot(*((one[metric]["high"] - one[metric]["low"]) / 2 for one in (of_one, of_other)))
-    return difference - reach, difference + reach
+        one, two = Measurement.of(evaluation, metric), Measurement.of(other, metric)
+        if different := one.differences(two):
+            raise ValueError(
+                f"{label} and {other_label} were measured in different ways, so they cannot be compared: "
+                f"{'; '.join(different)}"
+            )
+        low, high = one.interval_of_difference(two) or (None, None)
+        rows.append(
+            ComparedMetric(
+                metric=metric, model=one.value, against=two.value, low=low, high=high, better=one.winner(two)
+            )
+        )
+    return Comparison(model=label, against=other_label, rows=rows, measured=other)

@@ -2,25 +2,22 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from celeba_gan.evaluation.features.config import FeatureFileSettings
+from celeba_gan.foundation.settings import Settings
 
 
-class ClassifierSettings(BaseModel):
-    """How the attribute classifier is trained, whose features the distances are measured in."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ClassifierSettings(Settings):
+    """How the attribute classifier is trained, in whose features distances are measured."""
 
     epochs: int = Field(8, ge=1, le=1000, description="passes over its training images")
     images: int = Field(20000, ge=64, description="at most this many training images, the first ones")
     seed: int = Field(0, ge=0, description="decides first weights, order and mirroring")
 
 
-class EvaluateSettings(BaseModel):
+class EvaluateSettings(Settings):
     """How the generator is measured."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     READ_BY_METRICS: ClassVar[tuple[str, ...]] = (
         "neighbours",
@@ -30,7 +27,8 @@ class EvaluateSettings(BaseModel):
         "ms_ssim_pairs",
         "two_sample_images",
     )
-    """What a number depends on besides the seed and the images: each is part of its protocol."""
+    """What numbers depend on besides the seed and the images: each is part of the protocol."""
+    renamed: ClassVar[dict[str, str]] = {"against": "compare_with", "which": "checkpoint"}
 
     seed: int = Field(0, ge=0, description="decides latents, which images are measured, and projections")
     model: str | None = Field(
@@ -40,33 +38,35 @@ class EvaluateSettings(BaseModel):
         description="what to measure instead of the last training: an experiment, its folder, a generator's "
         ".safetensors, or an MLflow model URI; only with --params",
     )
-    against: str | None = Field(
+    compare_with: str | None = Field(
         None, min_length=1, coerce_numbers_to_str=True, description="another model to compare it with, named likewise"
     )
-    which: Literal["last", "best"] = Field(
+    checkpoint: Literal["last", "best"] = Field(
         "last", description="networks of the last tick, or of the one with the least train.minimise"
     )
     promote: bool = Field(
-        False, description="register the model in MLflow, and make it champion where it beats the present one"
+        False, description="register the model in MLflow, and make it champion if it is better than the present one"
     )
     promote_metric: str = Field(
         "frechet_attributes",
         min_length=1,
-        description="what decides: any metric with an interval of which less, or more, is better",
+        description="decides which model is better: a metric that ranks models and has an interval",
     )
     promote_as: str = Field("celeba_gan", min_length=1, description="the registered model's name in MLflow")
     images: int = Field(5000, ge=2, description="at most this many reals of the test split, and as many samples")
     inception_weights: str | None = Field(
         None,
-        description="torch-fidelity's file of Inception-V3; none: where torch-fidelity downloads it, if it is there",
+        description="torch-fidelity's file of Inception-V3; none: torch-fidelity's download, if it exists",
     )
     features: FeatureFileSettings = FeatureFileSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     train_images: int = Field(
-        20000, ge=2, description="at most this many training images, among which copies are looked for"
+        20000, ge=2, description="at most this many training images, among which copies are searched"
     )
     two_sample_images: int = Field(
-        1000, ge=0, description="at most this many a side to train a fresh judge on, and as many to test it; 0: none"
+        1000,
+        ge=0,
+        description="at most this many a side to train a new classifier on, and as many to test it; 0: skip it",
     )
     neighbours: int = Field(
         5, ge=1, le=100, description="whose distance is the radius in precision, recall, density, coverage"
@@ -79,6 +79,6 @@ class EvaluateSettings(BaseModel):
     )
     swd_patches: int = Field(64, ge=1, le=4096, description="7x7 patches taken from each image at each scale")
     bootstrap: int = Field(
-        200, ge=0, description="times that features are drawn anew for the Fréchet distance's interval; 0: no intervals"
+        200, ge=0, description="bootstrap rounds for the Fréchet distance's interval; 0: no intervals"
     )
     ms_ssim_pairs: int = Field(400, ge=1, description="pairs of samples whose structural similarity is averaged")

@@ -1,13 +1,14 @@
-"""Sets of images that are looked at batch by batch: real ones, and those that a generator makes."""
+"""Sets of images, read batch by batch: real ones, and those that a generator makes."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from torch import nn
 
 from celeba_gan.evaluation.code_version import code_version
@@ -35,20 +36,22 @@ class Extractor(Protocol):
 
 @runtime_checkable
 class Classifier(Extractor, Protocol):
-    """An extractor whose last layer says something, too."""
+    """An extractor whose last layer classifies."""
 
     def describe(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Images uint8 (n, size, size, 3) to features (n, d) and probabilities (n, classes)."""
 
 
 @dataclass(frozen=True)
-class Judge:
-    """The discriminator that a generator was trained against."""
+class Discriminator:
+    """The one that a generator was trained against."""
 
     score: Score
     """Images and their labels -> scores (n,)."""
     probability: Probability
-    card: Mapping[str, Any]
+    training_id: str
+    images: int
+    """Seen in training."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,24 @@ class Models:
     """What is measured."""
 
     sample: Callable[[int, int], Iterator[tuple[Images, Labels]]]
-    """(count, seed) -> batches of samples, uint8 (n, size, size, 3), with the labels they were asked for."""
-    card: Mapping[str, Any]
-    """The generator's: `id`, `images`, `finished`, `size`, `random_crop`, `data_digest`, `condition`."""
-    judge: Judge | None
-    """None where only the generator is there: then there is no AGE."""
-    fresh_judge: Callable[[], nn.Module]
-    """Makes a discriminator with first weights, which takes no labels."""
-    judge_network: str = ""
-    """Which: numbers of two kinds of judges do not compare."""
+    """(count, seed) -> batches of samples, uint8 (n, size, size, 3), with the labels requested of them."""
+    training_id: str
+    images: int
+    """Seen in training by the discriminator."""
+    finished: bool
+    """Whether training was."""
+    size: int
+    """Side of the samples, in pixels."""
+    data_digest: str
+    """Of the packed images that the generator was trained on."""
+    discriminator: Discriminator | None
+    """None: the generator comes alone, and there is no AGE."""
+    new_discriminator: Callable[[], nn.Module]
+    """Makes one with initial weights, which takes no labels."""
+    random_crop: int | None = None
+    """Side of the random crops that the generator was trained on; None: whole images."""
+    new_network: str = ""
+    """The new discriminator's network: numbers of different ones do not compare."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +87,11 @@ class Reals:
     labels: Callable[[NDArray[np.int64]], Labels]
     """Indices -> labels as the models were trained with, float32 (n, names); (n, 0) for models without."""
     splits: Mapping[str, tuple[int, int]]
-    manifest: Mapping[str, Any]
-    """`size`, `digest` and `recipe` go into the protocol."""
+    size: int
+    """Side of the packed images, in pixels."""
+    digest: str
+    recipe: Mapping[str, JsonValue] = field(default_factory=dict)
+    """How photographs became these images; for the protocol."""
     centre: int | None = None
     """Side of the centre that is measured, in pixels; None: the whole images."""
 
@@ -91,7 +106,7 @@ class Reals:
 
 @dataclass(frozen=True)
 class RealSet:
-    """Some of the packed images. What extractors say of them is kept in a store, and so is found there next time."""
+    """Some of the packed images. Their features are cached in a store."""
 
     reals: Reals
     indices: NDArray[np.int64]
@@ -100,9 +115,9 @@ class RealSet:
 
     @property
     def key(self) -> str:
-        """Says which images these are."""
+        """Identifies these images."""
         chosen = hashlib.blake2b(self.indices.astype("<i8").tobytes(), digest_size=16).hexdigest()
-        return f"{self.reals.manifest['digest']} {self.reals.centre} {chosen}{' mirrored' * self.is_mirrored}"
+        return f"{self.reals.digest} {self.reals.centre} {chosen}{' mirrored' * self.is_mirrored}"
 
     def first(self, count: int) -> "RealSet":
         """The first of them."""
@@ -128,7 +143,7 @@ class RealSet:
         return np.concatenate([images for _, images in self.batches()])
 
     def describe(self, extractor: Extractor) -> Described:
-        """What the extractor says of them."""
+        """Their features, from the store where they are cached."""
         return self.store.describe(
             f"{extractor.name} {extractor.digest} {self.key} {code_version()}",
             len(self.indices),
@@ -136,7 +151,7 @@ class RealSet:
         )
 
     def scores(self, score: Score) -> Scores:
-        """What a discriminator says of them, with their labels."""
+        """Their scores by a discriminator, with their labels."""
         return np.concatenate([score(images, self.reals.labels(part)) for part, images in self.batches()])
 
 
@@ -148,9 +163,9 @@ class Samples:
     images: Images
     """The first ones, uint8 (n, size, size, 3)."""
     labels: Labels
-    """What was asked for, float32 (count, names)."""
+    """Those requested, float32 (count, names)."""
     scores: Scores
-    """By the discriminator that is measured with; empty without one."""
+    """By the training's discriminator; empty without one."""
     described: dict[str, Described] = field(default_factory=dict)
     """By the extractors' names."""
 
@@ -164,15 +179,15 @@ def make_samples(
     extractors: Sequence[Extractor],
     store: FeatureStore,
 ) -> Samples:
-    """Has the generator make `count` images, and looks at each once.
+    """Makes `count` images, and computes features and scores of each batch as it is made.
 
     Args:
         models: The generator, and the discriminator that scores its images.
         count: How many.
         seed: Of the latents.
         keep: So many images are kept.
-        extractors: What describes them.
-        store: Where that is written.
+        extractors: Of the features.
+        store: Where features are written.
     """
     kept: list[Images] = []
     labels: list[Labels] = []
@@ -181,13 +196,13 @@ def make_samples(
     keys = {one.name: f"samples {one.name} {count} {seed}" for one in extractors}
     with ExitStack() as stack:
         writers = {name: stack.enter_context(Writer(store, key, count)) for name, key in keys.items()}
-        for images, asked in models.sample(count, seed):
+        for images, requested in models.sample(count, seed):
             if held < keep:
                 kept.append(images[: keep - held])
                 held += len(kept[-1])
-            labels.append(asked)
-            if models.judge is not None:
-                scores.append(models.judge.score(images, asked))
+            labels.append(requested)
+            if models.discriminator is not None:
+                scores.append(models.discriminator.score(images, requested))
             for one in extractors:
                 writers[one.name].add(_describe(one, images))
     return Samples(
@@ -206,5 +221,5 @@ def _describe(extractor: Extractor, images: Images) -> Described:
         features = extractor(images)
         outputs = np.zeros((len(features), 0), np.float32)
     if not np.isfinite(features).all():
-        raise ValueError(f"The features {extractor.name} of some images are not finite, so nothing compares by them")
+        raise ValueError(f"The features {extractor.name} of some images are not finite. Check the extractor")
     return Described(features, outputs)

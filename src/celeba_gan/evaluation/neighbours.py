@@ -1,4 +1,4 @@
-"""Samples beside the training images they resemble most: the eye judges best what is a copy."""
+"""Samples and the training images that resemble them most, to recognise copies by eye."""
 
 from dataclasses import dataclass
 
@@ -17,10 +17,9 @@ class Neighbours:
     """Rows of a picture."""
 
     samples: Images
-    """uint8 (rows, size, size, 3): the first samples, and after them those of all kept that lie nearest to training."""
+    """uint8 (rows, size, size, 3): the first samples, then those nearest to training images."""
     neighbours: Images
-    """uint8 (rows, columns, size, size, 3): training images, mirrored where so
-    they are nearer, nearest first."""
+    """uint8 (rows, columns, size, size, 3): training images, mirrored if that is nearer, nearest first."""
     distances: NDArray[np.float32]
     """Between them, (rows, columns)."""
     names: list[str]
@@ -28,13 +27,13 @@ class Neighbours:
 
 
 def find_neighbours(samples: Samples, described: Described, train: RealSet, extractor: Extractor) -> Neighbours:
-    """Looks for the neighbours of the first samples, and of those with the nearest ones.
+    """Finds the neighbours of the first samples, and of those with the nearest neighbours.
 
     Args:
-        samples: Of which the kept images are shown.
+        samples: Those whose images are kept are searched.
         described: Their features.
         train: The training images.
-        extractor: Whose features these are.
+        extractor: Of the features.
     """
     sets = (train, train.mirrored())
     kept = described.features[: len(samples.images)]

@@ -1,4 +1,4 @@
-"""A cheap distance to measure a generator by while it is trained."""
+"""A cheap distance that measures a generator during training."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ def choose_reals(gather: Callable[[NDArray[np.int64]], Images], start: int, stop
         gather: Indices -> images.
         start: The first index of the split.
         stop: The one after its last.
-        size: Of the networks' images; of larger ones it is the centre.
+        size: Of the networks' images; larger ones are cropped to their centre.
         most: How many.
     """
     images = gather(start + np.random.default_rng(0).permutation(stop - start)[:most])
@@ -29,8 +29,7 @@ def choose_reals(gather: Callable[[NDArray[np.int64]], Images], start: int, stop
 class ValidationDistance:
     """Sliced Wasserstein distance between samples and a fixed set of real images.
 
-    Reals, latents, patches and directions are the same each time, so that what changes from one tick to the next is
-    the generator.
+    Reals, latents, patches and directions are the same each time, so only the generator changes between ticks.
     """
 
     def __init__(self, reals: Images, seed: int = 0) -> None:
@@ -52,12 +51,12 @@ class ValidationDistance:
             sample: (count, seed) -> images of the reals' size.
 
         Returns:
-            `swd_valid` and `swd_valid_floor`, `swd_absolute` of the samples and of reals.
+            `swd_valid` and `swd_valid_floor`: `swd_absolute` of the samples and of other reals.
         """
         samples = sample(len(self._reals), self._seed)
         return {"swd_valid": self._distance(samples), "swd_valid_floor": self.floor}
 
     def _distance(self, images: Images) -> float:
         options = {"projections": PROJECTIONS, "patches": PATCHES, "seed": self._seed}
-        # Not the paper's reading: the best networks shall have the reals' colours and contrast.
+        # Not the paper's distance, which ignores colour and contrast: the best networks must have those of the reals.
         return sliced_wasserstein(self._reals, images, **options)["swd_absolute"]

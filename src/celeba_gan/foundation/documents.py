@@ -14,13 +14,17 @@ class DocumentError(ValueError):
     """A stored document that cannot be read; the message says where, why, and what to do."""
 
 
-class Document(BaseModel):
+class Record(BaseModel):
+    """A frozen part of a document."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class Document(Record):
     """A frozen document with a format version.
 
     A subclass sets `version`, and overrides `migrate` when it raises it: the one place that knows earlier formats.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
     version: ClassVar[int] = 1
     """Of the format that this code writes; documents without a version have 1."""

@@ -1,9 +1,37 @@
 """The base of all settings."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Mapping
+from typing import Any, ClassVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 
 class Settings(BaseModel):
-    """A frozen settings model that refuses unknown fields."""
+    """A frozen settings model that refuses unknown fields.
+
+    `none` and `null`, as a person types them on a command line, are None for each field that may be None.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    renamed: ClassVar[dict[str, str]] = {}
+    """Former names of fields, each with the present one, which the message names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_former_names(cls, values: Any) -> Any:
+        found = [name for name in cls.renamed if isinstance(values, Mapping) and name in values]
+        if found:
+            raise ValueError("; ".join(f"{name} is now called {cls.renamed[name]}" for name in found))
+        return values
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _none_as_typed(cls, value: object, info: ValidationInfo) -> object:
+        optional = type(None) in get_args(cls.model_fields[str(info.field_name)].annotation)
+        return None if optional and is_none(value) else value
+
+
+def is_none(value: object) -> bool:
+    """Whether a value is None, or one of the words that a person types for it."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in ("none", "null"))

@@ -4,22 +4,17 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from pydantic import BaseModel, ValidationError
 
+if TYPE_CHECKING:
+    from celeba_gan.sources.source import Source
+
 # Top-level keys that the catalog reads from --params (`${runtime_params:...}`), and no pipeline reads at all.
 NAMES: Final = ("dataset", "experiment")
-SOURCE_FIELDS: Final = {
-    "path": "the folder of the images",
-    "download": "google_drive, huggingface, huggingface:OWNER/DATASET or a web address",
-    "labels": "subfolders",
-}
-"""The fields of `source`, and what each wants."""
-_SOURCE_KEYS: Final = {"path": "filepath", "download": "download", "labels": "labels"}  # in the catalog
-_SOURCE_ENVIRONMENTS: Final = {"path": ("celeba", "folder"), "download": ("celeba",), "labels": ("folder",)}
 RUNTIME_ONLY: Final = (*NAMES, "source")
 
 _TAKEN: Final = ("datasets",)  # in data/08_reporting
@@ -54,7 +49,7 @@ class ParameterGuard:
         problems = [
             *_unread_keys(parameters, runtime, sections_of(registered)),
             *_wrong_names(runtime, loader["globals"]),
-            *_wrong_source(runtime, loader),
+            *_wrong_source(runtime, loader, Path(loader.conf_source)),
             *_fixed_models(parameters, runtime),
             *_wrong_values(parameters, registered),
             *_wrong_size(parameters),
@@ -107,33 +102,47 @@ def _wrong_names(runtime: Mapping[str, Any], globals_: Mapping[str, Any]) -> Ite
             yield f"experiment is {name!r}, which is the folder of the reports on data; give it another name"
 
 
-def _wrong_source(runtime: Mapping[str, Any], loader: Mapping[str, Any]) -> Iterable[str]:
-    """`source` has known fields, and the environment's `celeba` entry must use those that are given."""
+def _wrong_source(runtime: Mapping[str, Any], loader: Mapping[str, Any], conf: Path) -> Iterable[str]:
+    """Every field of `source` must be one that the environment's entry `celeba` reads."""
     if "source" not in runtime:
         return
-    source = runtime["source"]
+    source, classes = runtime["source"], _sources(conf)
+    fields = {field: wanted for one in classes.values() for field, wanted in one.parameters.items()}
     if not isinstance(source, Mapping):
-        yield f"source in --params has the fields {', '.join(SOURCE_FIELDS)}: give source.path={source}"
+        yield f"source in --params has the fields {', '.join(fields)}: give source.path={source}"
         return
     entry = loader["catalog"].get("celeba", {})
+    read = {"path": entry.get("filepath"), **(entry.get("options") or {})}
     for field, value in source.items():
-        if field not in SOURCE_FIELDS:
-            yield f"There is no parameter source.{field} in --params{_instead(field, SOURCE_FIELDS)}"
+        if field not in fields:
+            yield f"There is no parameter source.{field} in --params{_instead(field, fields)}"
         elif value is None:
-            yield f"source.{field} in --params is empty; give {SOURCE_FIELDS[field]}"
-        elif entry.get(_SOURCE_KEYS[field]) != value:
-            kind = str(entry.get("type")).rpartition(".")[2]
-            wanted = " or ".join(f"--env {environment}" for environment in _SOURCE_ENVIRONMENTS[field])
+            yield f"source.{field} in --params is empty; give {fields[field]}"
+        elif read.get(field) != value:
+            kind = str(entry.get("source")).rpartition(".")[2]
+            wanted = " or ".join(f"--env {name}" for name, one in classes.items() if field in one.parameters)
             yield (
-                f"source.{field}={value} would not be read: in this environment the catalog's celeba is a {kind} that "
-                f"does not use it; add {wanted}"
+                f"source.{field}={value} has no effect: in this environment the catalog's celeba is a {kind} that does "
+                f"not use it; add {wanted}"
             )
+
+
+def _sources(conf: Path) -> dict[str, "type[Source]"]:
+    """The sources of photographs of the environments that name one in their catalog."""
+    import yaml
+    from kedro.utils import load_obj
+
+    entries = {
+        file.parent.name: (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("celeba", {})
+        for file in sorted(conf.glob("*/catalog.yml"))
+    }
+    return {name: load_obj(entry["source"]) for name, entry in entries.items() if "source" in entry}
 
 
 def _fixed_models(parameters: Mapping[str, Any], runtime: Mapping[str, Any]) -> Iterable[str]:
     """Names of models are read by the catalog, and it can read --params alone."""
     section, given = parameters.get("evaluate"), runtime.get("evaluate")
-    for key in ("model", "against"):
+    for key in ("model", "compare_with"):
         model = section.get(key) if isinstance(section, Mapping) else None
         if model is not None and not (isinstance(given, Mapping) and given.get(key) is not None):
             yield (

@@ -1,10 +1,10 @@
-"""What a person wants to know when a run ends: what was made, how good it is, where it lies, how to look at it."""
+"""The summary at the end of a run: what was made, how good it is, where it is, how to view it."""
 
 import atexit
 import csv
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -12,12 +12,15 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from celeba_gan.foundation.wording import in_time
+from celeba_gan.evaluation.documents import Comparison, Evaluation
+from celeba_gan.foundation.settings import is_none
+from celeba_gan.foundation.wording import counted, in_time
 from celeba_gan.gan.runs.cards import RunCard
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.hooks.paths import filepaths, shown
 from celeba_gan.hooks.run_folders import RESUME, RUN
-from celeba_gan.images.packed import Shard
+from celeba_gan.images.packed import PackedImages, Shard
+from celeba_gan.reporting.data.data_report import DataReport
 
 RESUME_FROM: Final = "params:train.resume_from"
 
@@ -28,12 +31,12 @@ Lines = Iterable[tuple[str, str]]
 class Tracking(Protocol):
     """The tracking hook, which knows the run's page."""
 
-    def summary(self) -> dict[str, Any] | None:
+    def summary(self) -> Mapping[str, str] | None:
         """`run_id`, `experiment_id`, `experiment`, `run_name` and `tracking_uri`; None where nothing was tracked."""
 
 
 class Summary:
-    """Prints a short account of what the run's pipeline made; after an interruption, where training resumes.
+    """Prints what the run's pipeline made; after an interruption, where training resumes.
 
     It reads files, never weights. Kedro calls the hook that is registered first last: then tracking is done.
     """
@@ -53,7 +56,7 @@ class Summary:
 
     @hook_impl
     def before_pipeline_run(self, catalog: DataCatalog) -> None:
-        """Starts the clock, and prepares for an interruption."""
+        """Starts the clock, and registers for an interruption."""
         self._started = time.monotonic()
         self._saved = None
         self._shards = 0
@@ -69,7 +72,7 @@ class Summary:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Remembers how far packing and training are on disk."""
+        """Notes how far packing and training are on disk."""
         if dataset_name == RUN:
             self._saved = data.card
         elif dataset_name == "packed_images":
@@ -82,7 +85,7 @@ class Summary:
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
-        """Prints the account; none where the pipeline makes nothing, such as the plan."""
+        """Prints the summary; nothing for a pipeline without outputs, such as the plan."""
         atexit.unregister(self._print_interruption)
         made = pipeline.all_outputs()
         if not made:
@@ -102,12 +105,14 @@ class Summary:
 
     def _print_interruption(self) -> None:
         if self._shards:
-            _print([("Stopped", f"{self._shards:,} packed shards are kept; the same command resumes after them")])
+            _print(
+                [("Stopped", f"{counted(self._shards, 'packed shard')} kept; the same command continues from there")]
+            )
         if self._saved is None:
             return
-        images = f"{self._saved.images:,} images"
+        images = counted(self._saved.images, "image")
         if self._saved.finished:
-            _print([("Stopped", f"training is finished ({images}) and saved; {self._resuming_command} makes the rest")])
+            _print([("Stopped", f"training is finished ({images}) and saved; {self._resuming_command} does the rest")])
         else:
             _print([("Stopped", f"training is saved at {images}; {self._resuming_command} resumes from there")])
 
@@ -115,17 +120,17 @@ class Summary:
 def _indexed(path: Path) -> Lines:
     import pyarrow.parquet
 
-    yield "Indexed", f"{pyarrow.parquet.read_metadata(path).num_rows:,} images"
+    yield "Indexed", counted(pyarrow.parquet.read_metadata(path).num_rows, "image")
 
 
 def _rejected(path: Path) -> Lines:
     count = _rows(path)
-    yield "Rejected", f"{count:,} images" + (f", listed with the reason in {shown(path)}" if count else "")
+    yield "Rejected", counted(count, "image") + (f", listed with the reason in {shown(path)}" if count else "")
 
 
 def _unreadable(path: Path) -> Lines:
     if count := _rows(path):
-        yield "Left out", f"{count:,} images, listed with the reason in {shown(path)}"
+        yield "Left out", f"{counted(count, 'image')}, listed with the reason in {shown(path)}"
 
 
 def _rows(path: Path) -> int:
@@ -138,23 +143,23 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _packed(path: Path) -> Lines:
-    manifest = _read(path / "manifest.json")
-    yield "Packed", f"{manifest['count']:,} images of {manifest['size']}x{manifest['size']} pixels"
+    manifest = PackedImages(path).manifest
+    yield "Packed", f"{counted(manifest.count, 'image')} of {manifest.size}x{manifest.size} pixels"
 
 
 def _classes(path: Path) -> Lines:
     sizes = [int(row["train"]) for row in _read_rows(path)]
     if len(sizes) > 1:
         span = f"{min(sizes):,} to {max(sizes):,}" if min(sizes) < max(sizes) else f"{min(sizes):,}"
-        yield "Classes", f"{len(sizes):,}, of {span} training images, listed in {shown(path)}"
+        yield "Classes", f"{len(sizes):,}, with {span} training images each, listed in {shown(path)}"
 
 
 def _findings(path: Path) -> Lines:
-    findings = _read(path)["findings"]
+    findings = DataReport.read(path).findings
     for finding in findings[:_MOST_FINDINGS]:
         yield "Data", finding
     more = len(findings) - _MOST_FINDINGS
-    yield "Data report", shown(path) + (f", with {more} more of these remarks" if more > 0 else "")
+    yield "Data report", shown(path) + (f", with {counted(more, 'more finding')}" if more > 0 else "")
 
 
 def _trained(path: Path) -> Lines:
@@ -171,38 +176,37 @@ def _trained(path: Path) -> Lines:
 
 _MOST_FINDINGS: Final = 5
 
-_METRICS: Final = {
-    "swd": ("SWD", "distance to real images, less is better; the floor is what real images score against others"),
-    "frechet_attributes": ("Fréchet", "distance between features of the attribute classifier, less is better"),
-    "precision_attributes": ("Precision", "of samples within the reach of real images"),
-    "recall_attributes": ("Recall", "of real images within the reach of samples"),
-    "memorised_attributes": ("Memorised", "of samples as near to a training image as 1 in 100 unseen images is"),
-    "c2st_accuracy": ("Judge", "how often a fresh network tells samples from unseen images; at 0.5 it cannot"),
-    "age": ("AGE", "at 0.5 the discriminator cannot tell real from generated, at 0 it always can; ranks no generators"),
-}
-
 
 def _measured(path: Path) -> Lines:
-    evaluation = _read(path)
-    for name, (label, meaning) in _METRICS.items():
-        if name in evaluation["metrics"]:
-            floor, interval = evaluation["floor"].get(name), evaluation.get("intervals", {}).get(name)
-            beside = [f"{interval['low']:.3g} to {interval['high']:.3g}"] if interval else []
-            beside += [f"floor {floor:.3g}"] if floor is not None else []
-            known = f" ({'; '.join(beside)})" if beside else ""
-            yield label, f"{evaluation['metrics'][name]:.3g}{known}: {meaning}"
-    if "comparison" in evaluation:
-        yield "Compared", _verdict(evaluation["comparison"])
+    from celeba_gan.evaluation.metrics.registry import NUMBERS, read_name
+    from celeba_gan.reporting.evaluation.glossary import first_extractor
+
+    evaluation = Evaluation.read(path)
+    for number in NUMBERS.values():
+        name = first_extractor(evaluation, number.name) if number.terminal else None
+        if number.terminal is None or name is None:
+            continue
+        label, meaning = number.terminal
+        floor, interval = evaluation.floor.get(name), evaluation.intervals.get(name)
+        beside = [f"{interval.low:.3g} to {interval.high:.3g}"] if interval else []
+        beside += [f"real images {floor:.3g}"] if floor is not None else []
+        known = f" ({'; '.join(beside)})" if beside else ""
+        yield (
+            label,
+            f"{evaluation.metrics[name]:.3g}{known}: {'; '.join(filter(None, [meaning, read_name(name).advice]))}",
+        )
+    if evaluation.comparison is not None:
+        yield "Compared", _verdict(evaluation.comparison)
 
 
-def _verdict(comparison: dict[str, Any]) -> str:
-    """Which of two models is better in what; intervals decide."""
+def _verdict(comparison: Comparison) -> str:
+    """Which of two models is better in what."""
     found: dict[str, list[str]] = {"model": [], "against": [], "neither": []}
-    for row in comparison["rows"]:
-        found[row["better"]].append(f"{row['metric']} ({row['model']:.3g} against {row['against']:.3g})")
-    words = {"model": "better in", "against": "worse in", "neither": "no telling in"}
-    told = [f"{words[who]} {', '.join(metrics)}" for who, metrics in found.items() if metrics]
-    return f"{comparison['model']} with {comparison['against']}: {'; '.join(told) or 'no metric is known of both'}"
+    for row in comparison.rows:
+        found[row.better].append(f"{row.metric} ({row.model:.3g} against {row.against:.3g})")
+    words = {"model": "better in", "against": "worse in", "neither": "undecided in"}
+    parts = [f"{words[who]} {', '.join(metrics)}" for who, metrics in found.items() if metrics]
+    return f"{comparison.model} with {comparison.against}: {'; '.join(parts) or 'they have no metric in common'}"
 
 
 def _place(label: str) -> Callable[[Path], Lines]:
@@ -227,11 +231,11 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
 }
 
 
-def _viz_command(run_params: dict[str, Any]) -> str:
+def _viz_command(run_params: Mapping[str, Any]) -> str:
     """The command that shows the graph with this run's artifacts."""
     params = run_params.get("runtime_params") or {}
     names = [f"{key}={params[key]}" for key in ("dataset", "experiment") if key in params]
-    if (model := (params.get("evaluate") or {}).get("model")) is not None:  # its results lie in a folder of their own
+    if not is_none(model := (params.get("evaluate") or {}).get("model")):  # its results are in a folder of their own
         names.append(f"evaluate.model={model}")
     options = [f"--env {run_params['env']}"] if run_params.get("env") else []
     options += [f"--params {','.join(names)}"] if names else []
@@ -239,19 +243,18 @@ def _viz_command(run_params: dict[str, Any]) -> str:
     return f"{command}  (the pipeline with its pictures, curves and numbers)" + ("" if options else "; or make viz")
 
 
-def _run_page(tracked: dict[str, Any]) -> str:
+def _run_page(tracked: Mapping[str, str]) -> str:
     """Where the run is in MLflow."""
     run = f"run {tracked['run_name']!r} of experiment {tracked['experiment']!r}"
     # Without the workflow type MLflow 3 opens the page as that of a language model.
     page = f"#/experiments/{tracked['experiment_id']}/runs/{tracked['run_id']}?workflowType=machine_learning"
-    if str(tracked["tracking_uri"]).startswith("http"):
-        return f"{str(tracked['tracking_uri']).rstrip('/')}/{page}  ({run})"
+    if tracked["tracking_uri"].startswith("http"):
+        return f"{tracked['tracking_uri'].rstrip('/')}/{page}  ({run})"
     return f"make mlflow, then http://127.0.0.1:5000/{page}  ({run})"
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def _print(lines: list[tuple[str, str]]) -> None:

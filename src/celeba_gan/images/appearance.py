@@ -1,16 +1,16 @@
-"""What a file seems to be, by its first bytes."""
+"""The apparent type of a file, by its first bytes."""
 
 import codecs
 
 
 def appearance(head: bytes) -> str:
-    """Say what a file seems to be, for the message about a file that is not what its name says.
+    """The apparent type of a file, for messages about files that are not what their names promise.
 
     Args:
         head: The first bytes of the file, a few hundred at least.
 
     Returns:
-        A noun phrase such as "a web page"; "something else" when nothing is recognised, as for plain text.
+        A noun phrase such as "a web page"; "something else" if nothing is recognised, as for plain text.
     """
     if not head.strip():
         return "an empty file"

@@ -1,8 +1,7 @@
-"""Photographs read, hashed and decoded by many processes, a chunk at a time and in order.
+"""Reads, hashes and decodes photographs in many processes, in chunks and in order.
 
-Pillow does not scale with threads at this size, so processes do it. They import this module and the source's: neither
-torch nor pandas nor Kedro, and not even pydantic, which would take as long as all the rest. Pixels do not travel
-through a pipe but lie in memory that all processes share: that pipe would cost a tenth as much as decoding.
+The processes import this module and the source's: neither torch nor pandas nor Kedro, nor pydantic, which would take
+as long as the rest together. Pixels are written to shared memory: a pipe would cost a tenth as much as decoding.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _CHUNK_IMAGES: Final = 128
 
 
 class WorkerDiedError(RuntimeError):
-    """A process died; `image_ids` are the photographs that the processes were at, one of which may be to blame."""
+    """A process died; `image_ids` are the photographs in progress, one of which may be the cause."""
 
     def __init__(self, image_ids: list[str]) -> None:
         super().__init__(f"A process died at {' or '.join(image_ids) or 'its start'}")
@@ -33,32 +32,32 @@ class WorkerDiedError(RuntimeError):
 
 
 class Photographs(Protocol):
-    """A few photographs, pickled into a worker."""
+    """A few photographs, sent to a worker."""
 
     def read(self, image_id: str) -> bytes:
-        """Read one image file; raises OSError when it is missing or damaged."""
+        """Reads one image file; raises OSError if it is missing or damaged."""
 
 
 class ImageSource(Photographs, Protocol):
     """Where photographs come from."""
 
     def fingerprint(self, image_ids: Sequence[str]) -> list[str]:
-        """For each image a short text that changes when the image does."""
+        """For each image a short text that changes with the image."""
 
     def portion(self, image_ids: Sequence[str]) -> Photographs:
-        """Some of the images, small enough to be sent to another process again and again."""
+        """Some of the images, small enough to be sent to a worker with every chunk."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Photographs that follow each other.
+    """Consecutive photographs.
 
     Attributes:
         start: The number of the first one.
         digests: (n,) of their files.
-        unreadable: {number in the chunk: reason} of those that have no pixels.
-        pixels: (n, size, size, 3) uint8, those of unreadable ones undefined; overwritten once the next chunk is asked
-            for. (0, ...) where the files were hashed only.
+        unreadable: {number in the chunk: reason}.
+        pixels: (n, size, size, 3) uint8, undefined for unreadable ones; overwritten once the next chunk is requested.
+            (0, ...) if the files were only hashed.
     """
 
     start: int
@@ -76,26 +75,26 @@ def read_chunks(
     hashed: range,
     decoded: range,
 ) -> Iterator[Chunk]:
-    """Read some photographs and hash them, then read some, hash and decode them; the same workers do both.
+    """Hashes the photographs of one range, then hashes and decodes those of another, with the same workers.
 
-    Memory holds four chunks for each worker, however many photographs there are.
+    Memory holds four chunks per worker, independent of the number of photographs.
 
     Args:
         source: Where the photographs come from.
         image_ids: All photographs.
         recipe: How they become images.
         workers: Processes, at most.
-        hashed: Those to be hashed only.
-        decoded: Those to be hashed and decoded.
+        hashed: The numbers of those to be hashed only.
+        decoded: The numbers of those to be hashed and decoded.
 
     Raises:
         WorkerDiedError: A worker died.
     """
     longest = min(_CHUNK_IMAGES, max(1, _CHUNK_BYTES // (recipe.size * recipe.size * 3)))
-    length = max(1, min(longest, -(-len(decoded) // (2 * workers))))  # a few large photographs occupy all workers, too
+    length = max(1, min(longest, -(-len(decoded) // (2 * workers))))  # a few large photographs use all workers, too
     spans = [(span, False) for span in _cut(hashed, length)] + [(span, True) for span in _cut(decoded, length)]
     workers = max(1, min(workers, len(spans)))
-    # one more than are begun: the next is made ready while the oldest may still be at work
+    # one more than the tasks in progress: the next is prepared while the oldest may still run
     slots = _Slots(tasks_begun(workers) + 1, length, recipe.size)
 
     def tasks() -> Iterator[_Task]:
@@ -118,10 +117,10 @@ def _cut(span: range, length: int) -> list[range]:
 
 
 class _Slots:
-    """Memory that all processes share: a place for the pixels of every chunk that is begun.
+    """Shared memory with a slot for the pixels of every chunk in progress.
 
     Args:
-        count: Places.
+        count: Slots.
         length: Photographs in a chunk, at most.
         size: Side of the images in pixels.
     """
@@ -132,7 +131,7 @@ class _Slots:
         self.at[:] = [-1] * count
         self._buffer: Any = shared_memory("B", count * length * size * size * 3)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in self.__dict__.items() if name != "pixels"}
 
     @cached_property
@@ -159,10 +158,10 @@ class _Task:
 
 
 def _work(recipe: _Recipe, slots: _Slots, task: _Task) -> tuple[bytes, dict[int, str]]:
-    """The digests of a few files, and which of the photographs cannot be read; the pixels go into the task's slot."""
+    """The digests of a few files, and the reasons of unreadable ones; writes the pixels into the task's slot."""
     digests, unreadable = [], {}
     for number, image_id in enumerate(task.image_ids):
-        if stopped():  # a chunk of large photographs takes minutes, and Ctrl-C would wait for it
+        if stopped():  # Ctrl-C should not wait for a chunk of large photographs, which takes minutes
             break
         slots.at[task.slot] = task.start + number
         digest = b""
@@ -173,7 +172,7 @@ def _work(recipe: _Recipe, slots: _Slots, task: _Task) -> tuple[bytes, dict[int,
                 slots.pixels[task.slot, number] = decode_image(data, recipe)
         except UnreadableImageError as error:
             digest, unreadable[number] = b"", str(error)
-        except Exception as error:  # from one file among many; how many may fail is up to the caller
+        except Exception as error:  # one file among many: the caller limits how many may fail
             digest, unreadable[number] = b"", f"cannot be read: {str(error) or type(error).__name__}"
         digests.append(digest.ljust(DIGEST.itemsize, b"\0"))
     slots.at[task.slot] = -1

@@ -2,23 +2,23 @@
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from celeba_gan.foundation.settings import Settings
 
 _MAX_SHARD_BYTES: Final = 512 * 2**20
 
 
-class PreprocessSettings(BaseModel):
-    """How photographs become square uint8 images, and what the images are conditioned on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class PreprocessSettings(Settings):
+    """How photographs are cropped, resized, packed and assigned to classes."""
 
     size: int = Field(default=64, ge=8, le=1024, description="Side of the packed images, in pixels, 8 to 1024.")
     crop: Annotated[int, Field(ge=8)] | Literal["none"] = Field(
         default=178,
         description="Side of the centre crop before resizing, in pixels of the photograph; papers use 178, 148 and 108 "
-        "on CelebA, and numbers from different crops do not compare. Photographs smaller than the crop are left out. "
-        "none: the largest centred square, so that a square photograph is resized whole; those smaller than `size` are "
-        "left out. Nothing is ever enlarged.",
+        "on CelebA, and numbers from different crops cannot be compared. Photographs smaller than the crop are "
+        "rejected. none: the largest centred square, so that a square photograph is resized whole; those smaller than "
+        "`size` are rejected. Nothing is enlarged.",
     )
     filter: Literal["box", "bilinear", "bicubic", "lanczos"] = Field(
         default="bilinear",
@@ -28,21 +28,21 @@ class PreprocessSettings(BaseModel):
     background: str = Field(
         default="#ffffff",
         pattern="^#[0-9a-fA-F]{6}$",
-        description="The colour behind transparent pixels, #rrggbb; laid under them before resizing.",
+        description="The colour behind transparent pixels, #rrggbb; applied before resizing.",
     )
     condition_on: list[str] = Field(
         default=[],
         max_length=8,
-        description="Attributes whose combinations are a conditional model's classes, at most 8; label stands for a "
-        "folder's labels. Empty: one class. In --params, which has no lists: Male+Smiling.",
+        description="Attributes whose combinations are the classes, at most 8; label stands for the labels of a "
+        "folder. Empty: one class. In --params, which has no lists: Male+Smiling.",
     )
     shard_images: int = Field(
         default=4096,
         ge=1,
-        description="Images in one shard file; fewer where a shard would exceed 512 MiB (from 210 pixels on).",
+        description="Images in one shard file; fewer if a shard would exceed 512 MiB (from 210 pixels on).",
     )
     workers: int | None = Field(
-        default=None, ge=1, description="Processes that decode photographs; null: one for each CPU core."
+        default=None, ge=1, description="Processes that decode photographs; none: one per CPU core."
     )
 
     @field_validator("condition_on", mode="before")
@@ -67,5 +67,5 @@ class PreprocessSettings(BaseModel):
 
     @property
     def images_per_shard(self) -> int:
-        """`shard_images`, or as many as fit into 512 MiB."""
+        """`shard_images`, or as many as fit in 512 MiB."""
         return min(self.shard_images, _MAX_SHARD_BYTES // (self.size * self.size * 3))

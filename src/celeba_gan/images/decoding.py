@@ -1,6 +1,6 @@
-"""From the bytes of any image file that people have to one small square of RGB pixels.
+"""Decodes any common image file to a small square of RGB pixels.
 
-Worker processes import this: numpy and Pillow only.
+Worker processes import this module: numpy and Pillow only.
 """
 
 from __future__ import annotations
@@ -33,28 +33,27 @@ from PIL import (
 
 from celeba_gan.images.appearance import appearance
 
-FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""What is read, and nothing else: some of Pillow's formats run programs (a stranger's EPS would start Ghostscript)."""
-
 IMAGE_SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
 )
-"""Names, in lower case, of files that are read."""
+"""Suffixes, in lower case, of files that are read."""
 
 _FOREIGN_NAMES: Final = (
     "heic heif hif avif jxl jp2 j2k jpx jxr psd psb xcf svg svgz eps ai wmf emf ico cur icns tga pcx dds exr hdr "
     "ppm pgm pbm pnm raw dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr erf kdc mrw rwl"
 )
 FOREIGN_SUFFIXES: Final = frozenset(f".{name}" for name in _FOREIGN_NAMES.split())
-"""Names, in lower case, of images that are not read: they want converting to JPEG or PNG first."""
+"""Suffixes, in lower case, of image formats that are not read; to be converted to JPEG or PNG."""
 
 DECODER_VERSION: Final = 2
-"""Raise it with every change that gives a photograph other pixels: it is part of the recipe."""
+"""Raise it with every change of the resulting pixels: it is part of the recipe."""
 
-# Photographs of 60 megapixels pass. Pillow warns of bombs from 89 million on, so never of one that passes.
+# Allows photographs of 60 megapixels. Pillow warns of bombs only from 89 million pixels on.
 MAX_PIXELS: Final = 80_000_000
 
-_REDUCING_GAP: Final = 3  # as Pillow advises: a JPEG decoded at 1/2, 1/4 or 1/8 keeps this many pixels for each one
+_REDUCING_GAP: Final = (
+    3  # as Pillow recommends: a JPEG decoded at 1/2, 1/4 or 1/8 keeps at least this many pixels per result pixel
+)
 
 _FOREIGN: Final = (
     (re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.S), "HEIC"),
@@ -66,6 +65,7 @@ _FOREIGN: Final = (
     (re.compile(rb"%!PS|\xc5\xd0\xd3\xc6"), "EPS"),
     (re.compile(rb"\xef?\xbb?\xbf?\s*(<\?xml.{,999}?)?<svg", re.S), "SVG"),
 )
+# Nothing else is read: some of Pillow's formats run programs (a stranger's EPS would start Ghostscript).
 _PLUGINS: Final[dict[str, type[ImageFile.ImageFile]]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -74,19 +74,29 @@ _PLUGINS: Final[dict[str, type[ImageFile.ImageFile]]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
 }
-_BMP_HEADERS: Final = (12, 40, 52, 56, 64, 108, 124)  # their lengths, which tell a bitmap from a text that begins so
-_CARRIERS: Final = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"))  # of an orientation
+_BMP_HEADERS: Final = (
+    12,
+    40,
+    52,
+    56,
+    64,
+    108,
+    124,
+)  # their lengths, which distinguish a bitmap from a text that begins with BM
+_CARRIERS: Final = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"))  # may hold an orientation
 _MODES: Final = frozenset(("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16L", "I;16B"))
-# Orientations by what the way to upright does to the image as it lies in the file
+# EXIF orientations, by what turning the stored image upright does
 _SWAPS_LEFT_AND_RIGHT: Final = (2, 3, 7, 8)
 _SWAPS_TOP_AND_BOTTOM: Final = (3, 4, 6, 7)
 _SWAPS_WIDTH_AND_HEIGHT: Final = (5, 6, 7, 8)
 _JPEG_FRAMES: Final = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive
 _JPEG_FRAME: Final = struct.Struct(">BHHB")
-_JPEG_PLAIN: Final = frozenset((0xC4, 0xDB, 0xDD, 0xE0, 0xEE, 0xFE))  # tables, JFIF, Adobe, comments: no orientation
+_JPEG_PLAIN: Final = frozenset(
+    (0xC4, 0xDB, 0xDD, 0xE0, 0xEE, 0xFE)
+)  # tables, JFIF, Adobe, comments: none holds an orientation
 _STDERR: Final = threading.Lock()
-_NOTHING_TO_WARN_OF: Final = nullcontext()
-# Pillow logs one of the faults of a TIFF file, but not of which; the reason that is given here goes with the name.
+_NO_WARNINGS: Final = nullcontext()
+# Pillow logs some TIFF errors without the file's name; the exceptions here carry the reason.
 logging.getLogger(TiffImagePlugin.__name__).setLevel(logging.CRITICAL)
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -100,15 +110,15 @@ _UPRIGHT: Final = {
 
 
 class UnreadableImageError(ValueError):
-    """An image cannot be used; the text is the reason, "kind" or "kind: detail", so that reasons can be counted."""
+    """An image cannot be used; the message is the reason, "kind" or "kind: detail", so that kinds can be counted."""
 
 
 class NeedsMoreError(UnreadableImageError):
-    """The size is not in these bytes: the beginning of a file was too short, or the whole of one is damaged."""
+    """The size is not in these bytes: they are too few, or the file is damaged."""
 
 
 class DecodingRecipe(Protocol):
-    """What decides which pixels a photograph becomes."""
+    """What determines the pixels of the result."""
 
     @property
     def crop(self) -> int | Literal["none"]:
@@ -128,18 +138,17 @@ class DecodingRecipe(Protocol):
 
 
 def image_size(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels as a viewer shows the image, from its header; no pixel is decoded.
+    """Width and height in pixels of the upright image, from its header; no pixel is decoded.
 
-    The EXIF orientation is applied. (One that a PNG carries behind its pixels is not looked for; `decode_image` obeys
-    it.)
+    The EXIF orientation is applied, except one behind the pixels of a PNG, which only `decode_image` reads.
 
     Args:
         data: An image file or its first few thousand bytes.
 
     Raises:
-        NeedsMoreError: The size is not in these bytes. Ask again with the whole file; where that is what they are, the
-            text is the reason not to use it.
-        UnreadableImageError: The file cannot be used, whatever else is in it.
+        NeedsMoreError: The size is not in these bytes. Call again with the whole file; for a whole file the message is
+            the reason to reject it.
+        UnreadableImageError: The file cannot be used, whatever follows.
     """
     if (plain := _plain_jpeg_size(data)) is not None:
         return plain
@@ -155,15 +164,15 @@ def image_size(data: bytes) -> tuple[int, int]:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(_reason(error)) from error
-    except Exception as error:  # whatever Pillow stumbles over in hostile bytes
+    except Exception as error:  # anything that Pillow raises for hostile bytes
         raise NeedsMoreError(_reason(error)) from error
 
 
 def decode_image(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
-    """Decode one photograph, turn it upright, crop its centre and resize it with antialiasing.
+    """Decodes one photograph, turns it upright, crops its centre and resizes it with antialiasing.
 
-    The first frame of an animation counts. Transparent pixels get the background before resizing. 16 bits become 8 by
-    their high byte. Colour profiles are not applied. With `crop: none` a JPEG at least six times as large as the
+    Of an animation the first frame is used. Transparent pixels get the background before resizing. 16 bits are reduced
+    to their high byte. Colour profiles are not applied. With `crop: none` a JPEG at least six times as large as the
     result is decoded at a half, a quarter or an eighth of its size, which takes a fraction of the time.
 
     Args:
@@ -174,21 +183,21 @@ def decode_image(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
         (size, size, 3) uint8, RGB.
 
     Raises:
-        UnreadableImageError: The file cannot be used, or the image is too small: nothing is ever enlarged.
+        UnreadableImageError: The file cannot be used, or the image is too small: nothing is enlarged.
     """
     try:
         with _without_warnings(data):
             return _decode(data, recipe)
     except UnreadableImageError:
         raise
-    except Exception as error:  # whatever Pillow stumbles over in hostile bytes: one bad file must not stop a run
+    except Exception as error:  # anything that Pillow raises for hostile bytes: one bad file must not stop a run
         raise UnreadableImageError(_reason(error)) from error
 
 
 def _plain_jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG without metadata that is not too large, such as CelebA's; None for any other file.
+    """Width and height of a JPEG without metadata, such as CelebA's; None for any other file, and for too large ones.
 
-    In a tenth of the time that Pillow takes to read the same few bytes: with 202,599 images that is eight seconds.
+    It takes a tenth of Pillow's time: for 202,599 images that saves eight seconds.
     """
     if not data.startswith(b"\xff\xd8"):
         return None
@@ -206,12 +215,12 @@ def _plain_jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _without_warnings(data: bytes) -> AbstractContextManager[object]:
-    """Pillow warns of odd metadata, which say nothing of the pixels and would not name the file.
+    """Suppresses Pillow's warnings about metadata: they do not concern the pixels, and do not name the file.
 
-    A JPEG without any, such as every CelebA photograph, is spared the cost.
+    For a JPEG without metadata, such as CelebA's, it does nothing, to save time.
     """
     if data.startswith(b"\xff\xd8\xff") and b"Exif\0" not in data[: data.find(b"\xff\xda")]:  # where pixels begin
-        return _NOTHING_TO_WARN_OF
+        return _NO_WARNINGS
     return warnings.catch_warnings(action="ignore")
 
 
@@ -238,14 +247,14 @@ def _decode(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
-    """Read the header, and refuse what is too large or has no known colours, before a pixel is decoded.
+    """Reads the header, and refuses images that are too large or of an unknown mode, before a pixel is decoded.
 
-    Pillow's classes are called, because `Image.open` would warn of bombs which are refused here. An MPO is a JPEG with
-    further ones behind it.
+    It calls Pillow's classes, because `Image.open` would warn of bombs, which are refused here. An MPO is a JPEG
+    followed by further ones.
     """
     kind = _kind(data)
     if kind == "WEBP":
-        _webp_canvas(data)  # Pillow takes memory for the canvas at once
+        _webp_canvas(data)  # before Pillow allocates the canvas
     photograph = _PLUGINS[kind](io.BytesIO(data))
     if isinstance(photograph, PngImagePlugin.PngImageFile):
         _match_transparent_colour(photograph, depth=data[24])
@@ -282,7 +291,7 @@ def _kind(data: bytes) -> str:
 
 
 def _check_tiff(photograph: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
-    """Refuse tags that lie beyond the end, where Pillow goes on with wrong values, and tiles larger than any image."""
+    """Refuses tags beyond the end, which Pillow reads as wrong values, and tiles larger than any allowed image."""
     order: Literal["little", "big"] = "little" if data.startswith(b"I") else "big"
     large = data[2:4] in (b"+\0", b"\0+")
     start = int.from_bytes(data[8:16] if large else data[4:8], order)
@@ -290,7 +299,7 @@ def _check_tiff(photograph: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
     if start + entries * (20 if large else 12) + (8 if large else 2) > len(data):
         raise EOFError("its tags lie beyond the end of the file")
     tile = (photograph.tag_v2.get(tag, 1) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
-    _check_pixels(*tile)  # libtiff takes memory for a whole tile, whatever the size of the image
+    _check_pixels(*tile)  # libtiff allocates a whole tile, whatever the size of the image
 
 
 def _webp_canvas(data: bytes) -> tuple[int, int]:
@@ -313,7 +322,7 @@ def _webp_canvas(data: bytes) -> tuple[int, int]:
 
 
 def _webp_tells_more(data: bytes) -> bool:
-    """Whether EXIF or XMP, which may turn the image, follow the pixels."""
+    """Whether EXIF or XMP, which may hold an orientation, follow the pixels."""
     return data[12:16] == b"VP8X" and bool(data[20] & 0b1100)
 
 
@@ -335,11 +344,11 @@ def _check_large_enough(width: int, height: int, recipe: DecodingRecipe) -> None
 
 @contextmanager
 def _quiet_libtiff() -> Iterator[None]:
-    """Close the terminal to libtiff, which writes there what is wrong with a file, but not with which."""
+    """Suppresses libtiff's messages on stderr, which do not name the file."""
     with _STDERR:
         try:
             terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        except OSError:  # there is none
+        except OSError:  # no stderr
             yield
             return
         os.dup2(nowhere, 2)
@@ -352,13 +361,13 @@ def _quiet_libtiff() -> Iterator[None]:
 
 
 def _orientation(photograph: ImageFile.ImageFile) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none, or none that can be understood, as in every viewer."""
+    """The EXIF orientation, 1 to 8; 1 if it is missing or invalid, as in every viewer."""
     if _CARRIERS.isdisjoint(photograph.info):
         return 1
     if isinstance(photograph, TiffImagePlugin.TiffImageFile):
-        return 1  # Pillow has turned it
+        return 1  # Pillow applies it
     try:
-        # not PNG's own method, which would decode the pixels to look behind them
+        # not PNG's own method, which would decode the pixels to find metadata behind them
         orientation = Image.Image.getexif(photograph).get(ExifTags.Base.Orientation)
         return int(orientation) if orientation in _UPRIGHT else 1
     except Exception:  # damaged metadata
@@ -367,26 +376,26 @@ def _orientation(photograph: ImageFile.ImageFile) -> int:
 
 def _upright_size(photograph: ImageFile.ImageFile) -> tuple[int, int]:
     if isinstance(photograph, TiffImagePlugin.TiffImageFile):
-        return photograph.size  # already as it will be turned
+        return photograph.size  # Pillow applies the orientation
     width, height = photograph.size
     return (height, width) if _orientation(photograph) in _SWAPS_WIDTH_AND_HEIGHT else (width, height)
 
 
 def _crop(photograph: ImageFile.ImageFile, crop: int | Literal["none"], orientation: int) -> Image.Image:
-    """The centred square as it lies in the file: the very pixels which a crop of the upright image would have."""
+    """The centred square of the stored image: the same pixels as a crop of the upright one."""
     width, height = photograph.size
     side = min(width, height) if crop == "none" else crop
     if width == height == side:
         return photograph  # a copy could be large
-    # Where the middle is half a pixel off, the upright image rounds it to the left and up.
+    # A centre between two pixels is rounded left and up in the upright image.
     left = (width - side + (orientation in _SWAPS_LEFT_AND_RIGHT)) // 2
     top = (height - side + (orientation in _SWAPS_TOP_AND_BOTTOM)) // 2
-    # crop, then resize: resize(box=...) would let the filter look at pixels outside of the crop
+    # not resize(box=...): its filter would read pixels outside the crop
     return photograph.crop((left, top, left + side, top + side))
 
 
 def _flatten(square: Image.Image, tags: TiffImagePlugin.ImageFileDirectory_v2 | None, background: str) -> Image.Image:
-    """Gray or RGB with eight bits, and the background where it was transparent."""
+    """Gray or RGB with eight bits, transparent pixels replaced by the background."""
     if square.mode == "RGB" and "transparency" not in square.info:
         return square
     if square.mode.startswith("I;16"):
@@ -402,11 +411,11 @@ def _flatten(square: Image.Image, tags: TiffImagePlugin.ImageFileDirectory_v2 | 
 
 
 def _eight_bits(square: Image.Image, tags: TiffImagePlugin.ImageFileDirectory_v2 | None) -> Image.Image:
-    """Gray of 16 or (in TIFF) 12 bits by its high bits, as Pillow reads colours; its own conversion would clip."""
+    """The high bits of gray with 16 or (in TIFF) 12 bits, as Pillow reads colours; its own conversion clips."""
     values, bits, white_is_zero = np.asarray(square), 16, False
     if tags is not None:
         bits = tags[TiffImagePlugin.BITSPERSAMPLE][0]
-        # Pillow forgets this at 16 bits, and takes it for the default
+        # Pillow ignores it at 16 bits; 0 is the default
         white_is_zero = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) == 0
     high = (values >> (bits - 8)).astype(np.uint8)
     grey = Image.fromarray(255 - high if white_is_zero else high)
@@ -417,9 +426,9 @@ def _eight_bits(square: Image.Image, tags: TiffImagePlugin.ImageFileDirectory_v2
 
 
 def _match_transparent_colour(photograph: PngImagePlugin.PngImageFile, depth: int) -> None:
-    """Scale a PNG's transparent colour to 8 bits: Pillow scales only the samples that are compared with it.
+    """Scales a PNG's transparent colour to 8 bits, since Pillow scales only the samples it is compared with.
 
-    Of 16 bits the high byte counts, the only one that Pillow keeps of colours.
+    Of 16 bits it is the high byte, as for the samples.
     """
     colour = photograph.info.get("transparency")
     top = (1 << depth) - 1

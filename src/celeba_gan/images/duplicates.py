@@ -1,7 +1,7 @@
-"""Photographs whose files are the same, byte for byte.
+"""Photographs whose files are equal, byte for byte.
 
-CelebA itself holds some, also across its splits: a generator that was trained on them would be measured with images it
-has seen. Digests take 16 bytes of memory a photograph, in one array.
+CelebA has some, also across its splits: a generator trained on them would be measured with images it has seen. Digests
+take 16 bytes of memory per photograph, in one array.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 _BYTES: Final = 16
 DIGEST: Final = np.dtype(f"S{_BYTES}")
-"""What an array of digests has as dtype; b"" stands for a photograph that cannot be read."""
+"""The dtype of an array of digests; b"" stands for an unreadable photograph."""
 
 Digests = NDArray[np.bytes_]
 
 
 def file_digest(data: bytes) -> bytes:
     """The digest of a file's content, 16 bytes."""
-    # Processors have instructions for sha256: with them it takes half the time of blake2b, 7 us for a CelebA file.
+    # With the processor's own instructions sha256 takes half the time of blake2b, 7 us for a CelebA file.
     return hashlib.sha256(data).digest()[:_BYTES]
 
 
@@ -34,11 +34,11 @@ class HeldOut:
     """
 
     def __init__(self, digests: Digests) -> None:
-        self._order = np.argsort(digests, kind="stable")  # of equal ones the first comes first
+        self._order = np.argsort(digests, kind="stable")  # equal ones in their order
         self._sorted = digests[self._order]
 
     def find(self, digests: Digests) -> dict[int, int]:
-        """Which of the photographs are held out: {their number in `digests`: the number of the first held out one}."""
+        """The photographs that are held out: {number in `digests`: number of the first equal one held out}."""
         places = np.searchsorted(self._sorted, digests)
         inside = places < len(self._sorted)
         found = np.flatnonzero(inside)
@@ -47,7 +47,7 @@ class HeldOut:
 
 
 def duplicate_groups(image_ids: Sequence[str], digests: Digests) -> list[list[str]]:
-    """The groups of photographs with equal files, two at least: each sorted, and sorted by their first.
+    """The groups of at least two photographs with equal files, each sorted, and sorted by their first.
 
     Args:
         image_ids: The photographs.

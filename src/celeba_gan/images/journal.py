@@ -1,4 +1,4 @@
-"""An interrupted packing: the shards it has finished, and what must be known to carry on after them."""
+"""An interrupted packing: its finished shards, and how to continue after them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from celeba_gan.images.packed import Journal, PackedImagesError, hash_pixels, jo
 
 @dataclass(frozen=True)
 class UnfinishedPacking:
-    """A folder with shards but without a manifest that counts.
+    """A folder with shards but without a valid manifest.
 
     Attributes:
-        folder: Where the shards and their journals lie.
+        folder: The folder of the shards and their journals.
         reason: Why its images cannot be used.
     """
 
@@ -22,16 +22,16 @@ class UnfinishedPacking:
 
     @property
     def begun(self) -> bool:
-        """Whether a first shard has been finished, by whatever plan."""
+        """Whether a first shard is finished, of any plan."""
         return (self.folder / journal_file(0)).exists()
 
     def finished(self, plan: str, size: int) -> list[Journal]:
-        """The journals of the shards that need not be packed again: from the first on, up to one that is not good.
+        """The journals of the shards that can be kept: from the first to the last before an invalid one.
 
-        Every shard is read, to compare its checksum: a power cut may have left other bytes under its name.
+        Every shard is read to verify its checksum: a power cut may have corrupted it.
 
         Args:
-            plan: The plan to be carried on with.
+            plan: The plan to be continued.
             size: Side of the images in pixels.
         """
         journals: list[Journal] = []

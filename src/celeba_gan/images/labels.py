@@ -1,4 +1,4 @@
-"""Which photograph, split, attributes and class belong to each packed image."""
+"""The photograph, split, attributes and class of each packed image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeba_gan.foundation.splits import SPLITS
-from celeba_gan.foundation.wording import listed
+from celeba_gan.foundation.wording import counted, listed
 from celeba_gan.images.packed import Manifest, PackedImagesError, hash_texts
 from celeba_gan.images.packing import packing_order
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 LABEL: Final = "label"
-"""The column of folder names; `condition_on` may name it like an attribute."""
+"""The column of labels; allowed in `condition_on` like an attribute."""
 _NOT_ATTRIBUTES: Final = frozenset({"image_id", "split", "width", "height", "identity", LABEL, "class"})
 _MOST_CLASSES: Final = 2**15  # their numbers are int16
 _SHOWN: Final = 10
 
 
 class LabelError(ValueError):
-    """The images cannot be labelled as asked; the message says why and what to do."""
+    """The images cannot be labelled as requested; the message says why and what to do."""
 
 
 def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Sequence[str]) -> DataFrame:
-    """Give every packed image its labels.
+    """Labels every packed image.
 
     Args:
         manifest: Of the packed images.
@@ -41,7 +41,7 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
     Returns:
         A table whose row i describes packed image i: `image_id`, `split`, `label` where the index has it (str), every
         attribute of the index (int8, 0 or 1: multi-hot) and `class` (int16), which counts as `class_names` does.
-        Photographs that could not be packed, or were left out as leaks, have no row.
+        Unreadable photographs and leaks have no row.
 
     Raises:
         PackedImagesError: The images were packed from another index.
@@ -52,13 +52,13 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
     packed = packing_order(image_index[~image_index["image_id"].isin(left_out)])
     if hash_texts(packed["image_id"], packed["split"]) != manifest.images_digest:
         raise PackedImagesError(
-            f"The {manifest.count:,} packed images were packed from another index than this one, which has "
-            f"{len(packed):,} usable images. Pack them again: kedro run --pipelines preprocess"
+            f"The {counted(manifest.count, 'image')} were packed from another index than this one, which has "
+            f"{counted(len(packed), 'usable image')}. Pack them again: kedro run --pipelines preprocess"
         )
     if "class" in packed:
         raise LabelError(
-            "These images have an attribute named class, the name of the column of class numbers in their labels. "
-            "Rename it in attributes.csv."
+            "These images have an attribute named class, which is reserved for the class numbers. Rename it in "
+            "attributes.csv."
         )
     attributes = _known_attributes(packed, condition_on)
     labels = packed[["image_id", "split", *([LABEL] if LABEL in packed else []), *attributes]].copy()
@@ -68,10 +68,10 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
 
 
 def check_labels(labels: DataFrame, manifest: Manifest) -> None:
-    """Refuse labels of other images than the packed ones, as a run leaves them that was killed between the two.
+    """Refuses labels of other images, as a run leaves them that was killed after packing.
 
     Raises:
-        PackedImagesError: They are.
+        PackedImagesError: The labels are not of the packed images.
     """
     if hash_texts(labels["image_id"], labels["split"]) != manifest.images_digest:
         raise PackedImagesError(
@@ -81,10 +81,10 @@ def check_labels(labels: DataFrame, manifest: Manifest) -> None:
 
 
 def check_condition(image_index: DataFrame, condition_on: Sequence[str]) -> None:
-    """Refuse what cannot be conditioned on, as `label_images` will, but before anything is packed.
+    """Validates `condition_on` before anything is packed, as `label_images` does after it.
 
     Raises:
-        LabelError: A name is no attribute of these images, or a class has no image in the train split.
+        LabelError: A name is not an attribute of these images, or a class has no image in the train split.
     """
     _known_attributes(image_index, condition_on)
     classes = image_index[["split", *condition_on]].assign(**{"class": _class_numbers(image_index, condition_on)})
@@ -92,7 +92,7 @@ def check_condition(image_index: DataFrame, condition_on: Sequence[str]) -> None
 
 
 def _known_attributes(table: DataFrame, condition_on: Sequence[str]) -> list[str]:
-    """The attributes, once every name of `condition_on` is one, or `label` where there are labels."""
+    """The attributes; raises if a name in `condition_on` is neither one nor `label`."""
     attributes = attribute_names(table)
     for name in condition_on:
         if name not in ([*attributes, LABEL] if LABEL in table else attributes):
@@ -101,7 +101,7 @@ def _known_attributes(table: DataFrame, condition_on: Sequence[str]) -> list[str
 
 
 def attribute_names(table: DataFrame) -> list[str]:
-    """The attributes among the columns of an image index or of labels."""
+    """The columns of an image index or of labels that are attributes."""
     return [str(column) for column in table.columns if column not in _NOT_ATTRIBUTES]
 
 
@@ -123,8 +123,8 @@ def count_classes(labels: DataFrame, condition_on: Sequence[str]) -> DataFrame:
     """How many images each class has.
 
     Args:
-        labels: What `label_images` gave.
-        condition_on: As it was given to it.
+        labels: From `label_images`.
+        condition_on: As for it.
 
     Returns:
         A table with one row per class in the order of their numbers: `class`, `name`, and the images of each split in
@@ -140,29 +140,29 @@ def count_classes(labels: DataFrame, condition_on: Sequence[str]) -> DataFrame:
 
 
 def name_labels(
-    labels: DataFrame, classes: DataFrame, asked: str, attributes: Sequence[str] = ()
+    labels: DataFrame, classes: DataFrame, kind: str, attributes: Sequence[str] = ()
 ) -> tuple[list[str], NDArray[np.int_]]:
-    """What networks may be told of every packed image.
+    """The conditions of networks for every packed image.
 
     Args:
-        labels: What `label_images` gave.
-        classes: What `count_classes` gave.
-        asked: `none`, `class` or `attributes`.
-        attributes: Which of them; empty: all that the images have.
+        labels: From `label_images`.
+        classes: From `count_classes`.
+        kind: `none`, `class` or `attributes`.
+        attributes: Their names; empty: all.
 
     Returns:
         Names, and for each image the number of its class, (images,), or zeros and ones, (images, names); no names for
         `none`.
 
     Raises:
-        LabelError: There is one class only, or no such attribute.
+        LabelError: There is only one class, or an attribute does not exist.
     """
-    if asked == "none":
+    if kind == "none":
         return [], np.zeros((0, 0), np.int64)
-    if asked == "class":
+    if kind == "class":
         if len(classes) < 2:
             raise LabelError(
-                "train.condition.name is class, but all images are of one class; name attributes whose combinations "
+                "train.condition.name is class, but there is only one class; name attributes whose combinations "
                 "are the classes in preprocess.condition_on (Male+Smiling), or choose attributes, or none"
             )
         return [str(name) for name in classes["name"]], labels["class"].to_numpy(np.int64)
@@ -180,7 +180,7 @@ def name_labels(
 
 
 def labels_as_named(labels: DataFrame, classes: DataFrame, kind: str, names: Sequence[str]) -> NDArray[np.int_]:
-    """The values of `name_labels` for networks that know these names.
+    """The values of `name_labels` for networks trained with these names.
 
     Raises:
         LabelError: These images have other classes, or lack an attribute.
@@ -196,11 +196,11 @@ def labels_as_named(labels: DataFrame, classes: DataFrame, kind: str, names: Seq
 
 
 def list_duplicates(manifest: Manifest, image_index: DataFrame) -> DataFrame:
-    """The photographs whose files are byte for byte those of others.
+    """The photographs whose files equal those of others.
 
     Returns:
-        A table with one row per photograph: `image_id`, `split`, `group` (from 1; those of one group are equal) and
-        `removed` (1 for a photograph of train that was left out because another split has it, else 0).
+        A table with one row per photograph: `image_id`, `split`, `group` (from 1) and `removed` (1 for a
+        photograph of train that is not packed because another split has it, else 0).
     """
     import pandas as pd
 
@@ -224,7 +224,7 @@ def _class_numbers(labels: DataFrame, condition_on: Sequence[str]) -> NDArray[np
     if count > _MOST_CLASSES:
         raise LabelError(
             f"preprocess.condition_on = {list(condition_on)} makes {count:,} classes; {_MOST_CLASSES:,} at most can be "
-            f"numbered. Leave out one of the names."
+            f"numbered. Remove one of the names."
         )
     numbers = np.zeros(len(labels), np.int64)
     for name in condition_on:
@@ -249,7 +249,7 @@ def _unknown(name: str, attributes: list[str]) -> str:
     lower = {attribute.lower(): attribute for attribute in attributes}
     near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"the attributes are {listed(attributes, 50)}."
-    return f"preprocess.condition_on names {name!r}, which is no attribute of these images; {hint}"
+    return f"preprocess.condition_on names {name!r}, which is not an attribute of these images; {hint}"
 
 
 def _check_no_class_is_empty(labels: DataFrame, condition_on: Sequence[str]) -> None:
@@ -261,5 +261,5 @@ def _check_no_class_is_empty(labels: DataFrame, condition_on: Sequence[str]) -> 
         raise LabelError(
             f"preprocess.condition_on = {list(condition_on)} makes {len(classes):,} classes, {len(empty):,} of them "
             f"without a single image in the train split: {listed(named, _SHOWN, '; ')}. "
-            f"The others have {others.min():,} to {others.max():,}. Leave out one of the names."
+            f"The others have {others.min():,} to {others.max():,}. Remove one of the names."
         )

@@ -1,4 +1,4 @@
-"""Packed images on disk: shards of uint8 pixels and the manifest that makes them whole."""
+"""Packed images on disk: shards of uint8 pixels, and the manifest that completes them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,18 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
+
+from celeba_gan.foundation.documents import Record
 
 MANIFEST_FILE: Final = "manifest.json"
-"""The splits in the order in which they are packed."""
 
 
 class PackedImagesError(ValueError):
     """Packed images are missing, unfinished, damaged, or belong to something else."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Recipe(_Record):
+class Recipe(Record):
     """Everything that decides which pixels a photograph becomes."""
 
     crop: int | Literal["none"]
@@ -37,7 +34,7 @@ class Recipe(_Record):
     pillow: str
 
 
-class ShardRecord(_Record):
+class ShardRecord(Record):
     """One shard: its file, how many images it has, and the sha256 of its pixels (not of the file)."""
 
     file: str
@@ -45,29 +42,29 @@ class ShardRecord(_Record):
     sha256: str
 
 
-class LeftOut(_Record):
-    """A photograph of the index that is not packed, and why."""
+class LeftOut(Record):
+    """A photograph of the index that is not packed, and the reason."""
 
     image_id: str
     reason: str
 
 
-class Manifest(_Record):
-    """What a folder of packed images holds; it is written last, so it stands for a whole packing.
+class Manifest(Record):
+    """The content of a folder of packed images; it is written last, so its presence means a complete packing.
 
     Attributes:
         format_version: Of the manifest and shards together.
         count: Images in all shards.
         size: Their side in pixels.
-        recipe: How photographs became images.
+        recipe: How photographs become images.
         shard_images: Images in every shard but the last.
-        source_digest: Hash over image_id, split and fingerprint of every photograph that was to be packed.
-        images_digest: Hash over image_id and split of the images that are packed, in their order.
+        source_digest: Hash over image_id, split and fingerprint of every photograph of the index.
+        images_digest: Hash over image_id and split of the packed images, in their order.
         splits: For each split the half-open range [start, stop) of its images.
         shards: The shards in order.
-        unreadable: Photographs left out because they cannot be read.
-        leaks: Photographs of train left out because valid or test has the same file.
-        duplicates: Groups of photographs whose files are the same byte for byte, leaks among them; sorted.
+        unreadable: Photographs that cannot be read.
+        leaks: Photographs of train that are not packed because valid or test has the same file.
+        duplicates: Groups of photographs with equal files, including leaks; sorted.
         digest: Hash of the content: size, shard checksums and splits.
     """
 
@@ -86,18 +83,18 @@ class Manifest(_Record):
     digest: str
 
 
-class Journal(_Record):
-    """What must be known of a finished shard to carry on after it; it lies beside the shard until all are finished.
+class Journal(Record):
+    """How to continue after a finished shard; it lies beside the shard until all are finished.
 
-    Photographs are counted from 0 in the order in which they are packed.
+    Photographs are counted from 0 in the order of packing.
 
     Attributes:
-        plan: Hash of the recipe, the shard length and the source digest: the same plan gives the same shards.
+        plan: Hash of the recipe, the shard length and the source digest: equal plans give equal shards.
         shard: The shard.
-        start: The first photograph that was looked at for this shard.
+        start: The first photograph considered for this shard.
         stop: The first one after it.
         unreadable: (photograph, reason) of those that cannot be read.
-        leaks: (photograph, reason) of those left out because valid or test has the same file.
+        leaks: (photograph, reason) of those whose file is in valid or test.
         digests: The digests of all files from start to stop (see `duplicates`), in base64.
     """
 
@@ -116,7 +113,7 @@ class Journal(_Record):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Journal:
-        """Read the content of its file.
+        """Parses the content of its file.
 
         Raises:
             ValueError: It is damaged, or of another version.
@@ -129,12 +126,12 @@ class Journal(_Record):
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard on its way to disk.
+    """One shard to be saved.
 
     Attributes:
         index: Its number, from 0.
-        images: (n, size, size, 3) uint8; overwritten once the next shard is asked for.
-        journal: To be written beside it.
+        images: (n, size, size, 3) uint8; overwritten once the next shard is requested.
+        journal: To be saved beside it.
     """
 
     index: int
@@ -145,10 +142,10 @@ class Shard:
 class PackedImages:
     """Packed images, memory-mapped: uint8, (height, width, RGB), ordered train, valid, test.
 
-    Nothing is read before it is asked for; a pickle holds the path alone.
+    Everything is read on first use; a pickle holds only the path.
 
     Args:
-        folder: Where the manifest and the shards lie.
+        folder: The folder of the manifest and the shards.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -169,7 +166,7 @@ class PackedImages:
         """The manifest.
 
         Raises:
-            PackedImagesError: There is none (packing was not finished), or it cannot be read.
+            PackedImagesError: It does not exist (packing was not finished), or cannot be read.
         """
         path = self.folder / MANIFEST_FILE
         try:
@@ -181,8 +178,7 @@ class PackedImages:
         except ValidationError as error:
             first = error.errors()[0]
             raise PackedImagesError(
-                f"{path} is not a manifest this version reads: {'.'.join(map(str, first['loc']))}: {first['msg']}. "
-                f"{_PACK_AGAIN}"
+                f"{path} is not a valid manifest: {'.'.join(map(str, first['loc']))}: {first['msg']}. {_PACK_AGAIN}"
             ) from error
 
     @property
@@ -196,7 +192,7 @@ class PackedImages:
         return self.manifest.digest
 
     def split(self, name: str) -> tuple[int, int]:
-        """The half-open range (start, stop) of the images of one split; start == stop when it has none.
+        """The half-open range (start, stop) of the images of one split; start == stop if it is empty.
 
         Raises:
             PackedImagesError: There is no split of that name.
@@ -207,13 +203,13 @@ class PackedImages:
             raise PackedImagesError(f"No split {name!r}; the splits are {', '.join(self.manifest.splits)}.") from None
 
     def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:
-        """Copy images out of the shards.
+        """Copies images out of the shards.
 
         Args:
             indices: (n,) integers in [0, len), in any order, repeats allowed.
 
         Returns:
-            (n, size, size, 3) uint8, in the order asked for.
+            (n, size, size, 3) uint8, in the order of `indices`.
 
         Raises:
             IndexError: An index is out of range.
@@ -222,11 +218,11 @@ class PackedImages:
         wanted = np.asarray(indices)
         if wanted.ndim != 1 or (wanted.size and not np.issubdtype(wanted.dtype, np.integer)):
             raise IndexError(f"gather needs one dimension of integers, not shape {wanted.shape} of {wanted.dtype}")
-        order = np.argsort(wanted, kind="stable")  # sorted access: each shard once, and forwards
+        order = np.argsort(wanted, kind="stable")  # reads each shard once, and forwards
         ascending = wanted[order].astype(np.int64)
         if ascending.size and (ascending[0] < 0 or ascending[-1] >= len(self)):
             raise IndexError(
-                f"image {ascending[0]} .. {ascending[-1]} asked for, there are images 0 .. {len(self) - 1}"
+                f"image {ascending[0]} .. {ascending[-1]} requested, there are images 0 .. {len(self) - 1}"
             )
         size = self.manifest.size
         images = np.empty((len(ascending), size, size, 3), np.uint8)
@@ -237,31 +233,31 @@ class PackedImages:
         return images
 
     def check(self) -> None:
-        """Check that the manifest is there and that every shard it names has the right shape; reads no pixels.
+        """Checks that the manifest exists and that every shard has the right shape; reads no pixels.
 
         Raises:
             PackedImagesError: Naming the file.
         """
         if sum(shard.images for shard in self.manifest.shards) != self.manifest.count:
-            raise PackedImagesError(f"{self.folder / MANIFEST_FILE} contradicts itself. {_PACK_AGAIN}")
+            raise PackedImagesError(f"{self.folder / MANIFEST_FILE} is inconsistent. {_PACK_AGAIN}")
         for shard in range(len(self.manifest.shards)):
             self._shard(shard)
 
     def verify(self) -> None:
-        """Read every shard and compare its checksum with the manifest's.
+        """Reads every shard and compares its checksum with the manifest's.
 
         Raises:
             PackedImagesError: Naming the file whose pixels have changed.
         """
         self.check()
         for record in self.manifest.shards:
-            # mapped for a moment only: what is mapped and read counts as memory of the process
+            # mapped only for a moment: pages that were read count as memory of the process
             if hash_pixels(map_shard(self.folder, record, self.manifest.size)) != record.sha256:
                 raise PackedImagesError(f"{self.folder / record.file} has changed since it was packed. {_PACK_AGAIN}")
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
-        """The index of the first image of each shard, and the number of images."""
+        """The index of the first image of each shard, and the number of all images."""
         return np.array([0, *accumulate(shard.images for shard in self.manifest.shards)], np.int64)
 
     def _shard(self, shard: int) -> NDArray[np.uint8]:
@@ -284,10 +280,10 @@ def journal_file(index: int) -> str:
 
 
 def map_shard(folder: Path, record: ShardRecord, size: int) -> NDArray[np.uint8]:
-    """Memory-map one shard; no pixel is read.
+    """Memory-maps one shard; no pixel is read.
 
     Raises:
-        PackedImagesError: It is missing, or not of the shape that its record says.
+        PackedImagesError: It is missing, or does not have the shape in its record.
     """
     path = folder / record.file
     try:

@@ -1,4 +1,4 @@
-"""From photographs to shards of small square uint8 images."""
+"""Packs photographs into shards of small square uint8 images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class PackingError(RuntimeError):
-    """Packing could not be finished."""
+    """Packing cannot be finished."""
 
 
 def pack_images(
@@ -52,31 +52,31 @@ def pack_images(
     check: Callable[[list[LeftOut]], None] = lambda unreadable: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Shard | Manifest]:
-    """Decode, crop and resize every photograph of the index: train, valid, test in turn, each by image_id.
+    """Decodes, crops and resizes every photograph of the index: train, valid, test in turn, each by image_id.
 
-    Photographs that cannot be read are left out, and so are those of train whose file is also in valid or test; the
-    shards stay dense. The result depends neither on the number of workers nor on where an earlier packing was
-    interrupted. Memory holds one shard and four chunks for each worker, and some hundred bytes for each photograph.
+    Unreadable photographs are skipped, and so are those of train whose file is also in valid or test; the shards stay
+    dense. The result depends neither on the number of workers nor on interruptions. Memory holds one shard, four chunks
+    per worker, and some hundred bytes per photograph.
 
     Args:
         source: Where the photographs come from.
         index: One row per photograph with `image_id` and `split`.
         settings: Crop, size, filter, background, shard length, workers.
-        packed_before: What is there already. Packed images whose recipe, shard length and photographs are the same, are
-            not packed again: their manifest alone is given back. An interrupted packing of the same is carried on.
+        packed_before: Earlier packed images. If their recipe, shard length and photographs are the same, only their
+            manifest is yielded. An interrupted packing of the same is continued.
         check: Called with the unreadable photographs so far, each time there are a tenth more, and before the manifest;
-            it raises when they are too many.
-        progress: Called with (photographs done, photographs in all).
+            it raises if there are too many.
+        progress: Called with (photographs done, all photographs).
 
     Yields:
-        Every shard in order but those that are there, then the manifest.
+        Every shard in order except those kept, then the manifest.
 
     Raises:
         PackingError: A worker process died, or no photograph of the train split could be packed.
     """
     image_ids = packing_order(index[["image_id", "split"]])["image_id"].tolist()
     counts = index["split"].value_counts()
-    splits = [split for split in SPLITS for _ in range(counts.get(split, 0))]  # no further object for each photograph
+    splits = [split for split in SPLITS for _ in range(counts.get(split, 0))]  # shared strings, not one per photograph
     recipe = Recipe(
         crop=settings.crop,
         size=settings.size,
@@ -93,13 +93,13 @@ def pack_images(
         changes = _changes(before, recipe, settings.images_per_shard, source_digest, len(image_ids))
         changes = changes or _damage(packed_before)
         if not changes:
-            logger.info("The %d packed images in %s are reused.", before.count, packed_before.folder)
+            logger.info("Reusing the %d packed images in %s.", before.count, packed_before.folder)
             check(before.unreadable)
             yield before
             return
-        logger.info("Packing again, because of the %s.", "; ".join(changes))
+        logger.info("Packing again because of changes: %s.", "; ".join(changes))
     elif packed_before is not None:
-        packing.carry_on(packed_before, recipe.size)
+        packing.resume(packed_before, recipe.size)
         check(packing.unreadable_records)
     progress(packing.done, len(image_ids))
 
@@ -112,14 +112,14 @@ def pack_images(
 
 
 def packing_order(index: DataFrame) -> DataFrame:
-    """The rows of an image index in the order in which they are packed: train, valid, test, each by image_id."""
+    """The rows of an image index in the order of packing: train, valid, test, each by image_id."""
     place = index["split"].map({split: place for place, split in enumerate(SPLITS)})
     ordered = index.assign(_place=place).sort_values(["_place", "image_id"], kind="stable", ignore_index=True)
     return ordered.drop(columns="_place")
 
 
 class _Packing:
-    """A packing on its way: which photographs were looked at, what was found, and the shards that are full.
+    """A packing in progress: the photographs considered, what was found, and the full shards.
 
     Args:
         image_ids: All photographs in order.
@@ -134,10 +134,10 @@ class _Packing:
         self.plan = plan
         self.shard_images = shard_images
         self.done = 0
-        """Photographs whose images are in full shards, and those left out between them."""
+        """Photographs in full shards, and the skipped ones between them."""
         self.records: list[ShardRecord] = []
         self.unreadable: dict[int, str] = {}
-        """Reasons by the number of the photograph; so are `leaks`."""
+        """Reasons by the number of the photograph, as in `leaks`."""
         self.leaks: dict[int, str] = {}
         self.digests = np.zeros(len(image_ids), DIGEST)
         self.train = range(splits.count("train"))
@@ -146,8 +146,8 @@ class _Packing:
     def unreadable_records(self) -> list[LeftOut]:
         return self._left_out(self.unreadable)
 
-    def carry_on(self, unfinished: UnfinishedPacking, size: int) -> None:
-        """Take over the good shards of an interrupted packing, and say so."""
+    def resume(self, unfinished: UnfinishedPacking, size: int) -> None:
+        """Keeps the valid shards of an interrupted packing."""
         for journal in unfinished.finished(self.plan, size):
             self.records.append(journal.shard)
             self.unreadable.update(journal.unreadable)
@@ -155,10 +155,12 @@ class _Packing:
             self.digests[self.done : journal.stop] = np.frombuffer(base64.b64decode(journal.digests), DIGEST)
             self.done = journal.stop
         if self.records:
-            of = -(-len(self.image_ids) // self.shard_images)
-            logger.info("Carrying on after %d of %d shards.", len(self.records), of)
+            total = -(-len(self.image_ids) // self.shard_images)
+            logger.info("Resuming after %d of %d shards.", len(self.records), total)
         elif unfinished.begun:
-            logger.info("Packing from the beginning: what an interrupted packing left is of other images or damaged.")
+            logger.info(
+                "Packing from the beginning: an interrupted packing in the folder is of other images, or damaged."
+            )
         else:
             logger.info("Packing again: %s", unfinished.reason)
 
@@ -170,10 +172,10 @@ class _Packing:
         check: Callable[[list[LeftOut]], None],
         progress: Callable[[int, int], None],
     ) -> Iterator[Shard]:
-        """Every further shard."""
+        """The remaining shards."""
         total = len(self.image_ids)
         held_out = range(len(self.train), total)
-        # Who is to be left out of train must be known before; later digests come with the pixels.
+        # Digests of valid and test are needed before the first image of train; those of train come with its pixels.
         chunks = read_chunks(
             source,
             self.image_ids,
@@ -187,7 +189,7 @@ class _Packing:
     def _examine(
         self, chunks: Iterable[Chunk], check: Callable[[list[LeftOut]], None], progress: Callable[[int, int], None]
     ) -> Iterator[tuple[Chunk, NDArray[np.intp]]]:
-        """The decoded chunks, and which photographs in each are to be packed."""
+        """The decoded chunks, and which photographs of each are to be packed."""
         held_out_digests = np.zeros(len(self.image_ids) - len(self.train), DIGEST)
         held_out: HeldOut | None = None
         checked = len(self.unreadable)
@@ -207,15 +209,17 @@ class _Packing:
             progress(stop, len(self.image_ids))
             if chunk.unreadable:
                 self.unreadable |= {chunk.start + number: reason for number, reason in chunk.unreadable.items()}
-                if len(self.unreadable) > 1.1 * checked:  # not each time: with many it would take longer than decoding
+                if (
+                    len(self.unreadable) > 1.1 * checked
+                ):  # not each time: with many of them it would take longer than decoding
                     checked = len(self.unreadable)
                     check(self.unreadable_records)
             yield chunk, np.flatnonzero(wanted)
 
     def _fill(self, chunks: Iterable[tuple[Chunk, NDArray[np.intp]]], size: int) -> Iterator[Shard]:
-        """Regroup the images into shards; the last may be shorter.
+        """Regroups the images into shards; the last may be shorter.
 
-        One array serves all shards: on many machines a fresh one of this size costs more than copying into it.
+        All shards use one array: on many machines allocating a new one costs more than copying into it.
         """
         images = np.empty((min(self.shard_images, len(self.image_ids)), size, size, 3), np.uint8)
         filled = 0
@@ -246,12 +250,12 @@ class _Packing:
         return Shard(number, images, journal)
 
     def manifest(self, recipe: Recipe, source_digest: str) -> Manifest:
-        """What stands for the whole, once all photographs were looked at."""
+        """The manifest, after the last photograph."""
         packed = [place not in self.unreadable and place not in self.leaks for place in range(len(self.image_ids))]
         ranges = _split_ranges(list(compress(self.splits, packed)))
         if ranges["train"] == (0, 0):
             raise PackingError(
-                f"None of the {len(self.train):,} photographs of the train split could be packed: of all photographs "
+                f"None of the {len(self.train):,} photographs of the train split can be packed: of all photographs "
                 f"{len(self.unreadable):,} cannot be read, and {len(self.leaks):,} of train are in valid or test, too."
             )
         return Manifest(
@@ -288,7 +292,7 @@ def _content_digest(size: int, shards: list[ShardRecord], splits: dict[str, tupl
 
 
 def _damage(packed: PackedImages) -> list[str]:
-    """What is wrong with the pixels on disk, by their checksums."""
+    """Damage to the pixels on disk, by their checksums."""
     try:
         packed.verify()
     except PackedImagesError as error:
@@ -297,7 +301,7 @@ def _damage(packed: PackedImages) -> list[str]:
 
 
 def _changes(before: Manifest, recipe: Recipe, shard_images: int, source_digest: str, photographs: int) -> list[str]:
-    """What differs from an earlier packing, in words: "recipe: crop 178→148"."""
+    """The differences from an earlier packing in words: "recipe: crop 178→148"."""
     old, new = before.recipe.model_dump(), recipe.model_dump()
     changes = [f"recipe: {name} {old[name]}→{new[name]}" for name in new if old[name] != new[name]]
     if before.shard_images != shard_images:
@@ -312,7 +316,7 @@ def _changes(before: Manifest, recipe: Recipe, shard_images: int, source_digest:
 def _blame(error: WorkerDiedError, workers: int) -> str:
     at = f" The processes were at {', '.join(error.image_ids)}." if error.image_ids else ""
     return (
-        f"One of the processes that decode photographs died, perhaps for want of memory.{at} The shards that are full "
-        f"are kept: the same command carries on after them. If it happens again, try fewer processes with --params "
-        f"preprocess.workers={max(1, workers // 2)}, or take that photograph away"
+        f"One of the processes that decode photographs died, perhaps out of memory.{at} The full shards are kept: the "
+        f"same command resumes after them. If it happens again, try fewer processes with --params "
+        f"preprocess.workers={max(1, workers // 2)}, or remove that photograph"
     )

@@ -1,4 +1,4 @@
-"""Worker processes for images: light, in order, and gone with their parent.
+"""Worker processes for images: light, in order, and ended with their parent.
 
 Pillow does not scale with threads at CelebA's size, so images are drawn and decoded in processes.
 """
@@ -23,15 +23,15 @@ _TASKS_PER_WORKER: Final = 4
 
 
 def tasks_begun(workers: int) -> int:
-    """How many tasks `map_in_processes` has begun, at most, whose results were not taken yet."""
+    """The most tasks that `map_in_processes` has in progress or finished but not yielded."""
     return 1 if workers == 1 else workers * _TASKS_PER_WORKER
 
 
 def shared_memory(kind: str, length: int) -> Any:
-    """An array that workers share with this process, where it is among the arguments that each is sent once.
+    """An array that this process shares with its workers, if it is among their `shared` arguments.
 
-    It lies in /dev/shm where that has room, which in a container it may not have, else in the folder for temporary
-    files, and is gone with the last process that has it.
+    It is in /dev/shm if that has room, which in a container it may not have, else in the folder for temporary files,
+    and is freed with the last process that uses it.
 
     Args:
         kind: As in the standard library's `array`: "B" for bytes, "q" for int64.
@@ -43,15 +43,15 @@ def shared_memory(kind: str, length: int) -> Any:
 def map_in_processes(
     function: Callable[..., Result], shared: tuple[Any, ...], tasks: Iterable[Task], workers: int
 ) -> Iterator[Result]:
-    """Yields `function(*shared, task)` for every task, in order; in this process where one worker is asked for.
+    """Yields `function(*shared, task)` for every task, in order; one worker means this process.
 
-    Memory stays flat: at most four tasks per worker are begun and not yet taken. Processes are spawned, since a fork of
-    a process with torch's or MLflow's threads may hang.
+    Memory is constant: at most four tasks per worker are in progress. Processes are spawned, since a fork of a process
+    with torch's or MLflow's threads may hang.
 
     Args:
-        function: A function of a module, which is all that the workers import.
+        function: A module-level function; workers import only its module.
         shared: Its first arguments, sent to each worker once.
-        tasks: Its last argument, one after the other.
+        tasks: The values of its last argument.
         workers: Processes, at least 1.
 
     Raises:
@@ -101,19 +101,19 @@ _stop: Any = [0]
 
 
 def stopped() -> bool:
-    """Whether nobody waits for the present task any more: a long one asks, and returns whatever it has."""
+    """Whether the result of the current task is no longer needed; long tasks check it to return early."""
     return bool(_stop[0])
 
 
 def _start(function: Callable[..., Any], shared: tuple[Any, ...], stop: Any) -> None:
     global _function, _stop
     _function, _stop = partial(function, *shared), stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: the parent ends the workers
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
 def _leave_with_parent() -> None:
-    """A killed parent closes no queue: without this its workers would wait for ever."""
+    """Ends a worker whose parent was killed: it would wait for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

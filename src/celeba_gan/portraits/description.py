@@ -1,4 +1,4 @@
-"""What a drawn face is made of, and the forty CelebA attributes that follow from it."""
+"""The traits of a drawn face, and the forty CelebA attributes that follow from them."""
 
 import dataclasses
 from typing import Literal

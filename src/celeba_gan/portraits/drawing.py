@@ -11,7 +11,7 @@ from celeba_gan.portraits.canvas import HEIGHT, SUPERSAMPLING, WIDTH, Brush, Fra
 from celeba_gan.portraits.description import Portrait
 
 DRAWING_VERSION = 1
-"""Rises whenever the same portrait gives other pixels, or the same seed another portrait."""
+"""Raise it with every change of the pixels of a portrait, or of the portrait of a seed."""
 
 _ROWS, _COLUMNS = np.mgrid[-1:1:55j, -1:1:45j].astype(np.float32)
 _SLOPE = np.linspace(-14, 14, WIDTH, dtype=np.float32)  # grey levels that a light from the right adds

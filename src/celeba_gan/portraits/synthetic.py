@@ -7,16 +7,18 @@ import logging
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from filelock import FileLock
 
 from celeba_gan.foundation.cores import available_cores
+from celeba_gan.foundation.wording import listed
 from celeba_gan.images.workers import map_in_processes
 from celeba_gan.portraits import DRAWING_VERSION, IDENTITY_BLOCK, draw, sample_portrait
-from celeba_gan.sources.source import IMAGES_ZIP, SYNTHETIC_RECORD
+from celeba_gan.sources.celeba import SYNTHETIC_RECORD, CelebA
+from celeba_gan.sources.official import IMAGES_ZIP
 from celeba_gan.sources.tables.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
 from celeba_gan.sources.tables.attributes import ATTRIBUTES
 
@@ -30,7 +32,7 @@ _MOST_IMAGES = 999_999  # CelebA's file names have six digits
 
 
 class NotSyntheticError(ValueError):
-    """A folder holds something that was not drawn here, and so is neither used nor replaced."""
+    """A folder holds files that were not drawn here; it is neither used nor replaced."""
 
 
 class _Drawn(NamedTuple):
@@ -41,12 +43,12 @@ class _Drawn(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticCelebA:
-    """A set of drawn portraits, and how to put it on disk.
+    """A set of drawn portraits.
 
     Attributes:
         images: How many, 1..999,999.
-        seed: Names the set; with ``images`` it fixes every byte that is written (for one version of Pillow).
-        workers: Processes that draw, at least 1; the processor's cores when ``None``. Has no influence on the result.
+        seed: With ``images`` it determines every byte that is written (for one version of Pillow).
+        workers: Processes, at least 1; None: one per core. The result does not depend on it.
     """
 
     images: int = 4096
@@ -54,7 +56,7 @@ class SyntheticCelebA:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse impossible counts.
+        """Validates the counts.
 
         Raises:
             ValueError: ``images`` or ``workers`` is out of range.
@@ -66,23 +68,23 @@ class SyntheticCelebA:
 
     @property
     def record(self) -> dict[str, int]:
-        """What ``synthetic.json`` says of a set: a folder with another record holds another set."""
+        """The content of ``synthetic.json``, which identifies the set in a folder."""
         return {"images": self.images, "seed": self.seed, "drawing_version": DRAWING_VERSION}
 
     def ensure(self, folder: Path) -> bool:
-        """Make sure that ``folder`` holds exactly this set; of several processes at once, one draws, the others wait.
+        """Draws the set into ``folder`` unless it is there; of several processes, one draws and the others wait.
 
-        The set is drawn beside the folder and renamed when it is whole, so the folder never holds a part of a set.
-        An empty folder, or one with nothing but ``.gitkeep``, counts as absent.
+        The set is drawn beside the folder and renamed when complete, so the folder never holds part of a set. An empty
+        folder, or one that holds only ``.gitkeep``, counts as missing.
 
         Args:
-            folder: Where the set belongs; made when missing, replaced when it holds another synthetic set.
+            folder: Created if missing, replaced if it holds another synthetic set.
 
         Returns:
-            Whether it was drawn now. False: it was there.
+            Whether it was drawn.
 
         Raises:
-            NotSyntheticError: The folder holds files that were not drawn here. Nothing is touched.
+            NotSyntheticError: The folder holds files that were not drawn here. Nothing is changed.
         """
         folder = folder.resolve()  # a link to another disk stays a link
         if self._is_in(folder):
@@ -100,10 +102,10 @@ class SyntheticCelebA:
         return True
 
     def write(self, folder: Path) -> None:
-        """Draw the set into ``folder``, ``synthetic.json`` last; files of the same names are overwritten.
+        """Draws the set into ``folder``, ``synthetic.json`` last; files of the same names are overwritten.
 
         Args:
-            folder: Made when missing. Prefer ``ensure``, which never leaves half a set behind.
+            folder: Created if missing. Prefer ``ensure``, which never leaves an incomplete set.
         """
         folder.mkdir(parents=True, exist_ok=True)
         workers = min(self.workers or available_cores(), -(-self.images // _CHUNK))
@@ -128,7 +130,7 @@ class SyntheticCelebA:
     def _split(self, index: int) -> int:
         """0 train, 1 valid, 2 test: consecutive blocks of about 80, 10 and 10 percent, as in CelebA.
 
-        Sets of some size are cut where the people change, so that, as in CelebA, nobody is in two splits.
+        Larger sets are cut between two people, so that, as in CelebA, nobody is in two splits.
         """
         grain = IDENTITY_BLOCK if self.images >= 10 * IDENTITY_BLOCK else 1
         ends = (round(self.images * share / grain) * grain for share in (0.8, 0.9))
@@ -144,6 +146,26 @@ class SyntheticCelebA:
         return all((folder / name).is_file() for name in _FILES) and _read_record(folder) == self.record
 
 
+class DrawnPortraits(CelebA):
+    """The set as a source of photographs, drawn on first use.
+
+    Args:
+        path: The folder it is drawn into.
+        images: See `SyntheticCelebA`, as for `seed`.
+        seed: Of the drawing.
+    """
+
+    parameters: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, path: Path, *, images: int, seed: int) -> None:
+        super().__init__(path)
+        self.set = SyntheticCelebA(images, seed)
+
+    def prepare(self) -> None:
+        """As `SyntheticCelebA.ensure`."""
+        self.set.ensure(self.path)
+
+
 def _draw_chunk(seed: int, indices: range) -> list[_Drawn]:
     drawn = []
     for index in indices:
@@ -155,7 +177,7 @@ def _draw_chunk(seed: int, indices: range) -> list[_Drawn]:
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """A zip entry without clock, umask or platform in it."""
+    """A zip entry that depends on neither clock, umask nor platform."""
     entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
     entry.create_system = 3
     entry.external_attr = 0o644 << 16
@@ -163,7 +185,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _read_record(folder: Path) -> object:
-    """The content of ``synthetic.json``, or ``None`` where there is none that can be read."""
+    """The content of ``synthetic.json``, or ``None`` if it is missing or damaged."""
     try:
         return json.loads((folder / SYNTHETIC_RECORD).read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -171,7 +193,7 @@ def _read_record(folder: Path) -> object:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Raise if replacing ``folder`` would lose anything that was not drawn here."""
+    """Raises if replacing ``folder`` would lose files that were not drawn here."""
     if not folder.exists():
         return
     found = (
@@ -180,18 +202,17 @@ def _refuse_foreign(folder: Path) -> None:
     record = _read_record(folder)
     foreign = [name for name in found if record is None or name not in _FILES]
     if foreign:
-        names = ", ".join([*foreign[:5], *(["..."] if foreign[5:] else [])])
         raise NotSyntheticError(
-            f"{folder} holds files that were not drawn here ({names}), "
-            "so no synthetic portraits are written there. Nothing was changed. Point the synthetic set at another "
-            "folder, or, if this is your own CelebA, read it with the environment for real data."
+            f"{folder} holds files that were not drawn here ({listed(foreign, 5)}), "
+            "so no portraits are drawn into it. Nothing was changed. Choose another folder, or, if this is CelebA, use "
+            "--env celeba."
         )
     if record is not None:
-        logger.info("%s holds another synthetic set (%s): it is drawn anew", folder, record)
+        logger.info("%s holds another synthetic set (%s): drawing it again", folder, record)
 
 
 def _replace(folder: Path, staging: Path) -> None:
-    """Put the finished ``staging`` in the place of ``folder``, which holds nothing else than an older set."""
+    """Replaces ``folder``, which holds only an older set, by the complete ``staging``."""
     keep = folder / ".gitkeep"
     if keep.exists():
         shutil.copy2(keep, staging / keep.name)

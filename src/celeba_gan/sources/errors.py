@@ -1,8 +1,8 @@
-"""The error that a wrong or missing source gives."""
+"""The error for a wrong or missing source."""
 
 
 class SourceError(ValueError):
-    """The images or annotations at hand are not what was asked for.
+    """The images or annotations cannot be used.
 
-    Its message is complete: what is wrong, where, what is allowed, and what to do.
+    The message says what is wrong, where, what is allowed, and what to do.
     """

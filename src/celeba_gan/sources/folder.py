@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from celeba_gan.foundation.splits import SPLITS
+from celeba_gan.sources.celeba import CelebA
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
-from celeba_gan.sources.source import Annotation, CelebA, Source, only_other_files
+from celeba_gan.sources.source import Annotation, Source
 from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
 from celeba_gan.sources.tables.text_table import TextFile
 
@@ -22,55 +24,55 @@ SUBFOLDERS: Final = "the subfolders' names"
 
 
 class ImageFolder(Source):
-    """Any images: all those in a folder and in the folders below it, or in a zip. An image's name is its path in there.
+    """Any images in a folder and the folders below it, or in a zip. An image's name is its path in there.
 
-    `attributes.csv` beside them may say more of each; see `read_custom_attributes`. The names in it begin in its
-    folder, or, where all images lie in one subfolder, in that. Where all images lie in subfolders called `train`,
-    `valid`, `test` (or by another of `SPLIT_WORDS`), these are the splits.
+    `attributes.csv` beside them may annotate them; see `read_custom_attributes`. Its names are relative to its folder,
+    or to the one subfolder that holds all images. If all images are in subfolders called `train`, `valid`, `test` (or
+    another of `SPLIT_WORDS`), these are the splits.
 
     Args:
         path: The folder or zip.
-        labels: Take the name of the subfolder in which an image lies as its label; of several, the topmost, but for
-            those that are splits.
+        labels: `subfolders`: the label of an image is the name of its subfolder; of several, the topmost that is not a
+            split. None: there are no labels.
+
+    Raises:
+        SourceError: `labels` is something else.
     """
 
     kind = "folder"
+    parameters: ClassVar[Mapping[str, str]] = {**Source.parameters, "labels": "subfolders"}
 
-    def __init__(self, path: Path, *, labels: bool = False) -> None:
+    def __init__(self, path: Path, *, labels: str | None = None) -> None:
         super().__init__(path)
+        if labels not in (None, "subfolders"):
+            raise SourceError(f"source.labels is {labels!r}; it can be subfolders, or be left out")
         self.labels = labels
 
     def __reduce__(self) -> tuple[type[ImageFolder], tuple[Path]]:
-        return ImageFolder, (self.path,)  # a reader of images needs no labels
+        return ImageFolder, (self.path,)  # reading images needs no labels
 
-    @cached_property
-    def files(self) -> ImageFiles:
-        """As `Source.files`."""
-        if not self.path.exists():
-            raise SourceError(f"There is no folder {self.path}. {_HOW_TO_NAME}")
-        files = FolderFiles(self.path) if self.path.is_dir() else ZipFiles(self.path)
-        if not files.names and not files.rejected:
-            hint = " (Is it CelebA? Then: --env celeba.)" if CelebA(self.path).has_images else ""
-            raise SourceError(f"There is no image in {self.path}{only_other_files(files)}.{hint} {_HOW_TO_NAME}")
-        return files
+    def open_files(self) -> ImageFiles:
+        """As `Source.open_files`."""
+        return FolderFiles(self.path) if self.path.is_dir() else ZipFiles(self.path)
 
-    @property
-    def image_names(self) -> list[str]:
-        """As `Source.image_names`."""
-        return self.files.names
+    def advice(self) -> str:
+        """As `Source.advice`."""
+        hint = "Is it CelebA? Then use --env celeba. " if self.path.exists() and CelebA(self.path).has_images else ""
+        return (
+            f"{hint}Name the folder of your images, or a zip of them: --params source.path=DIR. JPEG, PNG, WebP, BMP, "
+            "TIFF and GIF files are read, in it and in all folders below it"
+        )
 
     def refusal(self, image_id: str) -> str | None:
-        """Refuses images beside the subfolders where these are the labels."""
-        return (
-            "in no subfolder whose name would be its label" if self.labels and self._label(image_id) is None else None
-        )
+        """Refuses images beside the subfolders if these are the labels."""
+        return "not in a subfolder that names its label" if self.labels and self._label(image_id) is None else None
 
     def key(self, image_id: str) -> str:
         """As `Source.key`."""
         return self._below_common_folder(image_id) if self._tables_begin_below else image_id
 
     def annotations(self) -> list[Annotation]:
-        """What `attributes.csv` says, and what the subfolders' names do."""
+        """What `attributes.csv` and the names of the subfolders tell."""
         found = [] if self._custom is None else [self._custom]
         of_folders = {}
         if self._are_splits:
@@ -84,7 +86,7 @@ class ImageFolder(Source):
             for column in of_folders:
                 if found and column in found[0].table:
                     raise SourceError(
-                        f"{CUSTOM_FILE} in {self.path} has a column {column}, and the subfolders' names say it too. "
+                        f"{CUSTOM_FILE} in {self.path} has a column {column}, and so do the subfolders' names. "
                         f"Remove the column{', or leave out source.labels' if column == 'label' else ''}"
                     )
             table = pd.DataFrame(of_folders, dtype="str")
@@ -110,7 +112,7 @@ class ImageFolder(Source):
 
     @cached_property
     def _tables_begin_below(self) -> bool:
-        """Whether the names in `attributes.csv` begin in the folder in which all images lie."""
+        """Whether the names in `attributes.csv` are relative to the folder that holds all images."""
         if self._custom is None or not self._common_folder:
             return False
         rows = frozenset(self._custom.table.index)
@@ -118,7 +120,7 @@ class ImageFolder(Source):
 
     @cached_property
     def _common_folder(self) -> str:
-        """The folder, with a final `/`, below which all images lie; "" where there is none but the top."""
+        """The deepest folder, with a final `/`, that holds all images; "" for the top."""
         names = self.image_names
         if not names:  # all were rejected
             return ""
@@ -143,9 +145,3 @@ class ImageFolder(Source):
     def _label(self, image_id: str) -> str | None:
         parts = self._parts(image_id)[self._are_splits :]
         return parts[0] if len(parts) > 1 else None
-
-
-_HOW_TO_NAME: Final = (
-    "Name the folder of your images, or a zip of them: --params source.path=DIR. JPEG, PNG, WebP, BMP, TIFF and GIF "
-    "files are read, in it and in all folders below it"
-)

@@ -1,25 +1,27 @@
-"""Image files in the folders below a folder, or in a zip: listed, and read one by one by name. Nothing is extracted.
+"""Lists image files in a folder tree or a zip, and reads them by name. Nothing is extracted.
 
-A listing of CelebA's 202,599 names has to stay small, in the process that makes it and in every worker. That is why the
-zip's directory is read here, into arrays (20 MB): the standard library's `ZipFile` makes an object of every entry, 130
-MB in each process that opens the zip, and reads an image in four times the time. A worker gets a `portion`.
+The listing of CelebA's 202,599 names must be small, in this process and in every worker. So the zip's directory is kept
+in arrays (20 MB), and a worker gets a `portion`: the standard library's objects take 130 MB, and its reader four times
+as long for an image.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import struct
+import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import FileIO
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -28,7 +30,7 @@ from celeba_gan.images.decoding import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
 from celeba_gan.sources.errors import SourceError
 
 MAX_FILE_BYTES: Final = 512 * 2**20
-"""A single image file is never larger: a bomb would fill the memory before any decoder saw it."""
+"""Larger files are rejected: a zip bomb would fill the memory before any decoder saw it."""
 
 _LITTER: Final = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
@@ -38,9 +40,9 @@ class ImageFiles(ABC):
 
     Attributes:
         path: The folder or the zip.
-        names: All names that end as image files do, sorted.
-        rejected: (name, reason) of image files that cannot be used, whatever is in them.
-        ignored: How many other files there are, by their suffix; those of operating systems do not count.
+        names: All names with the suffix of an image file, sorted.
+        rejected: (name, reason) of image files that cannot be used, whatever their content.
+        ignored: Counts of other files by suffix, without those that operating systems create.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +56,7 @@ class ImageFiles(ABC):
 
     @abstractmethod
     def read(self, name: str, size: int = -1) -> bytes:
-        """Read one file, or its first `size` bytes.
+        """Reads one file, or its first `size` bytes.
 
         Raises:
             OSError: It is missing or damaged.
@@ -74,10 +76,10 @@ class ImageFiles(ABC):
 
     @abstractmethod
     def read_other(self, name: str) -> bytes | None:
-        """The content of a file that need not be an image, a table of labels say; None where there is none."""
+        """The content of another file, such as a table; None if it does not exist."""
 
     def _is_listed(self, name: str) -> bool:
-        """Whether this is the name of an image file to list; else it is counted or rejected here."""
+        """Whether this is the name of an image file; counts or rejects the others."""
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of 202,599 names takes a second
         if suffix in IMAGE_SUFFIXES:
             reason = None if name.isprintable() else "its name holds characters that are no text"
@@ -91,31 +93,27 @@ class ImageFiles(ABC):
         return reason is None
 
     def _reject(self, name: str, reason: str) -> None:
-        written = name if name.isprintable() else ascii(name)[1:-1]  # as a table can hold it
+        written = name if name.isprintable() else ascii(name)[1:-1]  # a table cannot hold control characters
         self.rejected.append((written, reason))
 
 
 class FolderFiles(ImageFiles):
-    """The image files in a folder and in the folders below it; links are followed, but never in a circle.
+    """The image files in a folder and the folders below it; links are followed, without cycles.
 
     Args:
         path: The folder.
-        names: List these and do not look; all, where None.
-        nested: Look into the folders below, too.
+        names: Their names; None to list all.
     """
 
-    def __init__(self, path: Path, names: Sequence[str] | None = None, *, nested: bool = True) -> None:
+    def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
         super().__init__(path)
-        if names is not None:
-            self.names = sorted(names)
-            return
-        self.names = sorted(name for name in _walk(path, nested) if self._is_listed(name))
+        self.names = sorted((name for name in _walk(path) if self._is_listed(name)) if names is None else names)
 
     def read(self, name: str, size: int = -1) -> bytes:
         """As `ImageFiles.read`."""
         path = self._file(name)
         status = os.stat(path)  # noqa: PTH116
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
             raise OSError("not a file")
         with FileIO(path) as file:
             if size < 0 and status.st_size > MAX_FILE_BYTES:
@@ -148,13 +146,13 @@ class FolderFiles(ImageFiles):
 class ZipFiles(ImageFiles):
     """The image files in a zip.
 
-    Where a name stands more than once in it, the last one counts, as it does for every program that unpacks.
+    Of entries with the same name the last one is used, as by every program that unpacks.
 
     Args:
         path: The zip.
 
     Raises:
-        SourceError: It is no zip, or not a whole one.
+        SourceError: It is not a zip, or incomplete.
     """
 
     def __init__(self, path: Path) -> None:
@@ -190,7 +188,7 @@ class ZipFiles(ImageFiles):
         return {**self.__dict__, "_file": None}
 
     def read(self, name: str, size: int = -1) -> bytes:
-        """As `ImageFiles.read`; whole files are checked against the checksum in the zip's directory."""
+        """As `ImageFiles.read`; complete files are verified by the checksum in the zip's directory."""
         return self._read(self._entry(name), size)
 
     def fingerprint(self, name: str) -> str:
@@ -213,15 +211,15 @@ class ZipFiles(ImageFiles):
         if entry is None:
             return None
         if (reason := entry.refusal()) is not None:
-            raise SourceError(f"{name} in {self.path} cannot be read: {reason}. Unpack the zip, and name the folder")
+            raise SourceError(f"{name} in {self.path} cannot be read: {reason}. Unpack the zip, and pass the folder")
         try:
             return self._read(entry, -1)
         except OSError as error:
-            raise SourceError(f"{name} in {self.path} is {error}. Get the zip again") from error
+            raise SourceError(f"{name} in {self.path} is {error}. Download the zip again") from error
 
     @property
     def others(self) -> list[str]:
-        """The names of the files that are no images."""
+        """The names of the files that are not images."""
         return list(self._others)
 
     def _entry(self, name: str) -> _Entry:
@@ -240,8 +238,8 @@ class ZipFiles(ImageFiles):
             self._file = FileIO(self.path)
         wanted = entry.packed_size if size < 0 else min(entry.packed_size, size + _DEFLATE_GROWTH)
         self._file.seek(entry.offset)
-        # The local header repeats the name and may have another extra field than the directory, so its length is not
-        # known before: most often one read gets both.
+        # The length of the local header is unknown: its extra field may differ from the directory's. One read of the
+        # likely length usually gets header and data.
         head = self._file.read(_LOCAL.size + _LOCAL_GUESS + wanted)
         if len(head) < _LOCAL.size or not head.startswith(b"PK\x03\x04"):
             raise OSError("damaged in the zip: no file begins where its directory says")
@@ -251,7 +249,7 @@ class ZipFiles(ImageFiles):
         if len(packed) < wanted:
             self._file.seek(entry.offset + begin)
             packed = self._file.read(wanted)
-        data = packed if entry.method == _STORED else _inflate(packed, entry.size if size < 0 else size)
+        data = packed if entry.method == zipfile.ZIP_STORED else _inflate(packed, entry.size if size < 0 else size)
         if size >= 0:
             return data[:size]
         if len(data) != entry.size or zlib.crc32(data) != entry.crc:
@@ -271,100 +269,47 @@ class _Entry(NamedTuple):
     flags: int
 
     def refusal(self) -> str | None:
-        """Why it cannot be read; None where it can."""
+        """Why it cannot be read; None if it can."""
         if self.flags & 1:
             return "encrypted in the zip"
-        if self.method not in (_STORED, _DEFLATED):
+        if self.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             return f"unsupported: packed by method {self.method} in the zip, only deflate and no packing are read"
         largest = max(self.size, self.packed_size)
         return _too_large(largest) if largest > MAX_FILE_BYTES else None
 
 
 _SIZE, _CRC = (_Entry._fields.index(field) - 1 for field in ("size", "crc"))
-_STORED: Final = 0
-_DEFLATED: Final = 8
-_DEFLATE_GROWTH: Final = 256  # what deflate adds at most to a header that it cannot make smaller
+_DEFLATE_GROWTH: Final = 256  # the most that deflate adds to incompressible data of this length
 _LOCAL: Final = struct.Struct("<4s5H3L2H")
 _LOCAL_GUESS: Final = 160  # name and extra field of a local header
-_CENTRAL: Final = struct.Struct("<4s6H3L5H2L")
-_END: Final = struct.Struct("<4s4H2LH")
-_END64: Final = struct.Struct("<4sQ2H2L4Q")
-_LOCATOR64: Final = struct.Struct("<4sLQL")
 _UTF8: Final = 0x800
 
 
 def _read_directory(path: Path) -> Iterator[_Entry]:
-    """The entries of a zip's central directory, in its order (APPNOTE.TXT 4.3)."""
-    with path.open("rb") as file:
-        tail_begin = max(0, file.seek(0, os.SEEK_END) - _END.size - 65535)  # a comment of up to 64 KiB may end it
-        file.seek(tail_begin)
-        tail = file.read()
-        at, directory, shift = len(tail), None, 0
-        while directory is None:  # a comment may look like an end record
-            at = tail.rfind(b"PK\x05\x06", 0, at)
-            if at < 0:
-                raise _not_a_zip(path)
-            directory, shift = _try_end(file, tail, at, tail_begin)
-    at = 0
-    while at < len(directory):  # not by the count, which has 16 bits, and CelebA more images than that
-        if len(directory) - at < _CENTRAL.size or not directory.startswith(b"PK\x01\x02", at):
-            raise _not_a_zip(path)
-        fields = _CENTRAL.unpack_from(directory, at)
-        flags, method, crc, packed_size, size, name_size, extra_size, comment_size = (
-            fields[index] for index in (3, 4, 7, 8, 9, 10, 11, 12)
-        )
-        at += _CENTRAL.size
-        name = directory[at : at + name_size]
-        extra = directory[at + name_size : at + name_size + extra_size]
-        at += name_size + extra_size + comment_size
-        size, packed_size, offset = _wide(extra, size, packed_size, fields[-1])
-        text = _decode_name(name, bool(flags & _UTF8)).replace("\\", "/")
-        yield _Entry(text, offset + shift, packed_size, size, crc, method, flags)
-
-
-def _decode_name(name: bytes, is_utf8: bool) -> str:
-    """Many programs write UTF-8 without saying so; what happens to be UTF-8 is hardly ever meant as cp437."""
+    """The entries of a zip's central directory, in its order."""
     try:
-        return name.decode()
-    except UnicodeDecodeError:
-        return name.decode("utf-8", "surrogateescape") if is_utf8 else name.decode("cp437")
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:  # whatever damage leads to
+        raise _not_a_zip(path) from error
+    for entry in entries:
+        yield _Entry(
+            _entry_name(entry).replace("\\", "/"),
+            entry.header_offset,
+            entry.compress_size,
+            entry.file_size,
+            entry.CRC,
+            entry.compress_type,
+            entry.flag_bits,
+        )
 
 
-def _try_end(file: BinaryIO, tail: bytes, at: int, tail_begin: int) -> tuple[bytes | None, int]:
-    """The central directory by the end record at this place, None if it is none; and how many bytes precede the zip."""
-    if len(tail) - at < _END.size:
-        return None, 0
-    size, begin = _END.unpack_from(tail, at)[5:7]
-    end = tail_begin + at
-    if at >= _LOCATOR64.size and tail.startswith(b"PK\x06\x07", at - _LOCATOR64.size):
-        end -= _LOCATOR64.size + _END64.size
-        file.seek(max(0, end))
-        record = file.read(_END64.size)
-        if len(record) < _END64.size or not record.startswith(b"PK\x06\x06"):
-            return None, 0
-        size, begin = _END64.unpack(record)[-2:]
-    shift = end - size - begin  # not 0 in a zip that unpacks itself
-    if shift < 0:
-        return None, 0
-    file.seek(begin + shift)
-    directory = file.read(size)
-    return (directory if not size or directory.startswith(b"PK\x01\x02") else None), shift
-
-
-def _wide(extra: bytes, *numbers: int) -> list[int]:
-    """The numbers, those that do not fit into 32 bits from the zip64 extra field."""
-    wide = list(numbers)
-    if 0xFFFFFFFF not in numbers:
-        return wide
-    at = 0
-    while len(extra) - at >= 4:
-        kind, size = struct.unpack_from("<2H", extra, at)
-        values = extra[at + 4 : at + 4 + size]
-        if kind == 1:
-            given = iter(struct.unpack(f"<{len(values) // 8}Q", values[: len(values) // 8 * 8]))
-            return [next(given, number) if number == 0xFFFFFFFF else number for number in wide]
-        at += 4 + size
-    return wide
+def _entry_name(entry: zipfile.ZipInfo) -> str:
+    """The name, as UTF-8 if that is valid even without the flag: many programs do not set it."""
+    if not entry.flag_bits & _UTF8:
+        with contextlib.suppress(UnicodeError):
+            return entry.orig_filename.encode("cp437").decode()
+    return entry.orig_filename
 
 
 def _inflate(packed: bytes, size: int) -> bytes:
@@ -374,8 +319,8 @@ def _inflate(packed: bytes, size: int) -> bytes:
         raise OSError(f"damaged in the zip: {error}") from error
 
 
-def _walk(folder: Path, nested: bool) -> Iterator[str]:
-    """Names of all files, with `/`, but of those that operating systems leave."""
+def _walk(folder: Path) -> Iterator[str]:
+    """Names of all files, with `/`, except those that operating systems create."""
     top = os.stat(folder)  # noqa: PTH116
     seen = {(top.st_dev, top.st_ino)}
     waiting = [""]
@@ -385,26 +330,26 @@ def _walk(folder: Path, nested: bool) -> Iterator[str]:
             entries = os.scandir(f"{folder}/{prefix}")
         except PermissionError as error:
             raise SourceError(
-                f"{folder}/{prefix} may not be looked into: {error.strerror}. Grant it, or move it away"
+                f"{folder}/{prefix} cannot be listed: {error.strerror}. Grant access, or move it away"
             ) from error
         with entries:
-            # real folders before links to them, and whatever the order of the disk
+            # independent of the disk; real folders before links to them
             for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
                 if _is_litter(entry.name):
                     continue
                 if not _is_folder(entry):
                     yield prefix + entry.name
-                elif nested:
-                    status = entry.stat()
-                    if (status.st_dev, status.st_ino) not in seen:
-                        seen.add((status.st_dev, status.st_ino))
-                        waiting.append(f"{prefix}{entry.name}/")
+                    continue
+                status = entry.stat()
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    waiting.append(f"{prefix}{entry.name}/")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself: reading it will say so
+    except OSError:  # a link to itself: reading it raises
         return False
 
 
@@ -414,7 +359,7 @@ def _find(ordered: Sequence[str], name: str) -> int | None:
 
 
 def _is_litter(name: str) -> bool:
-    """Whether an operating system left the file there (`.DS_Store`, `._000001.jpg`, `Thumbs.db`), or it is hidden."""
+    """Whether an operating system created the file (`.DS_Store`, `._000001.jpg`, `Thumbs.db`), or it is hidden."""
     return any(
         (part.startswith(".") and part not in (".", "..")) or part.lower() in _LITTER for part in name.split("/")
     )
@@ -437,13 +382,8 @@ def _not_a_zip(path: Path) -> SourceError:
         looks = appearance(file.read(4096))
     size = path.stat().st_size
     if looks == "a zip archive":
-        looks = "the beginning of one: its end, with the list of its files, is missing (a download that was cut off?)"
+        looks = "the beginning of one: its end, with the list of files, is missing (an interrupted download?)"
     return SourceError(
-        f"{path} ({size:,} bytes) is not a whole zip archive; it looks like {looks}. Get it again, or put the unpacked "
-        "images beside it and remove this file"
+        f"{path} ({size:,} bytes) is not a complete zip archive; it looks like {looks}. Download it again, or put the "
+        "unpacked images beside it and remove this file"
     )
-
-
-def count_by_folder(names: Iterable[str]) -> Counter[str]:
-    """How many of the names lie in which folder, by the folder's path with a final `/`; the top one is ""."""
-    return Counter(name[: name.rfind("/") + 1] for name in names)

@@ -1,4 +1,4 @@
-"""The image index: which images there are, of what size, in which split, with which annotations."""
+"""The image index: usable images with size, split and annotations."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice, zip_longest
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.images.decoding import NeedsMoreError, UnreadableImageError, image_size
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.source import Annotation, Source
-from celeba_gan.sources.source_report import check_files, count_reasons, report_source
+from celeba_gan.sources.source_report import SourceReport, count_reasons, report_source
 from celeba_gan.sources.tables.annotations import PARTITION_FILE
 
 if TYPE_CHECKING:
@@ -30,40 +31,39 @@ logger = logging.getLogger(__name__)
 
 
 class Index(NamedTuple):
-    """What `build_index` finds.
+    """The result of `build_index`.
 
     Attributes:
         images: One row per usable image in the order of `image_id`: `image_id` (str), `split` ("train", "valid",
-            "test"), `width` and `height` (int32, pixels, as the image is shown), attributes (int8, 0 or 1), and where
-            known `identity` (int32) and `label` (str). The columns of an absent table are absent.
-        rejected: `image_id` and `reason` of each image left out.
-        report: See `report_source`.
+            "test"), `width` and `height` (int32, pixels, after EXIF rotation), attributes (int8, 0 or 1), `identity`
+            (int32) and `label` (str). The columns of a missing table are missing.
+        rejected: `image_id` and `reason` of each rejected image.
+        report: What was found in the source.
     """
 
     images: DataFrame
     rejected: DataFrame
-    report: dict[str, Any]
+    report: SourceReport
 
 
 def build_index(source: Source, settings: IngestSettings, progress: Callable[[int, int], None] | None = None) -> Index:
-    """List the usable images and the rejected ones, from names, tables and image headers; no pixel is read.
+    """Lists the usable images and the rejected ones, from names, tables and image headers; no pixel is decoded.
 
     Args:
         source: The images.
-        settings: How much may be rejected, and how to split where no table says it.
+        settings: How much may be rejected, and how to split without a partition.
         progress: Called with (headers read, headers to read) every thousand images and at the end.
 
     Raises:
-        SourceError: No image, a table that is not what its name says, more rejected images than allowed, or no image
-            left to train on.
+        SourceError: No image, an invalid table, more rejected images than allowed, or a split without images.
     """
     import pandas as pd
 
     names = source.image_names
     annotations = source.annotations()
-    # Hashing CelebA's zip takes seconds in which the headers can be read: it leaves the interpreter to others.
+    # Hashing CelebA's zip takes seconds and releases the GIL: meanwhile the headers are read.
     with ThreadPoolExecutor(max_workers=1) as beside:
-        verdicts = beside.submit(check_files, source, annotations)
+        verdicts = beside.submit(source.verdicts, annotations)
         index, unlisted = _list_named(source, names, annotations)
         index, unread = _add_sizes(source, index, progress)
     rejected = sorted([*source.files.rejected, *unlisted, *unread])
@@ -85,16 +85,16 @@ def build_index(source: Source, settings: IngestSettings, progress: Callable[[in
 def check_rejected(
     rejected: Sequence[tuple[str, str]], total: int, max_fraction: float, *, so_far: bool = False
 ) -> None:
-    """Stop when too large a part of the images cannot be used.
+    """Raises if too many images cannot be used.
 
     Args:
-        rejected: (image_id, reason) of each image left out; reasons are counted by their text before a colon.
+        rejected: (image_id, reason) of each; reasons are counted by their text before a colon.
         total: Images found.
-        max_fraction: Fraction of `total` that may be left out, in [0, 1].
-        so_far: Not all images have been looked at yet.
+        max_fraction: Fraction of `total` that may be rejected, in [0, 1].
+        so_far: Not all images have been read yet.
 
     Raises:
-        SourceError: More are left out; the message counts them by reason and shows ten, some of every reason.
+        SourceError: There are more; the message counts them by reason and shows ten, some of every reason.
     """
     if len(rejected) <= max_fraction * total:
         return
@@ -104,8 +104,8 @@ def check_rejected(
     at_least = "At least " if so_far else ""
     raise SourceError(
         f"{at_least}{len(rejected):,} of {total:,} images ({len(rejected) / total:.1%}) cannot be used; "
-        f"at most {max_fraction:.1%} may be left out.\n{counts}\nSome of them:\n{shown}\n"
-        f"{_way_out(reasons)}; or, if they may be left out, raise ingest.max_rejected_fraction"
+        f"at most {max_fraction:.1%} are allowed.\n{counts}\nSome of them:\n{shown}\n"
+        f"{_way_out(reasons)}; or, to go on without them, raise ingest.max_rejected_fraction"
     )
 
 
@@ -123,16 +123,16 @@ _WAYS_OUT: Final = {
     "smaller than the crop": "For images smaller than the crop: --params preprocess.crop=none takes the largest square "
     "of each (of half-size CelebA, 89x109, it shows what 178 shows of the full size)",
     "smaller than the target": "For images smaller than the target: give a smaller preprocess.size",
-    "no row in": "There is {}: where that table is cut off or of other images get it whole, or remove it to go on "
-    "without it",
-    "not a CelebA file name": "For images that are not CelebA's, whose tables would be of other people: --env folder",
+    "no row in": "There is {}: if that table is truncated or belongs to other images, replace it, or remove it to go "
+    "on without it",
+    "not a CelebA file name": "For images that are not CelebA's: --env folder",
     "unsupported": "Convert what is not supported to JPEG or PNG",
 }
-"""What to do, by how a reason begins."""
+"""What to do, by the beginning of a reason."""
 
 
 def _some_of_each(rejected: Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
-    """The rejected images in another order: the first of every reason, the second of every reason, and so on."""
+    """The rejected images in turns: the first of every reason, the second of every reason, and so on."""
     by_reason = defaultdict(list)
     for image_id, reason in rejected:
         by_reason[reason.partition(":")[0]].append((image_id, reason))
@@ -143,7 +143,7 @@ def _some_of_each(rejected: Sequence[tuple[str, str]]) -> Iterable[tuple[str, st
 def _list_named(
     source: Source, names: Sequence[str], annotations: Sequence[Annotation]
 ) -> tuple[DataFrame, list[tuple[str, str]]]:
-    """The images with a good name and a row in every table: `image_id`, `key`; and (image_id, reason) of the others."""
+    """The images with a valid name and a row in every table (`image_id`, `key`); (image_id, reason) of the others."""
     import pandas as pd
 
     refused = [(name, reason) for name in names if (reason := source.refusal(name)) is not None]
@@ -163,7 +163,7 @@ def _list_named(
 def _add_sizes(
     source: Source, index: DataFrame, progress: Callable[[int, int], None] | None
 ) -> tuple[DataFrame, list[tuple[str, str]]]:
-    """The images whose header can be read, with `width` and `height`; and (image_id, reason) of the others."""
+    """The images with a readable header, with `width` and `height`, and (image_id, reason) of the others."""
     sizes, refused = array("i"), []
     for done, name in enumerate(index["image_id"], start=1):
         try:
@@ -195,15 +195,14 @@ def _size(source: Source, name: str) -> tuple[int, int]:
 
 
 def _fill_splits(persons: list[str], splits: list[str], settings: IngestSettings) -> list[str]:
-    """Draws valid and test from train where they have no image: stages that measure could not work without.
+    """Draws empty splits from train, since evaluation needs images of all three.
 
-    That is so without a partition file, and where only the first images of CelebA are there. The draw depends on the
-    seed and the names alone, not on the order in which a disk lists them. As in CelebA nobody is in two splits, where
-    it is known who is who.
+    They are empty without a partition file, and in a sample of CelebA's first images. The draw depends only on the seed
+    and the names, not on their order on the disk. As in CelebA, no person is in two splits, if identities are known.
 
     Args:
-        persons: For each image who is on it; where that is not known, the image's name.
-        splits: What the tables say of each.
+        persons: The person on each image; without identities, the image's name.
+        splits: The split of each image by the tables.
         settings: Seed and counts.
     """
     images = Counter(person for person, split in zip(persons, splits, strict=True) if split == "train")
@@ -221,7 +220,7 @@ def _fill_splits(persons: list[str], splits: list[str], settings: IngestSettings
                 drawn[person] = split
                 taken += images[person]
             logger.warning(
-                "No image is marked as %s: %d are drawn from the %d of train, with seed %d",
+                "No image is marked as %s: drawing %d from the %d of train, with seed %d",
                 split, taken, total, settings.seed,
             )  # fmt: skip
     return [
@@ -231,7 +230,7 @@ def _fill_splits(persons: list[str], splits: list[str], settings: IngestSettings
 
 def _check_splits(source: Source, index: DataFrame, rejected: list[tuple[str, str]]) -> None:
     counts = index["split"].value_counts()
-    if set(counts.index) != {"train", "valid", "test"}:
+    if set(counts.index) != set(SPLITS):
         raise SourceError(
             f"Too few images to train on and to measure with in {source.describe()}: {len(index):,} usable, "
             f"{len(rejected):,} rejected, by split {counts.to_dict()}. Each of train, valid and test needs images. Add "

@@ -1,46 +1,23 @@
-"""Where photographs, and what is known of them, come from; CelebA as people have it on their disks."""
+"""What every source of photographs has in common."""
 
 from __future__ import annotations
 
-import logging
-import re
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from celeba_gan.foundation.wording import counted, listed
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
-from celeba_gan.sources.tables.annotations import (
-    ATTRIBUTES_FILE,
-    IDENTITIES_FILE,
-    PARTITION_FILE,
-    read_attributes,
-    read_identities,
-    read_partition,
-)
-from celeba_gan.sources.tables.text_table import TextFile
+from celeba_gan.sources.image_files import ImageFiles
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
-IMAGES_ZIP: Final = "img_align_celeba.zip"
-IMAGES_FOLDER: Final = "img_align_celeba"
-SYNTHETIC_RECORD: Final = "synthetic.json"
-"""The file that tells drawn portraits from CelebA."""
-
-TABLES: Final = (ATTRIBUTES_FILE, PARTITION_FILE, IDENTITIES_FILE)
-
-_IMAGES_FOLDERS: Final = (IMAGES_FOLDER, "img_align_celeba_png", "img_celeba")  # the last: not aligned, of many sizes
-_PLACES: Final = ("", "Img", "Anno", "Eval", "celeba", "CelebA")  # the authors' folders, and torchvision's
-_NAME: Final = re.compile(r"(\d{6})\.(?:jpe?g|png)", re.IGNORECASE)
 _ARCHIVES: Final = frozenset({".zip", ".7z", ".001", ".rar", ".tar", ".gz", ".tgz", ".xz", ".bz2"})
 _HEADER_BYTES: Final = 4096
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,9 +25,9 @@ class Annotation:
     """A table about the images.
 
     Attributes:
-        place: The file it comes from; one in a zip by its name in there.
-        table: Index: what `Source.key` gives for an image. Columns: as in the image index.
-        notes: What a person should know of how it was read.
+        place: The path of its file, or its name in the zip.
+        table: Its index is `Source.key` of the images, its columns are those of the image index.
+        notes: Sentences about what was left out.
     """
 
     place: Path | str
@@ -64,14 +41,16 @@ class Annotation:
 
 
 class Source(ABC):
-    """Photographs by name, and tables about them. Nothing is read before it is asked for.
+    """Photographs by name, and tables about them. Everything is read on first use.
+
+    A catalog entry names the class, its path and its further arguments: see `SourceDataset`.
 
     Args:
         path: The folder, or a zip.
     """
 
-    kind: str
-    """"celeba", "synthetic" or "folder"."""
+    parameters: ClassVar[Mapping[str, str]] = {"path": "the folder of the images, or a zip of them"}
+    """The fields of `source` in --params that its catalog entries read, and what to give for each."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path).absolute()
@@ -81,33 +60,62 @@ class Source(ABC):
 
     @property
     @abstractmethod
+    def kind(self) -> str:
+        """One word for reports."""
+
+    @abstractmethod
+    def open_files(self) -> ImageFiles:
+        """Lists the files at `path`, which exists."""
+
+    @abstractmethod
+    def advice(self) -> str:
+        """What to do where there are no images, in sentences."""
+
+    def prepare(self) -> None:  # noqa: B027 - most sources have nothing to fetch
+        """Fetches what is missing. It is called before images are loaded, not to check whether there are any."""
+
+    @cached_property
     def files(self) -> ImageFiles:
         """The image files.
 
         Raises:
-            SourceError: There is no such folder, no image in it, or the zip is none.
+            SourceError: There is no such folder, no image in it, or the zip is damaged.
         """
-
-    @abstractmethod
-    def annotations(self) -> list[Annotation]:
-        """The tables that are there, read.
-
-        Raises:
-            SourceError: One is not what its name says.
-        """
-
-    @abstractmethod
-    def refusal(self, image_id: str) -> str | None:
-        """Why an image of this name is not used; None where it is."""
+        if not self.path.exists():
+            raise SourceError(f"There is no folder {self.path}. {self.advice()}")
+        files = self.open_files()
+        if not files.names and not files.rejected:
+            raise SourceError(f"No image in {files.path}{_other_files(files)}. {self.advice()}")
+        return files
 
     @property
-    @abstractmethod
     def image_names(self) -> list[str]:
-        """The names of the images, sorted; those that `refusal` refuses, too.
+        """The names of the images, sorted, including those that `refusal` refuses.
 
         Raises:
             SourceError: As `files` does.
         """
+        return self.files.names
+
+    def annotations(self) -> list[Annotation]:
+        """Reads the tables.
+
+        Raises:
+            SourceError: A file is not the table that its name promises.
+        """
+        return []
+
+    def refusal(self, image_id: str) -> str | None:
+        """The reason not to use an image of this name; None to use it."""
+        return None
+
+    def notes(self) -> list[str]:
+        """Sentences for the report about what is missing."""
+        return []
+
+    def verdicts(self, annotations: Sequence[Annotation]) -> dict[str, str]:
+        """By file name, whether a file is the published one; nothing for sources that have no published files."""
+        return {}
 
     def key(self, image_id: str) -> str:
         """The name of an image in the tables."""
@@ -118,7 +126,7 @@ class Source(ABC):
         return image_id
 
     def read(self, image_id: str) -> bytes:
-        """Read one image file.
+        """Reads one image file.
 
         Raises:
             OSError: The file is missing or damaged.
@@ -126,7 +134,7 @@ class Source(ABC):
         return self.files.read(self.file_name(image_id))
 
     def header(self, image_id: str) -> bytes:
-        """Read the first 4096 bytes of one image file, or fewer if it is shorter.
+        """Reads the first 4096 bytes of one image file, or all if it is shorter.
 
         Raises:
             OSError: The file is missing or damaged.
@@ -134,18 +142,18 @@ class Source(ABC):
         return self.files.read(self.file_name(image_id), _HEADER_BYTES)
 
     def fingerprint(self, image_ids: Iterable[str]) -> list[str]:
-        """For each image a short text that changes when the image does, without reading it.
+        """For each image a short text that changes with the image, without reading it.
 
-        It is the checksum and size that the zip's directory records, or the size and modification time of the file.
+        It is the checksum and size in the zip's directory, or the size and modification time of the file.
 
         Raises:
-            SourceError: One of the images is not there.
+            SourceError: An image is missing.
         """
         try:
             return [self.files.fingerprint(self.file_name(image_id)) for image_id in image_ids]
         except FileNotFoundError as error:
             raise SourceError(
-                f"{error}. It was there when the images were indexed; run again from the ingest stage on."
+                f"{error}. It existed when the images were indexed; run the ingest stage again."
             ) from error
 
     def portion(self, image_ids: Sequence[str]) -> Portion:
@@ -154,12 +162,12 @@ class Source(ABC):
         return Portion(self.files.portion([name for name in names.values() if name in self.files]), names)
 
     def describe(self) -> str:
-        """One line: how many images, and where.
+        """One line for people: how many images, and where.
 
         Raises:
             SourceError: As `files` does.
         """
-        return f"{len(self.image_names):,} images in {self.files.path}"
+        return f"{counted(len(self.image_names), 'image')} in {self.files.path}"
 
 
 @dataclass(frozen=True)
@@ -174,199 +182,11 @@ class Portion:
         return self.files.read(self.names.get(image_id, image_id))
 
 
-class CelebA(Source):
-    """CelebA's images and annotations in one folder, or in one zip.
-
-    The images are read from `img_align_celeba.zip`, else from the folder `img_align_celeba/`, else from the only zip
-    with images that is there (Kaggle's `archive.zip`), else from the folder itself; inner folders may have any name.
-    Each table may be absent, official or Kaggle's CSV, beside the images, in the authors' folders `Anno/` and `Eval/`,
-    or in the zip. A pickle holds the path alone.
-
-    Args:
-        path: Where the files lie.
-    """
-
-    def __reduce__(self) -> tuple[type[CelebA], tuple[Path]]:
-        return CelebA, (self.path,)
-
-    @property
-    def kind(self) -> str:  # type: ignore[override]
-        """Where the portraits were drawn "synthetic", else "celeba"."""
-        return "synthetic" if (self.path / SYNTHETIC_RECORD).is_file() else "celeba"
-
-    @cached_property
-    def files(self) -> ImageFiles:
-        """As `Source.files`."""
-        if not self.path.exists():
-            raise SourceError(f"There is no folder {self.path}. {where_to_get(self.path)}")
-        files = self._find_files()
-        if not files.names and not files.rejected:
-            raise SourceError(f"No image in {files.path}{only_other_files(files)}. {where_to_get(self.path)}")
-        return files
-
-    @cached_property
-    def image_names(self) -> list[str]:
-        """File names without their folder. As `Source.image_names`."""
-        names = (name for name in self.files.names if name[: name.rfind("/") + 1] in self._folders)
-        return sorted(name[name.rfind("/") + 1 :] for name in names)
-
-    def refusal(self, image_id: str) -> str | None:
-        """Refuses what is not called as in CelebA: the name says which rows of the tables are the image's."""
-        name = _NAME.fullmatch(image_id)
-        return (
-            None if name is not None and int(name[1]) else "not a CelebA file name (six digits from 000001, and .jpg)"
-        )
-
-    def key(self, image_id: str) -> str:
-        """The name in the official tables, where every image is a .jpg."""
-        return image_id if image_id[6:] == ".jpg" else f"{image_id[:6]}.jpg"
-
-    def file_name(self, image_id: str) -> str:
-        """As `Source.file_name`."""
-        *others, last = self._folders
-        return next((name for folder in others if (name := folder + image_id) in self.files), last + image_id)
-
-    def annotations(self) -> list[Annotation]:
-        """Partition, attributes and identities, as far as they are there."""
-        import pandas as pd
-
-        tables = {PARTITION_FILE: self.splits, ATTRIBUTES_FILE: self.attributes, IDENTITIES_FILE: self.identities}
-        return [
-            Annotation(self._tables[name], pd.DataFrame(table)) for name, table in tables.items() if table is not None
-        ]
-
-    @cached_property
-    def attributes(self) -> DataFrame | None:
-        """The table that `read_attributes` gives; None where `list_attr_celeba` is absent."""
-        return read_attributes(self._text(ATTRIBUTES_FILE)) if ATTRIBUTES_FILE in self._tables else None
-
-    @cached_property
-    def splits(self) -> Series[str] | None:
-        """The column that `read_partition` gives; None where `list_eval_partition` is absent."""
-        return read_partition(self._text(PARTITION_FILE)) if PARTITION_FILE in self._tables else None
-
-    @cached_property
-    def identities(self) -> Series[int] | None:
-        """The column that `read_identities` gives; None where `identity_CelebA` is absent."""
-        return read_identities(self._text(IDENTITIES_FILE)) if IDENTITIES_FILE in self._tables else None
-
-    def describe(self) -> str:
-        """As `Source.describe`, and which tables are there."""
-        return f"{super().describe()}; {', '.join(self.tables.values()) or 'no annotation files'}"
-
-    @property
-    def tables(self) -> dict[str, str]:
-        """The names of the official tables that are there, and of the files that hold them."""
-        return {table: str(place).rpartition("/")[2] for table, place in self._tables.items()}
-
-    @property
-    def has_images(self) -> bool:
-        """Whether there is an image."""
-        try:
-            return bool(self.files.names)
-        except SourceError:
-            return False
-
-    @cached_property
-    def _folders(self) -> list[str]:
-        """The folders among the files whose images are used: the largest, and those that repeat no name of others.
-
-        With the folder of the aligned images may lie one of the same people's original photographs.
-        """
-        counts = Counter(name[: name.rfind("/") + 1] for name in self.files.names)
-        if any("hq" in part.lower() for folder in counts for part in folder.split("/")):
-            raise SourceError(
-                f"The images in {self.files.path} look like CelebA-HQ's, which are numbered otherwise: CelebA's tables "
-                "would give them other people's labels. Read them with --env folder"
-            )
-        ranked = sorted(counts, key=lambda folder: (IMAGES_FOLDER not in folder.split("/"), -counts[folder], folder))
-        used, taken = ranked[:1], set[str]()
-        for folder in ranked[1:]:
-            taken = taken or self._names_in(used[0])
-            names = self._names_in(folder)
-            if names & taken:
-                logger.warning(
-                    "%s: the %d images in its folder %r are not used; %r has images of the same names.",
-                    self.files.path, len(names), folder, used[0],
-                )  # fmt: skip
-            else:
-                used.append(folder)
-                taken |= names
-        return used
-
-    @cached_property
-    def _tables(self) -> dict[str, Path | str]:
-        """The tables that are there, by their official names: a file on the disk, or the name of one in the zip."""
-        found: dict[str, Path | str] = {}
-        folders = [self.path.parent] if self.path.is_file() else [self.path / place for place in _PLACES]
-        for table in TABLES:
-            names = (table, f"{Path(table).stem}.csv")
-            on_disk = [path for name in names for folder in folders if (path := folder / name).is_file()]
-            zipped = self.files.others if self.has_images and isinstance(self.files, ZipFiles) else []
-            in_zip = [other for name in names for other in zipped if other.rpartition("/")[2] == name]
-            beside = [path for name in names for folder in self._above_images() if (path := folder / name).is_file()]
-            places: list[Path | str] = [*on_disk, *in_zip, *beside]
-            if places:
-                found[table] = places[0]
-        return found
-
-    def _above_images(self) -> list[Path]:
-        """The folders on the disk between this one and those of the images: tables may lie in each."""
-        if not self.has_images or not isinstance(self.files, FolderFiles):
-            return []
-        above = (
-            path for folder in self._folders for path in [self.files.path / folder, *(self.files.path / folder).parents]
-        )
-        return [path for path in dict.fromkeys(above) if path.is_relative_to(self.path)]
-
-    def _text(self, table: str) -> TextFile:
-        place = self._tables[table]
-        if isinstance(place, Path):
-            return TextFile.read(place)
-        return TextFile(f"{place} in {self.files.path}", self.files.read_other(place) or b"")
-
-    def _find_files(self) -> ImageFiles:
-        if self.path.is_file():
-            return ZipFiles(self.path)
-        folders = [self.path / place for place in _PLACES]
-        for folder in folders:
-            if (folder / IMAGES_ZIP).is_file():
-                return ZipFiles(folder / IMAGES_ZIP)
-        for folder in (parent / name for parent in folders for name in _IMAGES_FOLDERS):
-            if folder.is_dir() and (unpacked := FolderFiles(folder)).names:
-                return unpacked
-        zips = [files for path in sorted(self.path.glob("*.zip")) if (files := ZipFiles(path)).names]
-        if len(zips) > 1:
-            names = ", ".join(files.path.name for files in zips)
-            raise SourceError(
-                f"{self.path} has more than one zip with images ({names}). Name the one to use: --params "
-                "source.path=FILE"
-            )
-        return zips[0] if zips else FolderFiles(self.path)
-
-    def _names_in(self, folder: str) -> set[str]:
-        return {
-            name[len(folder) :]
-            for name in self.files.names
-            if name.startswith(folder) and "/" not in name[len(folder) :]
-        }
-
-
-def where_to_get(folder: Path) -> str:
-    """Where CelebA is to be had, and where it is to be put."""
-    return (
-        f"Get CelebA from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and put these files into {folder}: "
-        f"{IMAGES_ZIP} (or the folder {IMAGES_FOLDER}/ from it), and as far as you have them {', '.join(TABLES)}. If "
-        "CelebA lies elsewhere, name its folder with `--params source.path=DIR`; to have it downloaded add "
-        "`--params source.download=google_drive`; for images that are not CelebA's use `--env folder`."
-    )
-
-
-def only_other_files(files: ImageFiles) -> str:
-    """What there is instead of images; of archives, that they have to be unpacked."""
+def _other_files(files: ImageFiles) -> str:
+    """Which files there are instead of images."""
     if not files.ignored:
         return ""
-    others = ", ".join(f"{count} {suffix}" for suffix, count in files.ignored.most_common(5))
+    others = listed([f"{count:,} {suffix}" for suffix, count in files.ignored.most_common()], 5)
     packed = sorted(_ARCHIVES & files.ignored.keys())
-    hint = f"; a {packed[0]} archive has to be unpacked once" if packed else ""
+    hint = f"; unpack the {packed[0]} archive" if packed else ""
     return f", only other files ({others}){hint}"

@@ -1,6 +1,5 @@
-"""Nested values as the flat names and short texts that MLflow takes."""
+"""Values as the short texts that MLflow takes."""
 
-import numbers
 from typing import Any
 
 LIMIT = 6000  # characters of a parameter's value in MLflow
@@ -13,8 +12,3 @@ def as_text(value: Any) -> str:
         return text
     note = f"... ({len(text)} characters)"
     return text[: LIMIT - len(note)] + note
-
-
-def is_number(value: Any) -> bool:
-    """Whether a leaf can be a metric."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -19,7 +19,7 @@ from kedro.pipeline.node import Node
 
 from celeba_gan.tracking.config import read_settings
 from celeba_gan.tracking.fetch import FetchedModel, ReadsModels, fetch_generator
-from celeba_gan.tracking.promotion import PromotionError, is_asked
+from celeba_gan.tracking.promotion import PromotionError, is_requested
 from celeba_gan.tracking.recorder import KedroRun, Recorder
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class MLflowTracking:
         if not pipeline.all_outputs():
             return
         settings = read_settings(self._read("mlflow"))
-        promotes = is_asked(pipeline, catalog)
+        promotes = is_requested(pipeline, catalog)
         if settings.disable:
             if promotes:
                 raise PromotionError(

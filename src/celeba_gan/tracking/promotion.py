@@ -1,4 +1,4 @@
-"""Registering measured models, and which of them is the champion."""
+"""Registers measured models, and decides which of them is the champion."""
 
 import json
 import logging
@@ -6,46 +6,31 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from math import nan
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.foundation.flat import flatten
 from celeba_gan.tracking.config import TrackingError
+
+if TYPE_CHECKING:  # imports torch
+    from celeba_gan.evaluation.compare import Measurement
 
 logger = logging.getLogger(__name__)
 
 CHAMPION: Final = "champion"
-_COMPARABLE: Final = (
-    *(
-        "data_digest",
-        "split",
-        "images_per_side",
-        "train_images",
-        "judge_network",
-        "seed",
-        "size",
-        "centre_crop",
-        "code",
-    ),
-    *EvaluateSettings.READ_BY_METRICS,
-)
-"""Parts of the protocol that have to agree; and the digest of the features, where the metric has any."""
-_SHARE: Final = "Wilson"
-"""Method of intervals that take for given what they were counted with; see `evaluation.metrics`."""
 _STORE: Final = "MLFLOW_TRACKING_URI"
-_PROTOCOL: Final = ".protocol."  # stands in the names of their tags, between the metric and the part
-
+_PROTOCOL: Final = ".protocol."  # in names of tags, between the metric and the part
 
 _NOT_LOGGED: Final = (
-    "evaluate.promote: the model to measure is not in the store of mlflow.yml, and only what training has logged there "
-    "can be promoted. Of a training that was made here, kedro run --pipelines train logs the model that is missing, as "
-    "it is after its last tick"
+    "evaluate.promote: the measured model is not in the store of mlflow.yml, and only models that training logged "
+    "there can be promoted. If you trained it here, kedro run --pipelines train logs its last checkpoint"
 )
 _FORBIDDEN: Final = "/:'@"  # in a name; the first two by MLflow itself
-_OWN: Final = ("evaluate.model", "evaluate.against", "evaluate.promote")
+_OWN: Final = ("evaluate.model", "evaluate.compare_with", "evaluate.promote")
 
 
 class PromotionError(TrackingError):
@@ -54,160 +39,132 @@ class PromotionError(TrackingError):
 
 @dataclass(frozen=True)
 class Promotion:
-    """What `evaluate` says about it."""
+    """What the parameters of `evaluate` request."""
 
-    asked: bool
+    requested: bool
     metric: str
     name: str
     """Of the registered model."""
     command: str = "kedro run --pipelines evaluate --params "
-    """Measures a model as this run does; the model's name is to be added."""
+    """Measures a model as this run does; append the model's name."""
 
     @classmethod
     def read(cls, params: Mapping[str, Any], run_params: Mapping[str, Any]) -> Self | None:
-        """From flattened parameters, and what Kedro says of the run; None where the pipeline does not measure.
+        """From flattened parameters and Kedro's run parameters; None where the pipeline does not measure.
 
         Raises:
-            PromotionError: The metric does not say which of two models is better, or the name cannot be one.
+            PromotionError: The metric ranks no models, or the name is not valid.
         """
-        asked, metric, name = (params.get(f"evaluate.promote{part}") for part in ("", "_metric", "_as"))
+        requested, metric, name = (params.get(f"evaluate.promote{part}") for part in ("", "_metric", "_as"))
         if metric is None or name is None:
             return None
-        if asked and params.get("evaluate.which") == "best" and params.get("evaluate.model") is None:
+        best = params.get("evaluate.checkpoint") == "best"
+        if requested and best and params.get("evaluate.model") is None:
             raise PromotionError(
-                "evaluate.promote with evaluate.which=best: training logs its last networks in MLflow, and only what "
-                "is there can be promoted; leave evaluate.which out"
+                "evaluate.promote with evaluate.checkpoint=best: training logs its last networks in MLflow, and only "
+                "logged models can be promoted. Remove evaluate.checkpoint"
             )
-        if asked and any(character in name for character in _FORBIDDEN):
+        if requested and any(character in name for character in _FORBIDDEN):
             raise PromotionError(
-                f"evaluate.promote_as is {name!r}, and a registered model's name has none of {' '.join(_FORBIDDEN)}"
+                f"evaluate.promote_as is {name!r}: a registered model's name has none of {' '.join(_FORBIDDEN)}"
             )
-        if asked and _direction(metric) is None:
+        if requested and not _ranks_models(metric):
             raise PromotionError(
-                f"evaluate.promote_metric is {metric}, of which neither less nor more is better, so it makes no "
-                "champion; give a distance such as frechet_attributes or kernel_distance_attributes"
+                f"evaluate.promote_metric is {metric}, which ranks no models. Use a distance such as "
+                "frechet_attributes or kernel_distance_attributes"
             )
-        return cls(bool(asked), metric, name, _command(run_params))
+        return cls(bool(requested), metric, name, _command(run_params))
 
     def check(self, models: Iterable[str | None]) -> None:
-        """Refuses to promote where none of the models that the pipeline reads is in MLflow.
+        """Refuses a promotion if none of the models that the pipeline reads is in MLflow.
 
         Args:
-            models: The ids of those logged; None for one that is not.
+            models: Their ids; None for one that is not logged.
 
         Raises:
-            PromotionError: There is none.
+            PromotionError: None is logged.
         """
-        if self.asked and not any(models):
+        if self.requested and not any(models):
             raise PromotionError(_NOT_LOGGED)
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One number of one model, with what it takes to compare it."""
+def measurement_of(evaluation: Evaluation, metric: str) -> "Measurement":
+    """The number that decides.
 
-    metric: str
-    value: float
-    low: float
-    high: float
-    protocol: Mapping[str, str]
+    Raises:
+        PromotionError: The evaluation does not have the metric, or no interval that holds for other samples.
+    """
+    from celeba_gan.evaluation.compare import Measurement
 
-    @classmethod
-    def of(cls, evaluation: Mapping[str, Any], metric: str) -> Self:
-        """From an evaluation.
-
-        Raises:
-            PromotionError: It does not have the metric, or no interval of it.
-        """
-        metrics, intervals = evaluation.get("metrics", {}), evaluation.get("intervals", {})
-        known = [
-            name
-            for name in metrics
-            if name in intervals and _direction(name) is not None and intervals[name].get("method") != _SHARE
-        ]
-        if metric not in known:
-            lacks = "has no interval that would hold for other samples" if metric in metrics else "was not measured"
-            raise PromotionError(
-                f"evaluate.promote_metric is {metric}, which {lacks}; there are: {', '.join(known) or 'none'}"
-            )
-        full = evaluation.get("protocol", {})
-        protocol = {name: str(full.get(name)) for name in _COMPARABLE}
-        for features, digest in full.get("features", {}).items():
-            if metric.endswith(f"_{features}"):
-                protocol["features"] = str(digest)
-        interval = intervals[metric]
-        return cls(metric, float(metrics[metric]), float(interval["low"]), float(interval["high"]), protocol)
-
-    @classmethod
-    def known(cls, tags: Mapping[str, str], metric: str) -> Self | None:
-        """From a version's tags; None where they do not have it."""
-        try:
-            value, low, high = (float(tags[f"{metric}{part}"]) for part in ("", ".low", ".high"))
-        except (KeyError, ValueError):
-            return None
-        begin = f"{metric}{_PROTOCOL}"
-        protocol = {name.removeprefix(begin): text for name, text in tags.items() if name.startswith(begin)}
-        return cls(metric, value, low, high, protocol)
-
-    def tags(self) -> dict[str, str]:
-        """As a version's tags."""
-        numbers = {"": self.value, ".low": self.low, ".high": self.high}
-        return {f"{self.metric}{part}": repr(number) for part, number in numbers.items()} | {
-            f"{self.metric}{_PROTOCOL}{name}": text for name, text in self.protocol.items()
-        }
-
-    def differences(self, other: "Measurement") -> list[str]:
-        """Where the two were measured in different ways, in words."""
-        return [
-            f"{name} {other.protocol.get(name, 'unknown')} there, {self.protocol.get(name, 'unknown')} here"
-            for name in sorted({*self.protocol, *other.protocol})
-            if self.protocol.get(name) != other.protocol.get(name)
-        ]
-
-    def beats(self, other: "Measurement") -> bool:
-        """Whether the whole interval is on the better side of the other's value."""
-        if _direction(self.metric) == "more":
-            return self.low > other.value
-        return self.high < other.value
-
-    def __str__(self) -> str:
-        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
+    known = {
+        name: found
+        for name in evaluation.metrics
+        if _ranks_models(name) and (found := Measurement.of(evaluation, name)).interval is not None
+    }
+    if metric not in known:
+        lacks = "has no interval that holds for other samples" if metric in evaluation.metrics else "was not measured"
+        raise PromotionError(
+            f"evaluate.promote_metric is {metric}, which {lacks}. Use one of: {', '.join(known) or 'none was measured'}"
+        )
+    return known[metric]
 
 
-def is_asked(pipeline: Pipeline, catalog: DataCatalog) -> bool:
+def to_tags(measured: "Measurement") -> dict[str, str]:
+    """A measurement as a version's tags."""
+    low, high = measured.interval or (None, None)
+    numbers = {"": measured.value, ".low": low, ".high": high}
+    return {f"{measured.metric}{part}": repr(number) for part, number in numbers.items()} | {
+        f"{measured.metric}{_PROTOCOL}{name}": text for name, text in measured.protocol.items()
+    }
+
+
+def from_tags(tags: Mapping[str, str], metric: str) -> "Measurement | None":
+    """The measurement in a version's tags; None without one."""
+    from celeba_gan.evaluation.compare import Measurement
+
+    try:
+        value, low, high = (float(tags[f"{metric}{part}"]) for part in ("", ".low", ".high"))
+    except (KeyError, ValueError):
+        return None
+    begin = f"{metric}{_PROTOCOL}"
+    protocol = {name.removeprefix(begin): text for name, text in tags.items() if name.startswith(begin)}
+    return Measurement(metric, value, (low, high), protocol)
+
+
+def is_requested(pipeline: Pipeline, catalog: DataCatalog) -> bool:
     """Whether a run is to promote what it measures."""
     entry = catalog.get("params:evaluate") if "params:evaluate" in pipeline.inputs() else None
     return entry is not None and bool(flatten(entry.load(), "evaluate").get("evaluate.promote"))
 
 
-def settle(client: Any, promotion: Promotion, model_id: str | None, evaluation: Mapping[str, Any]) -> None:
-    """Promotes as `promote`, and says what came of it; a model that cannot be promoted costs no numbers."""
+def settle(client: Any, promotion: Promotion, model_id: str | None, evaluation: Evaluation) -> None:
+    """Promotes, and logs the decision; a model that cannot be promoted only gives a warning."""
     try:
         if model_id is None:
             raise PromotionError(_NOT_LOGGED)
         decision = promote(client, promotion, model_id, evaluation)
     except PromotionError as error:
-        if promotion.asked:
+        if promotion.requested:
             logger.warning("Not promoted. %s", error)
         return
     if decision is not None:
         logger.info(decision)
 
 
-def promote(client: Any, promotion: Promotion, model_id: str, evaluation: Mapping[str, Any]) -> str | None:
-    """Registers a measured model if that is asked for, notes its numbers, and makes it champion if it beats the other.
+def promote(client: Any, promotion: Promotion, model_id: str, evaluation: Evaluation) -> str | None:
+    """Registers a measured model if requested, tags it with its numbers, and makes it champion if it is better.
 
-    A model has one version, however often it is measured; its tags are those of the last time, also where no promotion
-    is asked for.
+    A model has one version, however often it is measured; its tags are those of the last time, even where no promotion
+    is requested.
 
     Args:
         client: MLflow's.
-        promotion: What is asked for.
+        promotion: What is requested.
         model_id: The logged model.
-        evaluation: What was measured, as in `evaluation.json`.
+        evaluation: What was measured.
 
     Returns:
-        What was decided, and why; None where there was nothing to do.
+        The decision and its reason; None if there was nothing to do.
 
     Raises:
         PromotionError: The metric was not measured.
@@ -215,42 +172,48 @@ def promote(client: Any, promotion: Promotion, model_id: str, evaluation: Mappin
     name = promotion.name
     model = client.get_logged_model(model_id)
     version = _find_version(client, name, model)
-    if version is None and not promotion.asked:
+    if version is None and not promotion.requested:
         return None
-    measured = Measurement.of(evaluation, promotion.metric)
+    measured = measurement_of(evaluation, promotion.metric)
     if version is None:
         version = _register(client, name, model)
-    for tag, text in measured.tags().items():
+    for tag, text in to_tags(measured).items():
         client.set_model_version_tag(name, version.version, tag, text)
-    here = f"{promotion.metric} {measured}"
+    here = f"{promotion.metric} {_in_words(measured)}"
     champion = client.get_registered_model(name).aliases.get(CHAMPION)
     if str(champion) == str(version.version):
-        return f"{name} version {version.version}, the {CHAMPION}, is measured anew: {here}"
-    if not promotion.asked:
-        return f"{name} version {version.version} is measured anew: {here}"
+        return f"{name} version {version.version}, the {CHAMPION}, was measured again: {here}"
+    if not promotion.requested:
+        return f"{name} version {version.version} was measured again: {here}"
     if champion is None:
         client.set_registered_model_alias(name, CHAMPION, version.version)
         return f"{name} version {version.version} is the first {CHAMPION}: {here}"
-    known = Measurement.known(client.get_model_version(name, champion).tags, promotion.metric)
+    known = from_tags(client.get_model_version(name, champion).tags, promotion.metric)
     command = f"{promotion.command}evaluate.model=models:/{name}@{CHAMPION}"
     wins, why = _decide(measured, known, f"version {champion}", command)
     if wins:
         client.set_registered_model_alias(name, CHAMPION, version.version)
-        return f"{name} version {version.version} is the {CHAMPION} now: {here} {why}"
+        return f"{name} version {version.version} is the new {CHAMPION}: {here} {why}"
     return f"{name} version {champion} stays {CHAMPION}: version {version.version} has {here}, {why}"
 
 
-def _decide(measured: Measurement, champion: Measurement | None, name: str, command: str) -> tuple[bool, str]:
-    """Whether a model beats the champion, and why."""
+def _decide(measured: "Measurement", champion: "Measurement | None", name: str, command: str) -> tuple[bool, str]:
+    """Whether a model is better than the champion, and why."""
     again = f"Measure {name} in this way, and then this model again: {command}"
     if champion is None:
-        return False, f"and of {name} this is not known. {again}"
+        return False, f"and {name} was not measured by it. {again}"
     if different := measured.differences(champion):
-        return False, f"and {name} was measured in another way ({'; '.join(different)}). {again}"
-    if measured.beats(champion):
-        return True, f"against {champion.value:.4g} of {name}"
-    side = "above" if _direction(measured.metric) == "more" else "below"
-    return False, f"which is not wholly {side} its {champion.value:.4g}"
+        return False, f"and {name} was measured in a different way (here and there {'; '.join(different)}). {again}"
+    low, high = measured.interval_of_difference(champion) or (nan, nan)
+    reason = f"against {_in_words(champion)} of {name}"
+    if measured.winner(champion) == "model":
+        return True, reason
+    return False, f"{reason}; the interval of the difference, {low:.4g} to {high:.4g}, does not show that it is better"
+
+
+def _in_words(measured: "Measurement") -> str:
+    low, high = measured.interval or (nan, nan)
+    return f"{measured.value:.4g} ({low:.4g} to {high:.4g})"
 
 
 def _register(client: Any, name: str, model: Any) -> Any:
@@ -297,7 +260,7 @@ def _as_default_store(uri: str) -> Iterator[None]:
 
 
 def _command(run_params: Mapping[str, Any]) -> str:
-    """What measures a model as this run does; the model's name is to be added."""
+    """Measures a model as this run does; append the model's name."""
     given = flatten(run_params.get("runtime_params") or {}, "")
     same = [
         f"{name}={value},"
@@ -308,7 +271,7 @@ def _command(run_params: Mapping[str, Any]) -> str:
     return f"kedro run{environment} --pipelines evaluate --params {''.join(same)}"
 
 
-def _direction(metric: str) -> Literal["less", "more"] | None:
-    from celeba_gan.evaluation.metrics.registry import which_is_better  # imports torch
+def _ranks_models(metric: str) -> bool:
+    from celeba_gan.evaluation.metrics.registry import read_name  # imports torch
 
-    return which_is_better(metric)
+    return read_name(metric).direction is not None

@@ -11,6 +11,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
@@ -227,10 +228,10 @@ class Recorder:
             self._log_evaluation(run, data)
             run.log_artifact(self._path(name), mark.folder)
 
-    def _log_evaluation(self, run: "TrackedRun", data: Mapping[str, Any]) -> None:
+    def _log_evaluation(self, run: "TrackedRun", data: Evaluation) -> None:
         from celeba_gan.tracking.evaluations import log_evaluation
 
-        model_id = log_evaluation(run, data, self._images(data.get("protocol", {}).get("data_digest")))
+        model_id = log_evaluation(run, data, self._images(data.protocol.data_digest))
         promotion = self._promotion
         if promotion is not None:
             run.attempt("the promotion", lambda: settle(run.store.client, promotion, model_id, data))

@@ -7,6 +7,7 @@ from celeba_gan.evaluation.features.classifier import (
     FEATURES,
     AttributeClassifier,
     ClassifierError,
+    ClassifierReport,
     LabelledImages,
     area_under_curve,
     fit_classifier,
@@ -26,18 +27,18 @@ def labelled(count: int, seed: int) -> LabelledImages:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+def fitted() -> tuple[dict[str, torch.Tensor], ClassifierReport]:
     return fit_classifier(labelled(640, 0), labelled(200, 1), NAMES, epochs=4, seed=0)
 
 
 def test_it_learns_what_can_be_seen_and_only_that(
-    fitted: tuple[dict[str, torch.Tensor], dict[str, dict[str, dict[str, float]]]],
+    fitted: tuple[dict[str, torch.Tensor], ClassifierReport],
 ) -> None:
-    report = fitted[1]["attributes"]
-    assert report["bright"]["auc"] > 0.98
-    assert report["left"]["auc"] > 0.95
-    assert report["chance"]["auc"] == pytest.approx(0.5, abs=0.12)
-    assert report["bright"]["accuracy"] > 0.95
+    report = fitted[1].attributes
+    assert report["bright"].auc > 0.98
+    assert report["left"].auc > 0.95
+    assert report["chance"].auc == pytest.approx(0.5, abs=0.12)
+    assert report["bright"].accuracy > 0.95
 
 
 def test_features_and_probabilities_do_not_depend_on_the_batch(fitted: tuple[dict[str, torch.Tensor], object]) -> None:
@@ -70,8 +71,9 @@ def test_an_attribute_that_all_have_spoils_no_mean() -> None:
     train, valid = labelled(128, 0), labelled(20, 1)
     train.attributes[:, 1] = valid.attributes[:, 1] = 1
     _, report = fit_classifier(train, valid, NAMES, epochs=1, seed=0)
-    assert report["attributes"]["left"]["auc"] is None
-    assert 0 <= report["auc"] <= 1
+    assert report.attributes["left"].auc is None
+    assert report.auc is not None
+    assert 0 <= report.auc <= 1
 
 
 def test_nothing_to_learn_is_refused() -> None:

@@ -40,9 +40,9 @@ def test_a_set_that_broke_off_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         store.describe("a", 11, broken)
-    with pytest.raises(ValueError, match="11 images was announced, and 10 were described"):
+    with pytest.raises(ValueError, match="11 images were expected, but there are 10"):
         store.describe("a", 11, batches)
-    with pytest.raises(ValueError, match="9 images was announced, and 10 were described"):
+    with pytest.raises(ValueError, match="9 images were expected, but there are 10"):
         store.describe("a", 9, batches)
     assert not list(tmp_path.iterdir())
 
@@ -83,11 +83,11 @@ def test_what_killed_runs_left_is_removed_in_time(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("*.staging")] == ["new.staging"]
 
 
-def test_where_nothing_can_be_kept_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_is_not_writable_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     store = FeatureStore(tmp_path / "file" / "below")
     assert not store.is_writable()
     assert store.numbers("n", lambda: {"x": 1.5}) == {"x": 1.5}
-    assert "are not kept" in caplog.text
+    assert "are not cached" in caplog.text
     assert FeatureStore(tmp_path / "new").is_writable()
     assert not list((tmp_path / "new").iterdir())

@@ -63,7 +63,7 @@ def test_what_is_no_such_file_is_refused_and_runs_no_code(tmp_path: Path) -> Non
 
     for content in ({"a": torch.zeros(1)}, Trap()):
         torch.save(content, tmp_path / NAME)
-        with pytest.raises(InceptionError, match="does not hold the weights"):
+        with pytest.raises(InceptionError, match="does not contain the weights"):
             InceptionFeatures(tmp_path / NAME)
     assert not (tmp_path / "sprung").exists()
 

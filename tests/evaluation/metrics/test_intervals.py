@@ -39,4 +39,4 @@ def test_the_interval_lies_about_the_value_although_repetitions_move_it() -> Non
 
 
 def test_around() -> None:
-    assert around(3.0, 0.5, "jackknife").card() == {"low": 2.5, "high": 3.5, "method": "jackknife"}
+    assert around(3.0, 0.5, "jackknife").model_dump() == {"low": 2.5, "high": 3.5, "method": "jackknife"}

@@ -3,8 +3,9 @@ import pytest
 from numpy.typing import NDArray
 
 from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.metrics import frechet, swd
 from celeba_gan.evaluation.metrics.frechet import measure_frechet
-from celeba_gan.evaluation.metrics.registry import FEATURE_METRICS, IMAGE_METRICS, which_is_better
+from celeba_gan.evaluation.metrics.registry import read_name
 
 SETTINGS = EvaluateSettings(swd_projections=16, swd_patches=4, bootstrap=50)
 
@@ -15,7 +16,7 @@ def pictures(count: int, seed: int) -> NDArray[np.uint8]:
 
 
 def test_the_sliced_distances_interval_is_as_wide_as_it_varies() -> None:
-    found = [IMAGE_METRICS["swd"](pictures(200, 2 * n), pictures(200, 2 * n + 1), SETTINGS) for n in range(30)]
+    found = [swd.measure(pictures(200, 2 * n), pictures(200, 2 * n + 1), SETTINGS) for n in range(30)]
     spread = 2.262 * np.std([one.values["swd"] for one in found], ddof=1)
     reach = np.mean([one.intervals["swd"].high - one.values["swd"] for one in found])
     assert 0.6 * spread < reach < 2.5 * spread
@@ -25,7 +26,7 @@ def test_the_sliced_distances_interval_is_as_wide_as_it_varies() -> None:
 def test_the_frechet_distances_intervals(dimensions: int, method: str) -> None:
     random = np.random.default_rng(0)
     real, fake = (random.normal(size=(900, dimensions)).astype(np.float32) for _ in range(2))
-    found, exact = FEATURE_METRICS["frechet"](real, fake, SETTINGS), measure_frechet(real, fake)
+    found, exact = frechet.measure(real, fake, SETTINGS), measure_frechet(real, fake)
     interval, limit = found.intervals["frechet"], found.intervals["frechet_infinity"]
     assert interval.method == method
     assert found.values == {"frechet": exact.value, "frechet_infinity": exact.of_infinite_sets}
@@ -36,5 +37,6 @@ def test_the_frechet_distances_intervals(dimensions: int, method: str) -> None:
 
 def test_which_is_better() -> None:
     names = {"frechet_mine": "less", "swd_32": "less", "c2st_auc": "less", "recall_attributes": "more"}
+    names |= {"memorised_attributes": "less", "repeated_attributes": "less"}
     none = ("age", "ms_ssim", "density_attributes", "c2st_auc_train", "c2st_age", "swdx")
-    assert {name: which_is_better(name) for name in (*names, *none)} == names | dict.fromkeys(none)
+    assert {name: read_name(name).direction for name in (*names, *none)} == names | dict.fromkeys(none)

@@ -33,7 +33,7 @@ def measured(brightness: float, fakes: int = 300) -> dict[str, float]:
     return two_sample_test(network, *sides, steps=60)
 
 
-def test_one_source_cannot_be_told_apart_and_the_judge_knows_that_it_cannot() -> None:
+def test_one_source_cannot_be_told_apart_and_the_classifier_knows_that_it_cannot() -> None:
     found = measured(0)
     assert found["c2st_accuracy"] == pytest.approx(0.5, abs=0.06)
     assert found["c2st_auc"] == pytest.approx(0.5, abs=0.07)

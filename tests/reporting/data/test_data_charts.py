@@ -1,19 +1,26 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from celeba_gan.reporting.data.charts import plot_attributes, plot_sizes
+from celeba_gan.reporting.data.data_report import AttributeShares, DataReport
+
+STORED = Path(__file__).with_name("stored") / "data_report_v1.json"
 
 
 def row(train, valid, test, published=None):
     images = {"train": train, "valid": valid, "test": test, "all": train + valid + test}
-    return {"images": images, "share": {split: count / 1000 for split, count in images.items()}, "published": published}
+    share = {split: count / 1000 for split, count in images.items()}
+    return AttributeShares(images=images, share=share, published=published)
 
 
 def report(attributes, labels=None, kind="celeba"):
-    return {"attributes": attributes, "labels": labels or {}, "source": {"kind": kind}}
+    stored = DataReport.read(STORED)
+    source = stored.source.model_copy(update={"kind": kind})
+    return stored.model_copy(update={"attributes": attributes, "labels": labels or {}, "source": source})
 
 
 def drawn(figure):
@@ -36,11 +43,11 @@ def test_forty_attributes_are_drawn_in_two_columns_the_most_frequent_first():
     rows = {f"Attribute_{number:02d}": row(*random.integers(0, 300, 3).tolist(), 0.2) for number in range(40)}
     figure = plot_attributes(report(rows))
     points, order = drawn(figure)
-    expected = sorted(rows, key=lambda name: -rows[name]["share"]["all"])
+    expected = sorted(rows, key=lambda name: -rows[name].share["all"])
     assert order == [name.replace("_", " ") for name in expected]
     for name, values in rows.items():
         for split in ("train", "valid", "test"):
-            assert points[name.replace("_", " "), split] == pytest.approx(100 * values["share"][split])
+            assert points[name.replace("_", " "), split] == pytest.approx(100 * values.share[split])
         assert points[name.replace("_", " "), "published for CelebA"] == 20
     for trace in figure.data:  # nothing is cut off
         axis = figure.layout["xaxis2" if trace.xaxis == "x2" else "xaxis"]
@@ -72,7 +79,7 @@ def test_names_of_folders_are_text_not_markup_nor_numbers():
 
 def test_a_split_without_images_has_no_marker_and_no_nan():
     empty = row(5, 0, 0)
-    empty["share"]["test"] = None
+    empty.share["test"] = None
     figure = plot_attributes(report({"Male": empty, "Never": row(0, 0, 0)}))
     assert drawn(figure)[0]["Male", "test"] is None
     assert "NaN" not in figure.to_json()

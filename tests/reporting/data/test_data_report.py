@@ -1,13 +1,17 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from celeba_gan.images.packed import LeftOut, Manifest, Recipe
+from celeba_gan.reporting.data.data_report import DataReport
 from celeba_gan.reporting.data.pixel_statistics import PixelStatistics
-from celeba_gan.reporting.data.report import DataTables, report_data
+from celeba_gan.reporting.data.report import DataTables, summarise_data
+from celeba_gan.sources.source_report import SourceReport
 
+STORED = Path(__file__).with_name("stored") / "data_report_v1.json"
 SPLITS = ("train", "valid", "test")
 PUBLISHED = {"Male": 0.4, "Bald": 0.02}
 PIXELS = PixelStatistics(300, np.full((8, 8, 3), (100.0, 90.0, 80.0)), np.full((8, 8, 3), 50.0), 7)
@@ -52,17 +56,17 @@ def make_report(index, manifest, *, kind="celeba", classes=CLASSES, rejected=Non
     labels = index[~index["image_id"].isin(left_out)].reset_index(drop=True)
     labels = labels.drop(columns=["width", "height", "identity"], errors="ignore").assign(**{"class": 0})
     rejected = rejected or {"not an image": 3, "empty file": 1}
-    source = {
-        "source": "CelebA in a folder",
-        "kind": kind,
-        "images_found": len(index) + sum(rejected.values()),
-        "indexed": len(index),
-        "rejected": rejected,
-        "ignored_files": {".txt": 2},
-        "files": [],
-        "notes": ["No identities."],
-    }
-    return report_data(DataTables(index, labels, classes), source, manifest, PIXELS, ["Male"], 0.5, PUBLISHED)
+    source = SourceReport(
+        source="CelebA in a folder",
+        kind=kind,
+        images_found=len(index) + sum(rejected.values()),
+        indexed=len(index),
+        rejected=rejected,
+        ignored_files={".txt": 2},
+        files=[],
+        notes=["No identities."],
+    )
+    return summarise_data(DataTables(index, labels, classes), source, manifest, PIXELS, ["Male"], 0.5, PUBLISHED)
 
 
 def test_every_number_is_that_of_counting_one_by_one():
@@ -75,26 +79,26 @@ def test_every_number_is_that_of_counting_one_by_one():
     rows = index.to_dict("records")
     packed = [row for row in rows if row["image_id"] not in gone]
 
-    images = report["images"]
-    assert images["found"] == 404
+    images = report.images
+    assert images.found == 404
     for split in (*SPLITS, "all"):
         of_split = [row for row in packed if split in (row["split"], "all")]
-        assert images["packed"][split] == len(of_split)
-        assert images["indexed"][split] == len([row for row in rows if split in (row["split"], "all")])
-        assert images["persons"][split] == len({row["identity"] for row in of_split})
+        assert images.packed[split] == len(of_split)
+        assert images.indexed[split] == len([row for row in rows if split in (row["split"], "all")])
+        assert images.persons[split] == len({row["identity"] for row in of_split})
         for name in ("Male", "any: <name>"):
             having = sum(row[name] for row in of_split)
-            assert report["attributes"][name]["images"][split] == having
-            assert report["attributes"][name]["share"][split] == pytest.approx(having / len(of_split), abs=1e-12)
+            assert report.attributes[name].images[split] == having
+            assert report.attributes[name].share[split] == pytest.approx(having / len(of_split), abs=1e-12)
         for label in ("cats", "null", "1"):
             having = sum(row["label"] == label for row in of_split)
-            assert report["labels"][label]["images"][split] == having
-            assert report["labels"][label]["share"][split] == pytest.approx(having / len(of_split), abs=1e-12)
-    assert list(report["attributes"]) == ["Male", "any: <name>"]
-    assert report["attributes"]["Male"]["published"] == 0.4
-    assert report["attributes"]["any: <name>"]["published"] is None
+            assert report.labels[label].images[split] == having
+            assert report.labels[label].share[split] == pytest.approx(having / len(of_split), abs=1e-12)
+    assert list(report.attributes) == ["Male", "any: <name>"]
+    assert report.attributes["Male"].published == 0.4
+    assert report.attributes["any: <name>"].published is None
 
-    assert report["left_out"] == {
+    assert report.left_out.model_dump() == {
         "rejected": {"not an image": 3, "empty file": 1},
         "unreadable": {"damaged": 2, "not an image": 1},
         "unusable": 7,
@@ -102,24 +106,30 @@ def test_every_number_is_that_of_counting_one_by_one():
         "largest_share": 0.5,
         "leaks": 1,
     }
-    assert report["duplicates"] == {"photographs": 26, "groups": 13, "first_groups": groups[:10]}
+    assert report.duplicates.model_dump() == {"photographs": 26, "groups": 13, "first_groups": groups[:10]}
 
-    sizes = report["sizes"]
+    sizes = report.sizes
     counted = {}
     for row in rows:
         counted[row["width"], row["height"]] = counted.get((row["width"], row["height"]), 0) + 1
-    assert sizes["distinct"] == 6
-    assert (sizes["smallest"], sizes["largest"]) == ([100, 218], [200, 300])
-    assert {(row["width"], row["height"]): row["photographs"] for row in sizes["most_common"]} == counted
-    in_order = [row["photographs"] for row in sizes["most_common"]]
+    assert sizes.distinct == 6
+    assert (sizes.smallest, sizes.largest) == ((100, 218), (200, 300))
+    assert {(row.width, row.height): row.photographs for row in sizes.most_common} == counted
+    in_order = [row.photographs for row in sizes.most_common]
     assert in_order == sorted(in_order, reverse=True)
 
-    assert report["pixels"] == {"mean": [100.0, 90.0, 80.0], "deviation": [50.0] * 3, "gray_images": 7}
-    assert report["classes"]["number"] == 2
-    assert report["classes"]["with_few_images"] == 1
-    assert report["classes"]["smallest"][0] == {"class": 1, "name": "Male", "train": 90, "valid": 5, "test": 5}
-    assert report["recipe"]["crop"] == 100
-    assert report["source"]["notes"] == ["No identities."]
+    assert report.pixels.model_dump() == {"mean": [100.0, 90.0, 80.0], "deviation": [50.0] * 3, "gray_images": 7}
+    assert report.classes.number == 2
+    assert report.classes.with_few_images == 1
+    assert report.to_json()["classes"]["smallest"][0] == {
+        "class": 1,
+        "name": "Male",
+        "train": 90,
+        "valid": 5,
+        "test": 5,
+    }
+    assert report.recipe.crop == 100
+    assert report.source.notes == ["No identities."]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -129,16 +139,17 @@ def test_it_is_json_without_nan_also_where_there_is_little(seed):
     bare = index[["image_id", "split", "width", "height"]]
     for part in (index, one_split, bare):
         report = make_report(part, make_manifest())
-        assert json.loads(json.dumps(report, allow_nan=False)) == report
-        assert report["findings"]
-    assert make_report(bare, make_manifest())["images"]["persons"] is None
-    assert make_report(one_split, make_manifest())["attributes"]["Male"]["share"]["test"] is None
+        stored = json.loads(json.dumps(report.to_json(), allow_nan=False))
+        assert DataReport.from_json(stored, "a test") == report
+        assert report.findings
+    assert make_report(bare, make_manifest()).images.persons is None
+    assert make_report(one_split, make_manifest()).attributes["Male"].share["test"] is None
 
 
 def test_attributes_of_other_photographs_are_not_set_beside_celebas():
     report = make_report(make_index(), make_manifest(), kind="folder")
-    assert report["attributes"]["Male"]["published"] is None
-    assert make_report(make_index(), make_manifest(), kind="synthetic")["attributes"]["Male"]["published"] == 0.4
+    assert report.attributes["Male"].published is None
+    assert make_report(make_index(), make_manifest(), kind="synthetic").attributes["Male"].published == 0.4
 
 
 def test_many_classes_and_labels_are_cut():
@@ -146,6 +157,14 @@ def test_many_classes_and_labels_are_cut():
     number = np.arange(250)
     classes = pd.DataFrame({"class": number, "name": number.astype(str), "train": 1000 - number, "valid": 1, "test": 1})
     report = make_report(index, make_manifest(), classes=classes)
-    assert report["classes"]["number"] == 250
-    assert [row["train"] for row in report["classes"]["smallest"]] == list(range(751, 851))
-    assert len(report["labels"]) == 60
+    assert report.classes.number == 250
+    assert [row.train for row in report.classes.smallest] == list(range(751, 851))
+    assert len(report.labels) == 60
+
+
+def test_a_stored_report_loads_and_is_written_as_it_was(tmp_path):
+    report = DataReport.read(STORED)
+    assert report.images.packed["train"] == 26
+    assert report.to_json() == {"format_version": 1, **json.loads(STORED.read_text())}
+    (tmp_path / "again.json").write_text(json.dumps(report.to_json()))
+    assert DataReport.read(tmp_path / "again.json") == report

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from celeba_gan.evaluation.documents import Attributes, Evaluation
+
 
 def example() -> dict[str, Any]:
     names = ["Eyeglasses", "Male", "Smiling", "Wearing_Hat"]
@@ -33,9 +35,26 @@ def example() -> dict[str, Any]:
             "asked": None,
         },
         "protocol": {
-            "split": "test", "reals": 5000, "samples": 5000, "images_per_side": 5000, "ms_ssim_pairs": 400,
-            "two_sample_images": 1000, "features": {"attributes": "a3f0c4e2b91d77aa"}, "size": 64, "seed": 0,
-            "centre_crop": None, "data_digest": "5be1", "trained_on": "5be1", "images": 1_024_000,
-            "discriminator_images": 1_024_000, "finished": True,
+            "split": "test", "reals": 5000, "samples": 5000, "images_per_side": 5000, "train_images": 20000,
+            "features": {"attributes": "a3f0c4e2b91d77aa"}, "neighbours": 5, "swd_images": 2000,
+            "swd_projections": 512, "swd_patches": 64, "ms_ssim_pairs": 400, "two_sample_images": 1000,
+            "judge_network": "dcgan", "seed": 0, "precision": "float32", "code": "1", "size": 64, "centre_crop": None,
+            "recipe": {"crop": 178}, "data_digest": "5be1", "trained_on": "5be1", "training_id": "1d",
+            "images": 1_024_000, "discriminator_images": 1_024_000, "finished": True, "age_centre": 0.0,
+            "age_centre_from": "zero of the objective", "model": None, "which": "last",
         },
     }  # fmt: skip
+
+
+def read(evaluation: dict[str, Any]) -> Evaluation:
+    return Evaluation.from_json(evaluation, "the example")
+
+
+def read_attributes(attributes: dict[str, Any] | None) -> Attributes | None:
+    return None if attributes is None else Attributes.model_validate(attributes)
+
+
+def nothing() -> dict[str, Any]:
+    """An evaluation without any number."""
+    parts = ("metrics", "intervals", "floor", "floor_train")
+    return example() | {part: {} for part in parts} | {"attributes": None}

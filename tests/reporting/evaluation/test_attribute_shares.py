@@ -2,9 +2,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example_evaluation import example
+from example_evaluation import example, read_attributes
 
-from celeba_gan.reporting.evaluation.charts import plot_attribute_shares
+from celeba_gan.reporting.evaluation import charts
+
+
+def plot_attribute_shares(attributes: dict[str, Any] | None) -> Any:
+    return charts.plot_attribute_shares(read_attributes(attributes))
 
 
 def drawn(figure: Any) -> tuple[dict[tuple[str, str], float], list[str], dict[str, float]]:
@@ -50,6 +54,8 @@ def many(count: int) -> dict[str, Any]:
         "samples": dict(zip(names, samples.tolist(), strict=True)),
         "reals": dict(zip(names, reals.tolist(), strict=True)),
         "errors": dict.fromkeys(names, 0.02),
+        "classifier": {},
+        "asked": None,
     }
 
 

@@ -8,14 +8,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from example_evaluation import example
+from example_evaluation import example, nothing, read, read_attributes
 from PIL import Image
 
+from celeba_gan.reporting.evaluation import page as pages
 from celeba_gan.reporting.evaluation.charts import plot_attribute_shares
-from celeba_gan.reporting.evaluation.page import render_report
 from celeba_gan.reporting.training.curves import plot_curves
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"
+
+
+def render_report(evaluation: dict[str, Any], **options: Any) -> str:
+    return pages.render_report(read(evaluation), **options)
+
+
 VOID = {"meta", "img", "br", "link", "line", "circle"}
 
 
@@ -66,7 +72,7 @@ def curves() -> Any:
 
 
 def whole(evaluation: dict[str, Any], **more: Any) -> str:
-    chart = plot_attribute_shares(evaluation["attributes"])
+    chart = plot_attribute_shares(read_attributes(evaluation["attributes"]))
     options = {"curves": curves(), "attribute_chart": chart, "pictures": {"Grid": pixels(40, 40)}} | more
     return render_report(evaluation, title="A page", **options)
 
@@ -130,7 +136,7 @@ def poisoned() -> dict[str, Any]:
     attributes["asked"] = {HOSTILE: {"accuracy": 0.9, "with": 0.8, "without": 1.0, "samples": 1234}}
     evaluation["metrics"] |= {HOSTILE: 1.0, f"frechet_{HOSTILE}": 2.0}
     evaluation["intervals"][HOSTILE] = {"low": 0.5, "high": 1.5, "method": HOSTILE}
-    evaluation["protocol"] |= {HOSTILE: HOSTILE, "features": {HOSTILE: HOSTILE}}
+    evaluation["protocol"] |= {"judge_network": HOSTILE, "features": {HOSTILE: HOSTILE}}
     row = {"model": 1.0, "against": 2.0, "low": -2.0, "high": -0.5, "better": "model"}
     evaluation["comparison"] = {
         "model": HOSTILE,
@@ -149,7 +155,7 @@ def test_text_from_outside_is_never_markup_or_script() -> None:
         evaluation,
         title=HOSTILE,
         curves=hostile_curves,
-        attribute_chart=plot_attribute_shares(evaluation["attributes"]),
+        attribute_chart=plot_attribute_shares(read_attributes(evaluation["attributes"])),
         pictures={HOSTILE: pixels(9, 9)},
     )
     page = Page(text)
@@ -165,19 +171,18 @@ def test_text_from_outside_is_never_markup_or_script() -> None:
 
 
 def test_what_is_missing_is_said_and_no_box_is_empty() -> None:
-    page = Page(render_report({"metrics": {}}, title="A page"))
+    page = Page(render_report(nothing(), title="A page"))
     for words in (
-        "These numbers do not say how good the generator is",
-        "Fréchet and kernel distance, precision and density are not here",
+        "These numbers do not show how good the generator is",
+        "Fréchet and kernel distance, precision and density are missing",
         "evaluate.inception_weights=FILE",
-        "Recall and coverage are not here",
-        "Nothing is known of copies",
-        "No fresh judge was trained",
-        "There is no AGE",
-        "Which attributes samples have is not known",
-        "There are no pictures here",
-        "There are no training curves here",
-        "No protocol was stored",
+        "Recall and coverage are missing",
+        "Copies were not searched",
+        "No new classifier was trained",
+        "AGE is missing",
+        "The samples’ attributes are unknown",
+        "No pictures were drawn",
+        "Training curves are shown only",
     ):
         assert words in page.text
     for tag, attributes in page.elements:
@@ -204,8 +209,7 @@ def test_a_comparison_is_a_table_with_the_decided_rows_first() -> None:
     page = Page(render_report(evaluation, title="A page"))
     assert "Compared with that one" in page.text
     decided, unknown, open_ = (
-        page.text.index(words)
-        for words in ("−1.50 to −0.500 this one", "– not known", "−10.0 to 20.0 points neither for sure")
+        page.text.index(words) for words in ("−1.50 to −0.500 this one", "– unknown", "−10.0 to 20.0 points undecided")
     )
     assert decided < min(unknown, open_)
     assert "Compared with" not in Page(render_report(example(), title="A page")).text

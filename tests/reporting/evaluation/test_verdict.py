@@ -1,13 +1,13 @@
 from typing import Any
 
 import pytest
-from example_evaluation import example
+from example_evaluation import example, nothing, read
 
-from celeba_gan.reporting.evaluation.verdict import judge
+from celeba_gan.reporting.evaluation.verdict import find_verdict
 
 
 def said(evaluation: dict[str, Any], topic: str) -> str:
-    return {statement.topic: statement.text for statement in judge(evaluation)}.get(topic, "")
+    return {statement.topic: statement.text for statement in find_verdict(read(evaluation))}.get(topic, "")
 
 
 def test_quality_is_the_distance_with_its_interval_beside_its_floor() -> None:
@@ -24,17 +24,17 @@ def test_samples_cannot_be_told_by_a_distance_whose_interval_reaches_the_floor(l
     evaluation["metrics"]["frechet_attributes"] = 3.6
     evaluation["intervals"]["frechet_attributes"] |= {"low": low, "high": 4.2}
     text = said(evaluation, "Quality")
-    assert ("cannot be told from real images" in text) is reaches
+    assert ("cannot tell samples from real images" in text) is reaches
     assert ("1.2 times" in text) is not reaches
 
 
 def test_without_an_interval_nothing_is_called_equal_and_the_doubt_is_said() -> None:
     evaluation = example() | {"intervals": {}}
-    assert "nothing says how sure that is" in said(evaluation, "Quality")
+    assert "unknown uncertainty" in said(evaluation, "Quality")
     evaluation["metrics"]["frechet_attributes"] = 3.0  # below its floor
     text = said(evaluation, "Quality")
     assert "times" not in text
-    assert "cannot be told" not in text
+    assert "cannot tell" not in text
 
 
 def test_the_first_features_are_the_classifiers_then_inceptions_then_any() -> None:
@@ -48,18 +48,18 @@ def test_the_first_features_are_the_classifiers_then_inceptions_then_any() -> No
 
 
 def test_without_features_the_patches_speak() -> None:
-    evaluation = {"metrics": {"swd": 11.2}, "floor": {"swd": 4.1}}
+    evaluation = nothing() | {"metrics": {"swd": 11.2}, "floor": {"swd": 4.1}}
     assert said(evaluation, "Quality").startswith("Sliced Wasserstein distance 11.2; unseen real images score 4.10.")
 
 
 def test_variety_is_missing_only_where_an_interval_lies_below_the_floor() -> None:
     evaluation = example()
-    assert "part of what is real is missing" in said(evaluation, "Variety")
+    assert "samples miss a part" in said(evaluation, "Variety")
     evaluation["floor"] |= {"recall_attributes": 0.42, "coverage_attributes": 0.46}
-    assert "no loss of variety shows" in said(evaluation, "Variety")
+    assert "no loss of variety" in said(evaluation, "Variety")
     evaluation["intervals"] = {}
     text = said(evaluation, "Variety")
-    assert "missing" not in text
+    assert "miss a part" not in text
     assert "no loss" not in text
 
 
@@ -72,8 +72,6 @@ def test_likeness_of_samples_is_compared_beyond_what_the_draw_of_pairs_does(valu
     assert how in said(evaluation, "Variety")
     evaluation["protocol"]["ms_ssim_pairs"] = 10  # too few to tell these
     assert "about as alike as" in said(evaluation, "Variety")
-    del evaluation["protocol"]["ms_ssim_pairs"]
-    assert "alike" not in said(evaluation, "Variety")
 
 
 def test_attributes_that_are_off_are_named_with_both_shares() -> None:
@@ -101,12 +99,12 @@ def test_a_generator_that_only_drops_is_not_said_to_make_something_too_often() -
 @pytest.mark.parametrize(
     ("share", "count", "words"),
     [
-        (0.025, 5000, "more than chance gives: look at their neighbours"),
+        (0.025, 5000, "more than by chance; look at their neighbours"),
         (0.025, 400, "no sign of copies"),
         (0.012, 5000, "no sign of copies"),
         (0.0, 5000, "no sign of copies"),
-        (0.0, 200, "which so few images do not settle"),
-        (0.3, 200, "more than chance gives"),
+        (0.0, 200, "undecided with so few images"),
+        (0.3, 200, "more than by chance"),
     ],
 )
 def test_copies_are_suspected_beyond_chance_only(share: float, count: int, words: str) -> None:
@@ -133,40 +131,38 @@ def test_chance_seldom_raises_the_suspicion() -> None:
 
 def test_few_copies_say_little_of_samples_that_are_far_from_everything() -> None:
     evaluation = example()
-    assert "says little" not in said(evaluation, "Originality")
+    assert "means little" not in said(evaluation, "Originality")
     evaluation["metrics"]["distance_ratio_attributes"] = 1.6
-    assert "That says little: samples lie 1.6 times as far" in said(evaluation, "Originality")
+    assert "That means little: samples lie 1.6 times as far" in said(evaluation, "Originality")
 
 
 def test_repetition_is_said_beyond_chance() -> None:
     evaluation = example()
     assert "the generator repeats itself" in said(evaluation, "Originality")
     evaluation["metrics"]["repeated_attributes"] = 0.013
-    assert "no more than chance gives" in said(evaluation, "Originality")
-    del evaluation["protocol"]["images_per_side"]
-    assert "chance" not in said(evaluation, "Originality")
+    assert "no more than by chance" in said(evaluation, "Originality")
 
 
-def test_a_judge_that_beats_guessing_can_tell_and_another_proves_nothing() -> None:
+def test_a_classifier_above_chance_recognises_samples_and_another_proves_nothing() -> None:
     evaluation = example()
-    assert "93.1 % of the time (95 % interval 91.9 to 94.1 %)" in said(evaluation, "A fresh judge")
-    assert "samples can be told" in said(evaluation, "A fresh judge")
+    assert "an accuracy of 93.1 % (95 % interval 91.9 to 94.1 %)" in said(evaluation, "A new classifier")
+    assert "it recognises samples" in said(evaluation, "A new classifier")
     evaluation["metrics"]["c2st_accuracy"] = 0.51
     evaluation["intervals"]["c2st_accuracy"] |= {"low": 0.49, "high": 0.53}
-    text = said(evaluation, "A fresh judge")
-    assert "no better than guessing" in text
+    text = said(evaluation, "A new classifier")
+    assert "no better than chance" in text
     assert "A larger network" in text
     evaluation["intervals"] = {}
-    text = said(evaluation, "A fresh judge")
-    assert text.endswith("is right 51.0 % of the time; 50 % is guessing.")
+    text = said(evaluation, "A new classifier")
+    assert text.endswith("an accuracy of 51.0 %; 50 % is chance.")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"finished": False}, "unfinished: the generator is 1,024,000 images into it"),
+        ({"finished": False}, "unfinished, after 1,024,000 images"),
         ({"trained_on": "other"}, "trained on other images"),
-        ({"discriminator_images": 8}, "another moment"),
+        ({"discriminator_images": 8}, "another point of training"),
         ({"images_per_side": 999}, "Only 999 images a side"),
     ],
 )
@@ -200,11 +196,13 @@ def test_a_weak_classifier_is_distrusted_by_its_area_and_else_by_its_accuracy() 
 
 
 def test_a_comparison_counts_what_is_sure() -> None:
-    rows = [{"better": better} for better in ("model", "model", "against", "neither")]
+    row = {"metric": "swd", "model": 1.0, "against": 2.0, "low": None, "high": None}
+    rows = [{**row, "better": better} for better in ("model", "model", "against", "neither")]
     evaluation = example() | {"comparison": {"model": "this", "against": "that", "rows": rows}}
-    assert "Against that it is surely better in 2 of 4 metrics and surely worse in 1" in said(evaluation, "Compared")
+    assert "Compared with that it is better in 2 of 4 metrics and worse in 1" in said(evaluation, "Compared")
 
 
 def test_no_numbers_give_no_verdict() -> None:
-    (only,) = judge({"metrics": {}})
-    assert only.text == "These numbers do not say how good the generator is."
+    evaluation = nothing()
+    (only,) = find_verdict(read(evaluation))
+    assert only.text == "These numbers do not show how good the generator is."

@@ -1,1 +1,1 @@
-"""What distances are measured in: the attribute classifier, Inception, a file of the user's; and their cache."""
+"""Features for distances: the attribute classifier, Inception, a user's ONNX file; and their cache."""

@@ -2,7 +2,18 @@
 
 from typing import Any
 
-from celeba_gan.foundation.documents import Document
+from celeba_gan.evaluation.documents import AttributeQuality
+from celeba_gan.foundation.documents import Document, Record
+
+
+class ClassifierReport(Record):
+    """How good a classifier is on unseen images; means over the attributes, and each."""
+
+    accuracy: float
+    auc: float | None
+    """Over the attributes whose AUC is known."""
+    images: int
+    attributes: dict[str, AttributeQuality]
 
 
 class ClassifierCard(Document):
@@ -16,7 +27,7 @@ class ClassifierCard(Document):
     """Empty where the images have none, or are too few."""
     size: int | None = None
     """Height and width of its images in pixels."""
-    report: dict[str, Any] | None = None
+    report: ClassifierReport | None = None
     made_from: dict[str, Any]
     """The images, labels and settings; a classifier of the same is not trained again."""
 

@@ -1,8 +1,8 @@
-"""The project's own features: a small residual network that knows the forty attributes of a face.
+"""The project's own features: a small residual network that classifies the forty attributes of a face.
 
-Its weights come from the very images that a generator is trained on, so nothing need be downloaded; its features know
-hair, glasses and smiles, and its last layer says which attributes samples have. Numbers measured with it compare with
-each other only where the classifier is the same: its digest stands beside every one.
+It is trained on the same images as the generator, so nothing need be downloaded. Its features represent hair, glasses
+and smiles, and its last layer finds the attributes of samples. Numbers measured with two classifiers cannot be
+compared: the digest of its weights is in the protocol.
 """
 
 import hashlib
@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from celeba_gan.evaluation.documents import AttributeQuality
+from celeba_gan.evaluation.features.card import ClassifierReport
 from celeba_gan.foundation.pixels import from_uint8
 from celeba_gan.foundation.precision import full_float32
 
@@ -31,7 +33,7 @@ class ClassifierError(ValueError):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, with group norm, which does not care about the batch."""
+    """Two 3x3 convolutions beside a shortcut, with group norm, which is independent of the batch."""
 
     def __init__(self, narrow: int, wide: int, stride: int) -> None:
         super().__init__()
@@ -86,12 +88,12 @@ class LabelledImages:
 
 
 class AttributeClassifier:
-    """A trained network with the names of its attributes; as an extractor of features it is called `attributes`."""
+    """A trained network with the names of its attributes; its features are named `attributes`."""
 
     def __init__(self, attributes: Sequence[str], tensors: Mapping[str, Tensor], device: str = "cpu") -> None:
         self.attributes = list(attributes)
         self.device = device
-        with torch.device("meta"):  # first weights would only be overwritten
+        with torch.device("meta"):  # initial weights would only be overwritten
             self.network = AttributeNetwork(len(attributes))
         self.network.load_state_dict(dict(tensors), assign=True)
         self.network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
@@ -114,7 +116,7 @@ class AttributeClassifier:
 
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:
-    """Sixteen hexadecimal digits that name these weights."""
+    """Sixteen hexadecimal digits that identify these weights."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
@@ -125,14 +127,14 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
 @full_float32()
 def fit_classifier(
     train: LabelledImages, valid: LabelledImages, names: Sequence[str], *, epochs: int, seed: int, device: str = "cpu"
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+) -> tuple[dict[str, Tensor], ClassifierReport]:
     """Trains a classifier on one set and measures it on another.
 
-    Adam with a learning rate that rises and falls along a cosine; images are mirrored at random. An attribute that all
-    or none of the training images have is learnt like the others, and left out of the mean of the AUCs.
+    AdamW with a one-cycle learning rate; images are mirrored at random. An attribute that all or none of the valid
+    images have is trained like the others, and left out of the mean AUC.
 
     Args:
-        train: What it learns from.
+        train: What it is trained on.
         valid: What it is measured on.
         names: Of the attributes.
         epochs: Passes over the training images.
@@ -140,17 +142,17 @@ def fit_classifier(
         device: Where it is trained.
 
     Returns:
-        The weights, on the CPU, and a report: `accuracy` and `auc`, means over the attributes, and both for each.
+        The weights, on the CPU, and a report.
 
     Raises:
         ClassifierError: There are no attributes, or too few images.
     """
     if not names:
-        raise ClassifierError("These images have no attributes, which the classifier would learn")
+        raise ClassifierError("These images have no attributes to train the classifier on")
     if len(train.attributes) < LEAST_IMAGES or len(valid.attributes) < 2:
         raise ClassifierError(
-            f"The classifier needs {LEAST_IMAGES} training images and 2 of valid, there are {len(train.attributes)} "
-            f"and {len(valid.attributes)}"
+            f"The classifier needs {LEAST_IMAGES} training images and 2 valid images, there are "
+            f"{len(train.attributes)} and {len(valid.attributes)}"
         )
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -175,21 +177,20 @@ def fit_classifier(
     return tensors, _measure(AttributeClassifier(names, tensors, device), valid)
 
 
-def _measure(classifier: AttributeClassifier, valid: LabelledImages) -> dict[str, Any]:
-    """`accuracy`, `auc`, and `attributes` with both of each; AUC is null where valid has one kind only."""
+def _measure(classifier: AttributeClassifier, valid: LabelledImages) -> ClassifierReport:
     _, probabilities = classifier.describe(valid.gather(np.arange(len(valid.attributes))))
     accuracies = ((probabilities > 0.5) == valid.attributes).mean(axis=0)
     areas = [area_under_curve(p[t == 1], p[t == 0]) for p, t in zip(probabilities.T, valid.attributes.T, strict=True)]
     known = [area for area in areas if area is not None]
-    return {
-        "accuracy": float(accuracies.mean()),
-        "auc": float(np.mean(known)) if known else None,
-        "images": len(valid.attributes),
-        "attributes": {
-            name: {"accuracy": float(accuracy), "auc": area}
+    return ClassifierReport(
+        accuracy=float(accuracies.mean()),
+        auc=float(np.mean(known)) if known else None,
+        images=len(valid.attributes),
+        attributes={
+            name: AttributeQuality(accuracy=float(accuracy), auc=area)
             for name, accuracy, area in zip(classifier.attributes, accuracies, areas, strict=True)
         },
-    }
+    )
 
 
 def area_under_curve(of_ones: NDArray[Any], of_zeros: NDArray[Any]) -> float | None:

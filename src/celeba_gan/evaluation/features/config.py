@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from celeba_gan.foundation.settings import Settings
 
 Scaling = Literal["signed", "unit", "bytes", "imagenet"]
 """What pixels are scaled to: -1 to 1, 0 to 1, 0 to 255, or 0 to 1 less ImageNet's means over its deviations."""
@@ -10,10 +12,8 @@ Scaling = Literal["signed", "unit", "bytes", "imagenet"]
 TAKEN = ("attributes", "inception")
 
 
-class FeatureFileSettings(BaseModel):
-    """An ONNX or TorchScript file whose features the distances are measured in too, and what it takes and gives."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class FeatureFileSettings(Settings):
+    """An ONNX file whose features the distances are measured in too, and what it takes and gives."""
 
     path: str | None = Field(None, min_length=1, description="the file; none: no such features")
     name: str = Field(
@@ -30,7 +30,7 @@ class FeatureFileSettings(BaseModel):
     output: str | None = Field(
         None,
         min_length=1,
-        description="which of its outputs: a name (ONNX, or a key of a dict), or a number from 0; none: the first",
+        description="name of the output that is the features; none: the first",
     )
     batch_size: int = Field(32, ge=1, le=4096, description="images at a time; the numbers do not depend on it")
 

@@ -1,4 +1,4 @@
-"""Inception-V3 features, as in published Fréchet distances, where its weights are at hand.
+"""Inception-V3 features, as in published Fréchet distances, if its weights are available.
 
 The network and its weights are torch-fidelity's, converted from the original TensorFlow graph. Images are resized to
 299 pixels as in clean-fid (Parmar et al. 2022): bicubic with antialiasing, which resizing inside the graph lacks.
@@ -28,20 +28,20 @@ class InceptionError(ValueError):
     """The weights are not those of Inception-V3; the message says which file and what to do."""
 
 
-def find_weights(asked: str | None) -> Path | None:
-    """The file of the weights; None where none was asked for, and torch-fidelity has downloaded none.
+def find_weights(requested: str | None) -> Path | None:
+    """The file of the weights; None if none is requested and torch-fidelity has downloaded none.
 
     Raises:
-        InceptionError: The file that was asked for is not there.
+        InceptionError: The requested file does not exist.
     """
-    path = Path(asked).expanduser() if asked else Path(torch.hub.get_dir()) / "checkpoints" / NAME
+    path = Path(requested).expanduser() if requested else Path(torch.hub.get_dir()) / "checkpoints" / NAME
     if path.is_file():
         return path
-    if asked:
-        raise InceptionError(f"evaluate.inception_weights: there is no file {path}; leave it empty, or get {NAME}")
+    if requested:
+        raise InceptionError(f"evaluate.inception_weights: there is no file {path}. Set it to none, or get {NAME}")
     logger.info(
-        "Inception features are left out, as their weights are not here. To have them, put %s from "
-        "github.com/toshas/torch-fidelity/releases into %s, or name it with evaluate.inception_weights",
+        "Skipping Inception features: their weights are not on this machine. To use them, put %s from "
+        "github.com/toshas/torch-fidelity/releases into %s, or set evaluate.inception_weights",
         NAME,
         path.parent,
     )
@@ -54,7 +54,7 @@ class InceptionFeatures:
     name = "inception"
 
     def __init__(self, weights: Path, device: str = "cpu") -> None:
-        """Reads the weights; the file is read as tensors only, so that a stranger's runs no code.
+        """Reads the weights as tensors only, so that an untrusted file runs no code.
 
         Raises:
             InceptionError: They are not torch-fidelity's Inception-V3.
@@ -71,7 +71,7 @@ class InceptionFeatures:
             self.network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], clean).to(device)
         except Exception as error:  # torch's own errors have no common class
             raise InceptionError(
-                f"{weights} does not hold the weights of Inception-V3 ({str(error).splitlines()[0]}); delete it, or "
+                f"{weights} does not contain the weights of Inception-V3 ({str(error).splitlines()[0]}). Delete it, or "
                 f"get {NAME} again from github.com/toshas/torch-fidelity/releases"
             ) from error
 

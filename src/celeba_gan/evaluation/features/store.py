@@ -1,4 +1,4 @@
-"""Features on disk, so that memory does not grow with the number of images, and reals are looked at once only."""
+"""Features on disk, so that memory does not grow with the number of images; those of reals are cached."""
 
 import contextlib
 import hashlib
@@ -18,55 +18,55 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 Rows = NDArray[np.float32]
-_LEFT = 86400.0  # seconds after which a file that is being written was left by a killed run
+_LEFT = 86400.0  # seconds after which a file still being written is from a killed run
 
 
 class Described(NamedTuple):
-    """What an extractor says of images."""
+    """The features of images by an extractor."""
 
     features: Rows
     """(n, d)"""
     outputs: Rows
-    """Probabilities by the extractor's last layer, (n, classes); (n, 0) for one that gives features alone."""
+    """Class probabilities, (n, classes); (n, 0) from an extractor of features alone."""
 
 
 class FeatureStore:
-    """A folder of described sets of images, each a `.npy` file under a key that says what it was made from.
+    """A folder of features, a `.npy` file for each set of images, under a key of all that they depend on.
 
-    Files are written under another name and renamed when they are whole. Arrays are mapped from disk, not read.
+    Files are written under another name and renamed when complete. Arrays are mapped from disk, not read.
     """
 
     def __init__(self, folder: Path, most_bytes: float = 2e9) -> None:
-        """Names the folder, which is made when first needed.
+        """Names the folder, which is created when needed.
 
         Args:
-            folder: Where files are kept.
-            most_bytes: Those used longest ago are removed beyond this.
+            folder: Of the files.
+            most_bytes: The least recently used files are removed beyond this size.
         """
         self.folder = folder
         self.most_bytes = most_bytes
 
     def is_writable(self) -> bool:
-        """Whether anything can be kept here; where not, that is said."""
+        """Whether the folder is writable; logs a warning if not."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 return True
         except OSError as error:
-            logger.warning("Features are not kept for the next time, since nothing can be written there: %s", error)
+            logger.warning("Features are not cached, since the folder is not writable: %s", error)
             return False
 
     def describe(self, key: str, count: int, describe: Callable[[], Iterable[Described]]) -> Described:
-        """The set of this key, described now if it is not there.
+        """The features of this key, computed now if they are missing.
 
         Args:
-            key: Everything that the result depends on.
+            key: Everything that the features depend on.
             count: Images in the set.
-            describe: Gives it batch by batch, in order.
+            describe: Gives them batch by batch, in order.
 
         Raises:
             ValueError: The batches are not of `count` images in all.
-            OSError: There is no room for it.
+            OSError: The disk is full.
         """
         known = self.find(key, count)
         if known is not None:
@@ -74,19 +74,19 @@ class FeatureStore:
         with Writer(self, key, count) as writer:
             for batch in describe():
                 writer.add(batch)
-        found = self.find(key, count)  # before room is made: an array that is mapped stays
+        found = self.find(key, count)  # before pruning: a mapped array stays
         if found is None:
-            raise OSError(f"A described set vanished from {self.folder} at once; is the folder being emptied?")
+            raise OSError(f"Features in {self.folder} were deleted while they were in use. Run again")
         self._prune()
         return found
 
     def numbers(self, key: str, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
-        """Numbers by name that depend on this key alone: measured now if they are not there."""
+        """Numbers by name that depend on this key alone: measured now if they are missing."""
         path = self.folder / f"{_short(key)}.json"
         try:
             known: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
             return known
-        except (OSError, ValueError):  # not there, or damaged
+        except (OSError, ValueError):  # missing or damaged
             pass
         numbers = measure()
         try:
@@ -95,15 +95,15 @@ class FeatureStore:
             staging.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
             staging.replace(path)
         except OSError as error:  # they are measured again next time
-            logger.warning("Numbers are not kept for the next time: %s", error)
+            logger.warning("Floors are not cached: %s", error)
         return numbers
 
     def find(self, key: str, count: int) -> Described | None:
-        """The set of this key, if it is there and whole."""
+        """The features of this key, if they are there and complete."""
         for path in self.folder.glob(f"{_short(key)}.*.npy"):
             try:
                 rows = np.load(path, mmap_mode="r")
-            except (OSError, ValueError, EOFError):  # damaged, or removed by another process: it is made anew
+            except (OSError, ValueError, EOFError):  # damaged, or removed by another process: it is computed again
                 continue
             with contextlib.suppress(OSError):  # another user's
                 os.utime(path)
@@ -113,7 +113,7 @@ class FeatureStore:
         return None
 
     def _prune(self) -> None:
-        """Removes what was used longest ago, and what killed runs left; never the newest."""
+        """Removes the least recently used files, and what killed runs left; never the newest."""
         ages: list[tuple[float, int, Path]] = []
         for path in self.folder.iterdir():
             with contextlib.suppress(OSError):  # another process may remove it at the same time
@@ -131,7 +131,7 @@ class FeatureStore:
 
 
 class Writer:
-    """Writes a set batch by batch; it is in the store once the `with` block ends well."""
+    """Writes features batch by batch; they are in the store once the `with` block ends without an error."""
 
     def __init__(self, store: FeatureStore, key: str, count: int) -> None:
         self._store, self._key, self._count = store, key, count
@@ -149,18 +149,18 @@ class Writer:
             self._width = batch.features.shape[1]
             self._store.folder.mkdir(parents=True, exist_ok=True)
             self._staging = _staging(self._store.folder)
-            # Written, not mapped: a full disk is then an error, and not the end of the process.
+            # Written, not mapped: then a full disk raises an error instead of killing the process.
             self._file = self._staging.open("wb")
             shape = (self._count, columns.shape[1])
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(self._file, header)
         self._filled += len(columns)
         if self._filled > self._count:
-            raise ValueError(f"A set of {self._count} images was announced, and {self._filled} were described")
+            raise ValueError(f"Features of {self._count} images were expected, but there are {self._filled}")
         self._file.write(np.ascontiguousarray(columns).tobytes())
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Keeps a whole set, and removes what an error left."""
+        """Keeps complete features, and removes incomplete ones after an error."""
         staging = self._staging
         try:
             if self._file is not None:
@@ -168,7 +168,7 @@ class Writer:
             if kind is not None:
                 return
             if staging is None or self._filled != self._count:
-                raise ValueError(f"A set of {self._count} images was announced, and {self._filled} were described")
+                raise ValueError(f"Features of {self._count} images were expected, but there are {self._filled}")
             staging.replace(self._store.folder / f"{_short(self._key)}.{self._width}.npy")
         finally:
             if staging is not None:

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from celeba_gan.evaluation.metrics.metric import Metric, Number
+
 Scores = NDArray[np.float64]
 
 
@@ -24,11 +26,11 @@ def probability(scores: Scores, kind: Probability, centre: float) -> Scores:
 def find_centre(kind: Probability, real: Scores, fake: Scores) -> float:
     """The score that means "one half".
 
-    A critic trained with a Wasserstein loss has no zero: a constant added to its scores changes no loss. Its zero is
-    put midway between the mean scores of reals and fakes that are kept apart from those measured.
+    A critic trained with a Wasserstein loss has no zero: a constant added to its scores changes no loss. Its centre is
+    the midpoint of the mean scores of reals and fakes that are not measured themselves.
 
     Args:
-        kind: `centred_sigmoid` for critics; the others have a zero of their own.
+        kind: `centred_sigmoid` for critics; the others have a zero.
         real: Scores of reals of the valid split.
         fake: Scores of as many fakes.
     """
@@ -38,8 +40,8 @@ def find_centre(kind: Probability, real: Scores, fake: Scores) -> float:
 def average_generalisation_error(real: Scores, fake: Scores, kind: Probability, centre: float) -> dict[str, float]:
     """AGE = E_x[|D(x) - 1|]^2 + E_z[|D(G(z))|]^2 with D the probability, and what it is made of.
 
-    0: the discriminator separates perfectly; 0.5: it says one half everywhere. It is small when the discriminator
-    wins, so it ranks no generators by itself.
+    0: the discriminator separates perfectly; 0.5: its probability is one half everywhere. It is small when the
+    discriminator wins, so it ranks no generators by itself.
 
     Args:
         real: Scores of real images, (n,).
@@ -57,3 +59,26 @@ def average_generalisation_error(real: Scores, fake: Scores, kind: Probability, 
         "prob_real": float(on_real.mean()),
         "prob_fake": float(on_fake.mean()),
     }
+
+
+AGE = Metric(
+    needs="trained discriminator",
+    numbers=(
+        Number("age", "AGE", "discriminator", None,
+                "Average generalisation error of the training’s own discriminator: small where it wins, so it ranks "
+                "no generators.", ends=(0, 0.5),
+                terminal=("AGE", "of the discriminator: 0.5 for chance, 0 where it is always right")),
+        Number("age_mean_square", "AGE, mean of squares", "discriminator", None,
+                "Another reading of the same formula.", ends=(0, 0.5), minor=True),
+        Number("age_raw", "AGE, not centred", "discriminator", None,
+                "By scores without centring, whose zero may mean nothing.", minor=True),
+        Number("prob_real", "Probability for reals", "discriminator", None,
+                "The mean probability that the training’s discriminator gives real images.", ends=(0, 1), minor=True),
+        Number("prob_fake", "Probability for samples", "discriminator", None,
+                "The mean probability that it gives samples.", ends=(0, 1), minor=True),
+        Number("score_real", "Score of reals", "discriminator", None,
+                "Its mean score of real images, before it becomes a probability.", minor=True),
+        Number("score_fake", "Score of samples", "discriminator", None,
+                "Its mean score of samples, before it becomes a probability.", minor=True),
+    ),
+)  # fmt: skip

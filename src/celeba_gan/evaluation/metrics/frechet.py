@@ -6,7 +6,7 @@ where they are fewer than their dimensions: either is many times faster than a r
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.metrics.intervals import STUDENT_9, around, bootstrap
+from celeba_gan.evaluation.metrics.metric import Measured, Metric, Number
+
 Features = NDArray[np.float32]
+BOOTSTRAPPED = 512
+"""Most dimensions whose distance is bootstrapped; above, a jackknife over ten parts costs a tenth."""
 _BLOCK = 4096  # features at a time
 _WIDTH = 512  # columns at a time
 
@@ -61,7 +67,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Frechet:
-    """A distance, how sure it is, and what it would be for sets without end."""
+    """A distance, its uncertainty, and its limit for infinite sets."""
 
     value: float
     of_infinite_sets: float
@@ -72,11 +78,11 @@ class Frechet:
     def standard_error(self, parts: int | None = None) -> float:
         """The deviation over repetitions, of `value` and of `of_infinite_sets`, by a jackknife to first order.
 
-        Distances with something left out are taken from the influences, not computed anew. Where `value` is
-        mostly bias, of two sets of one source, its deviation is half to two thirds of what this says, the limit's not.
+        Distances without a part are estimated from the influences, not recomputed. Where `value` is mostly bias, as
+        for two sets of one source, its true deviation is half to two thirds of this; that of the limit is not.
 
         Args:
-            parts: So many disjoint parts of both sets are left out in turn (as they lie); none: every feature is a
+            parts: So many disjoint parts of both sets, in their order, are left out in turn; None: every feature is a
                 part, the infinitesimal jackknife (Jaeckel 1972), which is steadier than ten parts are.
         """
         if parts is None:
@@ -99,7 +105,7 @@ def measure_frechet(first: Features, second: Features) -> Frechet:
     optimal map from the second Gaussian to the first (Rippl et al. 2016); likewise for the first.
 
     The limit follows the bias, which is about a constant over the size (Chong and Forsyth 2020), from the distance of
-    halves, averaged over two disjoint ones, to that of the whole sets, and on to 1 / size = 0. It still lies too high
+    halves, averaged over two disjoint ones, to that of the whole sets, and on to 1 / size = 0. It is still too high
     where a half has hardly more features than dimensions that matter.
 
     Args:
@@ -139,7 +145,7 @@ def _assemble(first: Gaussian, second: Gaussian, squares: Tensor) -> float:
 
 
 def _distance(first: Features, of_first: Gaussian, second: Features, of_second: Gaussian) -> float:
-    """The same as `frechet_distance`, faster where a set has fewer features than dimensions."""
+    """As `frechet_distance`, faster for sets with fewer features than dimensions."""
     if min(len(first), len(second)) > first.shape[1]:
         return frechet_distance(of_first, of_second)
     if len(second) < len(first):
@@ -199,7 +205,7 @@ def _factor(covariance: Tensor) -> Tensor:
 def _congruent(factor: Tensor, covariance: Tensor) -> Tensor:
     """The lower triangle of F^T C F, which is all that eigenvalues are taken from; F is lower triangular.
 
-    In blocks, which leave out F's noughts and the other triangle: half the time of the two products.
+    In blocks, which skip F's zeros and the other triangle: half the time of the two products.
     """
     found = torch.zeros_like(covariance)
     for start in range(0, len(covariance), _WIDTH):
@@ -224,9 +230,45 @@ def _scatter(centred: Tensor) -> Tensor:
 
 
 def _blocks(features: Features) -> Iterator[Features]:
-    """So many at a time: in float64 they take twice the memory."""
+    """In parts, since float64 doubles the memory."""
     return (features[start : start + _BLOCK] for start in range(0, len(features), _BLOCK))
 
 
 def _centred(features: Features, gaussian: Gaussian) -> Tensor:
     return torch.from_numpy(np.asarray(features, np.float64)) - gaussian.mean
+
+
+def measure(real: Features, fake: Features, settings: EvaluateSettings) -> Measured:
+    """`frechet`, and `frechet_infinity`, freed of the bias of a finite size; with intervals.
+
+    The distance is bootstrapped up to 512 dimensions; above, and for the limit, a jackknife gives the interval.
+    """
+    found = measure_frechet(real, fake)
+    values = {"frechet": found.value, "frechet_infinity": found.of_infinite_sets}
+    if not settings.bootstrap:
+        return Measured(values)
+
+    def again(indices: Sequence[NDArray[np.int64]]) -> float:
+        return frechet_distance(Gaussian.of([real[indices[0]]]), Gaussian.of([fake[indices[1]]]))
+
+    sizes = (len(real), len(fake))
+    intervals = {
+        "frechet": bootstrap(again, sizes, found.value, settings.seed, settings.bootstrap)
+        if real.shape[1] <= BOOTSTRAPPED
+        else around(found.value, STUDENT_9 * found.standard_error(10), "jackknife over 10 parts"),
+        "frechet_infinity": around(found.of_infinite_sets, 1.96 * found.standard_error(), "infinitesimal jackknife"),
+    }
+    return Measured(values, intervals)
+
+
+FRECHET = Metric(
+    needs="features",
+    measure=measure,
+    numbers=(
+        Number("frechet", "Fréchet distance", "quality", "less",
+                "Between Gaussians fitted to the features of samples and of reals; FID, with Inception’s features.",
+                "distance", terminal=("Fréchet", "distance between features of samples and of real images")),
+        Number("frechet_infinity", "Fréchet distance, extrapolated", "quality", "less",
+                "The limit for infinitely many images: few images make the distance larger.", "distance"),
+    ),
+)  # fmt: skip

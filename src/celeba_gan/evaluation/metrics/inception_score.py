@@ -1,7 +1,10 @@
-"""Inception score (Salimans et al. 2016): how sure a classifier is of each sample, and how various they are."""
+"""Inception score (Salimans et al. 2016): how certain a classifier is of each sample, and how varied they are."""
 
 import numpy as np
 from numpy.typing import NDArray
+
+from celeba_gan.evaluation.metrics.intervals import STUDENT_9, around
+from celeba_gan.evaluation.metrics.metric import Measured, Metric, Number
 
 _LEAST = np.finfo(np.float64).tiny
 
@@ -9,8 +12,8 @@ _LEAST = np.finfo(np.float64).tiny
 def inception_score(probabilities: NDArray[np.float32], splits: int = 10) -> tuple[float, float]:
     """exp(E_x KL(p(y | x) || p(y))) of each of `splits` disjoint parts, as torch-fidelity has it.
 
-    1 where every sample looks alike to the classifier, and the number of classes where it is sure of each and they are
-    spread evenly. It knows no reals, and its classes are ImageNet's: of faces it says little.
+    1 if every sample is alike to the classifier, and the number of classes if it is certain of each and they are
+    evenly distributed. It uses no reals, and its classes are ImageNet's, which hardly describe faces.
 
     Args:
         probabilities: Of the classes for each sample, (n, classes), in random order.
@@ -31,3 +34,19 @@ def inception_score(probabilities: NDArray[np.float32], splits: int = 10) -> tup
         logs = np.log(np.maximum(given, _LEAST)) - np.log(np.maximum(given.mean(axis=0), _LEAST))
         scores.append(np.exp((given * logs).sum(axis=1).mean()))
     return float(np.mean(scores)), float(np.std(scores))
+
+
+def measure_inception_score(probabilities: NDArray[np.float32]) -> Measured:
+    """`inception_score` of samples' class probabilities, (n, classes), with an interval from its ten parts."""
+    score, deviation = inception_score(probabilities)
+    interval = around(score, STUDENT_9 * deviation / 3, "ten disjoint parts")
+    return Measured({"inception_score": score}, {"inception_score": interval})
+
+
+INCEPTION_SCORE = Metric(
+    needs="class probabilities",
+    numbers=(
+        Number("inception_score", "Inception score", "quality", "more",
+                "Rewards samples that Inception is sure of and that differ; it uses no real images."),
+    ),
+)  # fmt: skip

@@ -7,6 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.metrics.intervals import STUDENT_9, around
+from celeba_gan.evaluation.metrics.metric import Measured, Metric, Number
+
 Features = NDArray[np.float32]
 SCALE = 1000.0  # the distance is customarily printed times 1000
 _BLOCK = 2048
@@ -75,3 +79,21 @@ def _group_sums(first: Tensor, of_first: Tensor, second: Tensor, of_second: Tens
             by_column.index_add_(1, of_second[columns], _kernel(first[rows], second[columns]))
         sums.index_add_(0, of_first[rows], by_column)
     return sums
+
+
+def measure(real: Features, fake: Features, settings: EvaluateSettings) -> Measured:
+    """`kernel_distance`, unbiased, times 1000, with an interval."""
+    distance = kernel_distance(real, fake)
+    interval = around(distance.value, STUDENT_9 * distance.standard_error, "jackknife over 10 parts")
+    return Measured({"kernel_distance": distance.value}, {"kernel_distance": interval})
+
+
+KERNEL = Metric(
+    needs="features",
+    measure=measure,
+    numbers=(
+        Number("kernel_distance", "Kernel distance × 1000", "quality", "less",
+                "Unbiased squared distance between the two sets of features (KID); may be slightly below 0 for equal "
+                "sets.", "distance"),
+    ),
+)  # fmt: skip

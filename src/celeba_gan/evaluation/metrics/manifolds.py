@@ -5,17 +5,21 @@ ball, whose radius is the distance to its k-th nearest neighbour in the same set
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.metrics.intervals import share_interval
+from celeba_gan.evaluation.metrics.metric import Measured, Metric, Number
+
 Features = NDArray[np.float32]
 _BLOCK = 512
 _EQUAL = 1e-12
-"""Squared distances below this share of both squared lengths are those of equal features, each rounded its own way."""
+"""Squared distances below this share of both squared lengths are rounding errors between equal features."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Manifolds:
     recall: float
     """Reals within the ball of any sample: how varied the samples are."""
     density: float
-    """Balls of reals that a sample lies in, over k: 1 for samples like reals, and not fooled by one outlier."""
+    """Balls of reals that a sample lies in, over k: 1 for samples like reals; one outlier hardly changes it."""
     coverage: float
     """Reals with a sample in their own ball."""
 
@@ -38,7 +42,7 @@ def compare_manifolds(real: Features, fake: Features, neighbours: int = 5) -> Ma
     Args:
         real: (n, d).
         fake: (m, d).
-        neighbours: k; the papers have 3 and 5.
+        neighbours: k; the papers use 3 and 5.
 
     Raises:
         ValueError: A set has k members or fewer.
@@ -95,8 +99,8 @@ def _radii(features: Features, neighbours: int) -> Tensor:
 class _Block:
     """Squared distances of some features to all of a second set.
 
-    Through a matrix product in float64, which is many times faster than differences. Rounding leaves something, perhaps
-    below 0, between equal features: `exact` puts it to 0.
+    By a matrix product in float64, many times faster than differences. Rounding leaves a small value, perhaps
+    negative, between equal features: `exact` sets it to 0.
     """
 
     rows: slice
@@ -124,3 +128,29 @@ def _blocks(first: Features, second: Features) -> Iterator[_Block]:
         of_rows = rows.square().sum(dim=1, keepdim=True)
         squares = torch.addmm(lengths, rows, columns.T, alpha=-2).add_(of_rows)
         yield _Block(slice(start, start + len(rows)), squares, of_rows, lengths)
+
+
+def measure(real: Features, fake: Features, settings: EvaluateSettings) -> Measured:
+    """`precision`, `recall`, `density` and `coverage`; with intervals of the shares, for these very balls."""
+    values = asdict(compare_manifolds(real, fake, settings.neighbours))
+    counts = {"precision": len(fake), "recall": len(real), "coverage": len(real)}
+    return Measured(values, {name: share_interval(values[name], count) for name, count in counts.items()})
+
+
+MANIFOLDS = Metric(
+    needs="features",
+    measure=measure,
+    numbers=(
+        Number("precision", "Precision", "quality", "more",
+                "Samples that lie among real images.", "share",
+                terminal=("Precision", "share of samples within the reach of real images")),
+        Number("density", "Density", "quality", None,
+                "How densely real images surround a sample; 1 for samples like reals. It also rises where samples "
+                "keep to what is common.", "ratio", target="near 1", least_end=1.25),
+        Number("recall", "Recall", "variety", "more",
+                "Real images that lie among samples.", "share",
+                terminal=("Recall", "share of real images within the reach of samples")),
+        Number("coverage", "Coverage", "variety", "more",
+                "Real images with a sample near by.", "share"),
+    ),
+)  # fmt: skip

@@ -4,6 +4,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.metrics.metric import Measured, Metric, Number
+
 Images = NDArray[np.uint8]
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first (Wang et al. 2003)
 WINDOW = 11  # pixels
@@ -11,10 +14,10 @@ _BLOCK = 64
 
 
 def similarity_within(images: Images, pairs: int, seed: int) -> float:
-    """The mean MS-SSIM of random pairs of different images: 0 for nothing in common, 1 for equal ones; less is varied.
+    """The mean MS-SSIM of random pairs of different images: 0 for nothing in common, 1 for equal ones.
 
     Five scales need 176 pixels; smaller images have fewer, as many as the window of 11 pixels fits into, with the
-    paper's weights brought to the sum of 1. Numbers from different sizes do not compare.
+    paper's weights scaled to the sum of 1. Numbers at different sizes cannot be compared.
 
     Args:
         images: uint8 (n, size, size, 3), n at least 2, size at least 11.
@@ -43,3 +46,21 @@ def similarity_within(images: Images, pairs: int, seed: int) -> float:
         values = ms_ssim(one, other, data_range=255.0, betas=weights, normalize="relu", reduction="none")
         total += float(values.sum())
     return total / pairs
+
+
+def measure(real: Images, fake: Images, settings: EvaluateSettings) -> Measured:
+    """`ms_ssim` among the samples, if its window fits into them; its floor is that among reals."""
+    if fake.shape[1] < WINDOW:
+        return Measured({})
+    return Measured({"ms_ssim": similarity_within(fake, settings.ms_ssim_pairs, settings.seed)})
+
+
+MS_SSIM = Metric(
+    needs="images",
+    measure=measure,
+    numbers=(
+        Number("ms_ssim", "MS-SSIM", "variety", None,
+                "How alike two samples are, on average over pairs: 1 for equal ones. Above the reals’: too little "
+                "variety.", target="as reals", ends=(0, 1)),
+    ),
+)  # fmt: skip

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeba_gan.evaluation.metrics.manifolds import nearest
+from celeba_gan.evaluation.metrics.metric import Metric, Number
 
 Features = NDArray[np.float32]
 
@@ -18,7 +19,7 @@ class Originality:
     memorised: float
     """Samples nearer to a training image, mirrored or not, than 99 of 100 test images are; chance gives 0.01."""
     distance_ratio: float
-    """Median distance of samples to their nearest training image over that of test images; below 1: too near."""
+    """Median distance of samples to the nearest training image over that of test images; below 1: too near."""
     repeated: float
     """Samples nearer to another sample than 99 of 100 test images are to another test image: the generator repeats."""
 
@@ -48,3 +49,20 @@ def measure_originality(samples: Features, train: Sequence[Features], test: Feat
         distance_ratio=float(np.median(of_samples)) / max(float(np.median(of_test)), 1e-12),
         repeated=float((among_samples <= np.quantile(among_test, 0.01)).mean()),
     )
+
+
+ORIGINALITY = Metric(
+    needs="training features",
+    numbers=(
+        Number("memorised", "Memorised", "originality", "less",
+                "Samples nearer to a training image than 99 of 100 unseen images are; chance alone gives 1 %.", "share",
+                target="at most 1 %", least_end=0.05, by_definition=0.01,
+                terminal=("Memorised", "share of samples as near to a training image as 1 in 100 unseen images is")),
+        Number("distance_ratio", "Distance to training images", "originality", None,
+                "Median distance of samples to the nearest training image, over that of unseen ones; below 1 is too "
+                "near.", "ratio", target="near 1", least_end=2.0, by_definition=1),
+        Number("repeated", "Repeated", "originality", "less",
+                "Samples nearer to another sample than 99 of 100 real images are to another; chance alone gives 1 %.",
+                "share", target="at most 1 %", least_end=0.05, by_definition=0.01),
+    ),
+)  # fmt: skip

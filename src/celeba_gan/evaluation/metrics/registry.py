@@ -1,174 +1,92 @@
-"""The metrics by name: each a small function of two sets of features, or of two sets of images.
+"""All metrics. A new one is a file with a `Metric`, and its name in `METRICS`."""
 
-A new one is a function and a line in `FEATURE_METRICS` or `IMAGE_METRICS`. A function gets the reals and the samples,
-in random order, and gives numbers by name; where it can say how sure they are, it gives intervals under these names.
-"""
+from dataclasses import dataclass
+from typing import Final, Literal
 
-import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, cast
+from celeba_gan.evaluation.metrics.age import AGE
+from celeba_gan.evaluation.metrics.frechet import FRECHET
+from celeba_gan.evaluation.metrics.inception_score import INCEPTION_SCORE
+from celeba_gan.evaluation.metrics.kernel import KERNEL
+from celeba_gan.evaluation.metrics.manifolds import MANIFOLDS
+from celeba_gan.evaluation.metrics.metric import Direction, Measure, Number
+from celeba_gan.evaluation.metrics.ms_ssim import MS_SSIM
+from celeba_gan.evaluation.metrics.originality import ORIGINALITY
+from celeba_gan.evaluation.metrics.swd import SWD
+from celeba_gan.evaluation.metrics.two_sample import TWO_SAMPLE
 
-import numpy as np
-from numpy.typing import NDArray
+METRICS: Final = (FRECHET, KERNEL, MANIFOLDS, INCEPTION_SCORE, SWD, MS_SSIM, ORIGINALITY, TWO_SAMPLE, AGE)
+"""In the order of the page."""
+NUMBERS: Final = {number.name: number for metric in METRICS for number in metric.numbers}
 
-from celeba_gan.evaluation.config import EvaluateSettings
-from celeba_gan.evaluation.metrics.frechet import Gaussian, frechet_distance, measure_frechet
-from celeba_gan.evaluation.metrics.inception_score import inception_score
-from celeba_gan.evaluation.metrics.intervals import Interval, around, bootstrap
-from celeba_gan.evaluation.metrics.kernel import kernel_distance
-from celeba_gan.evaluation.metrics.manifolds import compare_manifolds
-from celeba_gan.evaluation.metrics.ms_ssim import WINDOW, similarity_within
-from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
-
-Features = NDArray[np.float32]
-Images = NDArray[np.uint8]
-
-BOOTSTRAPPED = 512
-"""Most dimensions whose Fréchet distance is bootstrapped; above, a jackknife over ten parts costs a tenth."""
-SHARE = "Wilson"
-"""The method of intervals of shares: they hold the balls, or the judge, that were counted with for given."""
-STUDENT_9 = 2.262
-"""The 0.975 quantile of Student's t with nine degrees of freedom, for ten parts."""
-LEAST = 20
-"""Images a side, below which distances between features are chance alone."""
+_OF_FEATURES: Final = {
+    number.name
+    for metric in METRICS
+    if metric.needs in ("features", "training features", "class probabilities")
+    for number in metric.numbers
+}
+_SETS: Final = {
+    "valid": "on the valid split",
+    "train": "on its training images",
+    "choose": "on the images that chose its best epoch",
+}
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Numbers by name, and intervals of some of them."""
+class Name:
+    """A name in an evaluation, taken apart."""
 
-    values: dict[str, float]
-    intervals: dict[str, Interval] = field(default_factory=dict)
+    number: Number
+    features: str | None = None
+    """Of which extractor."""
+    scale: int | None = None
+    """In pixels."""
+    images: str | None = None
+    """On which other images it was measured, in words."""
 
-    def named(self, suffix: str) -> "Measured":
-        """The same, with a suffix on every name."""
-        return Measured(
-            {f"{name}_{suffix}": value for name, value in self.values.items()},
-            {f"{name}_{suffix}": interval for name, interval in self.intervals.items()},
-        )
+    @property
+    def direction(self) -> Direction | None:
+        """Whether less or more is better. Numbers on other images than those of the test split rank no models."""
+        return None if self.images else self.number.direction
 
-    def __or__(self, other: "Measured") -> "Measured":
-        if twice := self.values.keys() & other.values.keys():
-            raise ValueError(
-                f"Two numbers would be called {', '.join(sorted(twice))}; give another evaluate.features.name"
-            )
-        return Measured(self.values | other.values, self.intervals | other.intervals)
+    @property
+    def better(self) -> str:
+        """Which way is better, in a word or two."""
+        return (not self.images and self.number.target) or self.direction or "–"
+
+    @property
+    def advice(self) -> str:
+        """The same as a clause; empty where there is a target."""
+        if self.better not in ("–", self.direction):
+            return ""
+        return f"{self.direction} is better" if self.direction else "ranks no models"
+
+    @property
+    def detail(self) -> str | None:
+        """The scale, or the other images, in words."""
+        return f"at {self.scale} × {self.scale} pixels" if self.scale else self.images
 
 
-def frechet(real: Features, fake: Features, settings: EvaluateSettings) -> Measured:
-    """`frechet`, and `frechet_infinity`, the distance freed of the bias of a finite size; with intervals.
+def read_name(name: str) -> Name:
+    """Takes `frechet_attributes`, `swd_32` or `age_valid` apart; the longest known beginning counts.
 
-    The distance is bootstrapped up to 512 dimensions; above, and for the limit, a jackknife gives the interval.
+    A name that no metric has, as in a file of another version, is a number without direction.
     """
-    found = measure_frechet(real, fake)
-    values = {"frechet": found.value, "frechet_infinity": found.of_infinite_sets}
-    if not settings.bootstrap:
-        return Measured(values)
-
-    def measure(indices: Sequence[NDArray[np.int64]]) -> float:
-        return frechet_distance(Gaussian.of([real[indices[0]]]), Gaussian.of([fake[indices[1]]]))
-
-    sizes = (len(real), len(fake))
-    intervals = {
-        "frechet": bootstrap(measure, sizes, found.value, settings.seed, settings.bootstrap)
-        if real.shape[1] <= BOOTSTRAPPED
-        else around(found.value, STUDENT_9 * found.standard_error(10), "jackknife over 10 parts"),
-        "frechet_infinity": around(found.of_infinite_sets, 1.96 * found.standard_error(), "infinitesimal jackknife"),
-    }
-    return Measured(values, intervals)
+    for base in sorted(NUMBERS, key=len, reverse=True):
+        number = NUMBERS[base]
+        if name == base:
+            return Name(number)
+        end = name.removeprefix(f"{base}_")
+        if end == name:
+            continue
+        if base in _OF_FEATURES:
+            return Name(number, features=end)
+        if number.per_scale and end.isdigit():
+            return Name(number, scale=int(end))
+        if end in _SETS:
+            return Name(number, images=_SETS[end])
+    return Name(Number(name, name.replace("_", " "), "other", None, ""))
 
 
-def kernel(real: Features, fake: Features, settings: EvaluateSettings) -> Measured:
-    """`kernel_distance`, unbiased, times 1000, with an interval."""
-    distance = kernel_distance(real, fake)
-    reach = STUDENT_9 * distance.standard_error
-    interval = around(distance.value, reach, "jackknife over 10 parts")
-    return Measured({"kernel_distance": distance.value}, {"kernel_distance": interval})
-
-
-def manifolds(real: Features, fake: Features, settings: EvaluateSettings) -> Measured:
-    """`precision`, `recall`, `density` and `coverage`; of the shares, intervals for these very balls (Wilson 1927)."""
-    found = compare_manifolds(real, fake, settings.neighbours)
-    values = {
-        "precision": found.precision,
-        "recall": found.recall,
-        "density": found.density,
-        "coverage": found.coverage,
-    }
-    counts = {"precision": len(fake), "recall": len(real), "coverage": len(real)}
-    return Measured(values, {name: share_interval(values[name], count) for name, count in counts.items()})
-
-
-def wasserstein(real: Images, fake: Images, settings: EvaluateSettings) -> Measured:
-    """`swd` and its scales, with an interval from ten disjoint parts of both sets."""
-    count = min(len(real), len(fake), settings.swd_images)
-    options = {"projections": settings.swd_projections, "patches": settings.swd_patches, "seed": settings.seed}
-    values = sliced_wasserstein(real[:count], fake[:count], **options)
-    if count < 10 * LEAST or not settings.bootstrap:
-        return Measured(values)
-    ends = np.linspace(0, count, 11).astype(int)
-    parts = [slice(start, stop) for start, stop in itertools.pairwise(ends)]
-    options["projections"] = -(-settings.swd_projections // 4)  # enough for a spread, at a quarter of the time
-    of_parts = [sliced_wasserstein(real[part], fake[part], **options) for part in parts]
-    intervals = {}
-    for name, value in values.items():
-        # A part's distance is larger than the whole's, but its spread is that of the whole, times the root of ten.
-        reach = STUDENT_9 * float(np.std([one[name] for one in of_parts], ddof=1)) / np.sqrt(10)
-        intervals[name] = around(value, reach, "ten disjoint parts")
-    return Measured(values, intervals)
-
-
-def ms_ssim(real: Images, fake: Images, settings: EvaluateSettings) -> Measured:
-    """`ms_ssim` among the samples, if its window fits into them; its floor is that among reals."""
-    if fake.shape[1] < WINDOW:
-        return Measured({})
-    return Measured({"ms_ssim": similarity_within(fake, settings.ms_ssim_pairs, settings.seed)})
-
-
-FEATURE_METRICS: dict[str, Callable[[Features, Features, EvaluateSettings], Measured]] = {
-    "frechet": frechet,
-    "kernel": kernel,
-    "manifolds": manifolds,
-}
-IMAGE_METRICS: dict[str, Callable[[Images, Images, EvaluateSettings], Measured]] = {
-    "swd": wasserstein,
-    "ms_ssim": ms_ssim,
-}
-
-LESS_IS_BETTER = ("swd", "frechet", "frechet_infinity", "kernel_distance", "memorised", "c2st_accuracy", "c2st_auc")
-MORE_IS_BETTER = ("precision", "recall", "coverage", "inception_score")
-
-
-def which_is_better(name: str) -> Literal["less", "more"] | None:
-    """Whether less or more of a metric is better; None where neither is, as for density, MS-SSIM and AGE.
-
-    Args:
-        name: A metric, of features with their name: `frechet_attributes`.
-    """
-    if name.startswith("c2st") and name.endswith(("_train", "_choose")):  # of images that the judge has learnt from
-        return None
-    for metrics, answer in ((LESS_IS_BETTER, "less"), (MORE_IS_BETTER, "more")):
-        if name in metrics or any(name.startswith(f"{metric}_") for metric in metrics):
-            return cast(Literal["less", "more"], answer)
-    return None
-
-
-def classifier_metrics(name: str, probabilities: Features) -> Measured:
-    """What is said of samples by the probabilities that a known classifier gives them, (n, classes).
-
-    Of Inception's the `inception_score`, whose interval comes from its customary ten parts.
-    """
-    if name != "inception":
-        return Measured({})
-    score, deviation = inception_score(probabilities)
-    interval = around(score, STUDENT_9 * deviation / 3, "ten disjoint parts")
-    return Measured({"inception_score": score}, {"inception_score": interval})
-
-
-def share_interval(share: float, count: int) -> Interval:
-    """Wilson's interval for a share of `count`."""
-    z = 1.96
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    reach = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return Interval(float(middle - reach), float(middle + reach), SHARE)
+def measures(needs: Literal["images", "features"]) -> list[Measure]:
+    """Functions of all metrics of two sets of images, or of two sets of features."""
+    return [metric.measure for metric in METRICS if metric.needs == needs and metric.measure is not None]

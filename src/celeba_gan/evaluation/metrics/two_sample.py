@@ -1,8 +1,7 @@
-"""A classifier two-sample test (Lopez-Paz and Oquab 2017): can a fresh network tell samples from unseen photographs?
+"""A classifier two-sample test (Lopez-Paz and Oquab 2017): can a new network tell samples from unseen photographs?
 
-The discriminator of a training is no fair judge of it: it was fitted against this very generator, and knows the
-training images. So a fresh one is trained on photographs that the generator never saw and on fresh samples, and is
-measured on others again.
+The discriminator of the training would be biased: it was trained against this very generator, on the training images.
+So a new one is trained on photographs that the generator never saw and on new samples, and is tested on others.
 """
 
 import copy
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from celeba_gan.evaluation.features.classifier import area_under_curve
 from celeba_gan.evaluation.metrics.age import average_generalisation_error
+from celeba_gan.evaluation.metrics.metric import Metric, Number
 from celeba_gan.foundation.pixels import from_uint8
 from celeba_gan.foundation.precision import full_float32
 
@@ -36,23 +36,22 @@ class Sides:
 def two_sample_test(
     network: nn.Module, train: Sides, choose: Sides, test: Sides, *, steps: int = 250, patience: int = 4, seed: int = 0
 ) -> dict[str, float]:
-    """Trains `network` to tell real from fake, keeps it as it was after its best epoch, and measures it.
+    """Trains `network` to tell real from fake, restores its best epoch, and tests it.
 
     Args:
-        network: Fresh, on the device to train it on; gives a score per image, (batch,) from (batch, 3, size, size) in
-            [-1, 1]. It is changed.
-        train: What it learns from, the sides in turn mirrored or not.
-        choose: What decides which epoch was the best, by its loss.
-        test: What the numbers are measured on: no network or choice has seen it.
-        steps: Of its optimiser, at most; the last pass over the training images is finished.
-        patience: It ends after so many passes that were no better.
+        network: With initial weights, on the device to train it on; gives a score per image, (batch,) from (batch, 3,
+            size, size) in [-1, 1]. It is changed.
+        train: What it is trained on, mirrored at random.
+        choose: The epoch with the least loss on these is the best.
+        test: What the numbers are measured on; used for nothing else.
+        steps: Optimiser steps, at most; the last epoch is finished.
+        patience: Training stops after so many epochs without improvement.
         seed: Decides order and mirroring.
 
     Returns:
-        `c2st_accuracy` and `c2st_auc`, one half where nothing can be told; `c2st_age` and `c2st_age_mean_square`, the
-        average generalisation error of this judge, whose probabilities mean what they say; and what it is made of,
-        `c2st_prob_real` and `c2st_prob_fake`. Accuracy and AUC also on what it learnt from and on what chose, as
-        `c2st_accuracy_train`, `c2st_accuracy_choose` and so on: far higher there, it has learnt images by heart.
+        `c2st_accuracy` and `c2st_auc`, one half for chance; `c2st_age` and `c2st_age_mean_square`, the average
+        generalisation error by its probabilities, and `c2st_prob_real` and `c2st_prob_fake`, their means. Accuracy and
+        AUC also on `train` and `choose`, as `c2st_accuracy_train` and so on: where they are far higher, it overfits.
 
     Raises:
         ValueError: A side has no images.
@@ -105,3 +104,26 @@ def _scores(network: nn.Module, images: Images) -> Tensor:
     parts = [from_uint8(images[start : start + 256]) for start in range(0, len(images), 256)]
     with torch.inference_mode():
         return torch.cat([network(part.to(device)).float().cpu() for part in parts])
+
+
+TWO_SAMPLE = Metric(
+    needs="new discriminator",
+    numbers=(
+        Number("c2st_accuracy", "Accuracy of a new classifier", "discriminator", "less",
+                "Accuracy of a network trained to tell samples from unseen images; 50 % is chance.", "share",
+                ends=(0.5, 1), by_definition=0.5,
+                terminal=("Classifier", "accuracy of a new classifier, samples against unseen images; 0.5 is chance")),
+        Number("c2st_auc", "AUC of a new classifier", "discriminator", "less",
+                "How often it scores a real image above a sample; 0.5 is chance.", ends=(0.5, 1), by_definition=0.5),
+        # Above 0.5 the classifier is wrong with confidence, which is no better: neither way is.
+        Number("c2st_age", "AGE of a new classifier", "discriminator", None,
+                "Its average generalisation error: 0.5 for chance, 0 where it is always right.", target="near 0.5",
+                ends=(0, 0.5), by_definition=0.5),
+        Number("c2st_age_mean_square", "AGE of a new classifier, mean of squares", "discriminator", None,
+                "Another reading of the same formula.", target="near 0.5", ends=(0, 0.5), minor=True),
+        Number("c2st_prob_real", "Its probability for reals", "discriminator", None,
+                "The mean probability that the new classifier gives real images.", ends=(0, 1), minor=True),
+        Number("c2st_prob_fake", "Its probability for samples", "discriminator", None,
+                "The mean probability that the new classifier gives samples.", ends=(0, 1), minor=True),
+    ),
+)  # fmt: skip

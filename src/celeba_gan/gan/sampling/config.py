@@ -1,17 +1,19 @@
 """Settings of the generate stage."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from celeba_gan.foundation.settings import Settings
 
 
-class GenerateSettings(BaseModel):
+class GenerateSettings(Settings):
     """What the generate stage makes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    renamed: ClassVar[dict[str, str]] = {"which": "checkpoint"}
 
     images: int = Field(default=64, ge=1, le=1_000_000, description="Samples saved as PNG.")
-    which: Literal["last", "best"] = Field(
+    checkpoint: Literal["last", "best"] = Field(
         default="last", description="The generator of the last tick, or of the one with the least train.minimise."
     )
     labels: list[str] = Field(

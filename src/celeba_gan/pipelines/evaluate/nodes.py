@@ -5,6 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.gan.runs.checkpoint import Checkpoint
@@ -27,9 +28,9 @@ def fit_attribute_classifier(
     settings: EvaluateSettings,
     attribute_classifier_previous: Checkpoint[ClassifierCard] | None,
 ) -> Checkpoint[ClassifierCard]:
-    """Trains the network in whose features distances are measured; the previous one is kept if it is of the same data.
+    """Trains the network in whose features distances are measured; reuses the saved one if data and settings agree.
 
-    For images without attributes, or very few images, there is none: the card then names no attributes.
+    For images without attributes, or very few images, there is none: its card then names no attributes.
     """
     from celeba_gan.evaluation.features.classifier import (
         CLASSIFIER_VERSION,
@@ -58,8 +59,8 @@ def fit_attribute_classifier(
     if not names or counts["train"] < LEAST_IMAGES or counts["valid"] < 2:
         why = "have no attributes" if not names else f"are too few ({counts['train']} for training)"
         logger.info(
-            "These images %s, so there is no attribute classifier: Fréchet distance, precision and others that need "
-            "features are left out",
+            "These images %s, so there is no attribute classifier: skipping the Fréchet distance and others that need "
+            "features",
             why,
         )
         return Checkpoint("classifier", ClassifierCard(attributes=(), made_from=made_from), {})
@@ -91,73 +92,76 @@ def evaluate_generator(
     feature_store: FeatureStore,
     compared_model: NamedModel | None,
     settings: EvaluateSettings,
-) -> tuple[dict[str, Any], ImageGrid, ImageGrid]:
-    """Measures the generator against the test split; with `evaluate.against` another one, too, in the same way.
+) -> tuple[Evaluation, ImageGrid, ImageGrid]:
+    """Measures the generator against the test split; with `evaluate.compare_with` another one, too.
 
-    Gives the numbers (`evaluation.json`), samples beside reals, and samples beside their nearest training images.
+    Returns the numbers, a picture of samples beside reals, and one of samples beside their nearest training images.
     """
+    from celeba_gan.evaluation.attributes import describe_attributes
     from celeba_gan.evaluation.compare import compare_models
-    from celeba_gan.evaluation.evaluate import Evaluation, EvaluationError, evaluate
-    from celeba_gan.evaluation.metrics.prevalence import describe_attributes
+    from celeba_gan.evaluation.evaluate import EvaluationError, Result, evaluate
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
     use_all_cores()
     device = find_device("auto")
     extractors = _extractors(attribute_classifier, settings, device)
-    networks = (evaluated_model or training_run).networks(settings.which)
+    networks = (evaluated_model or training_run).networks(settings.checkpoint)
     model = networks.generator.card
-    measured_best = settings.which == "best" and model.best is not None and model.best.images == model.images
-    judge_network = model.network  # one for both models: a weaker one would flatter
+    measured_best = settings.checkpoint == "best" and model.best is not None and model.best.images == model.images
+    new_network = model.network  # the same new discriminator for both models: a weaker one would flatter
 
-    def measure(networks: Networks) -> Evaluation:
-        models, reals = _bind(networks, judge_network, packed_images, labels, classes, settings.seed, device)
+    def measure(networks: Networks) -> tuple[Evaluation, Result]:
+        models, reals = _bind(networks, new_network, packed_images, labels, classes, settings.seed, device)
         found = evaluate(models, reals, settings, extractors, feature_store)
-        condition = networks.generator.card.condition
-        of_classifier = found.described.get("attributes")
-        found.card["attributes"] = of_classifier and describe_attributes(
-            attribute_classifier.card.to_json(), *of_classifier, found.labels, condition.names if condition else ()
-        )
-        return found
+        classifier, attributes = attribute_classifier.card, None
+        if (probabilities := found.probabilities.get("attributes")) is not None and classifier.report is not None:
+            quality = {name: classifier.report.attributes[name] for name in classifier.attributes}
+            condition = networks.generator.card.condition
+            requested = condition.names if condition else ()
+            attributes = describe_attributes(quality, *probabilities, found.labels, requested)
+        return found.evaluation.model_copy(update={"attributes": attributes}), found
 
     if compared_model is not None and compared_model.card.size != model.size:
         raise EvaluationError(
-            f"evaluate.against: {compared_model.label} makes images of {compared_model.card.size} pixels, and the "
-            f"evaluated model {model.size}; only models of one size compare"
+            f"evaluate.compare_with: {compared_model.label} makes images of {compared_model.card.size} pixels, the "
+            f"measured model {model.size}. Only models of one size can be compared"
         )
-    result = measure(networks)
-    card = result.card
-    card["protocol"] |= {"model": settings.model, "which": "best" if measured_best else "last"}
+    evaluation, result = measure(networks)
+    protocol = evaluation.protocol.model_copy(
+        update={"model": settings.model, "which": "best" if measured_best else "last"}
+    )
+    evaluation = evaluation.model_copy(update={"protocol": protocol})
     if compared_model is not None:
         label = compared_model.label
-        logger.info("Evaluating %s in the same way", label)
-        other = measure(compared_model.networks(settings.which)).card
-        card["comparison"] = compare_models(settings.model or "this model", card, label, other) | {"measured": other}
-    images, found = card["protocol"]["images"], result.neighbours
+        logger.info("Measuring %s in the same way", label)
+        other, _ = measure(compared_model.networks(settings.checkpoint))
+        comparison = compare_models(settings.model or "this model", evaluation, label, other)
+        evaluation = evaluation.model_copy(update={"comparison": comparison})
+    found = result.neighbours
     return (
-        card,
-        draw_beside_reals(result.samples, result.reals, images),
-        draw_neighbours((found.samples, found.neighbours, found.names) if found else None, images),
+        evaluation,
+        draw_beside_reals(result.samples, result.reals, protocol.images),
+        draw_neighbours((found.samples, found.neighbours, found.names) if found else None, protocol.images),
     )
 
 
 def report_evaluation(
-    evaluation: dict[str, Any], measured_grid: ImageGrid, neighbour_grid: ImageGrid, metric_rows: Any
+    evaluation: Evaluation, measured_grid: ImageGrid, neighbour_grid: ImageGrid, metric_rows: Any
 ) -> tuple[Any, str]:
     """Draws the chart of attributes, and writes the page that shows everything: a plotly figure and HTML."""
     from celeba_gan.reporting.evaluation.charts import plot_attribute_shares
     from celeba_gan.reporting.evaluation.page import render_report
     from celeba_gan.reporting.training.curves import plot_curves
 
-    chart = plot_attribute_shares(evaluation["attributes"])
-    images = evaluation["protocol"]["images"]
+    chart, protocol = plot_attribute_shares(evaluation.attributes), evaluation.protocol
     # The rows are those of the experiment's own training, and not of a model from elsewhere.
-    own = evaluation["protocol"]["model"] is None and len(metric_rows)
+    own = protocol.model is None and len(metric_rows)
     page = render_report(
         evaluation,
-        title=f"{evaluation['protocol'].get('model') or 'A generator'} after {images / 1000:,.4g} thousand images",
+        title=f"{protocol.model or 'A generator'} after {protocol.images / 1000:,.4g} thousand images",
         curves=plot_curves(metric_rows) if own else None,
-        attribute_chart=chart if evaluation["attributes"] else None,
+        attribute_chart=chart if evaluation.attributes else None,
         pictures={"Samples and reals": measured_grid.pixels, "Nearest training images": neighbour_grid.pixels},
     )
     return chart, page
@@ -166,7 +170,7 @@ def report_evaluation(
 def _extractors(
     attribute_classifier: Checkpoint[ClassifierCard], settings: EvaluateSettings, device: str
 ) -> "list[Extractor]":
-    """The feature extractors at hand: the attribute classifier, Inception, the user's own file."""
+    """The feature extractors that are available: attribute classifier, Inception, the user's file."""
     from celeba_gan.evaluation.features.classifier import AttributeClassifier
     from celeba_gan.evaluation.features.file import FeatureFile
     from celeba_gan.evaluation.features.inception import InceptionFeatures, find_weights
@@ -184,7 +188,7 @@ def _extractors(
 
 def _bind(
     networks: Networks,
-    judge_network: "NetworkSettings",
+    network: "NetworkSettings",
     packed_images: PackedImages,
     labels: Any,
     classes: Any,
@@ -194,33 +198,43 @@ def _bind(
     """Networks and packed images as evaluation takes them: through functions."""
     import torch
 
-    from celeba_gan.evaluation.image_sets import Judge, Models, Reals
+    from celeba_gan.evaluation.image_sets import Discriminator, Models, Reals
     from celeba_gan.gan.inputs.conditions import Conditions
     from celeba_gan.gan.networks.build import build_discriminator
     from celeba_gan.gan.sampling.trained import TrainedDiscriminator, TrainedGenerator
     from celeba_gan.images.labels import check_labels, labels_as_named
 
-    generator, discriminator, network = networks.generator, networks.discriminator, judge_network
+    generator, discriminator, card = networks.generator, networks.discriminator, networks.generator.card
 
-    def fresh_judge() -> torch.nn.Module:
+    def new_discriminator() -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build_discriminator(network, generator.card.size).to(device)
+            return build_discriminator(network, card.size).to(device)
 
-    judge = None
+    trained = None
     if discriminator is not None:
-        scores = TrainedDiscriminator(discriminator, device).scores
-        judge = Judge(scores, discriminator.card.probability, discriminator.card.model_dump(mode="json"))
-    sample = TrainedGenerator(generator, device).sample_labelled
-    condition = generator.card.condition
+        scores, of = TrainedDiscriminator(discriminator, device).scores, discriminator.card
+        trained = Discriminator(scores, of.probability, of.id, of.images)
     conditions = Conditions.none()
-    if condition is not None:
+    if (condition := card.condition) is not None:
         check_labels(labels, packed_images.manifest)
         values = labels_as_named(labels, classes, condition.kind, condition.names)
         conditions = Conditions(condition.kind, condition.names, values)
-    manifest = packed_images.manifest
     norm = ", spectral norm" if network.spectral_norm else ""
-    judged_by = f"{network.name} {network.family.model_dump_json()}{norm}"
-    return Models(sample, generator.card.model_dump(mode="json"), judge, fresh_judge, judged_by), Reals(
-        packed_images.gather, conditions.of, manifest.splits, manifest.model_dump(mode="json")
+    models = Models(
+        sample=TrainedGenerator(generator, device).sample_labelled,
+        training_id=card.id,
+        images=card.images,
+        finished=card.finished,
+        size=card.size,
+        data_digest=card.data_digest,
+        discriminator=trained,
+        new_discriminator=new_discriminator,
+        random_crop=card.random_crop,
+        new_network=f"{network.name} {network.family.model_dump_json()}{norm}",
+    )
+    manifest = packed_images.manifest
+    recipe = manifest.model_dump(mode="json")["recipe"]
+    return models, Reals(
+        packed_images.gather, conditions.of, manifest.splits, packed_images.size, packed_images.digest, recipe
     )

@@ -17,7 +17,7 @@ def generate_samples(training_run: Run, settings: GenerateSettings) -> Iterator[
     from celeba_gan.gan.runtime.hardware import find_device
     from celeba_gan.gan.sampling.trained import TrainedGenerator
 
-    generator = training_run.networks(settings.which).generator
+    generator = training_run.networks(settings.checkpoint).generator
     if not generator.card.finished:
         logger.warning("Sampling from a generator in training, after %d images", generator.card.images)
     first = 0
@@ -36,7 +36,7 @@ def draw_sample_grid(training_run: Run, settings: GenerateSettings) -> ImageGrid
     from celeba_gan.gan.runtime.hardware import find_device
     from celeba_gan.gan.sampling.trained import TrainedGenerator
 
-    generator = training_run.networks(settings.which).generator
+    generator = training_run.networks(settings.checkpoint).generator
     trained = TrainedGenerator(generator, find_device("auto"))
     samples = trained.grid(settings.grid_rows, settings.grid_columns, settings.seed, settings.labels)
     requested = [" + ".join(settings.labels)] if settings.labels else []  # one name for all rows

@@ -5,12 +5,13 @@ from typing import Any
 
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.source import Source
+from celeba_gan.sources.source_report import SourceReport
 
 logger = logging.getLogger(__name__)
 
 
-def index_images(celeba: Source, settings: IngestSettings) -> tuple[Any, Any, dict[str, Any]]:
-    """List the usable images of the source with their sizes, splits and annotations, and the rejected ones.
+def index_images(celeba: Source, settings: IngestSettings) -> tuple[Any, Any, SourceReport]:
+    """Lists the usable images of the source with their sizes, splits and annotations, and the rejected ones.
 
     Returns:
         Two DataFrames, `image_index` and `rejected_images`, and the `source_report`; see `Index`.

@@ -6,7 +6,7 @@ from celeba_gan.pipelines.ingest.nodes import index_images
 
 
 def create_pipeline() -> Pipeline:
-    """From the source to the index of its usable images, and what was found in it."""
+    """From the source to the index of its usable images, and a report."""
     return Pipeline(
         [
             Node(

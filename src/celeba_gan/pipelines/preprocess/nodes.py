@@ -1,4 +1,4 @@
-"""Nodes of the preprocess stage; `Any` is a DataFrame where pandas is not imported with the registry."""
+"""Nodes of the preprocess stage; `Any` is a DataFrame, since the registry must not import pandas."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.journal import UnfinishedPacking
 from celeba_gan.images.packed import Manifest, PackedImages, Shard
+from celeba_gan.reporting.data.data_report import DataReport
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.source import Source
+from celeba_gan.sources.source_report import SourceReport
 
 
 def pack_images(
@@ -18,7 +20,7 @@ def pack_images(
     ingest: IngestSettings,
     packed_images_previous: PackedImages | UnfinishedPacking | None,
 ) -> Iterator[Shard | Manifest]:
-    """Decode, crop and resize the indexed images; yields shards and, last, the manifest. Kedro saves each at once.
+    """Decodes, crops and resizes the indexed images; yields shards and, last, the manifest. Kedro saves each at once.
 
     Rejected and unreadable images together may not exceed `ingest.max_rejected_fraction`.
     """
@@ -28,7 +30,7 @@ def pack_images(
     from celeba_gan.images import labels, packing
     from celeba_gan.sources.index import check_rejected
 
-    labels.check_condition(image_index, settings.condition_on)  # before the hours that packing may take
+    labels.check_condition(image_index, settings.condition_on)  # packing may take hours
     rejected = list(rejected_images.itertuples(index=False, name=None))
     found = len(image_index) + len(rejected)
     with Progress(console=get_console(), transient=True) as bar:
@@ -51,7 +53,7 @@ def pack_images(
 def label_images(
     packed_images: PackedImages, image_index: Any, settings: PreprocessSettings
 ) -> tuple[Any, Any, Any, Any]:
-    """Give every packed image its split, attributes and class, and list the images that are not packed or twice there.
+    """Labels every packed image, and lists the classes, the duplicates and the unreadable images.
 
     Returns:
         Four DataFrames: `labels`, `classes` and `duplicate_images` (see `label_images`, `count_classes` and
@@ -74,28 +76,28 @@ def label_images(
 
 def report_data(
     image_index: Any,
-    source_report: dict[str, Any],
+    source_report: SourceReport,
     packed_images: PackedImages,
     labels: Any,
     classes: Any,
     settings: PreprocessSettings,
     ingest: IngestSettings,
-) -> tuple[dict[str, Any], Any, Any, Any, Any, Any]:
-    """Sum up the data in numbers, words and pictures.
+) -> tuple[DataReport, Any, Any, Any, Any, Any]:
+    """Summarises the data in numbers, words and pictures.
 
     Returns:
-        `data_report` (see `celeba_gan.reporting.data.report.report_data`), the chart of attributes for kedro-viz and
-        again for browsers, the chart of sizes, a contact sheet, and the mean image.
+        `data_report`, the chart of attributes for kedro-viz and again for browsers, the chart of sizes, a contact
+        sheet, and the mean image.
     """
-    from celeba_gan.reporting.data import report as data_report
     from celeba_gan.reporting.data.charts import plot_attributes, plot_sizes
     from celeba_gan.reporting.data.contact_sheet import draw_contact_sheet
     from celeba_gan.reporting.data.pixel_statistics import draw_mean, measure_pixels
-    from celeba_gan.sources.official import PUBLISHED_RATES
+    from celeba_gan.reporting.data.report import DataTables, summarise_data
+    from celeba_gan.sources.tables.attributes import PUBLISHED_RATES
 
     pixels = measure_pixels(packed_images)
-    report = data_report.report_data(
-        data_report.DataTables(image_index, labels, classes),
+    report = summarise_data(
+        DataTables(image_index, labels, classes),
         source_report,
         packed_images.manifest,
         pixels,

@@ -1,4 +1,4 @@
-"""A few dozen training images at one glance."""
+"""A few dozen training images at a glance."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from celeba_gan.images.packed import PackedImages
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_WIDTH: Final = 1000  # pixels: what kedro-viz shows without making it smaller
+_WIDTH: Final = 1000  # pixels, which kedro-viz shows unscaled
 _ROWS: Final = 6
 _MOST_CLASSES: Final = 12
 _GAP, _HEADING = 2, 24  # pixels
 
 
 def draw_contact_sheet(packed: PackedImages, labels: DataFrame, classes: DataFrame) -> Image.Image:
-    """Training images in a grid, taken at even distances from the whole split; with classes, a row of each.
+    """Draws training images in a grid, spaced evenly over the split; with classes, a row of each.
 
     Args:
         packed: The images.
         labels: Their labels; row i describes image i.
-        classes: The classes with `class`, `name` and their training images in `train`; of more than twelve the largest
-            are shown.
+        classes: The classes with `class`, `name` and their number of training images in `train`; at most twelve are
+            shown, the largest.
     """
     start, stop = packed.split("train")
     if len(classes) == 1:
@@ -49,7 +49,7 @@ def draw_contact_sheet(packed: PackedImages, labels: DataFrame, classes: DataFra
 
 
 def _evenly(length: int, most: int) -> NDArray[np.int64]:
-    """At most so many of the numbers below `length`, from first to last."""
+    """At most `most` of the numbers below `length`, evenly spaced, with the first and the last."""
     return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(np.int64))
 
 
@@ -71,13 +71,13 @@ def _stack(blocks: list[tuple[str, NDArray[np.int64]]], packed: PackedImages, co
 
 
 def _resize(pixels: NDArray[np.uint8], tile: int) -> Image.Image:
-    """Enlarged pixel for pixel, or reduced."""
+    """Enlarged without interpolation, or reduced."""
     larger = Image.Resampling.NEAREST if len(pixels) <= tile else Image.Resampling.LANCZOS
     return Image.fromarray(pixels).resize((tile, tile), larger)
 
 
 def _shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The text, cut to this many pixels."""
+    """The text, cut to a width in pixels."""
     shortened = text
     while font.getlength(shortened) > width:
         text = text[:-1]

@@ -1,13 +1,16 @@
-"""What a careful colleague would point out about the data."""
+"""Findings: what is unusual about the data, in sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from math import sqrt
-from typing import Any, Final
+from typing import Final
 
-# Two shares count as different from 2 percentage points on: less makes no difference to a generator. And from 4
-# standard errors on: forty attributes are looked at at once, and at 3 chance alone would raise one in ten reports.
+from celeba_gan.foundation.wording import counted, listed
+from celeba_gan.reporting.data.data_report import ALL, DataReport, Sizes
+
+# Two shares differ by more than 2 percentage points, since less does not matter to a generator, and by more than 4
+# standard errors: with forty attributes, 3 would give a false alarm in one of ten reports.
 POINTS: Final = 0.02
 STANDARD_ERRORS: Final = 4
 FEW_IMAGES: Final = 1000
@@ -22,120 +25,120 @@ _SOME_GRAY, _ALL_GRAY = 0.1, 0.9
 _SHOWN: Final = 8
 
 
-def find_peculiarities(report: Mapping[str, Any]) -> list[str]:
-    """What is unusual in a data report, in sentences; one that says so where nothing is.
+def find_peculiarities(report: DataReport) -> list[str]:
+    """What is unusual in a data report, in sentences; `NOTHING` if nothing is.
 
-    Photographs of one person resemble each other, so that where persons are known it is their number that decides how
-    far a share may be off by chance.
+    Photographs of one person are alike, so standard errors count persons, if identities are known.
     """
     looks = (_unusable, _notes, _duplicates, _sizes, _few, _gray, _published, _splits, _files)
     return [finding for look in looks for finding in look(report)] or [NOTHING]
 
 
-def _files(report: Mapping[str, Any]) -> Iterator[str]:
-    changed = [file["name"] for file in report["source"]["files"] if file["verdict"].startswith("not ")]
+def _files(report: DataReport) -> Iterator[str]:
+    changed = [file.name for file in report.source.files if file.verdict.startswith("not ")]
     if changed:
         verb = "is not the file" if len(changed) == 1 else "are not the files"
-        yield f"{_enumerate(changed)} {verb} that CelebA's authors publish: edited, or a part."
+        yield f"{listed(changed, _SHOWN)} {verb} that CelebA's authors publish, but edited or incomplete."
 
 
-def _notes(report: Mapping[str, Any]) -> Iterator[str]:
-    yield from report["source"]["notes"]
+def _notes(report: DataReport) -> Iterator[str]:
+    yield from report.source.notes
 
 
-def _unusable(report: Mapping[str, Any]) -> Iterator[str]:
-    left_out = report["left_out"]
-    share, limit = left_out["share"], left_out["largest_share"]
-    if left_out["unusable"] and share >= limit / 2:
-        reasons = _enumerate([f"{reason} ({count:,})" for reason, count in
-                              [*left_out["rejected"].items(), *left_out["unreadable"].items()]])  # fmt: skip
+def _unusable(report: DataReport) -> Iterator[str]:
+    left_out = report.left_out
+    share, limit = left_out.share, left_out.largest_share
+    if left_out.unusable and share >= limit / 2:
+        reasons = [*left_out.rejected.items(), *left_out.unreadable.items()]
         yield (
-            f"{left_out['unusable']:,} of {report['images']['found']:,} photographs ({share:.2%}) cannot be used, near "
-            f"the {limit:.2%} at which a run stops (ingest.max_rejected_fraction): {reasons}."
+            f"{left_out.unusable:,} of {report.images.found:,} photographs ({share:.2%}) cannot be used, near "
+            f"the limit of {limit:.2%} (ingest.max_rejected_fraction): "
+            f"{listed([f'{reason} ({count:,})' for reason, count in reasons], _SHOWN)}."
         )
 
 
-def _duplicates(report: Mapping[str, Any]) -> Iterator[str]:
-    duplicates, leaks = report["duplicates"], report["left_out"]["leaks"]
-    if duplicates["groups"]:
+def _duplicates(report: DataReport) -> Iterator[str]:
+    duplicates, leaks = report.duplicates, report.left_out.leaks
+    if duplicates.groups:
         removed = (
-            f"{leaks:,} of train were left out because valid or test has them"
+            f"{leaks:,} of train were removed because valid or test has them"
             if leaks
             else "none of train is in valid or test"
         )
         yield (
-            f"{duplicates['photographs']:,} photographs are the same file as another, in {duplicates['groups']:,} "
-            f"groups; {removed}. duplicate_images.csv, beside the labels, lists them."
+            f"{duplicates.photographs:,} photographs have the same file as another, in {duplicates.groups:,} "
+            f"groups; {removed}. See duplicate_images.csv beside the labels."
         )
 
 
-def _sizes(report: Mapping[str, Any]) -> Iterator[str]:
-    sizes, crop, kind = report["sizes"], report["recipe"]["crop"], report["source"]["kind"]
-    total = report["images"]["indexed"]["all"]
-    first = sizes["most_common"][0]
-    one_size = first["photographs"] >= _ONE_SIZE * total
-    if one_size and (first["width"], first["height"]) == HALF_SIZE:
+def _sizes(report: DataReport) -> Iterator[str]:
+    sizes, crop, kind = report.sizes, report.recipe.crop, report.source.kind
+    total = report.images.indexed[ALL]
+    first = sizes.most_common[0]
+    one_size = first.photographs >= _ONE_SIZE * total
+    if one_size and (first.width, first.height) == HALF_SIZE:
         seen = {"none": "all of their width is kept", 89: "crop 89 keeps what 178 keeps at full size"}.get(
             crop, f"a crop of 89 would keep what 178 keeps at full size, {crop} keeps less"
         )
-        yield f"The photographs are 89x109, half of CelebA's 178x218; {seen}. Numbers do not compare with full size."
-    elif one_size and kind == "celeba" and (first["width"], first["height"]) != FULL_SIZE:
         yield (
-            f"The photographs are {first['width']}x{first['height']}, while CelebA's are 178x218. Were they made of "
-            "CelebA's, all is well; in another set the same numbers are other people, and the labels are wrong: then "
+            f"The photographs are 89x109, half of CelebA's 178x218; {seen}. Numbers cannot be compared with full size."
+        )
+    elif one_size and kind == "celeba" and (first.width, first.height) != FULL_SIZE:
+        yield (
+            f"The photographs are {first.width}x{first.height}, while CelebA's are 178x218. Resized copies of "
+            "CelebA are fine. In another set the same file names are other people, and the labels are wrong: use "
             "--env folder."
         )
     if not one_size and kind == "celeba":
         yield (
             f"The photographs have {_range(sizes)}, while CelebA's aligned ones are all 178x218: they look like the "
-            "originals from the wild, in which faces are anywhere, and a crop of the centre cuts through them. Take "
-            "img_align_celeba."
+            "originals from the wild, where a centre crop may cut off the face. Use img_align_celeba."
         )
     elif not one_size and crop != "none":
         yield (
             f"The photographs have {_range(sizes)}, and a crop of {crop} pixels shows more of small ones than of large "
-            "ones. preprocess.crop=none takes the largest square of each."
+            "ones. preprocess.crop=none uses the largest square of each."
         )
 
 
-def _few(report: Mapping[str, Any]) -> Iterator[str]:
-    train = report["images"]["packed"]["train"]
+def _few(report: DataReport) -> Iterator[str]:
+    train = report.images.packed["train"]
     if train < FEW_IMAGES:
         yield (
-            f"There are only {train:,} training images; with fewer than about {FEW_IMAGES:,} a GAN soon repeats them. "
-            "Compare its samples with them."
+            f"The train split has only {counted(train, 'image')}; with fewer than about {FEW_IMAGES:,} a GAN soon "
+            "memorises them. Compare its samples with them."
         )
     for split in ("valid", "test"):
-        images = report["images"]["packed"][split]
+        images = report.images.packed[split]
         if images < FEW_TO_MEASURE:
-            yield f"There are only {images:,} {split} images: numbers measured with so few are mostly chance."
-    classes = report["classes"]
-    few = classes["with_few_images"]
-    if classes["number"] > 1 and few:
-        smallest = [f"{row['name']} ({row['train']:,})" for row in classes["smallest"]]
+            yield f"The {split} split has only {counted(images, 'image')}: metrics on so few are mostly noise."
+    classes = report.classes
+    few = classes.with_few_images
+    if classes.number > 1 and few:
+        smallest = [f"{row.name} ({row.train:,})" for row in classes.smallest[:few]]
         yield (
-            f"{few:,} of {classes['number']:,} classes have fewer than {FEW_OF_A_CLASS} training images, too few to "
-            f"learn much of: {_enumerate(smallest, few)}."
+            f"{few:,} of {classes.number:,} classes have fewer than {FEW_OF_A_CLASS} training images, too few to "
+            f"learn much of: {listed(smallest, _SHOWN, total=few)}."
         )
 
 
-def _gray(report: Mapping[str, Any]) -> Iterator[str]:
-    train, gray = report["images"]["packed"]["train"], report["pixels"]["gray_images"]
+def _gray(report: DataReport) -> Iterator[str]:
+    train, gray = report.images.packed["train"], report.pixels.gray_images
     if gray >= _ALL_GRAY * train:
-        yield f"{gray:,} of {train:,} training images are gray; the samples will be, too."
+        yield f"{gray:,} of {train:,} training images are gray; so will be the samples."
     elif gray >= _SOME_GRAY * train:
-        yield f"{gray:,} of {train:,} training images are gray, among coloured ones."
+        yield f"{gray:,} of {train:,} training images are gray, the others are coloured."
 
 
-def _published(report: Mapping[str, Any]) -> Iterator[str]:
-    """Only of photographs that are said to be CelebA's: others need not resemble it."""
-    if report["source"]["kind"] != "celeba":
+def _published(report: DataReport) -> Iterator[str]:
+    """Only for CelebA: other photographs need not resemble it."""
+    if report.source.kind != "celeba":
         return
-    size = _sample_size(report, "all")
+    size = _sample_size(report, ALL)
     different, swapped, known = {}, [], 0
-    for name, attribute in report["attributes"].items():
-        here, there = attribute["share"]["all"], attribute["published"]
-        if there is None:
+    for name, attribute in report.attributes.items():
+        here, there = attribute.share[ALL], attribute.published
+        if here is None or there is None:
             continue
         known += 1
         if _differ(here, there, there, 1 / size):
@@ -145,26 +148,26 @@ def _published(report: Mapping[str, Any]) -> Iterator[str]:
     if different:
         yield (
             f"{len(different)} of {known} attributes are not as frequent as in all of CelebA "
-            f"({_bound(report, 'all')}): {_list_shares(different, '{} instead of {}')}."
+            f"({_bound(report, ALL)}): {_list_shares(different, '{} instead of {}')}."
         )
     if swapped:
-        yield f"With 0 and 1 exchanged these would be as frequent as in CelebA: {_enumerate(swapped)}."
+        yield f"With 0 and 1 swapped these attributes would be as frequent as in CelebA: {listed(swapped, _SHOWN)}."
 
 
-def _splits(report: Mapping[str, Any]) -> Iterator[str]:
+def _splits(report: DataReport) -> Iterator[str]:
     train = _sample_size(report, "train")
     for split in ("valid", "test"):
         size, different = _sample_size(report, split), {}
-        if not size:
-            continue
-        for name, attribute in report["attributes"].items():
-            here, there = attribute["share"][split], attribute["share"]["train"]
+        for name, attribute in report.attributes.items():
+            here, there = attribute.share[split], attribute.share["train"]
+            if here is None or there is None:
+                continue
             pooled = (here * size + there * train) / (size + train)
             if _differ(here, there, pooled, 1 / size + 1 / train):
                 different[name] = (here, there)
         if different:
             yield (
-                f"{split} and train differ in {len(different)} of {len(report['attributes'])} attributes "
+                f"{split} and train differ in {len(different)} of {len(report.attributes)} attributes "
                 f"({_bound(report, split)} of {split}): {_list_shares(different, '{} and {}')}."
             )
 
@@ -174,35 +177,25 @@ def _differ(here: float, there: float, expected: float, inverse_size: float) -> 
     return abs(here - there) > max(POINTS, STANDARD_ERRORS * standard_error)
 
 
-def _sample_size(report: Mapping[str, Any], split: str) -> int:
-    images = report["images"]
-    size: int = (images["persons"] or images["packed"])[split]
-    return size
+def _sample_size(report: DataReport, split: str) -> int:
+    return (report.images.persons or report.images.packed)[split]
 
 
-def _bound(report: Mapping[str, Any], split: str) -> str:
-    images = report["images"]
-    persons = f" with {images['persons'][split]:,} persons" if images["persons"] else ""
+def _bound(report: DataReport, split: str) -> str:
+    images = report.images
+    persons = f" with {counted(images.persons[split], 'person')}" if images.persons else ""
     return (
         f"more than {POINTS * 100:.0f} percentage points and {STANDARD_ERRORS} standard errors apart, in the "
-        f"{images['packed'][split]:,} images{persons}"
+        f"{images.packed[split]:,} images{persons}"
     )
 
 
 def _list_shares(different: Mapping[str, tuple[float, float]], words: str) -> str:
     """The largest differences first."""
     order = sorted(different, key=lambda name: -abs(different[name][0] - different[name][1]))
-    return _enumerate([f"{name} {words.format(*(f'{share:.1%}' for share in different[name]))}" for name in order])
+    return listed([f"{name} {words.format(*(f'{share:.1%}' for share in different[name]))}" for name in order], _SHOWN)
 
 
-def _range(sizes: Mapping[str, Any]) -> str:
-    smallest, largest = ("x".join(map(str, sizes[name])) for name in ("smallest", "largest"))
-    return f"{sizes['distinct']:,} sizes from {smallest} to {largest}"
-
-
-def _enumerate(texts: Sequence[str], number: int | None = None) -> str:
-    """The first of so many texts, and how many more there are."""
-    number = len(texts) if number is None else number
-    shown = texts[: min(_SHOWN, number)]
-    more = [f"and {number - len(shown):,} more"] if number > len(shown) else []
-    return ", ".join([*shown, *more])
+def _range(sizes: Sizes) -> str:
+    smallest, largest = ("x".join(map(str, size)) for size in (sizes.smallest, sizes.largest))
+    return f"{sizes.distinct:,} sizes from {smallest} to {largest}"

@@ -1,4 +1,4 @@
-"""What the training images have in common: their mean, how far they differ from it, and whether they have colour."""
+"""The mean and standard deviation of the training images, and how many are gray."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from PIL import Image, ImageDraw, ImageFont
 from celeba_gan.images.packed import PackedImages, map_shard
 
 _CHUNK_BYTES: Final = 8 * 2**20
-_CHUNK_IMAGES: Final = 2**15  # a sum of so many squares stays within 32 bits
-_GRAY: Final = 4  # of 255: the noise that JPEG leaves between the channels of a gray photograph
+_CHUNK_IMAGES: Final = 2**15  # a sum of so many squares fits in 32 bits
+_GRAY: Final = 4  # of 255: JPEG noise between the channels of a gray photograph
 
 _SIDE, _GAP, _CAPTION = 320, 12, 26  # pixels
 
 
 @dataclass(frozen=True)
 class PixelStatistics:
-    """Over the images of one split.
+    """Statistics of the images of one split.
 
     Attributes:
-        images: How many there are.
+        images: Their number.
         mean: (size, size, 3) float64 in [0, 255].
         deviation: (size, size, 3) float64, the standard deviation.
-        gray: How many images are gray: their channels differ by less than 4 of 255 on average.
+        gray: The number of gray images, whose channels differ by less than 4 of 255 on average.
     """
 
     images: int
@@ -37,16 +37,16 @@ class PixelStatistics:
 
 
 def measure_pixels(packed: PackedImages, split: str = "train") -> PixelStatistics:
-    """Go through the images of a split once, a few megabytes at a time.
+    """Measures the images of a split in one pass, a few megabytes at a time.
 
-    Colour is looked at in every second pixel of every second row.
+    Colour is measured in every second pixel of every second row.
 
     Raises:
         ValueError: The split is empty.
     """
     start, stop = packed.split(split)
     if start == stop:
-        raise ValueError(f"There are no images in the {split} split to take the mean of.")
+        raise ValueError(f"The {split} split has no images to measure.")
     shape = (packed.size, packed.size, 3)
     step = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (packed.size * packed.size * 3)))
     total, squares, gray = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64), 0
@@ -60,7 +60,7 @@ def measure_pixels(packed: PackedImages, split: str = "train") -> PixelStatistic
 
 
 def _read(packed: PackedImages, start: int, stop: int, step: int) -> Iterator[NDArray[np.uint8]]:
-    """The images from start to stop, a few at a time, each mapped for a moment: what is mapped counts as memory."""
+    """The images from start to stop in batches, mapped only for a moment: mapped pages count as memory."""
     place = 0
     for record in packed.manifest.shards:
         for first in range(max(start - place, 0), min(stop - place, record.images), step):
@@ -75,7 +75,7 @@ def _count_gray(images: NDArray[np.uint8]) -> int:
 
 
 def draw_mean(statistics: PixelStatistics) -> Image.Image:
-    """The mean image, and beside it the standard deviation of each pixel, both enlarged to 320 pixels."""
+    """Draws the mean image and the standard deviation of each pixel side by side, enlarged to 320 pixels."""
     spread = statistics.deviation.mean(axis=2)
     brightest = float(spread.max())
     shown = spread * (255 / brightest) if brightest else spread

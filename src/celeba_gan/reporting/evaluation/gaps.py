@@ -1,77 +1,68 @@
 """What an evaluation lacks, why, and how to get it."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
 
-from celeba_gan.reporting.evaluation.glossary import Group, read_name
-
-LEAST_IMAGES: Final = 20
-"""A side, below which no features are compared."""
+from celeba_gan.evaluation.documents import Evaluation
+from celeba_gan.evaluation.metrics.metric import LEAST_IMAGES, Group
+from celeba_gan.evaluation.metrics.registry import read_name
 
 
-def find_gaps(evaluation: Mapping[str, Any]) -> dict[Group, list[str]]:
-    """Sentences about the numbers that are not there, by the group they would stand in."""
+def find_gaps(evaluation: Evaluation) -> dict[Group, list[str]]:
+    """Sentences about missing numbers, by their group."""
     gaps: dict[Group, list[str]] = {
         "quality": list(_quality(evaluation)),
-        "variety": list(_without(evaluation, "recall", "Recall and coverage are not here: they need features.")),
-        "originality": list(
-            _without(evaluation, "memorised", "Nothing is known of copies: nearness is measured in features.")
-        ),
-        "judge": list(_judge(evaluation)),
+        "variety": list(_without(evaluation, "recall", "Recall and coverage are missing: they need features.")),
+        "originality": list(_without(evaluation, "memorised", "Copies were not searched: that needs features.")),
+        "discriminator": list(_discriminator(evaluation)),
     }
     return {group: sentences for group, sentences in gaps.items() if sentences}
 
 
-def attributes_missing(evaluation: Mapping[str, Any]) -> str:
+def attributes_missing(evaluation: Evaluation) -> str:
     """Why there is no chart of attributes."""
-    if _images(evaluation) < LEAST_IMAGES:
-        return f"There are too few images to compare attributes ({_images(evaluation)} a side)."
+    if (count := evaluation.protocol.images_per_side) < LEAST_IMAGES:
+        return f"There are too few images to compare attributes ({count} a side)."
     return (
-        "Which attributes samples have is not known: it needs the attribute classifier, which is trained where the "
-        "images have attributes (list_attr_celeba.txt, or custom annotations) and there are 64 training images."
+        "The samples’ attributes are unknown: that needs the attribute classifier, which is trained on images with "
+        "attributes (list_attr_celeba.txt, or custom annotations), at least 64 of them."
     )
 
 
-def _quality(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    found = {name.features for name in map(read_name, evaluation["metrics"]) if name.base == "frechet"}
-    if not found and _images(evaluation) < LEAST_IMAGES:
+def _quality(evaluation: Evaluation) -> Iterator[str]:
+    found = {name.features for name in map(read_name, evaluation.metrics) if name.number.name == "frechet"}
+    count = evaluation.protocol.images_per_side
+    if not found and count < LEAST_IMAGES:
         yield (
-            f"Fréchet distance, precision and others in features are not here: {_images(evaluation)} images a side are "
-            f"too few. Give valid and test {LEAST_IMAGES} images at least (ingest.valid_images)."
+            f"Fréchet distance, precision and others in features are missing: {count} images a side are too few. "
+            f"Valid and test need at least {LEAST_IMAGES} images (ingest.valid_images)."
         )
     elif not found:
         yield (
-            "Fréchet and kernel distance, precision and density are not here: they need features. Images with "
-            "attributes get a classifier by themselves; for others, name Inception’s weights "
-            "(--params evaluate.inception_weights=FILE) or a network of your own (evaluate.features.path=FILE)."
+            "Fréchet and kernel distance, precision and density are missing: they need features. For images with "
+            "attributes a classifier is trained; for others, give Inception’s weights "
+            "(--params evaluate.inception_weights=FILE) or an ONNX file (evaluate.features.path=FILE)."
         )
     elif "inception" not in found:
         yield (
-            "Inception’s features, which other projects’ FID is measured in, are not here: their weights are not on "
-            "this machine. Name torch-fidelity’s file with --params evaluate.inception_weights=FILE."
+            "Inception’s features, in which other projects measure FID, are missing: their weights are not on this "
+            "machine. Give torch-fidelity’s file with --params evaluate.inception_weights=FILE."
         )
-    if "swd" not in evaluation["metrics"]:
-        yield "The sliced Wasserstein distance is not here."
+    if "swd" not in evaluation.metrics:
+        yield "The sliced Wasserstein distance is missing."
 
 
-def _judge(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    if "c2st_accuracy" not in evaluation["metrics"]:
-        why = f"it needs {LEAST_IMAGES} images of the valid split"
-        if evaluation.get("protocol", {}).get("two_sample_images") == 0:
-            why = "evaluate.two_sample_images is 0"
-        yield f"No fresh judge was trained: {why}."
-    if "age" not in evaluation["metrics"]:
+def _discriminator(evaluation: Evaluation) -> Iterator[str]:
+    if "c2st_accuracy" not in evaluation.metrics:
+        skipped = evaluation.protocol.two_sample_images == 0
+        why = "evaluate.two_sample_images is 0" if skipped else f"it needs {LEAST_IMAGES} images of the valid split"
+        yield f"No new classifier was trained: {why}."
+    if "age" not in evaluation.metrics:
         yield (
-            "There is no AGE: no discriminator lies beside this generator. Measure a whole experiment "
+            "AGE is missing: this generator comes without its discriminator. Measure a whole experiment "
             "(--params evaluate.model=NAME) to have it."
         )
 
 
-def _without(evaluation: Mapping[str, Any], base: str, sentence: str) -> Iterator[str]:
-    if not any(read_name(name).base == base for name in evaluation["metrics"]):
+def _without(evaluation: Evaluation, base: str, sentence: str) -> Iterator[str]:
+    if not any(read_name(name).number.name == base for name in evaluation.metrics):
         yield sentence
-
-
-def _images(evaluation: Mapping[str, Any]) -> int:
-    count: int = evaluation.get("protocol", {}).get("images_per_side", LEAST_IMAGES)
-    return count

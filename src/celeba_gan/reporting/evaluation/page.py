@@ -1,4 +1,4 @@
-"""The evaluation as one page that needs no network and no file beside it."""
+"""The evaluation as one page that needs no network and no other file."""
 
 import base64
 import json
@@ -10,11 +10,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from celeba_gan.evaluation.documents import ComparedMetric, Evaluation
+from celeba_gan.evaluation.metrics.metric import Kind, Number
+from celeba_gan.evaluation.metrics.registry import read_name
 from celeba_gan.reporting.evaluation.gaps import attributes_missing
-from celeba_gan.reporting.evaluation.glossary import describe, name_extractor, read_name
+from celeba_gan.reporting.evaluation.glossary import describe_detail
 from celeba_gan.reporting.evaluation.tables import choose_headlines, make_sections
-from celeba_gan.reporting.evaluation.verdict import judge
-from celeba_gan.reporting.evaluation.writing import write, write_attribute, write_interval
+from celeba_gan.reporting.evaluation.verdict import find_verdict
+from celeba_gan.reporting.evaluation.writing import write, write_attribute, write_range
 
 _WIDE: Final = 1.6  # width over height, from which on a picture gets the page's whole width
 _SMALL: Final = 360  # pixels; smaller pictures are enlarged without smoothing
@@ -42,7 +45,7 @@ class _Chart:
     title: str
     description: str
     figure: str
-    """JSON that may stand in a script element."""
+    """JSON that is safe in a script element."""
     height: int
     """Of the figure, in pixels."""
     stacked: int
@@ -50,7 +53,7 @@ class _Chart:
 
 
 def render_report(
-    evaluation: Mapping[str, Any],
+    evaluation: Evaluation,
     *,
     title: str,
     curves: Any = None,
@@ -59,17 +62,17 @@ def render_report(
 ) -> str:
     """Writes the page: a verdict in words, the numbers with floors and intervals, charts, pictures and the protocol.
 
-    Whatever is not there is named, with how to get it. All text is escaped, wherever it comes from.
+    Whatever is missing is named, with how to get it. All text is escaped.
 
     Args:
-        evaluation: See `evaluation.json`; of its keys only `metrics` must be there.
+        evaluation: What was measured.
         title: The heading, plain text.
         curves: A plotly figure of the training, see `plot_curves`.
         attribute_chart: A plotly figure, see `plot_attribute_shares`.
-        pictures: By title, uint8 (height, width, 3), in the order to be shown; the first one stands at the top.
+        pictures: By title, uint8 (height, width, 3), in the order to be shown, the first at the top.
 
     Returns:
-        HTML, with style, scripts and pictures inside. plotly is inside where there is a chart.
+        HTML, with style, scripts and pictures inside; with plotly if there is a chart.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
@@ -90,15 +93,16 @@ def render_report(
         title=title,
         facts=_facts(evaluation),
         headlines=choose_headlines(evaluation),
-        statements=judge(evaluation),
-        comparison=_comparison(evaluation),
+        statements=find_verdict(evaluation),
+        comparison=evaluation.comparison,
+        compared_rows=_compared_rows(evaluation),
         sections=make_sections(evaluation),
         first_picture=shown[0] if shown else None,
         pictures=shown[1:],
         attributes=attributes,
         attributes_missing=attributes_missing(evaluation),
         classifier=_classifier(evaluation),
-        asked=(evaluation.get("attributes") or {}).get("asked") or {},
+        requested=(evaluation.attributes and evaluation.attributes.requested) or {},
         curves=training,
         protocol=_protocol(evaluation),
         plotly=get_plotlyjs() if attributes or training else None,
@@ -106,25 +110,21 @@ def render_report(
 
 
 def _keep_together(value: Any) -> Any:
-    """A number and its percent sign stay in one line; scripts are left as they are."""
+    """Keeps a number and its percent sign in one line; scripts stay as they are."""
     return value.replace(" %", "\u00a0%") if type(value) is str else value
 
 
-def _facts(evaluation: Mapping[str, Any]) -> list[str]:
+def _facts(evaluation: Evaluation) -> list[str]:
     """What was measured, in a line."""
-    protocol = evaluation.get("protocol", {})
-    facts = []
-    if "size" in protocol:
-        facts.append(f"{protocol['size']} × {protocol['size']} pixels")
-    if "images" in protocol:
-        facts.append(f"{protocol['images']:,} images shown in training")
-    if protocol.get("which") == "best":
-        facts.append("the best networks that training measured, not its last")
-    elif "finished" in protocol:
-        facts.append("training finished" if protocol["finished"] else "training unfinished")
-    if "images_per_side" in protocol:
-        facts.append(f"{protocol['images_per_side']:,} samples against as many unseen real images")
-    return facts
+    protocol = evaluation.protocol
+    return [
+        f"{protocol.size} × {protocol.size} pixels",
+        f"{protocol.images:,} images seen in training",
+        "the best measured networks, not the last"
+        if protocol.which == "best"
+        else f"training {'finished' if protocol.finished else 'unfinished'}",
+        f"{protocol.images_per_side:,} samples against as many unseen real images",
+    ]
 
 
 def _picture(title: str, pixels: NDArray[np.uint8]) -> _Picture:
@@ -144,7 +144,7 @@ def _picture(title: str, pixels: NDArray[np.uint8]) -> _Picture:
 
 
 def _chart(name: str, title: str, figure: Any, *, stacked: int) -> _Chart | None:
-    """A figure whose title is taken out, for the page to write, and as high as its rows need."""
+    """A figure without its title, which the page writes, as high as its rows need."""
     if figure is None:
         return None
     content = json.loads(figure.to_json())
@@ -158,55 +158,43 @@ def _chart(name: str, title: str, figure: Any, *, stacked: int) -> _Chart | None
     return _Chart(
         name=name,
         title=title or heading,
-        description=f"{title or heading}. Shown are {', '.join(dict.fromkeys(series)) or 'no lines'}.",
+        description=f"{title or heading}. It shows {', '.join(dict.fromkeys(series)) or 'no lines'}.",
         figure=text,
         height=25 * rows + 110 if rows else 520,
         stacked=25 * rows + 40 if rows else stacked,
     )
 
 
-def _comparison(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The rows of a comparison as text, those that are decided first."""
-    comparison = evaluation.get("comparison")
-    if comparison is None:
-        return None
-    names = {"model": comparison["model"], "against": comparison["against"]}
-    rows = []
-    for row in sorted(comparison["rows"], key=lambda row: row["better"] == "neither"):
-        metric, parts = describe(row["metric"]), read_name(row["metric"])
-        known = row["low"] is not None and row["high"] is not None
-        rows.append(
-            {
-                "label": metric.label,
-                "detail": f"in the features of {name_extractor(parts.features)}" if parts.features else parts.detail,
-                "better": metric.better,
-                "model": write(row["model"], metric.kind),
-                "against": write(row["against"], metric.kind),
-                "difference": write_interval(row, metric.kind).replace("%", "points") if known else "",
-                "winner": names.get(row["better"], ""),
-                "verdict": names.get(row["better"], "neither for sure" if known else "not known"),
-                "won": row["better"] == "model",
-            }
-        )
-    return {**names, "rows": rows}
+def _compared_rows(evaluation: Evaluation) -> list[tuple[ComparedMetric, Number, str, str]]:
+    """The rows of a comparison with their words, their details and the difference as text; decided ones first."""
+    rows = evaluation.comparison.rows if evaluation.comparison else []
+
+    def difference(row: ComparedMetric, kind: Kind) -> str:
+        if row.low is None or row.high is None:
+            return ""
+        return write_range(row.low, row.high, kind).replace("%", "points")
+
+    return [
+        (row, number, describe_detail(row.metric), difference(row, number.kind))
+        for row in sorted(rows, key=lambda row: row.better == "neither")
+        if (number := read_name(row.metric).number)
+    ]
 
 
-def _classifier(evaluation: Mapping[str, Any]) -> str:
-    """How far the classifier of attributes can be believed."""
-    found = list(((evaluation.get("attributes") or {}).get("classifier") or {}).values())
-    if not found:
+def _classifier(evaluation: Evaluation) -> str:
+    """How reliable the classifier of attributes is."""
+    attributes = evaluation.attributes
+    if attributes is None or attributes.mean_accuracy is None:
         return ""
-    accuracy = sum(one["accuracy"] for one in found) / len(found)
-    areas = [one["auc"] for one in found if one["auc"] is not None]
-    area = f" and an AUC of {write(sum(areas) / len(areas))}" if areas else ""
+    area = f" and an AUC of {write(attributes.mean_auc)}" if attributes.mean_auc is not None else ""
     return (
-        "A classifier says which attributes an image has, for samples and reals alike; on unseen images it has an "
-        f"accuracy of {write(accuracy, 'share')}{area}, on average over {len(found)} attributes."
+        "A classifier finds the attributes of samples and reals alike; on unseen images it has an accuracy of "
+        f"{write(attributes.mean_accuracy, 'share')}{area}, on average over {len(attributes.classifier)} attributes."
     )
 
 
-def _protocol(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and values; what is nested gets a line for each of its own."""
+def _protocol(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Names and values; a nested value gets a line of its own."""
     lines: list[tuple[str, str]] = []
 
     def add(name: str, value: Any) -> None:
@@ -218,8 +206,8 @@ def _protocol(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
             text = plain[value] if value is None or isinstance(value, bool) else str(value)
             lines.append((write_attribute(name), text if not isinstance(value, Mapping) else "none"))
 
-    for name, value in evaluation.get("protocol", {}).items():
+    for name, value in evaluation.protocol.model_dump(mode="json").items():
         add(name, value)
-    for name, interval in evaluation.get("intervals", {}).items():
-        add(f"interval of {name}", interval["method"])
+    for name, interval in evaluation.intervals.items():
+        add(f"interval of {name}", interval.method)
     return lines

@@ -1,4 +1,4 @@
-"""Pictures of what was measured: samples beside reals, and beside the training images nearest to them."""
+"""Pictures of samples beside reals, and beside the training images nearest to them."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def draw_beside_reals(samples: Pixels, reals: Pixels, images: int, tile: int = 6
     Args:
         samples: uint8 (n, size, size, 3).
         reals: uint8 (m, size, size, 3).
-        images: The generator's place in training, in images shown.
+        images: Seen in training by then.
         tile: Images are enlarged by the largest whole factor that keeps them within this many pixels.
     """
     count = min(len(samples), len(reals))
@@ -33,16 +33,16 @@ def draw_neighbours(found: tuple[Pixels, Pixels, Sequence[str]] | None, images: 
 
     Args:
         found: Samples uint8 (rows, size, size, 3), their neighbours uint8 (rows, columns, size, size, 3), and the names
-            of the rows; None where there are no features to measure nearness by.
-        images: The generator's place in training, in images shown.
+            of the rows; None without features.
+        images: Seen in training by then.
         tile: See `draw_beside_reals`.
     """
     if found is None:
-        return ImageGrid(images, _title("No features to look for neighbours with", 420))
+        return ImageGrid(images, _title("No features to find neighbours with", 420))
     samples, neighbours, names = found
     left = make_grid(samples, images, 1, tile, names=names).pixels
     right = make_grid(neighbours.reshape(-1, *neighbours.shape[2:]), images, neighbours.shape[1], tile).pixels
-    return ImageGrid(images, _beside([("sample", left), ("nearest training images, from the nearest on", right)]))
+    return ImageGrid(images, _beside([("sample", left), ("nearest training images, nearest first", right)]))
 
 
 def _beside(parts: Sequence[tuple[str, Pixels]]) -> Pixels:

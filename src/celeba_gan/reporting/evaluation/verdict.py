@@ -1,18 +1,21 @@
-"""What the numbers say, in a few sentences that never say more than they do."""
+"""What the numbers mean, in a few sentences that claim no more than they show."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import hypot, sqrt
-from typing import Any, Final
+from typing import Final
 
-from celeba_gan.reporting.evaluation.glossary import describe, name_extractor, read_name
-from celeba_gan.reporting.evaluation.writing import enumerate_names, write, write_attribute, write_interval
+from celeba_gan.evaluation.documents import Attributes, Evaluation, Interval
+from celeba_gan.evaluation.metrics.registry import read_name
+from celeba_gan.foundation.wording import counted
+from celeba_gan.reporting.evaluation.glossary import first_extractor, name_extractor
+from celeba_gan.reporting.evaluation.writing import enumerate_names, write, write_attribute, write_range
 
 FEW_IMAGES: Final = 1000
 WEAK_AREA: Final = 0.8  # mean area under the curve of the attribute classifier
 WEAK_ACCURACY: Final = 0.85
 _INCEPTION_DIMENSIONS: Final = 2048
-# As in the findings about the data: forty attributes are looked at at once, and less than 2 points is no matter.
+# As in the findings about the data: forty attributes are tested at once, and less than 2 points hardly matters.
 _POINTS: Final = 0.02
 _HALF_WIDTHS: Final = 2  # of the 0.95 interval: about four standard errors
 _SPREAD: Final = 0.2  # of MS-SSIM over pairs, at most (0.18 seen on portraits at 64 pixels)
@@ -22,58 +25,46 @@ _FAR: Final = 1.2  # times as far from training images as unseen ones
 
 @dataclass(frozen=True)
 class Statement:
-    """A thing that the numbers say, and what it is about."""
+    """A sentence or two, and their topic."""
 
     topic: str
     text: str
 
 
-def judge(evaluation: Mapping[str, Any]) -> list[Statement]:
-    """How good, how varied and how original the samples are, whether they can be told, and what to distrust.
-
-    Args:
-        evaluation: `metrics`, and where there are any `intervals`, `floor`, `attributes`, `comparison`, `protocol`.
+def find_verdict(evaluation: Evaluation) -> list[Statement]:
+    """Quality, variety and originality of the samples, whether a classifier recognises them, and what to distrust.
 
     Returns:
-        A statement for each topic that there are numbers for; one at least.
+        A statement for each topic that was measured; at least one.
     """
     topics = {
         "Quality": _quality,
         "Variety": _variety,
         "Originality": _originality,
-        "A fresh judge": _fresh_judge,
+        "A new classifier": _new_classifier,
         "Compared": _compared,
         "To distrust": _to_distrust,
     }
-    found = [Statement(topic, " ".join(say(evaluation))) for topic, say in topics.items()]
+    found = [Statement(topic, " ".join(describe(evaluation))) for topic, describe in topics.items()]
     return [statement for statement in found if statement.text] or [
-        Statement("Nothing", "These numbers do not say how good the generator is.")
+        Statement("Nothing", "These numbers do not show how good the generator is.")
     ]
 
 
-def first_extractor(evaluation: Mapping[str, Any], base: str) -> str | None:
-    """The name of a metric with the features that come first: the classifier's, Inception's, then any."""
-    names = [name for name in evaluation["metrics"] if read_name(name).base == base]
-    rank = {f"{base}_attributes": 0, f"{base}_inception": 1}
-    return min(names, key=lambda name: (rank.get(name, 2), name), default=None)
-
-
-def _quality(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    name = first_extractor(evaluation, "frechet")
-    if name is None:
-        name = "swd" if "swd" in evaluation["metrics"] else None
+def _quality(evaluation: Evaluation) -> Iterator[str]:
+    name = first_extractor(evaluation, "frechet") or first_extractor(evaluation, "swd")
     if name is not None:
         value, floor, interval = _number(evaluation, name)
-        features = read_name(name).features
-        known = f" (95 % interval {write_interval(interval)})" if interval else ""
-        where = f" in the features of {name_extractor(features)}" if features else ""
-        against = f"; unseen real images score {write(floor)}" if floor is not None else ""
-        yield f"{describe(name).label} {write(value)}{known}{where}{against}."
-        if floor is not None and interval is not None and interval["low"] <= floor:
-            yield "The interval reaches down to that: by this distance samples cannot be told from real images."
+        found = read_name(name)
+        known = f" (95 % interval {write_range(interval.low, interval.high)})" if interval else ""
+        where = f" in the features of {name_extractor(found.features)}" if found.features else ""
+        beside = f"; unseen real images score {write(floor)}" if floor is not None else ""
+        yield f"{found.number.label} {write(value)}{known}{where}{beside}."
+        if floor is not None and interval is not None and interval.low <= floor:
+            yield "The interval includes that: this distance cannot tell samples from real images."
         elif floor is not None and 0 < floor < value:
-            sure = "" if interval else ", though nothing says how sure that is"
-            yield f"So it is {_times(value / floor)} what real images score against each other{sure}."
+            unsure = "" if interval else ", with unknown uncertainty"
+            yield f"That is {_times(value / floor)} the distance of real images from each other{unsure}."
     precision = first_extractor(evaluation, "precision")
     if precision is not None:
         value, floor, _ = _number(evaluation, precision)
@@ -85,49 +76,43 @@ def _times(ratio: float) -> str:
     return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"
 
 
-def _variety(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    said, short, sure = [], False, False
+def _variety(evaluation: Evaluation) -> Iterator[str]:
+    shares, short, sure = [], False, False
     for base, words in (("recall", "of real images lie among samples"), ("coverage", "have a sample near by")):
         name = first_extractor(evaluation, base)
         if name is not None:
             value, floor, interval = _number(evaluation, name)
             beside = f"; unseen real images: {write(floor, 'share')}" if floor is not None else ""
-            said.append(f"{write(value, 'share')} {words} ({base}{beside})")
+            shares.append(f"{write(value, 'share')} {words} ({base}{beside})")
             if floor is not None and interval is not None:
-                sure, short = True, short or interval["high"] < floor
-    if said:
+                sure, short = True, short or interval.high < floor
+    if shares:
         conclusion = ""
         if sure:
-            conclusion = ": part of what is real is missing" if short else ": no loss of variety shows"
-        yield f"{enumerate_names(said)}{conclusion}."
-    if "ms_ssim" in evaluation["metrics"]:
+            conclusion = ": samples miss a part of what is real" if short else ": no loss of variety"
+        yield f"{enumerate_names(shares)}{conclusion}."
+    if "ms_ssim" in evaluation.metrics:
         yield _alikeness(evaluation)
-    yield from _prevalence(evaluation.get("attributes"))
+    yield from _prevalence(evaluation.attributes)
 
 
-def _alikeness(evaluation: Mapping[str, Any]) -> str:
-    value, floor, interval = _number(evaluation, "ms_ssim")
+def _alikeness(evaluation: Evaluation) -> str:
+    value, floor, _ = _number(evaluation, "ms_ssim")
     if floor is None:
         return f"Two samples are alike to {write(value)} by MS-SSIM, where 1 is equal."
-    pairs = evaluation.get("protocol", {}).get("ms_ssim_pairs")
-    if interval is not None:
-        low, high = interval["low"], interval["high"]
-    elif pairs:  # both are means over so many pairs
-        reach = 1.96 * _SPREAD * sqrt(2 / pairs)
-        low, high = value - reach, value + reach
-    else:
-        return f"MS-SSIM is {write(value)} between two samples and {write(floor)} between two real images."
-    how = "more alike than" if low > floor else "less alike than" if high < floor else "about as alike as"
-    return f"Two samples are {how} two real images (MS-SSIM {write(value)} and {write(floor)})."
+    reach = 1.96 * _SPREAD * sqrt(2 / evaluation.protocol.ms_ssim_pairs)  # both are means over so many pairs
+    how = "more" if value - reach > floor else "less" if value + reach < floor else "about as"
+    than = "as" if how == "about as" else "than"
+    return f"Two samples are {how} alike {than} two real images (MS-SSIM {write(value)} and {write(floor)})."
 
 
-def _prevalence(attributes: Mapping[str, Any] | None) -> Iterator[str]:
-    if not attributes or not attributes["names"]:
+def _prevalence(attributes: Attributes | None) -> Iterator[str]:
+    if attributes is None or not attributes.names:
         return
     off = {}
-    for name in attributes["names"]:
-        difference = attributes["samples"][name] - attributes["reals"][name]
-        if abs(difference) >= _POINTS and abs(difference) > _HALF_WIDTHS * attributes["errors"][name]:
+    for name in attributes.names:
+        difference = attributes.samples[name] - attributes.reals[name]
+        if abs(difference) >= _POINTS and abs(difference) > _HALF_WIDTHS * attributes.errors[name]:
             off[name] = difference
     if not off:
         yield "No attribute is clearly rarer or more frequent than in real images."
@@ -136,102 +121,93 @@ def _prevalence(attributes: Mapping[str, Any] | None) -> Iterator[str]:
     for choose, words in ((min, "too rare"), (max, "too frequent")):
         name = choose(off, key=lambda one: off[one])
         if (off[name] < 0) == (choose is min):
-            shares = (write(attributes[side][name], "share") for side in ("samples", "reals"))
-            found.append(f"{write_attribute(name)}, {words} ({next(shares)} of samples, {next(shares)} of reals)")
+            sides = f"{write(attributes.samples[name], 'share')} of samples, {write(attributes.reals[name], 'share')}"
+            found.append(f"{write_attribute(name)}, {words} ({sides} of reals)")
     clearly = f"{len(off)} {'is' if len(off) == 1 else 'are'} clearly off, by 2 points or more"
-    yield f"Of {len(attributes['names'])} attributes {clearly}; most of all {enumerate_names(found)}."
+    yield f"Of {len(attributes.names)} attributes {clearly}; most of all {enumerate_names(found)}."
 
 
-def _originality(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    count = evaluation.get("protocol", {}).get("images_per_side")
+def _originality(evaluation: Evaluation) -> Iterator[str]:
+    count = evaluation.protocol.images_per_side
     name = first_extractor(evaluation, "memorised")
     if name is not None:
-        share = evaluation["metrics"][name]
-        found = _against_chance(share, count, "more than chance gives: look at their neighbours", "no sign of copies")
+        share = evaluation.metrics[name]
+        found = _against_chance(share, count, "more than by chance; look at their neighbours", "no sign of copies")
         yield f"{write(share, 'share')} of samples are as near to a training image as 1 % of unseen images are{found}."
         ratio = first_extractor(evaluation, "distance_ratio")
-        if ratio is not None and evaluation["metrics"][ratio] > _FAR:
-            times = _times(evaluation["metrics"][ratio])
-            yield f"That says little: samples lie {times} as far from training images as unseen images do."
+        if ratio is not None and evaluation.metrics[ratio] > _FAR:
+            times = _times(evaluation.metrics[ratio])
+            yield f"That means little: samples lie {times} as far from training images as unseen images do."
     name = first_extractor(evaluation, "repeated")
     if name is not None:
-        share = evaluation["metrics"][name]
-        found = _against_chance(share, count, "the generator repeats itself", "no more than chance gives")
+        share = evaluation.metrics[name]
+        found = _against_chance(share, count, "the generator repeats itself", "no more than by chance")
         yield f"{write(share, 'share')} are as near to another sample as 1 % of real images are to another{found}."
 
 
-def _against_chance(share: float, count: int | None, more: str, less: str) -> str:
+def _against_chance(share: float, count: int, more: str, less: str) -> str:
     """Whether a share of `count` samples is above the 1 % of as many reals, which has an error of its own."""
-    if count is None:
-        return ""
     error = 1.96 * hypot(sqrt(share * (1 - share) / count), sqrt(0.01 * 0.99 / count))
     if share - error > 0.01:
         return f": {more}"
-    return f": {less}" if count >= _TO_COUNT_ONE_PERCENT else ", which so few images do not settle"
+    return f": {less}" if count >= _TO_COUNT_ONE_PERCENT else ", which is undecided with so few images"
 
 
-def _fresh_judge(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    if "c2st_accuracy" not in evaluation["metrics"]:
+def _new_classifier(evaluation: Evaluation) -> Iterator[str]:
+    if "c2st_accuracy" not in evaluation.metrics:
         return
     value, _, interval = _number(evaluation, "c2st_accuracy")
-    known = f" (95 % interval {write_interval(interval, 'share')})" if interval else ""
-    told = (
-        f"A network trained anew to tell samples from unseen images is right {write(value, 'share')} of the time{known}"
-    )
+    known = f" (95 % interval {write_range(interval.low, interval.high, 'share')})" if interval else ""
+    accuracy = f"A network trained to tell samples from unseen images has an accuracy of {write(value, 'share')}{known}"
     if interval is None:
-        yield f"{told}; 50 % is guessing."
-    elif interval["low"] > 0.5:
-        yield f"{told}, where 50 % is guessing: samples can be told from real images."
+        yield f"{accuracy}; 50 % is chance."
+    elif interval.low > 0.5:
+        yield f"{accuracy}, where 50 % is chance: it recognises samples."
     else:
-        yield f"{told}, no better than guessing. A larger network, or more images to train it on, might tell them."
+        yield f"{accuracy}, no better than chance. A larger network, or more training images, might recognise them."
 
 
-def _compared(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    comparison = evaluation.get("comparison")
-    if not comparison or not comparison["rows"]:
+def _compared(evaluation: Evaluation) -> Iterator[str]:
+    comparison = evaluation.comparison
+    if comparison is None or not comparison.rows:
         return
-    winners = [row["better"] for row in comparison["rows"]]
-    better, worse = winners.count("model"), winners.count("against")
+    winners = [row.better for row in comparison.rows]
     yield (
-        f"Against {comparison['against']} it is surely better in {better} of {len(winners)} metrics and surely worse "
-        f"in {worse}; in the others the difference may be chance."
+        f"Compared with {comparison.against} it is better in {winners.count('model')} of "
+        f"{counted(len(winners), 'metric')} and worse in {winners.count('against')}; the others are undecided."
     )
 
 
-def _to_distrust(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    protocol, metrics = evaluation.get("protocol", {}), evaluation["metrics"]
-    if protocol.get("finished") is False and protocol.get("which") != "best":
-        yield f"Training is unfinished: the generator is {protocol.get('images', 0):,} images into it."
-    if protocol.get("trained_on") and protocol.get("data_digest") and protocol["trained_on"] != protocol["data_digest"]:
-        yield "The generator was trained on other images than it is compared with: the numbers speak of a transfer."
-    judged = protocol.get("discriminator_images")
-    if judged is not None and "images" in protocol and judged != protocol["images"]:
-        yield "The discriminator is from another moment of training than the generator, so AGE mixes the two."
-    count = protocol.get("images_per_side")
-    if count is not None and count < FEW_IMAGES:
-        yield f"Only {count:,} images a side were compared: with so few, numbers move much by chance."
-    if count is not None and count < _INCEPTION_DIMENSIONS and "frechet_inception" in metrics:
+def _to_distrust(evaluation: Evaluation) -> Iterator[str]:
+    protocol = evaluation.protocol
+    if not protocol.finished and protocol.which != "best":
+        yield f"Training is unfinished, after {protocol.images:,} images."
+    if protocol.trained_on != protocol.data_digest:
+        yield "The generator was trained on other images than it is compared with: the numbers measure a transfer."
+    if protocol.discriminator_images not in (None, protocol.images):
+        yield "The discriminator was saved at another point of training than the generator, so AGE mixes the two."
+    count = protocol.images_per_side
+    if count < FEW_IMAGES:
+        yield f"Only {count:,} images a side were compared: with so few, numbers vary much by chance."
+    if count < _INCEPTION_DIMENSIONS and "frechet_inception" in evaluation.metrics:
         yield (
             f"Inception’s Fréchet distance needs more images than its {_INCEPTION_DIMENSIONS:,} dimensions, and is too "
             "large with fewer: compare it with its floor only."
         )
-    yield from _weak_classifier(evaluation)
+    if (weakness := _weakness(evaluation.attributes)) is not None:
+        yield f"The attribute classifier is weak ({weakness} on unseen images), and so are numbers in its features."
 
 
-def _weak_classifier(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    classifier = list(((evaluation.get("attributes") or {}).get("classifier") or {}).values())
-    areas = [one["auc"] for one in classifier if one["auc"] is not None]
-    accuracies = [one["accuracy"] for one in classifier]
-    what = ""
-    if areas and sum(areas) / len(areas) < WEAK_AREA:
-        what = f"mean AUC {write(sum(areas) / len(areas))}"
-    elif not areas and accuracies and sum(accuracies) / len(accuracies) < WEAK_ACCURACY:
-        what = f"mean accuracy {write(sum(accuracies) / len(accuracies), 'share')}"
-    if what:
-        yield f"The attribute classifier is weak ({what} on unseen images), and so are numbers in its features."
+def _weakness(attributes: Attributes | None) -> str | None:
+    if attributes is None:
+        return None
+    area, accuracy = attributes.mean_auc, attributes.mean_accuracy
+    if area is not None:
+        return f"mean AUC {write(area)}" if area < WEAK_AREA else None
+    weak = accuracy is not None and accuracy < WEAK_ACCURACY
+    return f"mean accuracy {write(accuracy, 'share')}" if weak and accuracy is not None else None
 
 
-def _number(evaluation: Mapping[str, Any], name: str) -> tuple[float, float | None, Mapping[str, Any] | None]:
+def _number(evaluation: Evaluation, name: str) -> tuple[float, float | None, Interval | None]:
     """A metric's value, its floor and its interval."""
-    value: float = evaluation["metrics"][name]
-    return value, evaluation.get("floor", {}).get(name), evaluation.get("intervals", {}).get(name)
+    return evaluation.metrics[name], evaluation.floor.get(name), evaluation.intervals.get(name)

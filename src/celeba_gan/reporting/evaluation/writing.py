@@ -1,9 +1,8 @@
 """Numbers as text."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from celeba_gan.reporting.evaluation.glossary import Kind
+from celeba_gan.evaluation.metrics.metric import Kind
 
 
 def write(value: float, kind: Kind = "number") -> str:
@@ -16,12 +15,9 @@ def write(value: float, kind: Kind = "number") -> str:
     return f"{value:,.{decimals}f}".replace("-", "−")
 
 
-def write_interval(interval: Mapping[str, Any] | None, kind: Kind = "number") -> str:
-    """`16.9 to 19.1`; nothing without an interval."""
-    if interval is None:
-        return ""
-    low, high = write(interval["low"], kind), write(interval["high"], kind)
-    return f"{low.removesuffix(' %')} to {high}"
+def write_range(low: float, high: float, kind: Kind = "number") -> str:
+    """`16.9 to 19.1`."""
+    return f"{write(low, kind).removesuffix(' %')} to {write(high, kind)}"
 
 
 def enumerate_names(names: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Fetches CelebA's official files from Google Drive, a Hugging Face dataset or a web server.
 
-Each source only says where a file is; the transfer is the same for all.
+A mirror knows the address of a file; the transfer is the same for all.
 """
 
 import logging
@@ -13,30 +13,27 @@ from typing import Final
 
 import filelock
 import requests
-from rich import filesize, get_console
+from rich import get_console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from celeba_gan.foundation.wording import counted, in_bytes, listed
 from celeba_gan.sources.download.transfer import (
-    PATIENCE,
+    RETRY_POLICY,
     Address,
     Download,
-    Half,
-    Patience,
-    Place,
+    Mirror,
+    PartialDownload,
+    RetryPolicy,
     UnavailableError,
-    answer,
     describe,
     fetch,
-    shown,
+    request,
+    without_secrets,
 )
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.official import OFFICIAL_FILES, OfficialFile, md5_of
-from celeba_gan.sources.source import IMAGES_ZIP
+from celeba_gan.sources.official import HOME_PAGE, IMAGES_ZIP, OFFICIAL_FILES, OfficialFile, md5_of
 
-HOME_PAGE: Final = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
-
-# It is used as a copy of all the official files, under their names, by several public projects; that its bytes are the
-# official ones is not known beforehand: the md5 of every file decides, as for any other source.
+# Several public projects use it as a copy of the official files. Its files are verified by md5, as those of any mirror.
 HUGGING_FACE_DATASET: Final = "Yuehao/celeba"
 
 _FORMS: Final = (
@@ -57,72 +54,72 @@ logger = logging.getLogger(__name__)
 
 
 def download_celeba(
-    folder: Path, source: str, files: Mapping[str, OfficialFile] = OFFICIAL_FILES, patience: Patience = PATIENCE
+    folder: Path, source: str, files: Mapping[str, OfficialFile] = OFFICIAL_FILES, policy: RetryPolicy = RETRY_POLICY
 ) -> list[str]:
-    """Fetch the official files that are not in `folder` yet; of several processes at once, one fetches.
+    """Downloads the official files that are missing in `folder`; of several processes, one downloads.
 
-    A file gets its name only when it is whole and its md5 is right. What has come of it before lies in `.NAME.partial`,
-    and the next call, whatever its source, carries on from there. Files that are there are compared by md5 (two to
-    three seconds for the official zip) and never replaced.
+    A file gets its name only when it is complete and its md5 is right. Until then it is `.NAME.partial`, from which the
+    next call resumes, whatever its mirror. Existing files are compared by md5 (two to three seconds for the official
+    zip) and never replaced.
 
     Args:
-        folder: Made when missing.
+        folder: Created if missing.
         source: `google_drive` (the authors' own), `huggingface` (the dataset `Yuehao/celeba`, a copy that is not the
             authors'), `huggingface:OWNER/DATASET` (the files are found by name, in whichever of its folders), or the
             URL of a folder that holds the files.
         files: By name, in any order; the images are fetched first.
-        patience: Timeouts and pauses.
+        policy: Timeouts and pauses.
 
     Returns:
-        The names of the files fetched now. Annotation files that could not be had are missing and warned about.
+        The names of the downloaded files. A warning names each annotation file that could not be downloaded.
 
     Raises:
-        SourceError: The source is none of these, the images could not be had, or another file lies under their name.
+        SourceError: `source` is none of these, the images could not be downloaded, or another file has their name.
     """
-    place = _place(source)
+    mirror = _mirror(source)
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone_in(folder):
+    with _locked(folder):
         missing = _missing(folder, files)
-        return _fetch_all(folder, missing, place, patience) if missing else []
+        return _fetch_all(folder, missing, mirror, policy) if missing else []
 
 
-def check_place(source: str) -> None:
-    """Refuse what is no place to download from.
+def check_mirror(source: str) -> None:
+    """Checks a value of `source.download`.
 
     Raises:
-        SourceError: Lists the places there are.
+        SourceError: It is not a place to download from; the message lists those there are.
     """
-    _place(source)
+    _mirror(source)
 
 
-def _place(source: str) -> Place:
+def _mirror(source: str) -> Mirror:
     if source == "google_drive":
-        return Place(source, _on_google_drive)
+        return Mirror(source, _on_google_drive)
     dataset = HUGGING_FACE_DATASET if source == "huggingface" else source.removeprefix("huggingface:")
     if re.fullmatch(r"huggingface(:[\w.-]+/[\w.-]+)?", source):
-        return Place(f"huggingface:{dataset}", lambda file, session, patience: _on_hugging_face(dataset, file.name))
+        return Mirror(f"huggingface:{dataset}", lambda file, session, policy: _on_hugging_face(dataset, file.name))
     try:
         parts = urllib.parse.urlsplit(source)
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             folder = parts.path.rstrip("/")
-            return Place(
-                shown(source),
+            return Mirror(
+                without_secrets(source),
                 lambda file, *_: Address(parts._replace(path=f"{folder}/{file.name}", fragment="").geturl(), {}),
             )
-    except ValueError:  # brackets or a port that cannot be
+    except ValueError:  # invalid brackets or port
         pass
     raise SourceError(f"source.download={source!r} is not a place to download CelebA from. Allowed are: {_FORMS}.")
 
 
-def _on_google_drive(file: OfficialFile, session: requests.Session, patience: Patience) -> Address:
-    """The authors' own files; gdown reads the page that Google shows before a large one."""
+def _on_google_drive(file: OfficialFile, session: requests.Session, policy: RetryPolicy) -> Address:
+    """The authors' own files; gdown parses the page that Google shows before a large one."""
     from gdown.download import get_url_from_gdrive_confirmation
     from gdown.exceptions import FileURLRetrievalError
 
     url = f"https://drive.google.com/uc?export=download&id={file.drive_id}"
     for _ in range(3):  # a small file has no page before it, a large one has one
-        with answer(session, Address(url, _BROWSER), patience) as response:
+        with request(session, Address(url, _BROWSER), policy) as response:
             if "Content-Disposition" in response.headers:
                 break
             page = next(response.iter_content(_LARGEST_PAGE), b"").decode(errors="replace")
@@ -130,56 +127,58 @@ def _on_google_drive(file: OfficialFile, session: requests.Session, patience: Pa
             url = get_url_from_gdrive_confirmation(page)
         except FileURLRetrievalError as error:
             if re.search("quota|too many users", page, re.IGNORECASE):
-                why = "Google Drive's quota of downloads of this file is used up; try again tomorrow, or elsewhere"
+                why = "Google Drive's download quota of this file is used up; try again tomorrow, or another source"
             else:
-                why = f"Google Drive does not give it ({' '.join(str(error).split())[:300]})"
+                why = f"Google Drive refuses ({' '.join(str(error).split())[:300]})"
             raise UnavailableError(why) from error
     return Address(url, _BROWSER)
 
 
 def _on_hugging_face(dataset: str, name: str) -> Address:
-    """A file of a dataset, in whichever folder of it; HF_ENDPOINT and the user's token count, as ever."""
+    """A file of a dataset, in any of its folders; HF_ENDPOINT and the user's token apply."""
     import httpx2
     from huggingface_hub import HfApi, get_token, hf_hub_url
 
     try:
         paths = HfApi().list_repo_files(dataset, repo_type="dataset")
-    except (httpx2.HTTPError, OSError) as error:  # after the library's own five retries
+    except (httpx2.HTTPError, OSError) as error:  # after five retries in the library
         why = " ".join(str(error).split())[:300]
-        raise UnavailableError(f"Hugging Face does not list the dataset ({why})") from error
+        raise UnavailableError(f"Hugging Face cannot list the dataset ({why})") from error
     found = [path for path in paths if path.rpartition("/")[2] == name]
     if not found:
-        has = ", ".join([*paths[:10], *(["..."] if paths[10:] else [])]) or "nothing"
-        raise UnavailableError(f"the dataset has no file of this name; it has {len(paths)} files: {has}")
+        files = f"{counted(len(paths), 'file')}: {listed(paths, 10)}" if paths else "no files"
+        raise UnavailableError(f"the dataset has no file of this name; it has {files}")
     token = get_token()
     url = hf_hub_url(dataset, min(found, key=len), repo_type="dataset")
     return Address(url, {"Authorization": f"Bearer {token}"} if token else {})
 
 
-def _fetch_all(folder: Path, missing: list[OfficialFile], place: Place, patience: Patience) -> list[str]:
+def _fetch_all(folder: Path, missing: list[OfficialFile], mirror: Mirror, policy: RetryPolicy) -> list[str]:
     logger.warning("CelebA is for non-commercial research only and may not be passed on: see %s", HOME_PAGE)
     fetched = []
     with requests.Session() as session, Progress(*_COLUMNS, console=get_console(), transient=True) as bar:
         for file in missing:
-            half = Half(folder / file.name)
+            partial = PartialDownload(folder / file.name)
             try:
-                fetch(Download(file, place, session, half, patience, bar))
+                fetch(Download(file, mirror, session, partial, policy, bar))
             except UnavailableError as error:
                 if file.name == IMAGES_ZIP:
-                    raise SourceError(_by_hand(half, place, error, [other.name for other in missing])) from error
-                logger.warning("%s", _by_hand(half, place, error, [file.name]))
+                    raise SourceError(
+                        _manual_steps(partial, mirror, error, [other.name for other in missing])
+                    ) from error
+                logger.warning("%s", _manual_steps(partial, mirror, error, [file.name]))
             else:
                 fetched.append(file.name)
     return fetched
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     lock = filelock.FileLock(folder / ".download.lock")
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        logger.info("Another process downloads into %s: waiting for it", folder)
+        logger.info("Waiting for another process that downloads into %s", folder)
         lock.acquire()
     try:
         yield
@@ -188,7 +187,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _missing(folder: Path, files: Mapping[str, OfficialFile]) -> list[OfficialFile]:
-    """The files to fetch, images first. What lies under the name of one and is not that file stays as it is."""
+    """The files to download, images first. Another file of the same name is left alone."""
     missing = []
     for file in sorted(files.values(), key=lambda file: file.name != IMAGES_ZIP):
         path = folder / file.name
@@ -196,17 +195,17 @@ def _missing(folder: Path, files: Mapping[str, OfficialFile]) -> list[OfficialFi
             missing.append(file)
         elif path.is_dir() or md5_of(path) != file.md5:
             what = "a folder" if path.is_dir() else describe(path)
-            message = f"{path} is not the official file but {what}. To have it downloaded, move it away, and run again."
+            message = f"{path} is not the official file but {what}. To download it, move this one away and run again."
             if file.name == IMAGES_ZIP:
                 raise SourceError(message)
             logger.warning("%s", message)
     return missing
 
 
-def _by_hand(half: Half, place: Place, error: UnavailableError, names: list[str]) -> str:
-    kept = f" The {filesize.decimal(half.size)} that have come are kept: the next run carries on from there."
+def _manual_steps(partial: PartialDownload, mirror: Mirror, error: UnavailableError, names: list[str]) -> str:
+    kept = f" The next run resumes from the {in_bytes(partial.size)} downloaded so far."
     return (
-        f"{half.target.name} could not be downloaded from {place.name}: {error}.{kept if half.size else ''} "
-        f"By hand: get {', '.join(names)} from {HOME_PAGE} and put them into {half.target.parent}; what is there is "
-        f"not downloaded again. Other values of source.download: {_FORMS}."
+        f"{partial.target.name} could not be downloaded from {mirror.name}: {error}.{kept if partial.size else ''} "
+        f"Or download {', '.join(names)} from {HOME_PAGE} by hand into {partial.target.parent}; existing files are "
+        f"kept. Other values of source.download: {_FORMS}."
     )

@@ -1,7 +1,7 @@
-"""A transfer of one file over HTTP that outlives its process: it carries on from the half that is there.
+"""Downloads one file over HTTP, and resumes it in another process.
 
-It serves every source, because neither library has one: huggingface_hub drops a half that broke off, gdown does not see
-that the file changed between two runs.
+Neither library does: huggingface_hub discards an interrupted download, gdown does not notice that the file changed
+between two runs.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ from typing import Final, NamedTuple
 
 import requests
 from requests.exceptions import ChunkedEncodingError, RequestException
-from rich import filesize
 from rich.progress import Progress
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
+from celeba_gan.foundation.wording import in_bytes
 from celeba_gan.images.appearance import appearance
 from celeba_gan.sources.official import OfficialFile, md5_of
 
@@ -35,12 +35,12 @@ logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long a download waits for its server.
 
     Attributes:
-        pauses: Seconds before each further try; they start anew whenever more of the file has come than ever before.
-        longest_pause: Seconds; a server that asks for more (Retry-After) is not waited for.
+        pauses: Seconds before each retry; they start again whenever the partial download has grown.
+        longest_pause: Seconds; a longer Retry-After ends the download.
         timeouts: Seconds to connect, and seconds without a byte.
     """
 
@@ -49,37 +49,37 @@ class Patience:
     timeouts: tuple[float, float] = (10.0, 60.0)
 
 
-PATIENCE: Final = Patience()
+RETRY_POLICY: Final = RetryPolicy()
 
 
 class UnavailableError(Exception):
-    """A file cannot be had, and trying again at once would not help; the message is half a sentence that says why."""
+    """A file cannot be downloaded, and an immediate retry would not help; the message is a clause that says why."""
 
 
-class BrokenError(Exception):
-    """A transfer broke off, or its server was busy; the message is half a sentence that says how."""
+class InterruptedTransferError(Exception):
+    """A transfer was interrupted, or its server was busy; the message is a clause that says how."""
 
     def __init__(self, why: str, after: float = 0.0) -> None:
         super().__init__(why)
-        self.after = after  # seconds that the server asks to be left alone
+        self.after = after  # seconds, as the server requests
 
 
 class Address(NamedTuple):
-    """Where a file is, and what to send with the request for it."""
+    """The URL of a file, and the headers of a request for it."""
 
     url: str
     headers: dict[str, str]
 
 
-class Place(NamedTuple):
-    """A source: its name for people, and how to find the address of a file."""
+class Mirror(NamedTuple):
+    """A place to download from: its name for people, and how to find the address of a file."""
 
     name: str
-    address: Callable[[OfficialFile, requests.Session, Patience], Address]
+    address: Callable[[OfficialFile, requests.Session, RetryPolicy], Address]
 
 
-class Half:
-    """What has come of a file, and beside it the mark by which its server knows that version of it."""
+class PartialDownload:
+    """The downloaded part of a file, and beside it the HTTP validator of the version it belongs to."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -88,29 +88,29 @@ class Half:
 
     @property
     def size(self) -> int:
-        """Bytes; 0 where nothing has come."""
+        """In bytes."""
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def mark(self, place: Place) -> str | None:
-        """For If-Range. None where the half came from elsewhere: then the md5 alone says whether the parts fit."""
+    def validator(self, mirror: Mirror) -> str | None:
+        """For If-Range. None after a change of the mirror: then only the md5 tells whether the parts match."""
         try:
             record = json.loads(self._record.read_text())
-            return str(record["mark"]) if record["place"] == place.name and record["mark"] else None
+            return str(record["validator"]) if record["mirror"] == mirror.name and record["validator"] else None
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
 
-    def begin(self, place: Place, mark: str | None) -> None:
-        """Start from nothing."""
+    def begin(self, mirror: Mirror, validator: str | None) -> None:
+        """Discards what there is, and records what comes next."""
         self.remove()
-        self._record.write_text(json.dumps({"place": place.name, "mark": mark}))
+        self._record.write_text(json.dumps({"mirror": mirror.name, "validator": validator}))
 
     def remove(self) -> None:
-        """Drop it and its mark."""
+        """Deletes it and its validator."""
         self.path.unlink(missing_ok=True)
         self._record.unlink(missing_ok=True)
 
     def publish(self) -> None:
-        """Give the whole file its name."""
+        """Gives the complete file its name."""
         with self.path.open("rb+") as file:
             os.fsync(file.fileno())
         self.path.replace(self.target)
@@ -121,179 +121,181 @@ class Download(NamedTuple):
     """One file, where it comes from, and where it goes."""
 
     file: OfficialFile
-    place: Place
+    mirror: Mirror
     session: requests.Session
-    half: Half
-    patience: Patience
+    partial: PartialDownload
+    policy: RetryPolicy
     bar: Progress
 
 
 def fetch(download: Download) -> None:
-    """Fetch one file, with as many tries as it takes and `patience` allows.
+    """Downloads one file, with as many retries as `policy` allows.
 
     Raises:
-        UnavailableError: It cannot be had. What is good of it stays in its half.
+        UnavailableError: It cannot be downloaded. The valid part is kept.
     """
-    file, half = download.file, download.half
+    file, partial = download.file, download.partial
     begin = time.monotonic()
-    longest, pauses = half.size, iter(download.patience.pauses)
+    longest, pauses = partial.size, iter(download.policy.pauses)
     while True:
-        before, kept, broken = half.size, 0, None
+        before, kept, interruption = partial.size, 0, None
         try:
             kept = _receive(download)
-        except BrokenError as error:
-            broken = error
+        except InterruptedTransferError as error:
+            interruption = error
         except OSError as error:
-            raise UnavailableError(f"{half.path} cannot be written ({error.strerror})") from error
-        # Not its length but the md5 says whether a file is whole: a server need not announce a length, nor a right one.
-        if half.size and (broken is None or half.size != before) and md5_of(half.path) == file.md5:
+            raise UnavailableError(f"{partial.path} cannot be written ({error.strerror})") from error
+        # Completeness is decided by md5, not by length: a server may announce none, or a wrong one.
+        if partial.size and (interruption is None or partial.size != before) and md5_of(partial.path) == file.md5:
             break
-        if broken is None:
-            wrong = describe(half.path)
-            half.remove()
+        if interruption is None:
+            wrong = describe(partial.path)
+            partial.remove()
             if not kept:
-                raise UnavailableError(f"what came is not the official file: its md5 is wrong; it is {wrong}")
-            logger.warning("%s: the parts of two tries make no whole; starting again from its beginning", file.name)
+                raise UnavailableError(f"the download is not the official file: its md5 is wrong; it is {wrong}")
+            logger.warning("%s: the parts of two downloads do not match; starting again from the beginning", file.name)
             continue
-        if half.size > longest:
-            longest, pauses = half.size, iter(download.patience.pauses)
-        _pause(download, broken, next(pauses, None))
-    size, seconds = half.size, time.monotonic() - begin
-    half.publish()
-    logger.info("%s: %s in %.1f s from %s", file.name, filesize.decimal(size), seconds, download.place.name)
+        if partial.size > longest:
+            longest, pauses = partial.size, iter(download.policy.pauses)
+        _pause(download, interruption, next(pauses, None))
+    size, seconds = partial.size, time.monotonic() - begin
+    partial.publish()
+    logger.info("%s: %s in %.1f s from %s", file.name, in_bytes(size), seconds, download.mirror.name)
 
 
 def _receive(download: Download) -> int:
-    """Ask once for what is missing of a file, and append it to its half.
+    """Requests the missing part of a file once, and appends it to the partial download.
 
     Returns:
-        How many bytes of the half were there before. 0: all of it came now.
+        The bytes that were kept from before.
 
     Raises:
-        BrokenError: Not all came.
-        UnavailableError: The server has no such file, or sends something else. The half is as it was.
+        InterruptedTransferError: The transfer is incomplete.
+        UnavailableError: The server has no such file, or sends something else. The partial download is unchanged.
     """
-    file, place, session, half, patience, bar = download
-    url, headers = place.address(file, session, patience)
-    offset, mark = half.size, half.mark(place)
+    file, mirror, session, partial, policy, bar = download
+    url, headers = mirror.address(file, session, policy)
+    offset, validator = partial.size, partial.validator(mirror)
     wanted = {"Range": f"bytes={offset}-"} if offset else {}
-    if offset and mark:
-        wanted["If-Range"] = mark
-    with answer(session, Address(url, headers | wanted), patience) as response:
+    if offset and validator:
+        wanted["If-Range"] = validator
+    with request(session, Address(url, headers | wanted), policy) as response:
         if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return offset  # there is nothing after the half: it is whole, or of another version
+            return offset  # nothing follows: it is complete, or of another version
         chunks = response.iter_content(_CHUNK)
-        goes_on = offset > 0 and _continues(response, offset, mark)
-        if offset and not goes_on and response.status_code == HTTPStatus.PARTIAL_CONTENT:
-            half.remove()
-            raise BrokenError(f"{_host(url)} has another version of the file than before")
-        offset = offset if goes_on else 0
-        total = _announced(response, half, offset)
-        if not goes_on:
+        resumes = offset > 0 and _resumes(response, offset, validator)
+        if offset and not resumes and response.status_code == HTTPStatus.PARTIAL_CONTENT:
+            partial.remove()
+            raise InterruptedTransferError(f"{_host(url)} now has another version of the file")
+        offset = offset if resumes else 0
+        total = _announced(response, partial, offset)
+        if not resumes:
             first = next(chunks, b"")
-            if (looks := appearance(first)) in _STAND_INS:  # the half is worth more than a page that says "come later"
-                raise UnavailableError(f"{shown(response.url)} is {looks}")
+            if (looks := appearance(first)) in _STAND_INS:  # keep the partial download: the page may say "come later"
+                raise UnavailableError(f"{without_secrets(response.url)} is {looks}")
             chunks = itertools.chain([first], chunks)
-            half.begin(place, _mark(response))
+            partial.begin(mirror, _validator(response))
         task = bar.add_task(file.name, total=total, completed=offset)
         try:
-            with half.path.open("ab") as out:
+            with partial.path.open("ab") as out:
                 for chunk in chunks:
                     if out.tell() + len(chunk) > file.most_bytes:
-                        half.remove()
-                        raise UnavailableError(f"{shown(response.url)} sends more than {file.most_bytes:,} bytes")
+                        partial.remove()
+                        raise UnavailableError(
+                            f"{without_secrets(response.url)} sends more than {file.most_bytes:,} bytes"
+                        )
                     out.write(chunk)
                     bar.advance(task, len(chunk))
         finally:
             bar.remove_task(task)
-        if total is None and "Transfer-Encoding" not in response.headers:  # nothing says whether that was all
-            raise BrokenError(f"{_host(url)} ended without having said how long the file is")
+        if total is None and "Transfer-Encoding" not in response.headers:  # nothing tells whether that was all
+            raise InterruptedTransferError(f"{_host(url)} closed the connection without announcing a length")
     return offset
 
 
-def _continues(response: requests.Response, offset: int, mark: str | None) -> bool:
-    """Whether the answer goes on where the half ends, in the same version of the file."""
+def _resumes(response: requests.Response, offset: int, validator: str | None) -> bool:
+    """Whether the response continues the partial download, with the same version of the file."""
     return (
         response.status_code == HTTPStatus.PARTIAL_CONTENT
         and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
         and "Content-Encoding" not in response.headers
-        and (mark is None or _mark(response) in (None, mark))
+        and (validator is None or _validator(response) in (None, validator))
     )
 
 
-def _mark(response: requests.Response) -> str | None:
-    """What names the version of the file: a strong ETag, else the time of its last change."""
+def _validator(response: requests.Response) -> str | None:
+    """A strong ETag, else Last-Modified."""
     tag = response.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 
 
-def _announced(response: requests.Response, half: Half, offset: int) -> int | None:
-    """The size of the whole file as far as the server says it, in bytes; refused where the disk has no room for it."""
+def _announced(response: requests.Response, partial: PartialDownload, offset: int) -> int | None:
+    """The size of the whole file in bytes, if the server announces it; raises if the disk has no room for it."""
     length = response.headers.get("Content-Length", "")
     if not length.isdecimal() or "Content-Encoding" in response.headers:
         return None
-    free = shutil.disk_usage(half.path.parent).free
+    free = shutil.disk_usage(partial.path.parent).free
     if int(length) > free:
-        needed = filesize.decimal(int(length))
-        raise UnavailableError(f"{needed} of it are missing, and the disk has {filesize.decimal(free)} free")
+        needed = in_bytes(int(length))
+        raise UnavailableError(f"{needed} are missing, and the disk has {in_bytes(free)} free")
     return offset + int(length)
 
 
 @contextmanager
-def answer(session: requests.Session, address: Address, patience: Patience) -> Iterator[requests.Response]:
-    """A server's answer; what goes wrong until it is read is said as `BrokenError` or `UnavailableError`."""
+def request(session: requests.Session, address: Address, policy: RetryPolicy) -> Iterator[requests.Response]:
+    """A server's response; errors until it is read become `InterruptedTransferError` or `UnavailableError`."""
     url, headers = address
     headers = headers | {"Accept-Encoding": "identity"}  # offsets count the bytes of the file
     try:
-        with session.get(url, headers=headers, stream=True, timeout=patience.timeouts) as response:
-            _check_status(response, patience)
+        with session.get(url, headers=headers, stream=True, timeout=policy.timeouts) as response:
+            _check_status(response, policy)
             yield response
     except requests.Timeout as error:
-        raise BrokenError(f"{_host(url)} did not answer in time") from error
+        raise InterruptedTransferError(f"{_host(url)} did not respond in time") from error
     except ChunkedEncodingError as error:
-        raise BrokenError(f"{_host(url)} broke off") from error
+        raise InterruptedTransferError(f"{_host(url)} closed the connection") from error
     except requests.ConnectionError as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise UnavailableError(f"the certificate of {_host(url)} is not trusted") from error
-        raise BrokenError(f"{_host(url)} could not be reached, or fell silent") from error
+        raise InterruptedTransferError(f"{_host(url)} could not be reached, or stopped responding") from error
     except RequestException as error:
-        raise UnavailableError(f"{shown(url)} cannot be read ({type(error).__name__})") from error
+        raise UnavailableError(f"{without_secrets(url)} cannot be read ({type(error).__name__})") from error
 
 
-def _check_status(response: requests.Response, patience: Patience) -> None:
+def _check_status(response: requests.Response, policy: RetryPolicy) -> None:
     status = response.status_code
     if response.ok or (status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and "Range" in response.request.headers):
         return
-    said = f"{status} {response.reason or ''} {response.headers.get('X-Error-Message', '')}".strip()
+    status_line = f"{status} {response.reason or ''} {response.headers.get('X-Error-Message', '')}".strip()
     if status not in (408, 429) and status < 500:
-        raise UnavailableError(f"{shown(response.url)} answered {said}")
+        raise UnavailableError(f"{without_secrets(response.url)} responded {status_line}")
     try:
         after = Retry().get_retry_after(response.raw) or 0.0
     except InvalidHeader:
         after = 0.0
-    if after > patience.longest_pause:
-        raise UnavailableError(f"{_host(response.url)} answered {said}, and asks to be left alone for {after:.0f} s")
-    raise BrokenError(f"{_host(response.url)} answered {said}", after)
+    if after > policy.longest_pause:
+        raise UnavailableError(f"{_host(response.url)} responded {status_line}, and requests a pause of {after:.0f} s")
+    raise InterruptedTransferError(f"{_host(response.url)} responded {status_line}", after)
 
 
-def _pause(download: Download, broken: BrokenError, pause: float | None) -> None:
-    """Wait before the next try; None: there is none."""
+def _pause(download: Download, interruption: InterruptedTransferError, pause: float | None) -> None:
+    """Waits before the next try; raises if `pause` is None."""
     if pause is None:
-        raise UnavailableError(f"{broken} ({len(download.patience.pauses) + 1} tries)") from broken
-    pause = max(pause, broken.after)
-    so_far = filesize.decimal(download.half.size)
-    logger.warning("%s: %s; trying again in %.0f s (%s so far)", download.file.name, broken, pause, so_far)
+        raise UnavailableError(f"{interruption} ({len(download.policy.pauses) + 1} tries)") from interruption
+    pause = max(pause, interruption.after)
+    so_far = in_bytes(download.partial.size)
+    logger.warning("%s: %s; retrying in %.0f s (%s so far)", download.file.name, interruption, pause, so_far)
     time.sleep(pause)
 
 
 def describe(path: Path) -> str:
-    """What a file seems to be, and its size."""
+    """The apparent type of a file, and its size."""
     with path.open("rb") as file:
         return f"{appearance(file.read(4096))} of {path.stat().st_size:,} bytes"
 
 
-def shown(url: str) -> str:
-    """An address without what may be secret in it."""
+def without_secrets(url: str) -> str:
+    """A URL without user, password and query."""
     parts = urllib.parse.urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 

@@ -1,10 +1,9 @@
 """CelebA's own tables: attributes, partition, identities.
 
-What is met in the wild is read: the official text files and Kaggle's CSV, whatever separator, quotes, line ends and
-encoding a program saved them with; with or without the count line and the header; a count that disagrees; -1/1, 0/1 or
-true/false; some of the attributes, in any order; names as paths, in capitals, or as bare numbers; rows that repeat, and
-rows cut off. Rows that cannot be read are left out, counted and warned about once. Where it cannot be told for certain
-what a table says, it is refused: a wrong label is worse than none.
+The readers accept the official text files and Kaggle's CSV with any separator, quotes, line ends and encoding; with or
+without the count line and the header; with a wrong count; -1/1, 0/1 or true/false; some of the attributes in any order;
+names as paths, in capitals, or as numbers; repeated and truncated rows. Unreadable rows are skipped, with one warning.
+An ambiguous table is refused: a wrong label is worse than none.
 """
 
 from __future__ import annotations
@@ -23,39 +22,27 @@ if TYPE_CHECKING:
     import numpy as np
     from pandas import DataFrame, Index, Series
 
-__all__ = [
-    "ATTRIBUTES_FILE",
-    "IDENTITIES_FILE",
-    "PARTITION_FILE",
-    "TextFile",
-    "read_attributes",
-    "read_identities",
-    "read_partition",
-]
-
 ATTRIBUTES_FILE: Final = TableKind.ATTRIBUTES.file
 PARTITION_FILE: Final = TableKind.PARTITION.file
 IDENTITIES_FILE: Final = TableKind.IDENTITIES.file
-
-"""The splits in the order of their numbers 0, 1, 2 in the partition file."""
 
 _LAST_IN_SPLIT: Final = (162_770, 182_637)  # the last numbers of the official train and valid
 _MOST_IMAGES_OF_A_PERSON: Final = 35  # in CelebA
 
 
 def read_attributes(source: Path | str | TextFile) -> DataFrame:
-    """Read `list_attr_celeba`, official or as CSV.
+    """Reads `list_attr_celeba`, official or as CSV.
 
     Args:
         source: Path of the file, its text, or its bytes.
 
     Returns:
-        A table with the index `image_id` and those of CelebA's forty attributes that the file has, as int8 columns in
-        the official order; 1 where the attribute is present, else 0.
+        A table with the index `image_id` and the attributes of the file as int8 columns in the official order; 1 if the
+        attribute is present, else 0.
 
     Raises:
-        SourceError: The file is not an attribute table, has a column that is none of the forty, mixes ways to write
-            that an attribute is absent, or contradicts itself about an image.
+        SourceError: The file is not an attribute table, has a column that is not an attribute, mixes values for
+            absent attributes, or has different rows for one image.
     """
     import numpy as np
     import pandas as pd
@@ -66,8 +53,8 @@ def read_attributes(source: Path | str | TextFile) -> DataFrame:
     used = [way for way, is_used in {"-1": "-" in text, "0": "0" in text, "true/false": words}.items() if is_used]
     if len(used) > 1:
         raise SourceError(
-            f"{rows.where} mixes {' and '.join(used)}: an attribute that is absent must be -1 in every row, or 0 in "
-            f"every row, or false in every row. Get {ATTRIBUTES_FILE} again, or write all rows alike."
+            f"{rows.where} mixes {' and '.join(used)} for absent attributes. Use one of -1, 0 and false in all rows, "
+            f"or get {ATTRIBUTES_FILE} again."
         )
     if words:
         text = text.lower().replace("true", "1").replace("false", "0")
@@ -75,12 +62,12 @@ def read_attributes(source: Path | str | TextFile) -> DataFrame:
     values = np.frombuffer(digits, np.int8).reshape(len(rows.names), len(rows.columns)) - np.int8(ord("0"))
     kept = _one_of_each(rows, values)
     table = pd.DataFrame(values[kept], index=_index(rows, kept), columns=rows.columns)
-    rows.say_remarks()
+    rows.log_remarks()
     return table[[attribute for attribute in ATTRIBUTES if attribute in table]]
 
 
 def read_partition(source: Path | str | TextFile) -> Series[str]:
-    """Read `list_eval_partition`, official or as CSV.
+    """Reads `list_eval_partition`, official or as CSV.
 
     Args:
         source: Path of the file, its text, or its bytes.
@@ -90,7 +77,7 @@ def read_partition(source: Path | str | TextFile) -> Series[str]:
         words are read as well).
 
     Raises:
-        SourceError: The file is not a partition, numbers its splits otherwise, or contradicts itself about an image.
+        SourceError: The file is not a partition, numbers its splits differently, or has different rows for one image.
     """
     import numpy as np
     import pandas as pd
@@ -107,12 +94,12 @@ def read_partition(source: Path | str | TextFile) -> Series[str]:
     if values[0] in numbers:
         _check_numbering(rows, splits)
     kept = _one_of_each(rows, splits[:, None])
-    rows.say_remarks()
+    rows.log_remarks()
     return pd.Series(np.array(SPLITS)[splits[kept]], index=_index(rows, kept), name="split", dtype="str")
 
 
 def read_identities(source: Path | str | TextFile) -> Series[int]:
-    """Read `identity_CelebA`, official or as CSV.
+    """Reads `identity_CelebA`, official or as CSV.
 
     Args:
         source: Path of the file, its text, or its bytes.
@@ -121,7 +108,7 @@ def read_identities(source: Path | str | TextFile) -> Series[int]:
         An int32 column named `identity` with the index `image_id`; CelebA numbers its people from 1.
 
     Raises:
-        SourceError: The file is not a list of identities, or contradicts itself about an image.
+        SourceError: The file is not a list of identities, or has different rows for one image.
     """
     import numpy as np
     import pandas as pd
@@ -137,12 +124,12 @@ def read_identities(source: Path | str | TextFile) -> Series[int]:
             "this identity may lack digits."
         )
     kept = _one_of_each(rows, identities[:, None])
-    rows.say_remarks()
+    rows.log_remarks()
     return pd.Series(identities[kept], index=_index(rows, kept), name="identity")
 
 
 def _check_numbering(rows: Rows, splits: np.ndarray) -> None:
-    """Refuse splits numbered from 1, where CelebA's own partition gives them away."""
+    """Refuses splits numbered from 1, by comparison with CelebA's own partition."""
     if (splits == 0).any():
         return
     for name, split in zip(rows.names, splits.tolist(), strict=True):
@@ -167,8 +154,8 @@ def _one_of_each(rows: Rows, values: np.ndarray) -> np.ndarray:
     names = pd.Index(rows.names)
     if "000000.jpg" in names:
         raise SourceError(
-            f"{rows.where} has a row for image 0. CelebA's images are numbered from 000001.jpg on, so this table is "
-            f"about other images, or numbers its rows. {INSTEAD}"
+            f"{rows.where} has a row for image 0. CelebA's images are numbered from 000001.jpg on, so these are other "
+            f"images, or row numbers. {INSTEAD}"
         )
     repeated = names.duplicated()
     if repeated.any():
@@ -179,7 +166,7 @@ def _one_of_each(rows: Rows, values: np.ndarray) -> np.ndarray:
                     f"{rows.where} has more than one row for {rows.names[row]}, and they differ. "
                     "Get the file again, or remove the wrong rows."
                 )
-        rows.remarks.append(f"{repeated.sum()} rows repeat an earlier one and are left out.")
+        rows.remarks.append(f"{repeated.sum()} rows repeat an earlier one and are skipped.")
     return np.logical_not(repeated)
 
 

@@ -1,4 +1,4 @@
-"""The annotations that somebody writes for a folder of any images: `attributes.csv`."""
+"""`attributes.csv`: annotations of a folder of any images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from celeba_gan.foundation.splits import SPLITS
+from celeba_gan.foundation.wording import counted
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
 from celeba_gan.sources.tables.text_table import NAME_COLUMNS, TextFile, decode, is_excel_hint, is_unnamed
@@ -18,7 +19,7 @@ from celeba_gan.sources.tables.text_table import NAME_COLUMNS, TextFile, decode,
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-_BINARY: Final = (  # the ways to write no and yes, in lower case; a column keeps to one
+_BINARY: Final = (  # no and yes, in lower case; a column uses one pair
     ("0", "1"),
     ("-1", "1"),
     ("0.0", "1.0"),
@@ -26,13 +27,13 @@ _BINARY: Final = (  # the ways to write no and yes, in lower case; a column keep
     ("false", "true"),
     ("no", "yes"),
 )
-_MEASURED: Final = ("width", "height")  # columns of the image index, which come from the images themselves
+_MEASURED: Final = ("width", "height")  # columns of the image index that are read from the images
 _IMAGE_NAME = re.compile(r".*\.(?:jpe?g|png|webp|bmp|tiff?|gif)", re.IGNORECASE)
-_NOT_IN_NAMES = re.compile(r"[\[\]{}=,:;'\"\\\x00-\x1f\x7f-\x9f]")  # they mean something in `--params` and in YAML
+_NOT_IN_NAMES = re.compile(r"[\[\]{}=,:;'\"\\\x00-\x1f\x7f-\x9f]")  # special in `--params` and in YAML
 _INSTEAD: Final = (
     "It should have a header line, and in each row the path of an image below the folder and, separated by commas, "
-    "0/1, -1/1, true/false or yes/no for each attribute; columns split (train, valid, test), label (text) and "
-    "identity (a number) may be there too. Correct the file, or remove it to go on without it."
+    "0/1, -1/1, true/false or yes/no for each attribute. Columns split (train, valid, test), label (text) and "
+    "identity (a number) are optional. Correct the file, or remove it to go on without it."
 )
 
 logger = logging.getLogger(__name__)
@@ -40,14 +41,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CustomAnnotations:
-    """What `attributes.csv` says of each image.
+    """The content of `attributes.csv`.
 
     Attributes:
         attributes: int8 columns, 0 or 1, with the index `image_id`: paths below the folder, with `/`.
-        splits: "train", "valid" or "test", named `split`; None without that column.
-        labels: Text, named `label`; None without that column.
-        identities: int32, named `identity`; None without that column.
-        notes: Sentences about what is left out.
+        splits: "train", "valid" or "test", named `split`; None without this column.
+        labels: Text, named `label`; None without this column.
+        identities: int32, named `identity`; None without this column.
+        notes: Sentences about ignored columns and rows.
     """
 
     attributes: DataFrame
@@ -58,19 +59,18 @@ class CustomAnnotations:
 
 
 def read_custom_attributes(source: Path | str | TextFile) -> CustomAnnotations:
-    """Read the annotations of a folder of any images.
+    """Reads the annotations of a folder of any images.
 
     The first line names the columns. One holds paths relative to the folder: `image_id`, `file_name`, `filename`,
-    `file`, `path`, `image_name`, `image` or `name`, or else the first. `split`, `label` and `identity` are read as what
-    they say; the other columns are attributes. Those that are not binary are left out with one warning, and so are
-    `width` and `height`.
+    `file`, `path`, `image_name`, `image` or `name`, or else the first. `split`, `label` and `identity` are optional;
+    the other columns are attributes. Columns that are not binary, and `width` and `height`, are ignored with a warning.
 
     Args:
         source: Path of the file, its text, or its bytes; commas, semicolons or tabs separate its cells.
 
     Raises:
-        SourceError: It is no such table, a needed cell is empty, a column has no name or another's, a path leads out of
-            the folder, or two rows of one image differ.
+        SourceError: It is not such a table, a required cell is empty, a column has no name or the name of another, a
+            path leads out of the folder, or two rows of one image differ.
     """
     import pandas as pd
 
@@ -82,7 +82,7 @@ def read_custom_attributes(source: Path | str | TextFile) -> CustomAnnotations:
     for column in table.cells.columns.drop(paths):
         kind = _OTHER_NAMES.get(column.lower(), column.lower())
         if kind in found:
-            raise SourceError(f"{table.where}: {column!r} says what another column says, too. Remove one of them.")
+            raise SourceError(f"{table.where}: {column!r} repeats the meaning of another column. Remove one of them.")
         if kind in _SPECIAL:
             found[kind] = _SPECIAL[kind](table, column)
         elif kind in _MEASURED or (values := _binary(table, column)) is None:
@@ -91,14 +91,15 @@ def read_custom_attributes(source: Path | str | TextFile) -> CustomAnnotations:
             _check_attribute_name(table, column)
             found[column] = values
     rows = pd.DataFrame(found).drop_duplicates()
-    table.refuse(rows["image_id"].duplicated(), paths, "has an earlier row that says otherwise; remove the wrong one")
+    table.refuse(rows["image_id"].duplicated(), paths, "has an earlier row that differs; remove the wrong one")
     notes = []
     if left_out:
         notes.append(
-            f"not in one binary way (0/1, -1/1, true/false, yes/no), or measured, so left out: {', '.join(left_out)}."
+            f"ignoring columns that are not binary (0/1, -1/1, true/false, yes/no) or are measured: "
+            f"{', '.join(left_out)}."
         )
     if len(rows) < len(table.cells):
-        notes.append(f"{len(table.cells) - len(rows)} rows repeat an earlier one and are left out.")
+        notes.append(f"ignoring {counted(len(table.cells) - len(rows), 'repeated row')}.")
     for note in notes:
         logger.warning("%s: %s", table.where, note)
     rows = rows.set_index("image_id")
@@ -108,13 +109,13 @@ def read_custom_attributes(source: Path | str | TextFile) -> CustomAnnotations:
 
 @dataclass(frozen=True)
 class _Table:
-    """The cells as text without blanks around it; the index numbers the file's lines from 1."""
+    """The stripped cells; the index is the line number in the file, from 1."""
 
     where: str
     cells: DataFrame
 
     def refuse(self, odd: Series[bool], column: str, problem: str) -> None:
-        """Stop where a row is odd, naming the line, the cell in `column`, and what is wrong with it."""
+        """Raises for the first odd row, with its line, its cell in `column`, and the problem."""
         if odd.any():
             line = odd.index[int(odd.to_numpy().argmax())]
             raise SourceError(f"{self.where}, line {line}: {self.cells.loc[line, column]!r} as {column!r} {problem}.")
@@ -129,12 +130,9 @@ class _Table:
 def _read_table(source: Path | str | TextFile) -> _Table:
     import pandas as pd
 
-    if isinstance(source, str):
-        source = TextFile("The text given for attributes.csv", source.encode(errors="surrogatepass"))
-    elif isinstance(source, Path):
-        source = TextFile.read(source)
-    where = source.where
-    rows = _split_rows(where, decode(source, "the annotations of a folder of images", _INSTEAD))
+    file = TextFile.of(source, "attributes.csv")
+    where = file.where
+    rows = _split_rows(where, decode(file, "the annotations of a folder of images", _INSTEAD))
     if len(rows) < 2:
         raise SourceError(f"{where} has no rows below a header line. {_INSTEAD}")
     (_, header), *body = rows
@@ -145,8 +143,8 @@ def _read_table(source: Path | str | TextFile) -> _Table:
             row.pop()
         if len(row) != len(header):
             raise SourceError(
-                f"{where}, line {line}: {len(row)} cells under {len(header)} columns. Give each row all cells, and put "
-                "those that hold a separator into quotation marks."
+                f"{where}, line {line}: {len(row)} cells for {len(header)} columns. Complete the row, and quote cells "
+                "that contain a separator."
             )
     cells = pd.DataFrame([row for _, row in body], index=[line for line, _ in body], dtype="object")
     if len(header) > 1 and is_unnamed(header[0]) and header[1].lower() in NAME_COLUMNS:
@@ -158,7 +156,7 @@ def _read_table(source: Path | str | TextFile) -> _Table:
 
 
 def _split_rows(where: str, text: str) -> list[tuple[int, list[str]]]:
-    """The lines that are not blank: each one's number in the file, and its cells."""
+    """The lines that are not blank: their number in the file, and their cells."""
     header = next((line for line in text.split("\n") if line.strip() and not is_excel_hint(line)), "")
     reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=header.count), strict=True)
     rows: list[tuple[int, list[str]]] = []
@@ -174,7 +172,7 @@ def _split_rows(where: str, text: str) -> list[tuple[int, list[str]]]:
 
 def _check_header(where: str, header: list[str]) -> None:
     if len(header) < 2:
-        raise SourceError(f"{where} has one column only, {''.join(header)[:60]!r}. {_INSTEAD}")
+        raise SourceError(f"{where} has only one column, {''.join(header)[:60]!r}. {_INSTEAD}")
     if "" in header:
         number = header.index("") + 1
         raise SourceError(f"{where}: column {number} has no name. Name it in the header line, or remove it.")
@@ -187,18 +185,18 @@ def _check_header(where: str, header: list[str]) -> None:
 def _check_attribute_name(table: _Table, name: str) -> None:
     if name.lower() == "class":
         raise SourceError(
-            f"{table.where}: a column called {name!r} would be mistaken for the classes that are made of attributes. "
-            "Call it label in its header line, or anything else."
+            f"{table.where}: the column name {name!r} is reserved for classes. Rename it in the header line, "
+            "to label for example."
         )
     if _NOT_IN_NAMES.search(name):
         raise SourceError(
-            f"{table.where}: the attribute name {name!r} could not be given on a command line. "
-            "Use letters, digits, blanks, - and _ in its header line."
+            f"{table.where}: the attribute name {name!r} cannot be used on a command line. Rename it in the header "
+            "line, with letters, digits, blanks, - and _."
         )
 
 
 def _binary(table: _Table, column: str) -> Series[Any] | None:
-    """A column as 0 and 1; None where it holds anything else."""
+    """A column as 0 and 1; None if it holds anything else."""
     import pandas as pd
 
     codes, written = pd.factorize(table.cells[column])
@@ -217,11 +215,11 @@ def _splits(table: _Table, column: str) -> Series[Any]:
     meaning = numbers if cells.isin(numbers).any() else SPLIT_WORDS
     table.refuse(
         ~cells.isin(meaning), column,
-        "is no split; write train, valid or test in every row, or 0, 1 or 2 in every row",
+        "is not a split; write train, valid or test in every row, or 0, 1 or 2 in every row",
     )  # fmt: skip
     if meaning is numbers and not (cells == "0").any():
         raise SourceError(
-            f"{table.where}: {column!r} is nowhere 0, which is train. If it numbers the splits from 1, write 0 for "
+            f"{table.where}: {column!r} is never 0, which is train. If it numbers the splits from 1, write 0 for "
             "train, 1 for valid and 2 for test, or these words."
         )
     return cells.map({value: SPLITS[number] for value, number in meaning.items()}).astype("str")
@@ -229,14 +227,14 @@ def _splits(table: _Table, column: str) -> Series[Any]:
 
 def _labels(table: _Table, column: str) -> Series[Any]:
     cells = table.filled(column)
-    table.refuse(~cells.map(str.isprintable).astype(bool), column, "holds characters that are no text; remove them")
+    table.refuse(~cells.map(str.isprintable).astype(bool), column, "holds control characters; remove them")
     return cells.astype("str")
 
 
 def _identities(table: _Table, column: str) -> Series[Any]:
     cells = table.filled(column)
     table.refuse(
-        ~cells.str.fullmatch(r"[0-9]{1,9}").astype(bool), column, "is no number; number the people 1, 2, 3 ..."
+        ~cells.str.fullmatch(r"[0-9]{1,9}").astype(bool), column, "is not a number; number the people 1, 2, 3 ..."
     )
     return cells.astype("int32")
 
@@ -256,7 +254,7 @@ def _relative_paths(table: _Table, column: str) -> Series[str]:
         for first, *rest in parts
     ]
     table.refuse(
-        pd.Series(outside, index=written.index), column, "is no path below the folder; write paths that begin in it"
+        pd.Series(outside, index=written.index), column, "is not a path below the folder; write paths relative to it"
     )
     paths = ["/".join(part for part in path if part not in ("", ".")) for path in parts]
     return pd.Series(paths, index=written.index, dtype="str")

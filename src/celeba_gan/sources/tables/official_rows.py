@@ -1,4 +1,4 @@
-"""The rows of CelebA's tables: which kind of table a file holds, what its columns mean, and which rows can be read."""
+"""The rows of CelebA's tables: which table a file holds, what its columns mean, and which rows can be read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from celeba_gan.sources.tables.text_table import BLANKS, NAME_COLUMNS, TextFile,
 SPLIT_WORDS: Final = {
     "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2,
 }  # fmt: skip
-"""The words, in lower case, by which programs name the splits."""
+"""Names of the splits in other programs, in lower case."""
 
 INSTEAD: Final = "Put the official file in its place, or remove it to go on without it."
 
@@ -36,8 +36,7 @@ class TableKind(Enum):
 
     Attributes:
         file: CelebA's name for it.
-        columns: What its columns may be called in a header, after that of the images' names; where not all are
-            attributes, just one of these.
+        columns: Allowed column names, beside the image's name; for tables other than the attributes, exactly one.
         unless_named: The columns of a table without header.
         value: Pattern of one value.
         expected: Its content in words.
@@ -81,11 +80,11 @@ class Rows:
     """The rows that can be read.
 
     Attributes:
-        table: Where they come from.
+        table: The table they are from.
         columns: Of the values.
         names: CelebA's names of the images.
         values_as_text: Of each row, with `AROUND_CELLS` before and between the values.
-        remarks: What the user should hear of once the table has been found good.
+        remarks: Warnings, to be logged once the table is known to be valid.
     """
 
     table: TextTable
@@ -99,14 +98,14 @@ class Rows:
         """The file's name, for messages."""
         return self.table.where
 
-    def say_remarks(self) -> None:
-        """Warn, once for each remark."""
+    def log_remarks(self) -> None:
+        """Logs each remark as a warning."""
         for remark in self.remarks:
             logger.warning("%s: %s", self.where, remark)
 
 
 def read_rows(source: Path | str | TextFile, kind: TableKind) -> Rows:
-    """Take a table's rows; those that cannot be read are left out, and remarked upon.
+    """Reads a table's rows; unreadable ones are skipped, with a remark.
 
     Raises:
         SourceError: It is another table, its columns are not those of `kind`, fewer than half of its rows can be read,
@@ -130,10 +129,10 @@ def read_rows(source: Path | str | TextFile, kind: TableKind) -> Rows:
     if unread:
         _check_unread(rows, kind, unread, layout)
     if not layout.header_lines and kind is TableKind.ATTRIBUTES:
-        rows.remarks.append("it has no header line; its columns are taken to be in CelebA's official order.")
+        rows.remarks.append("it has no header line; assuming CelebA's official order of columns.")
     if table.count is not None and table.count != len(rows.names) + len(unread):
         rows.remarks.append(
-            f"its first line counts {table.count} rows, it has {len(rows.names) + len(unread)}; the rows are used."
+            f"its first line counts {table.count} rows, it has {len(rows.names) + len(unread)}; using all rows."
         )
     if odd_names:
         _check_names(rows, odd_names, layout)
@@ -143,7 +142,7 @@ def read_rows(source: Path | str | TextFile, kind: TableKind) -> Rows:
 
 
 def wrong_table(table: TextTable, kind: TableKind) -> SourceError:
-    """The error of a file that holds something else."""
+    """The error for a file that holds something else."""
     return SourceError(
         f"{table.where} should be CelebA's {kind.file} ({kind.expected}), but looks like {_looks_like(table)}. "
         f"{INSTEAD}"
@@ -151,11 +150,8 @@ def wrong_table(table: TextTable, kind: TableKind) -> SourceError:
 
 
 def _open(source: Path | str | TextFile, kind: TableKind) -> TextTable:
-    if isinstance(source, str):
-        source = TextFile(f"The text given for {kind.file}", source.encode(errors="surrogatepass"))
-    elif isinstance(source, Path):
-        source = TextFile.read(source)
-    table = TextTable.of(source.where, decode(source, f"CelebA's {kind.file}", INSTEAD))
+    file = TextFile.of(source, kind.file)
+    table = TextTable.of(file.where, decode(file, f"CelebA's {kind.file}", INSTEAD))
     if not table.lines:
         raise wrong_table(table, kind)
     return table
@@ -163,12 +159,12 @@ def _open(source: Path | str | TextFile, kind: TableKind) -> TextTable:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where what stands in a row.
+    """The positions in a row.
 
     Attributes:
         columns: Of the values.
         skipped: Cells before the image's name.
-        unnamed: Whether a header is there and gives the column of names no name, as it does to numbers of rows.
+        unnamed: Whether there is a header, without a name for the first column: those may be row numbers.
         header_lines: 0 or 1.
     """
 
@@ -189,7 +185,7 @@ def _layout(table: TextTable, kind: TableKind) -> _Layout:
     columns = header[1:] if named or is_unnamed(header[0]) else header
     _check_columns(table, kind, columns)
     if named and table.separator == BLANKS and len(table.cells(table.lines[1])) == len(columns) + 2:
-        skipped = 1  # R and pandas number the rows, and leave that column's name out
+        skipped = 1  # R and pandas write row numbers under no name
     unnamed = not named and (is_unnamed(header[0]) or table.lines[0][0] in " \t")
     return _Layout(columns, skipped, unnamed)
 
@@ -203,7 +199,7 @@ def _check_columns(table: TextTable, kind: TableKind, columns: list[str]) -> Non
     if unknown:
         named = [f"{name!r} (did you mean {near!r}?)" if near else repr(name) for name, near in unknown.items()]
         raise SourceError(
-            f"{table.where} has columns that do not belong into CelebA's {kind.file}: {', '.join(named[:10])}. "
+            f"{table.where} has columns that do not belong in CelebA's {kind.file}: {', '.join(named[:10])}. "
             f"The first column must be image_id, then {only}. Correct the names in its header line, or remove the "
             "columns."
         )
@@ -220,46 +216,46 @@ def _nearest(column: str, columns: tuple[str, ...]) -> str | None:
 
 
 def _check_unread(rows: Rows, kind: TableKind, unread: list[str], layout: _Layout) -> None:
-    """Remark on the rows that cannot be read, or stop: too many of them, or a header that says other things."""
+    """Adds a remark about the unreadable rows; raises if there are too many, or for a second header."""
     table = rows.table
     header = table.lines[0] if layout.header_lines else None
     for line in unread:
         if line != header and not set(table.cells(line)).isdisjoint(kind.columns):
             raise SourceError(
-                f"{table.where} has a header line among its rows: {line[:_SHOWN]!r}. It must be the first line (after "
-                f"the count, if any), or what the rows before it mean cannot be told. Get {kind.file} again."
+                f"{table.where} has a header line among its rows: {line[:_SHOWN]!r}. It must be the first line, or the "
+                f"second after a count: the rows before it are ambiguous. Get {kind.file} again."
             )
-    told = f"{len(unread)} of {len(rows.names) + len(unread)} rows cannot be read"
+    summary = f"{len(unread)} of {len(rows.names) + len(unread)} rows cannot be read"
     if rows.names and len(rows.names) >= len(unread):
-        rows.remarks.append(f"{told} and are left out; the first is {unread[0][:_SHOWN]!r}.")
+        rows.remarks.append(f"{summary} and are skipped; the first is {unread[0][:_SHOWN]!r}.")
         return
     if header is None or _looks_like(table) != kind.file:
         raise wrong_table(table, kind)
     raise SourceError(
-        f"{table.where}: {told}; the first is {unread[0][:_SHOWN]!r}. Under this header CelebA's {kind.file} has an "
+        f"{table.where}: {summary}; the first is {unread[0][:_SHOWN]!r}. Under this header CelebA's {kind.file} has an "
         f"image name such as 000001.jpg and {len(rows.columns)} value(s) in each row ({kind.expected}). {INSTEAD}"
     )
 
 
 def _check_names(rows: Rows, odd_names: list[str], layout: _Layout) -> None:
-    """Refuse names that look like CelebA's and are not."""
+    """Refuses names that look like CelebA's and are not."""
     elsewhere = [name for name in odd_names if "hq" in name.lower() and "img_align_celeba" not in name.lower()]
     if elsewhere:
         raise SourceError(
-            f"{rows.where} names images such as {elsewhere[0]!r}. CelebA-HQ and FFHQ number their images otherwise "
-            f"than CelebA, so its rows would label other images. {INSTEAD}"
+            f"{rows.where} names images such as {elsewhere[0]!r}. CelebA-HQ and FFHQ number their images "
+            f"differently, so its rows would label other images. {INSTEAD}"
         )
     numbers = [name for name in odd_names if name.isdecimal()]
     padded = all(len(number) == 6 for number in numbers) and any(number.startswith("0") for number in numbers)
     if layout.unnamed and numbers and not padded:
         raise SourceError(
             f"{rows.where} has no column of image names: its first column has no name and holds numbers such as "
-            f"{numbers[0]!r}, which may be numbers of rows. Add a column image_id with names such as 000001.jpg."
+            f"{numbers[0]!r}, which may be row numbers. Add a column image_id with names such as 000001.jpg."
         )
 
 
 def _celeba_name(text: str) -> str | None:
-    """CelebA's name for the image that a table calls `text`; None where it is no name of CelebA's."""
+    """CelebA's name for the image that a table calls `text`; None if it is none."""
     if _CANONICAL_NAME.fullmatch(text):
         return text
     match = _NAME.fullmatch(text.strip(_AROUND_NAMES))
@@ -285,7 +281,7 @@ def _looks_like(table: TextTable) -> str:
         return 10 * sum(pattern.fullmatch(line) is not None for line in sample) >= 9 * len(sample)
 
     if all(_HQ_NAME.match(line) for line in sample):
-        return "a table of CelebA-HQ or CelebAMask-HQ, whose images are numbered otherwise than CelebA's"
+        return "a table of CelebA-HQ or CelebAMask-HQ, whose images are numbered differently"
     for column in table.cells(table.lines[0]):
         if column in _TELLING_COLUMNS:
             return _TELLING_COLUMNS[column]

@@ -1,4 +1,4 @@
-"""Text files that hold a table, whatever wrote them: encoding, line ends, count line, separator."""
+"""Tables in text files of any program: encoding, line ends, count line, separator."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from celeba_gan.images.appearance import appearance
 from celeba_gan.sources.errors import SourceError
 
 NAME_COLUMNS: Final = ("image_id", "file_name", "filename", "file", "path", "image_name", "image", "name")
-"""What the column of image names is called, in lower case; the surest name first."""
+"""Headers of the column of image names, in lower case; the most specific first."""
 
 BLANKS: Final = " "
-"""Stands for any run of blanks and tabs as the separator."""
+"""As a separator: any run of blanks and tabs."""
 
 AROUND_CELLS: Final = ' \t;,"'
-"""What may stand between the contents of two cells."""
+"""Characters between the contents of two cells."""
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -32,7 +32,7 @@ _SAMPLE: Final = 50
 
 @dataclass(frozen=True)
 class TextFile:
-    """The bytes of a text file, and the name to use for it in messages.
+    """The bytes of a text file, and its name for messages.
 
     Attributes:
         where: Such as an absolute path, or "list_attr_celeba.csv in /data/archive.zip".
@@ -43,29 +43,37 @@ class TextFile:
     data: bytes
 
     @classmethod
-    def read(cls, path: Path) -> TextFile:
-        """Read a file.
+    def of(cls, source: Path | str | TextFile, name: str) -> TextFile:
+        """A table's text from a path, from the text itself, or as it is.
+
+        Args:
+            source: The path or the text.
+            name: The table's usual name, for messages about a text.
 
         Raises:
-            SourceError: It cannot be read; a folder, for example.
+            SourceError: The file cannot be read; it is a folder, for example.
         """
-        where = str(path.absolute())
+        if isinstance(source, TextFile):
+            return source
+        if isinstance(source, str):
+            return cls(f"The text given for {name}", source.encode(errors="surrogatepass"))
+        where = str(source.absolute())
         try:
-            return cls(where, path.read_bytes())
+            return cls(where, source.read_bytes())
         except OSError as error:
             raise SourceError(
-                f"{where} cannot be read ({error.strerror or error}). Put a readable text file there, "
-                "or remove it to go on without it."
+                f"{where} cannot be read ({error.strerror or error}). Replace it by a text file, or remove "
+                "it to go on without it."
             ) from error
 
 
 def decode(file: TextFile, should_be: str, instead: str) -> str:
-    r"""The text of a file, with `\n` as line end; a character that is cut off at the end of the file is left out.
+    r"""The text of a file, with `\n` as line end, without a truncated last character.
 
     Args:
         file: UTF-8 with or without byte order mark, or UTF-16 with one (as Excel and Notepad save "Unicode text").
         should_be: What the file should be, for the message.
-        instead: What to do when it is not, for the message.
+        instead: What to do otherwise, for the message.
 
     Raises:
         SourceError: It is empty, or not a text file.
@@ -86,12 +94,12 @@ def decode(file: TextFile, should_be: str, instead: str) -> str:
 
 
 def is_excel_hint(line: str) -> bool:
-    """Whether a file's first line tells Excel the separator, and is no part of the table."""
+    """Whether a file's first line only tells Excel the separator."""
     return re.fullmatch(r"sep=.?", line.strip(" ")) is not None
 
 
 def _separator_of(lines: list[str]) -> str:
-    r"""Which of `\t`, `;` and `,` most of the first lines hold; `BLANKS` where it is none of them."""
+    r"""The one of `\t`, `;` and `,` in most of the first lines; else `BLANKS`."""
     sample = lines[:_SAMPLE]
     for separator in "\t;,":
         held = [line for line in sample if separator in line]
@@ -102,21 +110,21 @@ def _separator_of(lines: list[str]) -> str:
 
 
 def is_unnamed(column: str) -> bool:
-    """Whether a column's name is what tables of row numbers have: none, or the name that pandas makes up for none."""
+    """Whether a column has no name, or the one that pandas invents, as columns of row numbers have."""
     return _UNNAMED.fullmatch(column) is not None
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """The lines of a table whose cells hold neither blanks nor separators.
+    """The lines of a table whose cells contain neither blanks nor separators.
 
     Attributes:
         where: The file's name, for messages.
-        lines: Those that are not blank, without the count line.
+        lines: The lines that are not blank, without the count line.
         separator: Between the cells.
-        quoted: Whether cells may stand in quotation marks.
-        count: What the count line says, if there is one.
-        open_end: Whether the last line has no line end, as in a file that was cut off (and in some that were not).
+        quoted: Whether cells may be quoted.
+        count: The number in the count line, if there is one.
+        open_end: Whether the last line has no line end: the file may be truncated.
     """
 
     where: str
@@ -128,7 +136,7 @@ class TextTable:
 
     @classmethod
     def of(cls, where: str, text: str) -> TextTable:
-        """Take a table's text apart."""
+        """Parses a table's text."""
         lines = [line for line in text.split("\n") if line.strip(AROUND_CELLS).strip()]
         if lines and is_excel_hint(lines[0]):
             del lines[0]
@@ -136,7 +144,7 @@ class TextTable:
         return cls(where, lines, _separator_of(lines), '"' in text, count, open_end=not text.endswith("\n"))
 
     def cells(self, line: str) -> list[str]:
-        """The cells of one line; empty ones at its end, which Excel adds, are left out."""
+        """The cells of one line, without the empty ones that Excel adds at its end."""
         split = line.split() if self.separator == BLANKS else [cell.strip(" ") for cell in line.split(self.separator)]
         cells = [cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell for cell in split]
         while cells and not cells[-1]:
@@ -144,14 +152,14 @@ class TextTable:
         return cells
 
     def row_pattern(self, skipped: int, values: int, value: str) -> re.Pattern[str]:
-        """What matches a whole row: its first group is the image's name, its second all values with their separators.
+        """A pattern of a whole row: its first group is the image's name, its second all values with their separators.
 
         Args:
             skipped: Cells before the name.
             values: Cells after it.
             value: Pattern of one value.
         """
-        # Nowhere can two neighbouring parts match the same blanks: a damaged line of a megabyte takes no longer.
+        # No two neighbouring parts can match the same blanks: a damaged line of a megabyte takes linear time.
         if self.separator == BLANKS:
             cell = r"\S+" if not self.quoted else r'"[^"\s]*"|[^"\s]+'
             cell_of_value = rf"[ \t]+(?:{self._or_quoted(value)})"

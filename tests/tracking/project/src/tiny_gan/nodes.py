@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from celeba_gan.evaluation.documents import Evaluation, EvaluationProtocol, Interval
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.runs.cards import HealthCard, Keep, ModelCard, Origin, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
@@ -107,14 +108,44 @@ def choose(settings: MeasureSettings) -> dict[str, Any]:
     return {"samples": {"count": 5}}
 
 
-def measure(training_run: Run, evaluated_model: NamedModel | None) -> dict[str, Any]:
+def measure(training_run: Run, evaluated_model: NamedModel | None) -> Evaluation:
     card = (evaluated_model or training_run).networks().generator.card
-    return {
-        "metrics": {"age": 0.25, "swd": 0.5, "scores": {"real": 1, "fake": 2}, "split": "test"},
-        "intervals": {"swd": {"low": 0.375, "high": 0.625, "method": "bootstrap"}},
-        "floor": {"swd": 0.125},
-        "protocol": {"samples": 10, "training_id": card.id, "images": card.images, "data_digest": DIGEST},
-    }
+    protocol = EvaluationProtocol(
+        split="test",
+        reals=10,
+        samples=10,
+        images_per_side=10,
+        train_images=10,
+        features={},
+        neighbours=5,
+        swd_images=10,
+        swd_projections=1,
+        swd_patches=1,
+        ms_ssim_pairs=1,
+        two_sample_images=0,
+        judge_network="",
+        seed=0,
+        precision="float32",
+        code="1",
+        size=SIZE,
+        centre_crop=None,
+        recipe={},
+        data_digest=DIGEST,
+        trained_on=DIGEST,
+        training_id=card.id,
+        images=card.images,
+        discriminator_images=None,
+        finished=True,
+        age_centre=None,
+        age_centre_from="there is no discriminator",
+    )
+    return Evaluation(
+        metrics={"age": 0.25, "swd": 0.5},
+        intervals={"swd": Interval(low=0.375, high=0.625, method="bootstrap")},
+        floor={"swd": 0.125},
+        floor_train={},
+        protocol=protocol,
+    )
 
 
 def fail(fault: Fault) -> None:

@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
 
-from celeba_gan.evaluation.metrics.prevalence import compare_asked, compare_prevalence
+from celeba_gan.evaluation.attributes import compare_prevalence, compare_requested
+from celeba_gan.evaluation.documents import RequestedAttribute
 
 NAMES = ["Male", "Smiling", "Hat"]
+
+
+def perfect(samples: int) -> RequestedAttribute:
+    return RequestedAttribute(accuracy=1, having=1, lacking=1, samples=samples)
 
 
 def test_shares_and_the_interval_of_their_difference() -> None:
@@ -25,24 +30,29 @@ def test_the_interval_holds_the_difference_nineteen_times_of_twenty() -> None:
     assert 0.92 < held / 400 < 0.98
 
 
-def test_asked_attributes() -> None:
+def test_requested_attributes() -> None:
     samples = np.array([[0.9, 0.9, 0], [0.9, 0.1, 0], [0.1, 0.9, 0], [0.2, 0.2, 0]], np.float32)
     labels = np.array([[1, 1], [1, 1], [0, 0], [0, 1]], np.float32)
-    found = compare_asked(NAMES, samples, labels, ["Male", "Smiling"])
+    found = compare_requested(NAMES, samples, labels, ["Male", "Smiling"])
     assert found is not None
-    assert found["Male"] == {"accuracy": 1, "with": 1, "without": 1, "samples": 4}
-    assert found["Smiling"] == {"accuracy": 0.25, "with": pytest.approx(1 / 3), "without": 0, "samples": 4}
+    assert found["Male"] == perfect(4)
+    assert found["Smiling"].model_dump(by_alias=True) == {
+        "accuracy": 0.25,
+        "with": pytest.approx(1 / 3),
+        "without": 0,
+        "samples": 4,
+    }
 
 
-def test_asked_classes_say_what_they_are_made_of() -> None:
+def test_requested_classes_are_taken_apart() -> None:
     names = ["not Male + not Hat", "not Male + Hat", "Male + not Hat", "Male + Hat"]
     labels = np.eye(4, dtype=np.float32)
     right = np.array([[0, 0, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]], np.float32)
-    found = compare_asked(NAMES, right, labels, names)
-    assert found == {name: {"accuracy": 1, "with": 1, "without": 1, "samples": 4} for name in ("Male", "Hat")}
-    wrong = compare_asked(NAMES, right[::-1], labels, names)
+    found = compare_requested(NAMES, right, labels, names)
+    assert found == {name: perfect(4) for name in ("Male", "Hat")}
+    wrong = compare_requested(NAMES, right[::-1], labels, names)
     assert wrong is not None
-    assert wrong["Male"]["accuracy"] == wrong["Hat"]["accuracy"] == 0
-    one = compare_asked(NAMES, right[[0, 3]], np.eye(2, dtype=np.float32), ["not Male", "Male"])
-    assert one == {"Male": {"accuracy": 1, "with": 1, "without": 1, "samples": 2}}
-    assert compare_asked(NAMES, right, labels, ["anna", "bert", "carl", "doris"]) is None
+    assert wrong["Male"].accuracy == wrong["Hat"].accuracy == 0
+    one = compare_requested(NAMES, right[[0, 3]], np.eye(2, dtype=np.float32), ["not Male", "Male"])
+    assert one == {"Male": perfect(2)}
+    assert compare_requested(NAMES, right, labels, ["anna", "bert", "carl", "doris"]) is None

@@ -1,0 +1,70 @@
+"""Where the photographs come from, as a catalog entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+from kedro.utils import load_obj
+
+from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.source import Source
+
+
+class SourceDataset(AbstractDataset[Source, Source]):
+    """A source of photographs. It can only be loaded.
+
+    Args:
+        source: The source's class by its full name, such as `celeba_gan.sources.folder.ImageFolder`.
+        filepath: The folder or zip.
+        options: Further arguments of the class.
+        metadata: For Kedro's plugins.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        filepath: str,
+        options: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._class: type[Source] = load_obj(source)
+        self._filepath = _expand_home(filepath)
+        self._options = options or {}
+        self.metadata = metadata
+        self._new()  # refuses wrong options before anything runs
+
+    def load(self) -> Source:
+        """Fetches what is missing, and lists the images.
+
+        Raises:
+            DatasetError: There are no images; the message says what to do.
+        """
+        self._new().prepare()
+        source = self._new()
+        source.image_names  # noqa: B018 - a missing or broken folder is an error here and now
+        return source
+
+    def save(self, data: Source) -> None:
+        """Raises: a source is never written."""
+        raise DatasetError(f"{self._filepath} is a source of photographs; the project only reads it.")
+
+    def _new(self) -> Source:
+        """The source with nothing read yet: what it lists is cached, and may have changed since."""
+        return self._class(self._filepath, **self._options)
+
+    def _exists(self) -> bool:
+        try:
+            return bool(self._new().image_names)
+        except SourceError:
+            return False
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "source": self._class.__name__, **self._options}
+
+
+def _expand_home(filepath: str) -> Path:
+    """Expands `~`: a shell does not do so after `source.path=`, and Kedro prepends the project's folder."""
+    _, home, rest = filepath.partition("/~/")
+    return Path.home() / rest if home else Path(filepath)

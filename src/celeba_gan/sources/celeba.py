@@ -1,0 +1,278 @@
+"""CelebA as it is distributed: zip, unpacked folder or Kaggle's archive."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from celeba_gan.foundation.wording import counted
+from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
+from celeba_gan.sources.official import HOME_PAGE, IMAGES_IN_CELEBA, IMAGES_ZIP, OFFICIAL_FILES, verdict
+from celeba_gan.sources.source import Annotation, Source
+from celeba_gan.sources.tables.annotations import (
+    ATTRIBUTES_FILE,
+    IDENTITIES_FILE,
+    PARTITION_FILE,
+    read_attributes,
+    read_identities,
+    read_partition,
+)
+from celeba_gan.sources.tables.text_table import TextFile
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+IMAGES_FOLDER: Final = "img_align_celeba"
+SYNTHETIC_RECORD: Final = "synthetic.json"
+"""The file that marks a folder of drawn portraits."""
+
+TABLES: Final = (ATTRIBUTES_FILE, PARTITION_FILE, IDENTITIES_FILE)
+
+_IMAGES_FOLDERS: Final = (IMAGES_FOLDER, "img_align_celeba_png", "img_celeba")  # the last: not aligned, of many sizes
+_PLACES: Final = ("", "Img", "Anno", "Eval", "celeba", "CelebA")  # the authors' folders, and torchvision's
+_NAME: Final = re.compile(r"(\d{6})\.(?:jpe?g|png)", re.IGNORECASE)
+
+logger = logging.getLogger(__name__)
+
+
+class CelebA(Source):
+    """CelebA's images and annotations in one folder, or in one zip.
+
+    The images are read from `img_align_celeba.zip`, else from the folder `img_align_celeba/`, else from the only zip
+    with images (Kaggle's `archive.zip`), else from the folder itself; inner folders may have any name. Each table may
+    be missing, official or Kaggle's CSV, beside the images, in the authors' folders `Anno/` and `Eval/`, or in the zip.
+    A pickle holds only the path.
+
+    Args:
+        path: The folder or zip.
+        download: Where `prepare` gets missing files: google_drive, huggingface, huggingface:OWNER/DATASET or a web
+            address. None: nowhere.
+    """
+
+    parameters: ClassVar[Mapping[str, str]] = {
+        "path": "the folder or zip of CelebA",
+        "download": "google_drive, huggingface, huggingface:OWNER/DATASET or a web address",
+    }
+
+    def __init__(self, path: Path, *, download: str | None = None) -> None:
+        super().__init__(path)
+        self.download = download
+
+    def __reduce__(self) -> tuple[type[CelebA], tuple[Path]]:
+        return CelebA, (self.path,)
+
+    @property
+    def kind(self) -> str:
+        """`synthetic` for drawn portraits, else `celeba`."""
+        return "synthetic" if (self.path / SYNTHETIC_RECORD).is_file() else "celeba"
+
+    def prepare(self) -> None:
+        """Downloads what is missing, if asked to.
+
+        Raises:
+            SourceError: `download` is not a place to download from, or the images could not be downloaded.
+        """
+        if self.download is None:
+            return
+        from celeba_gan.sources.download.download import check_mirror, download_celeba
+
+        check_mirror(self.download)  # also where nothing is missing
+        if self.path.is_file():
+            raise SourceError(
+                f"{self.path} is a file, so nothing can be downloaded into it. Leave out source.download, or name a "
+                "folder with source.path"
+            )
+        present = {*self.tables, *([IMAGES_ZIP] if self.has_images else [])}  # in whatever form
+        missing = {name: file for name, file in OFFICIAL_FILES.items() if name not in present}
+        if missing:
+            download_celeba(self.path, self.download, missing)
+
+    @cached_property
+    def image_names(self) -> list[str]:
+        """File names without their folder. As `Source.image_names`."""
+        names = (name for name in self.files.names if name[: name.rfind("/") + 1] in self._folders)
+        return sorted(name[name.rfind("/") + 1 :] for name in names)
+
+    def advice(self) -> str:
+        """As `Source.advice`."""
+        return (
+            f"Get CelebA from {HOME_PAGE} and put these files into {self.path}: {IMAGES_ZIP} (or the folder "
+            f"{IMAGES_FOLDER}/ from it), and as far as you have them {', '.join(TABLES)}. If CelebA is elsewhere, name "
+            "its folder with `--params source.path=DIR`; to download it add `--params source.download=google_drive`; "
+            "for images that are not CelebA's use `--env folder`."
+        )
+
+    def refusal(self, image_id: str) -> str | None:
+        """Refuses names that are not CelebA's: the name decides which rows of the tables belong to the image."""
+        name = _NAME.fullmatch(image_id)
+        return (
+            None if name is not None and int(name[1]) else "not a CelebA file name (six digits from 000001, and .jpg)"
+        )
+
+    def key(self, image_id: str) -> str:
+        """The name in the official tables, where every image is a .jpg."""
+        return image_id if image_id[6:] == ".jpg" else f"{image_id[:6]}.jpg"
+
+    def file_name(self, image_id: str) -> str:
+        """As `Source.file_name`."""
+        *others, last = self._folders
+        return next((name for folder in others if (name := folder + image_id) in self.files), last + image_id)
+
+    def annotations(self) -> list[Annotation]:
+        """Partition, attributes and identities, those that exist."""
+        import pandas as pd
+
+        tables = {PARTITION_FILE: self.splits, ATTRIBUTES_FILE: self.attributes, IDENTITIES_FILE: self.identities}
+        return [
+            Annotation(self._tables[name], pd.DataFrame(table)) for name, table in tables.items() if table is not None
+        ]
+
+    def notes(self) -> list[str]:
+        """As `Source.notes`."""
+        consequences = {PARTITION_FILE: "a split is drawn instead"}
+        return [
+            f"No {table} in {self.path}: {consequences.get(table, 'its columns are left out')}."
+            for table in TABLES
+            if table not in self.tables
+        ]
+
+    def verdicts(self, annotations: Sequence[Annotation]) -> dict[str, str]:
+        """Compares CelebA's files with the official ones by md5; see `verdict`.
+
+        The zip is read only if it holds as many images as CelebA: with another number it is not the official one.
+        """
+        if self.kind != "celeba":
+            return {}
+        verdicts = {place.name: verdict(place) for place in (a.place for a in annotations) if isinstance(place, Path)}
+        images = self.files.path
+        if images.is_file():
+            count = len(self.image_names)
+            verdicts[images.name] = (
+                verdict(images)
+                if count == IMAGES_IN_CELEBA
+                else f"not the official file ({counted(count, 'image')}, not {IMAGES_IN_CELEBA:,})"
+            )
+        return verdicts
+
+    @cached_property
+    def attributes(self) -> DataFrame | None:
+        """The table that `read_attributes` gives; None without `list_attr_celeba`."""
+        return read_attributes(self._text(ATTRIBUTES_FILE)) if ATTRIBUTES_FILE in self._tables else None
+
+    @cached_property
+    def splits(self) -> Series[str] | None:
+        """The column that `read_partition` gives; None without `list_eval_partition`."""
+        return read_partition(self._text(PARTITION_FILE)) if PARTITION_FILE in self._tables else None
+
+    @cached_property
+    def identities(self) -> Series[int] | None:
+        """The column that `read_identities` gives; None without `identity_CelebA`."""
+        return read_identities(self._text(IDENTITIES_FILE)) if IDENTITIES_FILE in self._tables else None
+
+    def describe(self) -> str:
+        """As `Source.describe`, and which tables exist."""
+        return f"{super().describe()}; {', '.join(self.tables.values()) or 'no annotation files'}"
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The official tables that exist, and the names of their files."""
+        return {table: str(place).rpartition("/")[2] for table, place in self._tables.items()}
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there is an image."""
+        try:
+            return bool(self.files.names)
+        except SourceError:
+            return False
+
+    @cached_property
+    def _folders(self) -> list[str]:
+        """The folders whose images are used: the largest, and those that repeat no name of another.
+
+        Beside the aligned images there may be a folder of the original photographs with the same names.
+        """
+        counts = Counter(name[: name.rfind("/") + 1] for name in self.files.names)
+        if any("hq" in part.lower() for folder in counts for part in folder.split("/")):
+            raise SourceError(
+                f"The images in {self.files.path} look like CelebA-HQ's, which are numbered differently: with CelebA's "
+                "tables they would get the labels of other people. Use --env folder"
+            )
+        ranked = sorted(counts, key=lambda folder: (IMAGES_FOLDER not in folder.split("/"), -counts[folder], folder))
+        used, taken = ranked[:1], set[str]()
+        for folder in ranked[1:]:
+            taken = taken or self._names_in(used[0])
+            names = self._names_in(folder)
+            if names & taken:
+                logger.warning(
+                    "%s: ignoring the %d images in its folder %r; %r has images of the same names.",
+                    self.files.path, len(names), folder, used[0],
+                )  # fmt: skip
+            else:
+                used.append(folder)
+                taken |= names
+        return used
+
+    @cached_property
+    def _tables(self) -> dict[str, Path | str]:
+        """The files of the tables by their official names: a path on the disk, or a name in the zip."""
+        found: dict[str, Path | str] = {}
+        folders = [self.path.parent] if self.path.is_file() else [self.path / place for place in _PLACES]
+        for table in TABLES:
+            names = (table, f"{Path(table).stem}.csv")
+            on_disk = [path for name in names for folder in folders if (path := folder / name).is_file()]
+            zipped = self.files.others if self.has_images and isinstance(self.files, ZipFiles) else []
+            in_zip = [other for name in names for other in zipped if other.rpartition("/")[2] == name]
+            beside = [path for name in names for folder in self._above_images() if (path := folder / name).is_file()]
+            places: list[Path | str] = [*on_disk, *in_zip, *beside]
+            if places:
+                found[table] = places[0]
+        return found
+
+    def _above_images(self) -> list[Path]:
+        """The folders between this one and those of the images; each may hold tables."""
+        if not self.has_images or not isinstance(self.files, FolderFiles):
+            return []
+        above = (
+            path for folder in self._folders for path in [self.files.path / folder, *(self.files.path / folder).parents]
+        )
+        return [path for path in dict.fromkeys(above) if path.is_relative_to(self.path)]
+
+    def _text(self, table: str) -> TextFile:
+        place = self._tables[table]
+        if isinstance(place, Path):
+            return TextFile.of(place, table)
+        return TextFile(f"{place} in {self.files.path}", self.files.read_other(place) or b"")
+
+    def open_files(self) -> ImageFiles:
+        """As `Source.open_files`."""
+        if self.path.is_file():
+            return ZipFiles(self.path)
+        folders = [self.path / place for place in _PLACES]
+        for folder in folders:
+            if (folder / IMAGES_ZIP).is_file():
+                return ZipFiles(folder / IMAGES_ZIP)
+        for folder in (parent / name for parent in folders for name in _IMAGES_FOLDERS):
+            if folder.is_dir() and (unpacked := FolderFiles(folder)).names:
+                return unpacked
+        zips = [files for path in sorted(self.path.glob("*.zip")) if (files := ZipFiles(path)).names]
+        if len(zips) > 1:
+            names = ", ".join(files.path.name for files in zips)
+            raise SourceError(
+                f"{self.path} has more than one zip with images ({names}). Name the one to use: --params "
+                "source.path=FILE"
+            )
+        return zips[0] if zips else FolderFiles(self.path)
+
+    def _names_in(self, folder: str) -> set[str]:
+        return {
+            name[len(folder) :]
+            for name in self.files.names
+            if name.startswith(folder) and "/" not in name[len(folder) :]
+        }
