@@ -32,7 +32,7 @@ PROJECT = Path(__file__).parents[1]
 IMAGES = 240  # 24 of them in valid and 24 in test: the two-sample test needs 20 in each
 SMALL = (
     "preprocess.workers=1,"
-    # fixed, because `auto` depends on a timing
+    # fixed, because `auto` depended on a timing in earlier revisions
     "train.device=cpu,train.precision=float32,train.threads=1,"
     "train.batch_size=4,train.tick_kimg=0.04,train.evaluate_every_kimg=0.04,train.evaluate_images=8,"
     "train.network.dcgan.width=8,train.network.dcgan.max_width=16,train.network.article.width=16,"
@@ -41,6 +41,11 @@ SMALL = (
     "train.grid.rows=2,train.grid.columns=4,generate.images=8,generate.grid_rows=2,generate.grid_columns=4,"
     "evaluate.classifier.epochs=1,evaluate.bootstrap=20,evaluate.swd_projections=32,evaluate.swd_patches=8"
 )
+FORMER = {  # names of parameters in earlier revisions
+    "evaluate.compare_with": "evaluate.against",
+    "evaluate.checkpoint": "evaluate.which",
+    "generate.checkpoint": "generate.which",
+}
 TICKS = "train.kimg=0.08"  # two ticks
 RESUMED = "train.kimg=0.12"  # one more
 PORTRAITS, FOLDER = "data/01_raw/synthetic", "data/01_raw/folder"
@@ -76,10 +81,10 @@ class Step:
 MORE = {  # steps that follow the preset's own
     "smoke": [
         Step("smoke", "train,evaluate,generate", f"{CHANGES['smoke']},train.resume_from=0.08,train.kimg=0.16,"
-             "evaluate.which=best,generate.which=best"),
+             "evaluate.checkpoint=best,generate.checkpoint=best"),
         Step("smoke", "train", f"{TICKS},experiment=tuned,train.init_from=smoke,train.augment.name=ada,"
              "train.augment.ada.interval=2,train.augment.ada.speed_kimg=0.1,train.objective.name=non_saturating"),
-        Step("smoke", "evaluate", "evaluate.model=tuned,evaluate.against=smoke"),
+        Step("smoke", "evaluate", "evaluate.model=tuned,evaluate.compare_with=smoke"),
         Step("smoke", "train", f"{TICKS},experiment=hinge,train.objective.name=hinge,train.augment.name=diffaugment,"
              "train.penalty.gradient_penalty.weight=0,train.network.spectral_norm=true,train.micro_batch=2,"
              "train.clip_gradient_norm=1,train.data=resident,train.mirror=false"),
@@ -130,11 +135,24 @@ def make_small(folder: Path) -> None:
     """Sets the number of portraits in the catalogs; there is no parameter for it."""
     found = 0
     for path in (folder / "conf").glob("*/catalog.yml"):
-        text, changed = re.subn(r"(?m)^(\s+images:) \d+", rf"\g<1> {IMAGES}", path.read_text(encoding="utf-8"))
+        text, changed = re.subn(r"(?m)^(\s.*\bimages:) \d+", rf"\g<1> {IMAGES}", path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
         found += changed
     if not found:
         raise StepError(f"No catalog in {folder}/conf sets the number of portraits (images: 4096)")
+
+
+def spelled(folder: Path, argument: str) -> str:
+    """Gives parameters the names that they have in a project."""
+    fields = {
+        field
+        for path in (folder / "src").rglob("config.py")
+        for field in re.findall(r"(?m)^    (\w+): ", path.read_text(encoding="utf-8"))
+    }
+    for name, former in FORMER.items():
+        if name.rpartition(".")[2] not in fields:
+            argument = argument.replace(f"{name}=", f"{former}=")
+    return argument
 
 
 def kedro(folder: Path, step: Step) -> None:
@@ -151,7 +169,7 @@ def kedro(folder: Path, step: Step) -> None:
         "COLUMNS": "160",
     }
     began = time.monotonic()
-    command = [sys.executable, "-m", "kedro", "run", *step.arguments]
+    command = [sys.executable, "-m", "kedro", "run", *(spelled(folder, argument) for argument in step.arguments)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     with (folder / "log.txt").open("a", encoding="utf-8") as log:
         log.write(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}\n")

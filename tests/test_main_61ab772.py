@@ -191,5 +191,5 @@ def test_it_is_evaluated_with_the_same_numbers(data: Path, tmp_path: Path) -> No
         torch.set_num_threads(threads)
     written = json.loads((data / "08_reporting/smoke/evaluation.json").read_text())
     for part in ("metrics", "floor", "floor_train"):
-        assert evaluation[part] == pytest.approx(written[part], rel=1e-3)
-    assert {row["better"] for row in evaluation["comparison"]["rows"]} == {"neither"}
+        assert getattr(evaluation, part) == pytest.approx(written[part], rel=1e-3)
+    assert {row.better for row in evaluation.comparison.rows} == {"neither"}

@@ -101,7 +101,7 @@ def test_a_model_of_mlflow_without_a_store_is_refused(models: Path) -> None:
         dataset(models, URI).load()
 
 
-@pytest.mark.parametrize("parameter", ["evaluate.model", "evaluate.against"])
+@pytest.mark.parametrize("parameter", ["evaluate.model", "evaluate.compare_with"])
 def test_a_wrong_name_is_refused_with_the_names_there_are(models: Path, parameter: str) -> None:
     (models / "empty").mkdir()
 

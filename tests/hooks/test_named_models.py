@@ -1,4 +1,4 @@
-"""`evaluate.model` and `evaluate.against` in the real catalog and pipelines."""
+"""`evaluate.model` and `evaluate.compare_with` in the real catalog and pipelines."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_the_experiments_own_name_is_no_exception(catalog_of: Callable[..., Data
 
 def test_the_model_to_compare_with_is_loaded_with_its_name(catalog_of: Callable[..., DataCatalog]) -> None:
     assert catalog_of().load("compared_model") is None
-    catalog = catalog_of(against="mine")
+    catalog = catalog_of(compare_with="mine")
     model = catalog.load("compared_model")
     assert (model.label, model.networks().discriminator.card.id) == ("mine", "mine")
     assert catalog.load("evaluated_model") is None
@@ -75,7 +75,7 @@ def test_only_evaluate_reads_named_models(name: str) -> None:
 
 def test_the_tracking_hook_is_the_store_of_both(catalog_of: Callable[..., DataCatalog]) -> None:
     (tracking,) = (hook for hook in settings.HOOKS if isinstance(hook, MLflowTracking))
-    catalog = catalog_of(model="models:/nobody/1", against="models:/nobody/2")
+    catalog = catalog_of(model="models:/nobody/1", compare_with="models:/nobody/2")
     for name in ("evaluated_model", "compared_model"):
         assert catalog.get(name).store is tracking
         with pytest.raises(DatasetError) as caught:
@@ -83,7 +83,7 @@ def test_the_tracking_hook_is_the_store_of_both(catalog_of: Callable[..., DataCa
         assert "There is no model models:/nobody" in str(message_for_people(caught.value))
 
 
-@pytest.mark.parametrize("key", ["model", "against"])
+@pytest.mark.parametrize("key", ["model", "compare_with"])
 def test_a_model_in_a_file_of_parameters_is_refused(load_context: Load, project: Path, key: str) -> None:
     (project / "conf/local/parameters.yml").write_text(yaml.safe_dump({"evaluate": {key: "mine"}}))
     with pytest.raises(ParameterError, match=rf"evaluate\.{key} is 'mine' in the parameters.yml files.*--params"):
