@@ -13,7 +13,7 @@ from kedro.io import DataCatalog, DatasetError
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.hooks.errors import message_for_people
-from celeba_gan.hooks.guards import ParameterError
+from celeba_gan.hooks.guards import ParameterError, ParameterGuard
 from celeba_gan.tracking.hook import MLflowTracking
 
 Load = Callable[..., KedroContext]
@@ -91,3 +91,17 @@ def test_a_model_in_a_file_of_parameters_is_refused(load_context: Load, project:
     with pytest.raises(ParameterError, match=rf"--params evaluate\.{key}=mine"):
         load_context(evaluate={"seed": 1})
     load_context(evaluate={key: "other"})
+
+
+@pytest.mark.parametrize("key", ["model", "compare_with"])
+def test_a_wrong_name_is_refused_before_any_node_runs(catalog_of: Callable[..., DataCatalog], key: str) -> None:
+    with pytest.raises(DatasetError, match=rf"evaluate\.{key}: there is no experiment.*'mina'.*demo, mine"):
+        ParameterGuard().before_pipeline_run(pipelines["evaluate"], catalog_of(**{key: "mina"}))
+    ParameterGuard().before_pipeline_run(pipelines["train"], catalog_of(**{key: "mina"}))  # reads no models
+
+
+@pytest.mark.parametrize("word", ["none", "null"])
+def test_none_is_no_name(catalog_of: Callable[..., DataCatalog], word: str) -> None:
+    catalog = catalog_of(model=word, compare_with=word)
+    assert catalog.load("evaluated_model") is catalog.load("compared_model") is None
+    assert place(catalog, "evaluation").parent.name == "demo"

@@ -104,11 +104,11 @@ def outcome(run: Callable[..., str], order: list[int]) -> dict[str, Any]:
     def check(said: str, count: int) -> None:
         found = mlflow_runs()
         assert [status for _, status in found] == ["FINISHED"] * count
-        summary = tracking.summary()
-        assert summary is not None
-        assert summary["run_id"] == found[-1][0]
+        page = tracking.page()
+        assert page is not None
+        assert page.run_id == found[-1][0]
         assert "Trained on 320 images (0.32 kimg), finished" in said
-        assert f"/runs/{summary['run_id']}?" in said  # the run's page
+        assert f"/runs/{page.run_id}?" in said  # the run's page
         with FileLock("data/06_models/.smoke.lock").acquire(timeout=0):  # nobody holds it any more
             pass
 

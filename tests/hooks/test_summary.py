@@ -19,6 +19,7 @@ from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.runs.snapshot import Snapshot, save_best
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.images.packed import Journal, Manifest, Shard
+from celeba_gan.tracking.config import RunPage
 
 TESTS = Path(__file__).parents[1]
 Say = Callable[..., list[str]]
@@ -28,14 +29,8 @@ class Tracked:
     def __init__(self, uri: str) -> None:
         self.uri = uri
 
-    def summary(self) -> dict[str, Any]:
-        return {
-            "run_id": "abc",
-            "experiment_id": "1",
-            "experiment": "celeba_gan",
-            "run_name": "demo train",
-            "tracking_uri": self.uri,
-        }
+    def page(self) -> RunPage:
+        return RunPage("abc", "demo train", "1", "celeba_gan", self.uri)
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, Generic
+from typing import Generic
 
 import numpy as np
 from PIL import Image
 
-from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Saved
+from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Metadata, Saved
 from celeba_gan.datasets.previews import ImagePreview, image_preview
 from celeba_gan.foundation.files import staged
 from celeba_gan.gan.sampling.batches import SampleBatch
@@ -58,7 +58,7 @@ class AnimationDataset(_PictureFile[list[Image.Image], list[Image.Image]]):
     """Frames as an endless GIF that pauses on its last frame."""
 
     def __init__(
-        self, filepath: str, frame_ms: int = 250, last_frame_ms: int = 3000, metadata: dict[str, Any] | None = None
+        self, filepath: str, frame_ms: int = 250, last_frame_ms: int = 3000, metadata: Metadata | None = None
     ) -> None:
         """Names the file.
 
@@ -93,24 +93,18 @@ class AnimationDataset(_PictureFile[list[Image.Image], list[Image.Image]]):
 class SamplesDataset(FileDataset[SampleBatch, list[Path]]):
     """A folder of samples `000000.png`, ..., saved in batches; it exists once all are saved."""
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        super().__init__(filepath, metadata)
-        self.staging = self._filepath.with_name(f".{self._filepath.name}.partial")
-
     def save(self, data: SampleBatch) -> None:
         """Writes one batch. The first deletes an interrupted attempt; the last replaces the folder."""
+        staging = self._filepath.with_name(f".{self._filepath.name}.partial")
         if data.first == 0:
-            shutil.rmtree(self.staging, ignore_errors=True)
-        self.staging.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True, exist_ok=True)
         for index, image in enumerate(data.images, start=data.first):
-            Image.fromarray(image).save(self.staging / f"{index:06d}.png")
+            Image.fromarray(image).save(staging / f"{index:06d}.png")
         if data.first + len(data.images) == data.total:
             shutil.rmtree(self._filepath, ignore_errors=True)
-            self.staging.replace(self._filepath)
+            staging.replace(self._filepath)
 
     def load(self) -> list[Path]:
         """The files in order."""
         return sorted(self._filepath.glob("*.png"))
-
-    def _exists(self) -> bool:
-        return self._filepath.is_dir()

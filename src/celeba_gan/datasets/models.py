@@ -4,10 +4,10 @@ import hashlib
 import re
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from kedro.io import AbstractDataset, DatasetError
-
+from celeba_gan.datasets.file_dataset import Metadata, ReadOnlyDataset
+from celeba_gan.foundation.settings import is_none
 from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.models import Experiments, NamedModel
@@ -21,7 +21,7 @@ class NamedModelError(ValueError):
     """A model that cannot be found; the message says why and what to do."""
 
 
-class NamedModelDataset(AbstractDataset[Any, NamedModel | None]):
+class NamedModelDataset(ReadOnlyDataset[NamedModel | None]):
     """The model that a parameter names: an experiment, its folder, a generator's file, or an MLflow model's URI.
 
     Args:
@@ -31,20 +31,14 @@ class NamedModelDataset(AbstractDataset[Any, NamedModel | None]):
         metadata: For hooks and kedro-viz.
     """
 
+    reason = "a named model is only read"
     store: ModelStore | None = None
     """Set by the tracking hook before anything is loaded."""
 
-    def __init__(
-        self,
-        filepath: str,
-        parameter: str,
-        name: object = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        self._experiments = Experiments(Path(filepath))
+    def __init__(self, filepath: str, parameter: str, name: object = None, metadata: Metadata | None = None) -> None:
+        super().__init__(filepath, metadata)
         self._parameter = parameter
-        self._name = None if name is None else str(name)
-        self.metadata = metadata
+        self._name = None if is_none(name) else str(name)
         self._found: NamedModel | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None  # of what MLflow gave, as long as the process
 
@@ -68,25 +62,17 @@ class NamedModelDataset(AbstractDataset[Any, NamedModel | None]):
 
     def _find(self, name: str) -> NamedModel:
         if not is_model_uri(name):
-            return NamedModel.find(name, self._experiments)
+            return NamedModel.find(name, Experiments(self._filepath))
         if self.store is None:
             raise TrackingError(f"{name} is a model of MLflow, and no store is configured in this session")
         self._folder = tempfile.TemporaryDirectory(prefix="celeba_gan-", ignore_cleanup_errors=True)
         fetched = self.store.fetch_model(name, Path(self._folder.name))
         return NamedModel.at(fetched.file, fetched.label)
 
-    def save(self, data: Any) -> None:
-        """Refuses: a named model is only read.
-
-        Raises:
-            DatasetError: Always.
-        """
-        raise DatasetError(f"The model that {self._parameter} names is only read")
-
     def _exists(self) -> bool:
         return True
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> Metadata:
         return {"name": self._name}
 
 
@@ -99,7 +85,7 @@ def reporting_folder(experiment: object, model: object = None) -> str:
         experiment: The experiment's name.
         model: `evaluate.model`, if it is given.
     """
-    return str(experiment) if model is None else f"{experiment}/{slug(str(model))}"
+    return str(experiment) if is_none(model) else f"{experiment}/{slug(str(model))}"
 
 
 def slug(model: str) -> str:

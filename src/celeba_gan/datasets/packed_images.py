@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 from numpy.lib import format as npy
 
+from celeba_gan.datasets.file_dataset import FileDataset, Metadata
 from celeba_gan.foundation.files import staged
 from celeba_gan.images.journal import UnfinishedPacking
 from celeba_gan.images.packed import (
@@ -21,7 +19,7 @@ from celeba_gan.images.packed import (
 )
 
 
-class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | UnfinishedPacking | None]):
+class PackedImagesDataset(FileDataset[Shard | Manifest, PackedImages | UnfinishedPacking | None]):
     """A folder of packed images, saved in chunks: every shard in order, then the manifest.
 
     The first shard deletes the old manifest, and the new one is written last, so that an interrupted packing is never
@@ -34,10 +32,9 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | Unfin
         missing_ok: Without complete packed images, load the interrupted packing, or None, instead of raising.
     """
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None, missing_ok: bool = False) -> None:
-        self._folder = Path(filepath)
+    def __init__(self, filepath: str, metadata: Metadata | None = None, missing_ok: bool = False) -> None:
+        super().__init__(filepath, metadata)
         self._missing_ok = missing_ok
-        self.metadata = metadata
 
     def load(self) -> PackedImages | UnfinishedPacking | None:
         """Maps the shards.
@@ -45,14 +42,14 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | Unfin
         Raises:
             DatasetError: They are missing or incomplete, and `missing_ok` is false.
         """
-        packed = PackedImages(self._folder)
+        packed = PackedImages(self._filepath)
         try:
             packed.check()
         except PackedImagesError as error:
             if not self._missing_ok:
                 raise
-            begun = any((self._folder / name).exists() for name in (MANIFEST_FILE, journal_file(0)))
-            return UnfinishedPacking(self._folder, str(error)) if begun else None
+            begun = any((self._filepath / name).exists() for name in (MANIFEST_FILE, journal_file(0)))
+            return UnfinishedPacking(self._filepath, str(error)) if begun else None
         return packed
 
     def save(self, data: Shard | Manifest) -> None:
@@ -69,15 +66,15 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | Unfin
             raise DatasetError(f"Packed images are saved as Shard or Manifest, not as {type(data).__name__}.")
 
     def _save_shard(self, shard: Shard) -> None:
-        path = self._folder / shard_file(shard.index)
+        path = self._filepath / shard_file(shard.index)
         try:
             with staged(path) as staging:
                 with staging.open("wb") as file:
                     header = npy.header_data_from_array_1_0(shard.images)
                     npy.write_array_header_1_0(file, header)
                     file.write(shard.images.data)  # np.save's error does not tell that the disk is full
-                (self._folder / MANIFEST_FILE).unlink(missing_ok=True)
-            with staged(self._folder / journal_file(shard.index)) as staging:
+                (self._filepath / MANIFEST_FILE).unlink(missing_ok=True)
+            with staged(self._filepath / journal_file(shard.index)) as staging:
                 staging.write_bytes(shard.journal.to_bytes())
         except OSError as error:
             raise DatasetError(
@@ -86,24 +83,21 @@ class PackedImagesDataset(AbstractDataset[Shard | Manifest, PackedImages | Unfin
             ) from error
 
     def _save_manifest(self, manifest: Manifest) -> None:
-        path = self._folder / MANIFEST_FILE
+        path = self._filepath / MANIFEST_FILE
         text = manifest.model_dump_json(indent=2).encode()
         wanted = {shard.file for shard in manifest.shards}
         if not path.exists() or path.read_bytes() != text:
-            if missing := sorted(wanted - {path.name for path in self._folder.glob("*.npy")}):
-                raise DatasetError(f"{self._folder} has no {missing[0]}, which the manifest names.")
+            if missing := sorted(wanted - {path.name for path in self._filepath.glob("*.npy")}):
+                raise DatasetError(f"{self._filepath} has no {missing[0]}, which the manifest names.")
             with staged(path) as staging:
                 staging.write_bytes(text)
-        for leftover in [*self._folder.glob("shard-*"), *self._folder.glob(".*.partial")]:
+        for leftover in [*self._filepath.glob("shard-*"), *self._filepath.glob(".*.partial")]:
             if leftover.name not in wanted:
                 leftover.unlink()
 
     def _exists(self) -> bool:
         try:
-            PackedImages(self._folder).check()
+            PackedImages(self._filepath).check()
         except PackedImagesError:
             return False
         return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._folder), "missing_ok": self._missing_ok or None}

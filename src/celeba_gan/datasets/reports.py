@@ -2,11 +2,11 @@
 
 import json
 import re
-from typing import Any, Final
+from typing import Final
 
 from kedro.utils import load_obj
 
-from celeba_gan.datasets.file_dataset import FileDataset
+from celeba_gan.datasets.file_dataset import FileDataset, Metadata
 from celeba_gan.datasets.previews import HTMLPreview, JSONPreview
 from celeba_gan.foundation.documents import Document
 from celeba_gan.foundation.files import staged
@@ -15,7 +15,7 @@ from celeba_gan.foundation.files import staged
 class DocumentDataset(FileDataset[Document, Document]):
     """A typed document as JSON."""
 
-    def __init__(self, filepath: str, document: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, filepath: str, document: str, metadata: Metadata | None = None) -> None:
         """Names the file.
 
         Args:

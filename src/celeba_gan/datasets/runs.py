@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
+from celeba_gan.datasets.file_dataset import FileDataset, Metadata, ReadOnlyDataset
 from celeba_gan.datasets.previews import JSONPreview
 from celeba_gan.evaluation.features.card import ClassifierCard
+from celeba_gan.foundation.settings import is_none
 from celeba_gan.gan.runs.cards import RunCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint, read_card
 from celeba_gan.gan.runs.models import Experiments
@@ -15,28 +17,28 @@ from celeba_gan.gan.runs.run import Run, export
 from celeba_gan.gan.runs.snapshot import Snapshot
 
 
-class RunDataset(AbstractDataset[Snapshot, Run | Snapshot | None]):
+class RunDataset(FileDataset[Snapshot, Run | Snapshot | None]):
     """The folder of a training. Saving a snapshot appends it; it exists when training has finished.
 
     Args:
         filepath: The folder, as `data/06_models/demo`.
         part: What to load: the `run`, from which networks are read when they are needed, or a `snapshot` to resume
             from, which is None where there is none.
-        resume_from: Load the snapshot at this many thousand images; None: the newest.
-        metadata: For hooks and kedro-viz.
+        resume_from: Load the snapshot at this many thousand images; none: the newest.
+        metadata: For tracking and kedro-viz.
     """
 
     def __init__(
         self,
         filepath: str,
         part: Literal["run", "snapshot"] = "run",
-        resume_from: float | None = None,
-        metadata: dict[str, Any] | None = None,
+        resume_from: float | str | None = None,
+        metadata: Metadata | None = None,
     ) -> None:
-        self.run = Run(Path(filepath))
+        super().__init__(filepath, metadata)
+        self.run = Run(self._filepath)
         self.part = part
-        self.resume_from = resume_from
-        self.metadata = metadata
+        self.resume_from = None if resume_from is None or is_none(resume_from) else float(resume_from)
 
     def card(self) -> RunCard | None:
         """The card of the snapshot; None where there is none."""
@@ -62,52 +64,32 @@ class RunDataset(AbstractDataset[Snapshot, Run | Snapshot | None]):
     def _exists(self) -> bool:
         return self.run.finished()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self.run.folder), "part": self.part}
 
-
-class ExperimentsDataset(AbstractDataset[Any, Experiments]):
+class ExperimentsDataset(ReadOnlyDataset[Experiments]):
     """The folder in which every experiment has its folder; a training may start from the weights of one of them."""
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._experiments = Experiments(Path(filepath))
-        self.metadata = metadata
+    reason = "experiments are saved one by one, by training"
 
     def load(self) -> Experiments:
         """Returns the folder; nothing is read yet."""
-        return self._experiments
-
-    def save(self, data: Any) -> None:
-        """Refuses: experiments are saved one by one.
-
-        Raises:
-            DatasetError: Always.
-        """
-        raise DatasetError("Experiments are saved one by one, by training")
-
-    def _exists(self) -> bool:
-        return self._experiments.folder.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._experiments.folder)}
+        return Experiments(self._filepath)
 
 
-class ClassifierDataset(AbstractDataset[Checkpoint[ClassifierCard], Checkpoint[ClassifierCard] | None]):
+class ClassifierDataset(FileDataset[Checkpoint[ClassifierCard], Checkpoint[ClassifierCard] | None]):
     """An attribute classifier as `<filepath>.safetensors`, with its card also as `<filepath>.json`.
 
     Args:
         filepath: Without the endings.
         missing_ok: Load None where there is no classifier, rather than fail.
-        metadata: For hooks and kedro-viz.
+        metadata: For kedro-viz.
     """
 
     kind = "classifier"
 
-    def __init__(self, filepath: str, missing_ok: bool = False, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.weights = self._filepath.with_name(f"{self._filepath.name}.safetensors")
+    def __init__(self, filepath: str, missing_ok: bool = False, metadata: Metadata | None = None) -> None:
+        super().__init__(filepath, metadata)
+        self.weights = Path(f"{filepath}.safetensors")
         self.missing_ok = missing_ok
-        self.metadata = metadata
 
     def card(self) -> ClassifierCard | None:
         """The classifier's card without its weights; None where there is none."""
@@ -132,6 +114,3 @@ class ClassifierDataset(AbstractDataset[Checkpoint[ClassifierCard], Checkpoint[C
 
     def _exists(self) -> bool:
         return self.weights.is_file() and self.weights.with_suffix(".json").is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath), "missing_ok": self.missing_ok}

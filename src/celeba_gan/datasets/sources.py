@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
 from kedro.utils import load_obj
 
+from celeba_gan.datasets.file_dataset import Metadata, ReadOnlyDataset
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.source import Source
 
 
-class SourceDataset(AbstractDataset[Source, Source]):
+class SourceDataset(ReadOnlyDataset[Source]):
     """A source of photographs. It can only be loaded.
 
     Args:
@@ -22,17 +22,18 @@ class SourceDataset(AbstractDataset[Source, Source]):
         metadata: For Kedro's plugins.
     """
 
+    reason = "a source of photographs is only read"
+
     def __init__(
         self,
         source: str,
         filepath: str,
         options: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
+        metadata: Metadata | None = None,
     ) -> None:
+        super().__init__(str(_expand_home(filepath)), metadata)
         self._class: type[Source] = load_obj(source)
-        self._filepath = _expand_home(filepath)
         self._options = options or {}
-        self.metadata = metadata
         self._new()  # refuses wrong options before anything runs
 
     def load(self) -> Source:
@@ -46,10 +47,6 @@ class SourceDataset(AbstractDataset[Source, Source]):
         source.image_names  # noqa: B018 - a missing or broken folder is an error here and now
         return source
 
-    def save(self, data: Source) -> None:
-        """Raises: a source is never written."""
-        raise DatasetError(f"{self._filepath} is a source of photographs; the project only reads it.")
-
     def _new(self) -> Source:
         """The source with nothing read yet: what it lists is cached, and may have changed since."""
         return self._class(self._filepath, **self._options)
@@ -60,8 +57,8 @@ class SourceDataset(AbstractDataset[Source, Source]):
         except SourceError:
             return False
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath), "source": self._class.__name__, **self._options}
+    def _describe(self) -> Metadata:
+        return super()._describe() | {"source": self._class.__name__, **self._options}
 
 
 def _expand_home(filepath: str) -> Path:

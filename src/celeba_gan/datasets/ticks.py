@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic
 
 import numpy as np
-from kedro.io import AbstractDataset
 from PIL import Image
 
+from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Saved
 from celeba_gan.datasets.previews import ImagePreview, image_preview
 from celeba_gan.foundation.files import staged
 from celeba_gan.gan.runs.metric_rows import MetricRows
@@ -17,14 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class _Ticks:
-    """The folder. Training saves its state last, so after a crash there may be ticks later than the state."""
+class _Ticks(FileDataset[Saved, Loaded], Generic[Saved, Loaded]):
+    """The folder. Training saves its snapshot last, so after a crash there may be ticks later than the snapshot."""
 
     suffix: ClassVar[str]
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def files(self) -> list[Path]:
         """The ticks' files in order of time."""
@@ -43,11 +39,8 @@ class _Ticks:
     def _exists(self) -> bool:
         return bool(self.files())
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
-
-class MetricRowsDataset(_Ticks, AbstractDataset[MetricRows, "pd.DataFrame"]):
+class MetricRowsDataset(_Ticks[MetricRows, "pd.DataFrame"]):
     """Metric rows: saved a tick at a time, loaded as one table in order of `images`."""
 
     suffix = ".json"
@@ -71,7 +64,7 @@ class MetricRowsDataset(_Ticks, AbstractDataset[MetricRows, "pd.DataFrame"]):
         return pd.DataFrame([row for file in self.files() for row in json.loads(file.read_text(encoding="utf-8"))])
 
 
-class TrainingGridsDataset(_Ticks, AbstractDataset[ImageGrid, list[ImageGrid]]):
+class TrainingGridsDataset(_Ticks[ImageGrid, list[ImageGrid]]):
     """Sample grids: saved a tick at a time, loaded as a list in order of time."""
 
     suffix = ".png"

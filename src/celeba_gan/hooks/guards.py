@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 from pydantic import BaseModel, ValidationError
+
+from celeba_gan.datasets.models import NamedModelDataset
 
 if TYPE_CHECKING:
     from celeba_gan.sources.source import Source
@@ -56,6 +60,17 @@ class ParameterGuard:
         ]
         if problems:
             raise ParameterError("\n".join(problems))
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Finds the models that the pipeline reads by name, before any node runs.
+
+        Raises:
+            NamedModelError: There is no such model; the message lists those there are.
+        """
+        for name in pipeline.inputs():
+            if isinstance(dataset := catalog.get(name), NamedModelDataset):
+                dataset.load()
 
 
 def sections_of(pipelines: Mapping[str, Any]) -> set[str]:

@@ -2,7 +2,6 @@
 
 import atexit
 import csv
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from celeba_gan.hooks.paths import filepaths, shown
 from celeba_gan.hooks.run_folders import RESUME, RUN
 from celeba_gan.images.packed import PackedImages, Shard
 from celeba_gan.reporting.data.data_report import DataReport
+from celeba_gan.tracking.config import RunPage
 
 RESUME_FROM: Final = "params:train.resume_from"
 
@@ -29,16 +29,16 @@ Lines = Iterable[tuple[str, str]]
 
 
 class Tracking(Protocol):
-    """The tracking hook, which knows the run's page."""
+    """The tracking hook."""
 
-    def summary(self) -> Mapping[str, str] | None:
-        """`run_id`, `experiment_id`, `experiment`, `run_name` and `tracking_uri`; None where nothing was tracked."""
+    def page(self) -> RunPage | None:
+        """Where the run is shown; None where nothing was tracked."""
 
 
 class Summary:
     """Prints what the run's pipeline made; after an interruption, where training resumes.
 
-    It reads files, never weights. Kedro calls the hook that is registered first last: then tracking is done.
+    It reads files, never weights.
     """
 
     def __init__(self, tracking: Tracking | None = None) -> None:
@@ -98,9 +98,8 @@ class Summary:
         ]
         lines.append(("Time", in_time(time.monotonic() - self._started)))
         lines.append(("Look", _viz_command(run_params)))
-        tracked = self._tracking.summary() if self._tracking is not None else None
-        if tracked is not None:
-            lines.append(("Compare", _run_page(tracked)))
+        if self._tracking is not None and (page := self._tracking.page()) is not None:
+            lines.append(("Compare", _run_page(page)))
         _print(lines)
 
     def _print_interruption(self) -> None:
@@ -243,18 +242,13 @@ def _viz_command(run_params: Mapping[str, Any]) -> str:
     return f"{command}  (the pipeline with its pictures, curves and numbers)" + ("" if options else "; or make viz")
 
 
-def _run_page(tracked: Mapping[str, str]) -> str:
+def _run_page(page: RunPage) -> str:
     """Where the run is in MLflow."""
-    run = f"run {tracked['run_name']!r} of experiment {tracked['experiment']!r}"
     # Without the workflow type MLflow 3 opens the page as that of a language model.
-    page = f"#/experiments/{tracked['experiment_id']}/runs/{tracked['run_id']}?workflowType=machine_learning"
-    if tracked["tracking_uri"].startswith("http"):
-        return f"{tracked['tracking_uri'].rstrip('/')}/{page}  ({run})"
-    return f"make mlflow, then http://127.0.0.1:5000/{page}  ({run})"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    path = f"#/experiments/{page.experiment_id}/runs/{page.run_id}?workflowType=machine_learning"
+    server = page.tracking_uri.rstrip("/") if page.tracking_uri.startswith("http") else None
+    address = f"{server}/{path}" if server else f"make mlflow, then http://127.0.0.1:5000/{path}"
+    return f"{address}  (run {page.run_name!r} of experiment {page.experiment!r})"
 
 
 def _print(lines: list[tuple[str, str]]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +49,18 @@ class TrackingSettings(BaseModel):
         if location is None or ":" in location:
             return location
         return (project / location).as_uri()
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """Where an MLflow run is shown."""
+
+    run_id: str
+    run_name: str
+    experiment_id: str
+    experiment: str
+    """Its name."""
+    tracking_uri: str
 
 
 class Mark(BaseModel):

@@ -17,7 +17,7 @@ from kedro.io import DataCatalog, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from celeba_gan.tracking.config import read_settings
+from celeba_gan.tracking.config import RunPage, read_settings
 from celeba_gan.tracking.fetch import FetchedModel, ReadsModels, fetch_generator
 from celeba_gan.tracking.promotion import PromotionError, is_requested
 from celeba_gan.tracking.recorder import KedroRun, Recorder
@@ -44,16 +44,13 @@ class MLflowTracking:
         self._config: AbstractConfigLoader | None = None
         self._paths: dict[str, Path] = {}
         self._recorder: Recorder | None = None
-        self._summary: dict[str, Any] | None = None
+        self._page: RunPage | None = None
         self._process: int | None = None
         self._caught_sigterm = False
 
-    def summary(self) -> dict[str, Any] | None:
-        """`run_id`, `run_name`, `experiment_id`, `experiment` and `tracking_uri` of the last run, also once closed.
-
-        None where nothing was tracked.
-        """
-        return self._summary
+    def page(self) -> RunPage | None:
+        """Where the last run is shown, also once it is closed; None where nothing was tracked."""
+        return self._page
 
     def fetch_model(self, uri: str, folder: Path) -> FetchedModel:
         """Downloads a generator from the store of `mlflow.yml` into a new folder in `folder`.
@@ -94,7 +91,7 @@ class MLflowTracking:
             TrackingError: `mlflow.yml` or a mark is wrong, or nothing is tracked and a model is to be promoted.
         """
         self._close("KILLED")
-        self._summary = None
+        self._page = None
         if not pipeline.all_outputs():
             return
         settings = read_settings(self._read("mlflow"))
@@ -157,7 +154,7 @@ class MLflowTracking:
     def _open(self) -> None:
         with self._lock:
             if self._recorder is not None and self._recorder.open():
-                self._summary = self._recorder.summary()
+                self._page = self._recorder.page()
 
     def _close(self, status: str) -> None:
         with self._lock:

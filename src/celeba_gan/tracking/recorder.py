@@ -16,7 +16,7 @@ from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.gan.runtime.signals import StopSignal
-from celeba_gan.tracking.config import Mark, TrackingError, TrackingSettings, read_mark
+from celeba_gan.tracking.config import Mark, RunPage, TrackingError, TrackingSettings, read_mark
 from celeba_gan.tracking.origin import describe_origin, pipeline_names
 from celeba_gan.tracking.promotion import Promotion, PromotionError, settle
 
@@ -95,17 +95,11 @@ class Recorder:
             ) from error
         return True
 
-    def summary(self) -> dict[str, Any] | None:
-        """Where the run is found; None before it is opened."""
-        if self._run is None:
+    def page(self) -> RunPage | None:
+        """Where the run is shown; None before it is opened."""
+        if (run := self._run) is None:
             return None
-        return {
-            "run_id": self._run.id,
-            "run_name": self._run.name,
-            "experiment_id": self._run.store.experiment_id,
-            "experiment": self._settings.experiment,
-            "tracking_uri": self._run.store.uri,
-        }
+        return RunPage(run.id, run.name, run.store.experiment_id, self._settings.experiment, run.store.uri)
 
     def starts(self, node: Node) -> None:
         """Logs the models that this node reads: Kedro starts it when the node that made them is done."""

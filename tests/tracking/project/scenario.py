@@ -1,8 +1,9 @@
-"""Runs sessions one after the other in one process, as a notebook does; prints each one's `summary()` as JSON."""
+"""Runs sessions one after the other in one process, as a notebook does; prints each one's page as JSON."""
 
 import json
 import logging
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def run(step: str, experiment: str, *names: str, env: str | None = None, **optio
     except (ValueError, KeyboardInterrupt, TrackingError) as error:
         logging.getLogger(__name__).warning("%s: %r", step, error)
         errors[step] = str(error)
-    summaries[step] = TRACKING.summary()
+    summaries[step] = (page := TRACKING.page()) and asdict(page)
 
 
 def status(step: str) -> str:
