@@ -22,7 +22,7 @@ def test_a_folder_of_images_is_opened(tmp_path):
     dataset = SourceDataset(CELEBA, str(tmp_path))
     assert dataset.exists()
     assert dataset.load().read("000001.jpg") == file.getvalue()
-    with pytest.raises(DatasetError, match="the project only reads it"):
+    with pytest.raises(DatasetError, match="only read"):
         dataset.save(dataset.load())
 
 
