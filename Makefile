@@ -12,12 +12,12 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 $(READY): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, and no python3 here is one: install it, or give make PYTHON=/path/to/python"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is required and was not found. Install it, or run make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
 
-run: $(READY) ## the whole line on the embedded synthetic portraits; ARGS="--env celeba" for others
+run: $(READY) ## the whole pipeline on the embedded synthetic portraits; ARGS="--env celeba" for others
 	$(BIN)/kedro run $(ARGS)
 
 test: check ## formatter, linter, types, import contracts, tests
@@ -32,9 +32,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-lint: check ## all of test but the tests
+lint: check ## everything of test except the tests
 
-format: $(READY) ## formats the code, mends what the linter can
+format: $(READY) ## formats the code, applies what the linter can fix
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
@@ -44,7 +44,7 @@ viz: $(READY) ## the pipeline with its pictures, in the browser
 mlflow: $(READY) ## the tracked runs, in the browser
 	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" $(ARGS)
 
-bench: $(READY) ## all measurements, some three and a half hours: reading, speed, memory, modes learnt, quality by the minute, what metrics notice
+bench: $(READY) ## all measurements, about three and a half hours: packing, speed, memory, modes, quality, ranking, metrics
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/feeding.py
