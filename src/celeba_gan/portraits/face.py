@@ -43,17 +43,9 @@ def outline(person: Person) -> Points:
     chin = person.chin_width + (6 if person.chubby else 0) - (2 if person.oval else 0)
     bottom = person.chin_y + (3 if person.oval else 0)
     right = [
-        (0, SKULL_Y),
-        (0.5 * width, SKULL_Y + 5),
-        (0.86 * width, SKULL_Y + 23),
-        (0.985 * width, 92),
-        (width, 112),
-        (0.975 * width, 129),
-        (jaw, 147),
-        (0.62 * jaw + 0.4 * chin, bottom - 11),
-        (chin, bottom - 2.2),
-        (0, bottom),
-    ]
+        (0, SKULL_Y), (0.5 * width, SKULL_Y + 5), (0.86 * width, SKULL_Y + 23), (0.985 * width, 92), (width, 112),
+        (0.975 * width, 129), (jaw, 147), (0.62 * jaw + 0.4 * chin, bottom - 11), (chin, bottom - 2.2), (0, bottom),
+    ]  # fmt: skip
     return curve(mirrored(right))
 
 

@@ -205,14 +205,9 @@ def _draw_fedora(head: Brush, portrait: Portrait, width: float) -> None:
     brim = mirrored([(0, 84), (0.7 * width, 83), (width + 26, 76), (width + 22, 72), (0.7 * width, 70), (0, 70)])
     head.fill(curve(brim), mix(colour, _NIGHT, 0.28))
     crown = [
-        (0, 31),
-        (0.3 * width, 27),
-        (0.66 * width, 31),
-        (0.84 * width, 52),
-        (0.92 * width, 76),
-        (0.5 * width, 79),
+        (0, 31), (0.3 * width, 27), (0.66 * width, 31), (0.84 * width, 52), (0.92 * width, 76), (0.5 * width, 79),
         (0, 80),
-    ]
+    ]  # fmt: skip
     _crown(head, portrait, curve(mirrored(crown)))
     band = mirrored(
         [(0, 68.5), (0.5 * width, 67.5), (0.88 * width, 65), (0.92 * width, 75), (0.5 * width, 79), (0, 80)]

@@ -20,11 +20,7 @@ BLANKS: Final = " "
 AROUND_CELLS: Final = ' \t;,"'
 """Characters between the contents of two cells."""
 
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+_MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _COUNT_LINE = re.compile(r"[ \t]*(?:[0-9]{1,9}|\"[0-9]{1,9}\")[ \t;,]*")
 _UNNAMED = re.compile(r"(?:unnamed: [0-9]{1,9})?", re.IGNORECASE)
 _SAMPLE: Final = 50
