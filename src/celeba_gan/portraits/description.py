@@ -114,7 +114,7 @@ class Portrait:
         """CelebA's forty attributes of this portrait.
 
         Returns:
-            Attribute name -> 1 (present) or 0, in the order of ``ATTRIBUTES``.
+            Attribute name -> 1 (present) or 0, in the order of `ATTRIBUTES`.
         """
         person = self.person
         present = {

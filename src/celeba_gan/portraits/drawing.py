@@ -19,7 +19,7 @@ _TRIANGLE_DEVIATION = 104.5  # standard deviation of the sum of two random bytes
 
 
 def draw(portrait: Portrait) -> Image.Image:
-    """Draw a portrait as CelebA frames its aligned faces: eyes near (70, 111) and (108, 111).
+    """Draws a portrait as CelebA frames its aligned faces: eyes near (70, 111) and (108, 111).
 
     Args:
         portrait: What to draw, completely; equal portraits give equal pixels.
@@ -76,7 +76,7 @@ def _backdrop(portrait: Portrait) -> Image.Image:
 
 
 def _photograph(image: Image.Image, portrait: Portrait) -> Image.Image:
-    """Reduce to 178x218, then add what the camera adds: blur, light from one side, the sensor's noise."""
+    """Reduces to 178x218, then adds what the camera adds: blur, light from one side, the sensor's noise."""
     image = image.reduce(SUPERSAMPLING)
     if portrait.blur > 0:
         image = image.filter(ImageFilter.GaussianBlur(portrait.blur))

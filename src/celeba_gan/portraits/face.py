@@ -50,7 +50,7 @@ def outline(person: Person) -> Points:
 
 
 def draw_ears(head: Brush, person: Person) -> None:
-    """Draw both ears, half behind the face."""
+    """Draws both ears, half behind the face."""
     width = face_width(person)
     for side in _SIDES:
         ear = curve(
@@ -63,7 +63,7 @@ def draw_ears(head: Brush, person: Person) -> None:
 
 
 def draw_skin(head: Brush, portrait: Portrait, shape: Points) -> None:
-    """Fill the face and model it: the side away from the light, forehead, cheeks, chin, age."""
+    """Fills the face and models it: the side away from the light, forehead, cheeks, chin, age."""
     person = portrait.person
     shade, light = shaded(person.skin), lit(person.skin)
     with head.modelled(shape, person.skin) as face:
@@ -109,7 +109,7 @@ def _draw_age(face: Brush, person: Person) -> None:
 
 
 def draw_nose(head: Brush, portrait: Portrait) -> None:
-    """Draw the nose: the ridge's light, the shade of side and tip, nostrils."""
+    """Draws the nose: the ridge's light, the shade of side and tip, nostrils."""
     person = portrait.person
     shade, light = shaded(person.skin), lit(person.skin)
     line = mix(person.skin, shade, 1.15)
@@ -130,7 +130,7 @@ def draw_nose(head: Brush, portrait: Portrait) -> None:
 
 
 def draw_eyes(head: Brush, portrait: Portrait) -> None:
-    """Draw both eyes with lids, lashes, bags and eye shadow."""
+    """Draws both eyes with lids, lashes, bags and eye shadow."""
     for side in _SIDES:
         _draw_eye(head, portrait, side)
 
@@ -189,7 +189,7 @@ def _draw_iris(ball: Brush, portrait: Portrait, place: tuple[float, float], uppe
 
 
 def draw_brows(head: Brush, portrait: Portrait) -> None:
-    """Draw the eyebrows: bushy or fine, arched or level."""
+    """Draws the eyebrows: bushy or fine, arched or level."""
     person = portrait.person
     colour = mix(person.hair, _INK, 0.45 if person.hair_colour in ("blond", "gray", "auburn") else 0.3)
     thickness = 6.6 if person.bushy_brows else 4.2 if person.male else 3.4
@@ -206,7 +206,7 @@ def draw_brows(head: Brush, portrait: Portrait) -> None:
 
 
 def draw_mouth(head: Brush, portrait: Portrait) -> None:
-    """Draw the lips, closed or open over teeth, from glum to smiling."""
+    """Draws the lips, closed or open over teeth, from glum to smiling."""
     person, smile = portrait.person, portrait.smile
     full = 1.55 if person.big_lips else 0.95
     half = 12.5 + 4.5 * max(smile, 0.0)
@@ -263,7 +263,7 @@ def _draw_dimples(head: Brush, person: Person, half: float, corner: float) -> No
 
 
 def draw_beard(head: Brush, portrait: Portrait) -> None:
-    """Draw what grows below the cheekbones: shadow, goatee or full beard, moustache, sideburns."""
+    """Draws what grows below the cheekbones: shadow, goatee or full beard, moustache, sideburns."""
     person = portrait.person
     hair = mix(person.hair, _INK, 0.18)
     width, chin = face_width(person), person.chin_y
@@ -287,7 +287,7 @@ def draw_beard(head: Brush, portrait: Portrait) -> None:
 
 
 def _bearded(person: Person, length: float) -> Points:
-    """The region of a beard: from the jaw, and ``length`` pixels below it, up to the cheeks and the nose."""
+    """The region of a beard: from the jaw, and `length` pixels below it, up to the cheeks and the nose."""
     width = face_width(person)
     grown = outline(person) * (1.02, 1.0) + (0, length)
     jaw = grown[grown[:, 1] > 118]  # from right to left, as the outline runs

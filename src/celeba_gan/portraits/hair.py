@@ -121,7 +121,7 @@ def _hairline(portrait: Portrait, width: float, part: float, line: float) -> lis
 
 
 def _waved(line: Points, deep: float, length: float, phase: float) -> Points:
-    """The line swung to both sides by ``deep`` pixels, once every ``length`` pixels, growing from its beginning."""
+    """The line swung to both sides by `deep` pixels, once every `length` pixels, growing from its beginning."""
     step = np.diff(line, axis=0, prepend=line[:1])
     along = np.cumsum(np.hypot(step[:, 0], step[:, 1]))
     swing = deep * np.clip((along - 25) / 60, 0, 1) * np.sin(2 * np.pi * along / length + phase)
@@ -130,7 +130,7 @@ def _waved(line: Points, deep: float, length: float, phase: float) -> Points:
 
 
 def draw_behind(head: Brush, portrait: Portrait) -> None:
-    """Draw the hair that hangs behind head and neck: long hair, a tail, a bun, a mass of curls."""
+    """Draws the hair that hangs behind head and neck: long hair, a tail, a bun, a mass of curls."""
     if not portrait.shows_hair:
         return
     hair = portrait.person.hair
@@ -165,7 +165,7 @@ def _draw_curls(head: Brush, portrait: Portrait, colour: Colour, depth: float) -
 
 
 def draw_in_front(head: Brush, portrait: Portrait) -> None:
-    """Draw the hair that frames the face, with its strands, gloss and the shade that it casts."""
+    """Draws the hair that frames the face, with its strands, gloss and the shade that it casts."""
     if not portrait.shows_hair:
         return
     left, right = locks(portrait)

@@ -17,7 +17,7 @@ def _neck(person: Person) -> float:
 
 
 def draw_body(body: Brush, portrait: Portrait) -> None:
-    """Draw neck, shoulders, clothes, necklace and tie."""
+    """Draws neck, shoulders, clothes, necklace and tie."""
     person = portrait.person
     neck = _neck(person)
     skin = curve(mirrored([(neck, 140), (neck - 0.5, 172), (neck + 4, 184), (neck + 17, 193), (50, 208), (56, 240)]))
@@ -114,7 +114,7 @@ def _draw_necklace(body: Brush, portrait: Portrait, neck: float) -> None:
 
 
 def draw_earrings(head: Brush, portrait: Portrait) -> None:
-    """Draw the earrings below the lobes."""
+    """Draws the earrings below the lobes."""
     x, y = face_width(portrait.person) + 1.5, 128.0
     for side in _SIDES:
         if portrait.earrings == "stud":
@@ -129,7 +129,7 @@ def draw_earrings(head: Brush, portrait: Portrait) -> None:
 
 
 def draw_glasses(head: Brush, portrait: Portrait) -> None:
-    """Draw the glasses: temples, tinted lenses with a glint, rims and bridge."""
+    """Draws the glasses: temples, tinted lenses with a glint, rims and bridge."""
     if portrait.glasses == "none":
         return
     frame = mix(portrait.hat_colour, _NIGHT, 0.78)
@@ -155,7 +155,7 @@ def _thinned(points: Points) -> Points:
 
 
 def draw_hat(head: Brush, portrait: Portrait) -> None:
-    """Draw the hat over the hair, with the shade that it casts on the forehead."""
+    """Draws the hat over the hair, with the shade that it casts on the forehead."""
     if portrait.hat == "none":
         return
     width = face_width(portrait.person)
