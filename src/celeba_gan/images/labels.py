@@ -207,7 +207,7 @@ def _class_numbers(labels: DataFrame, condition_on: Sequence[str]) -> NDArray[np
     if count > _MOST_CLASSES:
         raise LabelError(
             f"preprocess.condition_on = {list(condition_on)} makes {count:,} classes; {_MOST_CLASSES:,} at most can be "
-            f"numbered. Remove one of the names."
+            "numbered. Remove one of the names."
         )
     numbers = np.zeros(len(labels), np.int64)
     for name in condition_on:

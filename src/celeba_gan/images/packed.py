@@ -168,13 +168,9 @@ class PackedImages:
             raise PackedImagesError(f"No split {name!r}; the splits are {', '.join(self.manifest.splits)}.") from None
 
     def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:
-        """Copies images out of the shards.
+        """Copies images out of the shards: (n, size, size, 3) uint8, in the order of `indices`.
 
-        Args:
-            indices: (n,) integers in [0, len), in any order, repeats allowed.
-
-        Returns:
-            (n, size, size, 3) uint8, in the order of `indices`.
+        These are (n,) integers in [0, len), in any order; repeats are allowed.
 
         Raises:
             IndexError: An index is out of range.

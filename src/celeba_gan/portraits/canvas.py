@@ -102,7 +102,7 @@ def _spot(opacity: int, width: int, height: int) -> Image.Image:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the coordinates of a head or body come to lie on a drawn image: at `points @ axes + origin`."""
+    """Maps the coordinates of a head or body to a drawn image: `points @ axes + origin`."""
 
     axes: Points  # (2, 2), rotation times scale
     origin: Points  # (2,), where (0, 0) goes

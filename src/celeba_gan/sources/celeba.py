@@ -47,12 +47,8 @@ class CelebA(Source):
     The images are read from `img_align_celeba.zip`, else from the folder `img_align_celeba/`, else from the only zip
     with images (Kaggle's `archive.zip`), else from the folder itself; inner folders may have any name. Each table may
     be missing, official or Kaggle's CSV, beside the images, in the authors' folders `Anno/` and `Eval/`, or in the zip.
+    `prepare` gets missing files from `download`: google_drive, huggingface, huggingface:OWNER/DATASET or a web address.
     A pickle holds only the path.
-
-    Args:
-        path: The folder or zip.
-        download: Where `prepare` gets missing files: google_drive, huggingface, huggingface:OWNER/DATASET or a web
-            address. None: nowhere.
     """
 
     parameters: ClassVar[Mapping[str, str]] = {
@@ -73,7 +69,7 @@ class CelebA(Source):
         return "synthetic" if (self.path / SYNTHETIC_RECORD).is_file() else "celeba"
 
     def prepare(self) -> None:
-        """Downloads what is missing, if asked to.
+        """Downloads what is missing, if `download` is set.
 
         Raises:
             SourceError: `download` is not a place to download from, or the images could not be downloaded.
@@ -88,7 +84,7 @@ class CelebA(Source):
                 f"{self.path} is a file, so nothing can be downloaded into it. Leave out source.download, or name a "
                 "folder with source.path"
             )
-        present = {*self.tables, *([IMAGES_ZIP] if self.has_images else [])}  # in whatever form
+        present = {*self.tables, *([IMAGES_ZIP] if self.has_images else [])}  # in any form
         missing = {name: file for name, file in OFFICIAL_FILES.items() if name not in present}
         if missing:
             download_celeba(self.path, self.download, missing)
@@ -152,11 +148,8 @@ class CelebA(Source):
         images = self.files.path
         if images.is_file():
             count = len(self.image_names)
-            verdicts[images.name] = (
-                verdict(images)
-                if count == IMAGES_IN_CELEBA
-                else f"not the official file ({counted(count, 'image')}, not {IMAGES_IN_CELEBA:,})"
-            )
+            other = f"not the official file ({counted(count, 'image')}, not {IMAGES_IN_CELEBA:,})"
+            verdicts[images.name] = verdict(images) if count == IMAGES_IN_CELEBA else other
         return verdicts
 
     def describe(self) -> str:

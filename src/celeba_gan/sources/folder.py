@@ -28,10 +28,8 @@ class ImageFolder(Source):
     or to the one subfolder that holds all images. If all images are in subfolders called `train`, `valid`, `test` (or
     another of `SPLIT_WORDS`), these are the splits.
 
-    Args:
-        path: The folder or zip.
-        labels: `subfolders`: the label of an image is the name of its subfolder; of several, the topmost that is not a
-            split. None: there are no labels.
+    With `labels` `subfolders` the label of an image is the name of its subfolder; of several, the topmost that is not a
+    split. None: there are no labels.
 
     Raises:
         SourceError: `labels` is something else.
@@ -70,7 +68,7 @@ class ImageFolder(Source):
         return image_id.removeprefix(self._common_folder) if self._tables_begin_below else image_id
 
     def annotations(self) -> list[Annotation]:
-        """What `attributes.csv` and the names of the subfolders tell."""
+        """The tables from `attributes.csv` and from the names of the subfolders."""
         found = [] if self._custom is None else [self._custom]
         of_folders = {}
         if self._are_splits:

@@ -31,18 +31,14 @@ logger = logging.getLogger(__name__)
 
 
 class Index(NamedTuple):
-    """The result of `build_index`.
-
-    Attributes:
-        images: One row per usable image in the order of `image_id`: `image_id` (str), `split` ("train", "valid",
-            "test"), `width` and `height` (int32, pixels, after EXIF rotation), attributes (int8, 0 or 1), `identity`
-            (int32) and `label` (str). The columns of a missing table are missing.
-        rejected: `image_id` and `reason` of each rejected image.
-        report: What was found in the source.
-    """
+    """The result of `build_index`."""
 
     images: DataFrame
+    """One row per usable image in the order of `image_id`: `image_id` (str), `split` ("train", "valid", "test"),
+    `width` and `height` (int32, pixels, after EXIF rotation), attributes (int8, 0 or 1), `identity` (int32) and `label`
+    (str). The columns of a missing table are missing."""
     rejected: DataFrame
+    """`image_id` and `reason` of each rejected image."""
     report: SourceReport
 
 
@@ -72,7 +68,7 @@ def build_index(source: Source, settings: IngestSettings, progress: Callable[[in
     index = index.drop(columns="key")
     if "split" not in index:
         index["split"] = "train"
-    persons = index["identity"] if "identity" in index else index["image_id"]
+    persons = index["identity" if "identity" in index else "image_id"]
     index["split"] = _fill_splits(persons.astype("str").tolist(), index["split"].tolist(), settings)
     _check_splits(source, index, rejected)
     index.insert(1, "split", index.pop("split"))
@@ -180,7 +176,7 @@ def _fill_splits(persons: list[str], splits: list[str], settings: IngestSettings
 
     They are empty without a partition file, and in a sample of CelebA's first images. The draw depends only on the seed
     and the names, not on their order on the disk. As in CelebA, no person is in two splits; without identities, the
-    image's name stands for the person.
+    image's name is used for the person.
     """
     images = Counter(person for person, split in zip(persons, splits, strict=True) if split == "train")
     digests = {person: hashlib.blake2b(f"{settings.seed}/{person}".encode()).digest() for person in images}

@@ -22,17 +22,11 @@ _HEADER_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Annotation:
-    """A table about the images.
+    """A table about the images."""
 
-    Attributes:
-        place: The path of its file, or its name in the zip.
-        table: Its index is `Source.key` of the images, its columns are those of the image index.
-        notes: Sentences about what was left out.
-    """
-
-    place: Path | str
-    table: DataFrame
-    notes: tuple[str, ...] = ()
+    place: Path | str  # the path of its file, or its name in the zip
+    table: DataFrame  # its index is `Source.key` of the images, its columns are those of the image index
+    notes: tuple[str, ...] = ()  # sentences about what was left out
 
     @property
     def file(self) -> str:
@@ -98,7 +92,7 @@ class Source(ABC):
         """Reads the tables.
 
         Raises:
-            SourceError: A file is not the table that its name promises.
+            SourceError: A file is not the table that its name suggests.
         """
         return []
 

@@ -57,7 +57,7 @@ def report_source(
     keys: Index[str],
     rejected: Sequence[tuple[str, str]],
 ) -> SourceReport:
-    """Summarises a source, and logs what a person should know.
+    """Summarises a source, and logs the findings.
 
     Args:
         source: The images.

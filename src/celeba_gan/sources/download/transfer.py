@@ -212,7 +212,7 @@ def _receive(download: Download) -> int:
                     bar.advance(task, len(chunk))
         finally:
             bar.remove_task(task)
-        if total is None and "Transfer-Encoding" not in response.headers:  # nothing tells whether that was all
+        if total is None and "Transfer-Encoding" not in response.headers:  # the end may be missing
             raise InterruptedTransferError(f"{_host(url)} closed the connection without announcing a length")
     return offset
 
