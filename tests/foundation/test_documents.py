@@ -83,7 +83,7 @@ def test_missing_wrong_and_unknown_fields_are_refused_with_their_names(change: d
 @pytest.mark.parametrize("content", ["", "{", "nothing", '{"name": "cake"'])
 def test_what_is_not_json_is_refused_with_its_place(tmp_path: Path, content: str) -> None:
     (tmp_path / "recipe.json").write_text(content, encoding="utf-8")
-    with pytest.raises(DocumentError, match=r"recipe\.json is not valid JSON .* Write the recipe anew"):
+    with pytest.raises(DocumentError, match=r"recipe\.json is not valid JSON .* Create the recipe again"):
         Recipe.read(tmp_path / "recipe.json")
 
 

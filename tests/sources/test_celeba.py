@@ -150,11 +150,16 @@ def test_names_that_another_data_set_uses_are_refused(name):
     assert "not a CelebA file name" in CelebA("anywhere").refusal(name)
 
 
+def column(celeba, name):
+    (found,) = (annotation.table[name] for annotation in celeba.annotations() if name in annotation.table)
+    return found
+
+
 def test_a_zip_may_be_named_itself(tmp_path):
     as_kaggles_archive(tmp_path)
     celeba = CelebA(tmp_path / "archive.zip")
     assert celeba.image_names == sorted(IMAGES)
-    assert celeba.splits["000030.jpg"] == "test"
+    assert column(celeba, "split")["000030.jpg"] == "test"
     assert celeba.tables == {"list_eval_partition.txt": "list_eval_partition.csv"}
 
 
@@ -164,8 +169,8 @@ def test_tables_are_found_in_the_authors_folders_and_the_text_form_goes_first(tm
     (tmp_path / "Eval" / "list_eval_partition.txt").write_text("000001.jpg 0\n000030.jpg 2\n")
     (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\n000001.jpg,0\n000030.jpg,1\n")
     celeba = CelebA(tmp_path)
-    assert celeba.splits["000030.jpg"] == "test"
-    assert celeba.identities["000001.jpg"] == 7
+    assert column(celeba, "split")["000030.jpg"] == "test"
+    assert column(celeba, "identity")["000001.jpg"] == 7
     assert [annotation.file for annotation in celeba.annotations()] == [
         "list_eval_partition.txt",
         "identity_CelebA.txt",
@@ -206,10 +211,8 @@ def test_a_portion_reads_the_same_in_another_process(tmp_path, layout):
 def test_annotations_are_what_is_there(tmp_path):
     as_images_beside_text_files(tmp_path)
     celeba = CelebA(tmp_path)
-    assert celeba.splits is not None
-    assert celeba.splits["000030.jpg"] == "test"
-    assert celeba.attributes is None
-    assert celeba.identities is None
+    assert column(celeba, "split")["000030.jpg"] == "test"
+    assert [annotation.file for annotation in celeba.annotations()] == ["list_eval_partition.txt"]
 
 
 @pytest.mark.parametrize("layout", [as_zip, as_folder])
@@ -296,7 +299,7 @@ def test_tables_lie_in_any_folder_above_the_images(tmp_path):
     write_folder(tmp_path / "archive" / "img_align_celeba" / "img_align_celeba")
     table = "image_id,partition\n000001.jpg,0\n000002.jpg,1\n000030.jpg,2\n"
     (tmp_path / "archive" / "list_eval_partition.csv").write_text(table)
-    assert CelebA(tmp_path).splits["000030.jpg"] == "test"
+    assert column(CelebA(tmp_path), "split")["000030.jpg"] == "test"
 
 
 def test_celeba_hq_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Typed documents: what one room hands another, and what is stored as JSON."""
+"""Typed documents: passed between rooms, and stored as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -27,45 +27,36 @@ class Document(Record):
     """
 
     version: ClassVar[int] = 1
-    """Of the format that this code writes; documents without a version have 1."""
+    """The format version that is written; documents without one have version 1."""
     oldest: ClassVar[int] = 1
-    """Of the formats that this code reads."""
+    """The oldest format version that can be read."""
     noun: ClassVar[str] = "document"
     """For messages."""
 
     @classmethod
     def migrate(cls, version: int, values: dict[str, Any]) -> dict[str, Any]:
-        """The values as the present version writes them.
-
-        Args:
-            version: The version that wrote them, below `cls.version`.
-            values: As stored.
-        """
+        """The stored values of an earlier version as `cls.version` writes them."""
         return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], place: Path | str) -> Self:
-        """Reads a stored document.
-
-        Args:
-            values: Parsed JSON.
-            place: Where it is stored, for messages.
+        """Reads a stored document; messages name its `place`.
 
         Raises:
-            DocumentError: Its version is none that this code reads, or it lacks a field or has a wrong one.
+            DocumentError: The version is not supported, or a field is missing or wrong.
         """
         content = dict(values)
         version = content.pop(VERSION_KEY, 1)
         if not isinstance(version, int) or not cls.oldest <= version <= cls.version:
             raise DocumentError(
                 f"{place} has format version {version} of the {cls.noun}; this version of celeba_gan reads "
-                f"{cls.oldest} to {cls.version}. Use the version that wrote it, or write it anew"
+                f"{cls.oldest} to {cls.version}. Use the version that wrote it, or create it again"
             )
         try:
             return cls.model_validate(cls.migrate(version, content) if version < cls.version else content)
         except ValidationError as error:
             findings = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
-            raise DocumentError(f"{place} is not a valid {cls.noun} ({findings}). Write it anew") from error
+            raise DocumentError(f"{place} is not a valid {cls.noun} ({findings}). Create it again") from error
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -73,9 +64,9 @@ class Document(Record):
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise DocumentError(f"{path} is not valid JSON ({error}). Write the {cls.noun} anew") from error
+            raise DocumentError(f"{path} is not valid JSON ({error}). Create the {cls.noun} again") from error
         if not isinstance(values, dict):
-            raise DocumentError(f"{path} is not a valid {cls.noun} (its JSON is no table). Write it anew")
+            raise DocumentError(f"{path} is not a valid {cls.noun} (its JSON is not an object). Create it again")
         return cls.from_json(values, path)
 
     def to_json(self) -> dict[str, Any]:

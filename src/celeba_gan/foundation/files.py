@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """Gives a staging name beside `path`, and renames it to `path` when the block ends well; else it is removed.
+    """Yields a temporary path beside `path` and renames it to `path` at the end; after an exception it is removed.
 
     The name is fixed, so that what a killed process left behind is overwritten by the next save.
     """

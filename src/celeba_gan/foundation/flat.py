@@ -7,13 +7,7 @@ from pydantic import BaseModel
 
 
 def flatten(values: Any, prefix: str = "", separator: str = ".") -> dict[str, Any]:
-    """Leaves of nested mappings and pydantic models by their joined names, as `network.dcgan.width`.
-
-    Args:
-        values: A mapping or a model; its lists are leaves.
-        prefix: Precedes every name.
-        separator: Between the parts of a name.
-    """
+    """Leaves of nested mappings and pydantic models by joined names, as `network.dcgan.width`; lists are leaves."""
     if isinstance(values, BaseModel):
         values = values.model_dump(mode="json")
     if not isinstance(values, Mapping):

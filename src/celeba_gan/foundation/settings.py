@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, mod
 class Settings(BaseModel):
     """A frozen settings model that refuses unknown fields.
 
-    `none` and `null`, as a person types them on a command line, are None for each field that may be None.
+    `none` and `null`, as typed on a command line, are None for each field that may be None.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -33,5 +33,5 @@ class Settings(BaseModel):
 
 
 def is_none(value: object) -> bool:
-    """Whether a value is None, or one of the words that a person types for it."""
+    """Whether a value is None, or one of the words typed for it."""
     return value is None or (isinstance(value, str) and value.strip().lower() in ("none", "null"))

@@ -9,14 +9,7 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 
 
 def listed(items: Sequence[str], most: int, separator: str = ", ", total: int | None = None) -> str:
-    """The first `most` items, and how many more there are: `a, b, 3 more`.
-
-    Args:
-        items: In order; the first `most` of them are enough where `total` is given.
-        most: Items at the most.
-        separator: Between items.
-        total: How many there are in all; None: as many as given.
-    """
+    """The first `most` items, and how many more there are of the `total` (None: of `items`): `a, b, 3 more`."""
     shown = list(items[:most])
     more = (len(items) if total is None else total) - len(shown)
     return separator.join([*shown, *([f"{more:,} more"] if more > 0 else [])])

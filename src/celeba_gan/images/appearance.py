@@ -4,13 +4,9 @@ import codecs
 
 
 def appearance(head: bytes) -> str:
-    """The apparent type of a file, for messages about files that are not what their names promise.
+    """The apparent type of a file by its first few hundred bytes, for messages: a noun phrase such as "a web page".
 
-    Args:
-        head: The first bytes of the file, a few hundred at least.
-
-    Returns:
-        A noun phrase such as "a web page"; "something else" if nothing is recognised, as for plain text.
+    "something else" if nothing is recognised, as for plain text.
     """
     if not head.strip():
         return "an empty file"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,20 +50,17 @@ class ImageSource(Photographs, Protocol):
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive photographs.
-
-    Attributes:
-        start: The number of the first one.
-        digests: (n,) of their files.
-        unreadable: {number in the chunk: reason}.
-        pixels: (n, size, size, 3) uint8, undefined for unreadable ones; overwritten once the next chunk is requested.
-            (0, ...) if the files were only hashed.
-    """
+    """Consecutive photographs."""
 
     start: int
+    """The number of the first one."""
     digests: Digests
+    """(n,) of their files."""
     unreadable: dict[int, str]
+    """{number in the chunk: reason}."""
     pixels: NDArray[np.uint8]
+    """(n, size, size, 3), undefined for unreadable ones; (0, ...) if the files were only hashed. Overwritten once the
+    next chunk is requested."""
 
 
 def read_chunks(
@@ -92,7 +89,11 @@ def read_chunks(
     """
     longest = min(_CHUNK_IMAGES, max(1, _CHUNK_BYTES // (recipe.size * recipe.size * 3)))
     length = max(1, min(longest, -(-len(decoded) // (2 * workers))))  # a few large photographs use all workers, too
-    spans = [(span, False) for span in _cut(hashed, length)] + [(span, True) for span in _cut(decoded, length)]
+    spans = [
+        (whole[start : start + length], decode)
+        for whole, decode in ((hashed, False), (decoded, True))
+        for start in range(0, len(whole), length)
+    ]
     workers = max(1, min(workers, len(spans)))
     # one more than the tasks in progress: the next is prepared while the oldest may still run
     slots = _Slots(tasks_begun(workers) + 1, length, recipe.size)
@@ -103,8 +104,7 @@ def read_chunks(
             yield _Task(source.portion(names), names, span.start, decode, number % slots.count)
 
     try:
-        light = _Recipe(recipe.crop, recipe.size, recipe.filter, recipe.background)
-        results = map_in_processes(_work, (light, slots), tasks(), workers)
+        results = map_in_processes(_work, (recipe, slots), tasks(), workers)
         for number, ((span, decode), (digests, unreadable)) in enumerate(zip(spans, results, strict=True)):
             pixels = slots.pixels[number % slots.count, : len(span) if decode else 0]
             yield Chunk(span.start, np.frombuffer(digests, DIGEST), unreadable, pixels)
@@ -112,18 +112,8 @@ def read_chunks(
         raise WorkerDiedError([image_ids[number] for number in slots.at if number >= 0]) from error
 
 
-def _cut(span: range, length: int) -> list[range]:
-    return [span[start : start + length] for start in range(0, len(span), length)]
-
-
 class _Slots:
-    """Shared memory with a slot for the pixels of every chunk in progress.
-
-    Args:
-        count: Slots.
-        length: Photographs in a chunk, at most.
-        size: Side of the images in pixels.
-    """
+    """Shared memory with `count` slots, each for the pixels of a chunk of at most `length` photographs."""
 
     def __init__(self, count: int, length: int, size: int) -> None:
         self.count, self.length, self.size = count, length, size
@@ -141,14 +131,6 @@ class _Slots:
 
 
 @dataclass(frozen=True)
-class _Recipe:
-    crop: int | Literal["none"]
-    size: int
-    filter: str
-    background: str
-
-
-@dataclass(frozen=True)
 class _Task:
     photographs: Photographs
     image_ids: Sequence[str]
@@ -157,7 +139,7 @@ class _Task:
     slot: int
 
 
-def _work(recipe: _Recipe, slots: _Slots, task: _Task) -> tuple[bytes, dict[int, str]]:
+def _work(recipe: DecodingRecipe, slots: _Slots, task: _Task) -> tuple[bytes, dict[int, str]]:
     """The digests of a few files, and the reasons of unreadable ones; writes the pixels into the task's slot."""
     digests, unreadable = [], {}
     for number, image_id in enumerate(task.image_ids):

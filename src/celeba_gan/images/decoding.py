@@ -14,7 +14,8 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Final, Literal, Protocol
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,9 +52,8 @@ DECODER_VERSION: Final = 2
 # Allows photographs of 60 megapixels. Pillow warns of bombs only from 89 million pixels on.
 MAX_PIXELS: Final = 80_000_000
 
-_REDUCING_GAP: Final = (
-    3  # as Pillow recommends: a JPEG decoded at 1/2, 1/4 or 1/8 keeps at least this many pixels per result pixel
-)
+# as Pillow recommends: a JPEG decoded at 1/2, 1/4 or 1/8 keeps at least this many pixels per result pixel
+_REDUCING_GAP: Final = 3
 
 _FOREIGN: Final = (
     (re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.S), "HEIC"),
@@ -74,15 +74,7 @@ _PLUGINS: Final[dict[str, type[ImageFile.ImageFile]]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
 }
-_BMP_HEADERS: Final = (
-    12,
-    40,
-    52,
-    56,
-    64,
-    108,
-    124,
-)  # their lengths, which distinguish a bitmap from a text that begins with BM
+_BMP_HEADERS: Final = (12, 40, 52, 56, 64, 108, 124)  # lengths: distinguish a bitmap from a text that begins with BM
 _CARRIERS: Final = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"))  # may hold an orientation
 _MODES: Final = frozenset(("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16L", "I;16B"))
 # EXIF orientations, by what turning the stored image upright does
@@ -91,11 +83,9 @@ _SWAPS_TOP_AND_BOTTOM: Final = (3, 4, 6, 7)
 _SWAPS_WIDTH_AND_HEIGHT: Final = (5, 6, 7, 8)
 _JPEG_FRAMES: Final = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive
 _JPEG_FRAME: Final = struct.Struct(">BHHB")
-_JPEG_PLAIN: Final = frozenset(
-    (0xC4, 0xDB, 0xDD, 0xE0, 0xEE, 0xFE)
-)  # tables, JFIF, Adobe, comments: none holds an orientation
+# tables, JFIF, Adobe, comments: none holds an orientation
+_JPEG_PLAIN: Final = frozenset((0xC4, 0xDB, 0xDD, 0xE0, 0xEE, 0xFE))
 _STDERR: Final = threading.Lock()
-_NO_WARNINGS: Final = nullcontext()
 # Pillow logs some TIFF errors without the file's name; the exceptions here carry the reason.
 logging.getLogger(TiffImagePlugin.__name__).setLevel(logging.CRITICAL)
 _UPRIGHT: Final = {
@@ -117,33 +107,24 @@ class NeedsMoreError(UnreadableImageError):
     """The size is not in these bytes: they are too few, or the file is damaged."""
 
 
-class DecodingRecipe(Protocol):
+@dataclass(frozen=True)
+class DecodingRecipe:
     """What determines the pixels of the result."""
 
-    @property
-    def crop(self) -> int | Literal["none"]:
-        """Side of the centre crop in pixels of the photograph; none: the largest centred square."""
-
-    @property
-    def size(self) -> int:
-        """Side of the result, in pixels."""
-
-    @property
-    def filter(self) -> str:
-        """One of Pillow's resize filters: box, bilinear, bicubic, lanczos."""
-
-    @property
-    def background(self) -> str:
-        """The colour behind transparent pixels, #rrggbb."""
+    crop: int | Literal["none"]
+    """Side of the centre crop in pixels of the photograph; none: the largest centred square."""
+    size: int
+    """Side of the result, in pixels."""
+    filter: str
+    """One of Pillow's resize filters: box, bilinear, bicubic, lanczos."""
+    background: str
+    """The colour behind transparent pixels, #rrggbb."""
 
 
 def image_size(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels of the upright image, from its header; no pixel is decoded.
+    """Width and height in pixels of the upright image, from its first few thousand bytes; no pixel is decoded.
 
     The EXIF orientation is applied, except one behind the pixels of a PNG, which only `decode_image` reads.
-
-    Args:
-        data: An image file or its first few thousand bytes.
 
     Raises:
         NeedsMoreError: The size is not in these bytes. Call again with the whole file; for a whole file the message is
@@ -154,7 +135,8 @@ def image_size(data: bytes) -> tuple[int, int]:
         return plain
     try:
         with _without_warnings(data):
-            if _kind(data) == "WEBP" and not _webp_tells_more(data):
+            # EXIF or XMP, which may hold an orientation, may follow the pixels of a VP8X file.
+            if _kind(data) == "WEBP" and not (data[12:16] == b"VP8X" and data[20] & 0b1100):
                 return _webp_canvas(data)
             photograph = _open(data)
             if not photograph.tile and photograph.format != "WEBP":  # WebP has one once it is loaded
@@ -174,10 +156,6 @@ def decode_image(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
     Of an animation the first frame is used. Transparent pixels get the background before resizing. 16 bits are reduced
     to their high byte. Colour profiles are not applied. With `crop: none` a JPEG at least six times as large as the
     result is decoded at a half, a quarter or an eighth of its size, which takes a fraction of the time.
-
-    Args:
-        data: An image file.
-        recipe: Crop, size, filter and background.
 
     Returns:
         (size, size, 3) uint8, RGB.
@@ -220,21 +198,25 @@ def _without_warnings(data: bytes) -> AbstractContextManager[object]:
     For a JPEG without metadata, such as CelebA's, it does nothing, to save time.
     """
     if data.startswith(b"\xff\xd8\xff") and b"Exif\0" not in data[: data.find(b"\xff\xda")]:  # where pixels begin
-        return _NO_WARNINGS
+        return nullcontext()
     return warnings.catch_warnings(action="ignore")
 
 
 def _decode(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
     photograph = _open(data)
-    _check_large_enough(*_upright_size(photograph), recipe)
+    width, height = _upright_size(photograph)
+    side = min(width, height)
+    if recipe.crop != "none":
+        if recipe.crop > side:
+            raise UnreadableImageError(f"smaller than the crop of {recipe.crop}: {width}x{height}")
+        if recipe.crop < recipe.size:
+            raise UnreadableImageError(f"smaller than the target of {recipe.size}: a crop of {recipe.crop} pixels")
+    elif side < recipe.size:
+        raise UnreadableImageError(f"smaller than the target of {recipe.size}: {width}x{height} pixels")
     if recipe.crop == "none":
         photograph.draft(None, (_REDUCING_GAP * recipe.size, _REDUCING_GAP * recipe.size))  # for JPEG only
-    tags = None
-    if isinstance(photograph, TiffImagePlugin.TiffImageFile):
-        tags = photograph.tag_v2
-        with _quiet_libtiff():
-            photograph.load()
-    else:
+    tags = photograph.tag_v2 if isinstance(photograph, TiffImagePlugin.TiffImageFile) else None
+    with nullcontext() if tags is None else _quiet_libtiff():
         photograph.load()
     orientation = _orientation(photograph)
     square = _crop(photograph, recipe.crop, orientation)
@@ -321,25 +303,9 @@ def _webp_canvas(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _webp_tells_more(data: bytes) -> bool:
-    """Whether EXIF or XMP, which may hold an orientation, follow the pixels."""
-    return data[12:16] == b"VP8X" and bool(data[20] & 0b1100)
-
-
 def _check_pixels(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"too large: {width:,}x{height:,} pixels, at most {MAX_PIXELS:,} in all")
-
-
-def _check_large_enough(width: int, height: int, recipe: DecodingRecipe) -> None:
-    side = min(width, height)
-    if recipe.crop != "none":
-        if recipe.crop > side:
-            raise UnreadableImageError(f"smaller than the crop of {recipe.crop}: {width}x{height}")
-        if recipe.crop < recipe.size:
-            raise UnreadableImageError(f"smaller than the target of {recipe.size}: a crop of {recipe.crop} pixels")
-    elif side < recipe.size:
-        raise UnreadableImageError(f"smaller than the target of {recipe.size}: {width}x{height} pixels")
 
 
 @contextmanager
@@ -362,10 +328,8 @@ def _quiet_libtiff() -> Iterator[None]:
 
 def _orientation(photograph: ImageFile.ImageFile) -> int:
     """The EXIF orientation, 1 to 8; 1 if it is missing or invalid, as in every viewer."""
-    if _CARRIERS.isdisjoint(photograph.info):
-        return 1
-    if isinstance(photograph, TiffImagePlugin.TiffImageFile):
-        return 1  # Pillow applies it
+    if _CARRIERS.isdisjoint(photograph.info) or isinstance(photograph, TiffImagePlugin.TiffImageFile):
+        return 1  # Pillow applies a TIFF's
     try:
         # not PNG's own method, which would decode the pixels to find metadata behind them
         orientation = Image.Image.getexif(photograph).get(ExifTags.Base.Orientation)
@@ -375,8 +339,6 @@ def _orientation(photograph: ImageFile.ImageFile) -> int:
 
 
 def _upright_size(photograph: ImageFile.ImageFile) -> tuple[int, int]:
-    if isinstance(photograph, TiffImagePlugin.TiffImageFile):
-        return photograph.size  # Pillow applies the orientation
     width, height = photograph.size
     return (height, width) if _orientation(photograph) in _SWAPS_WIDTH_AND_HEIGHT else (width, height)
 
@@ -430,8 +392,7 @@ def _match_transparent_colour(photograph: PngImagePlugin.PngImageFile, depth: in
 
     Of 16 bits it is the high byte, as for the samples.
     """
-    colour = photograph.info.get("transparency")
-    top = (1 << depth) - 1
+    colour, top = photograph.info.get("transparency"), (1 << depth) - 1
     if photograph.mode in ("1", "L") and colour is not None:
         photograph.info["transparency"] = (colour & top) * 255 // top
     elif photograph.mode == "RGB" and colour is not None:

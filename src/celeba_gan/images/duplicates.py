@@ -7,6 +7,7 @@ take 16 bytes of memory per photograph, in one array.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -27,11 +28,7 @@ def file_digest(data: bytes) -> bytes:
 
 
 class HeldOut:
-    """The photographs that training must not see, by the digests of their files.
-
-    Args:
-        digests: (n,) of all photographs of valid and test, in the order in which they are packed.
-    """
+    """The photographs that training must not see, by the digests of their files, (n,) in the order of packing."""
 
     def __init__(self, digests: Digests) -> None:
         self._order = np.argsort(digests, kind="stable")  # equal ones in their order
@@ -40,8 +37,7 @@ class HeldOut:
     def find(self, digests: Digests) -> dict[int, int]:
         """The photographs that are held out: {number in `digests`: number of the first equal one held out}."""
         places = np.searchsorted(self._sorted, digests)
-        inside = places < len(self._sorted)
-        found = np.flatnonzero(inside)
+        found = np.flatnonzero(places < len(self._sorted))
         found = found[(self._sorted[places[found]] == digests[found]) & (digests[found] != b"")]
         return dict(zip(found.tolist(), self._order[places[found]].tolist(), strict=True))
 
@@ -49,16 +45,10 @@ class HeldOut:
 def duplicate_groups(image_ids: Sequence[str], digests: Digests) -> list[list[str]]:
     """The groups of at least two photographs with equal files, each sorted, and sorted by their first.
 
-    Args:
-        image_ids: The photographs.
-        digests: (n,) of their files; those of b"" belong to no group.
+    `digests` are (n,) of the photographs' files; those of b"" belong to no group.
     """
-    order = np.argsort(digests, kind="stable")
-    ordered = digests[order]
-    repeats = np.flatnonzero((ordered[1:] == ordered[:-1]) & (ordered[1:] != b""))  # equal to the next one
-    groups: list[list[str]] = []
-    for number, place in enumerate(repeats.tolist()):
-        if number == 0 or repeats[number - 1] != place - 1:
-            groups.append([image_ids[order[place]]])
-        groups[-1].append(image_ids[order[place + 1]])
-    return sorted(sorted(group) for group in groups)
+    _, numbers, counts = np.unique(digests, return_inverse=True, return_counts=True)
+    groups: dict[int, list[str]] = defaultdict(list)
+    for place in np.flatnonzero((counts[numbers] > 1) & (digests != b"")).tolist():
+        groups[numbers[place]].append(image_ids[place])
+    return sorted(sorted(group) for group in groups.values())

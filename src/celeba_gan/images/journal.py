@@ -10,15 +10,10 @@ from celeba_gan.images.packed import Journal, PackedImagesError, hash_pixels, jo
 
 @dataclass(frozen=True)
 class UnfinishedPacking:
-    """A folder with shards but without a valid manifest.
-
-    Attributes:
-        folder: The folder of the shards and their journals.
-        reason: Why its images cannot be used.
-    """
+    """A folder with shards and their journals, but without a valid manifest."""
 
     folder: Path
-    reason: str
+    reason: str  # why its images cannot be used
 
     @property
     def begun(self) -> bool:
@@ -29,10 +24,6 @@ class UnfinishedPacking:
         """The journals of the shards that can be kept: from the first to the last before an invalid one.
 
         Every shard is read to verify its checksum: a power cut may have corrupted it.
-
-        Args:
-            plan: The plan to be continued.
-            size: Side of the images in pixels.
         """
         journals: list[Journal] = []
         while (journal := self._good(len(journals), plan, size)) is not None:

@@ -31,12 +31,9 @@ class LabelError(ValueError):
 
 
 def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Sequence[str]) -> DataFrame:
-    """Labels every packed image.
+    """Labels every packed image, with the index they were packed from.
 
-    Args:
-        manifest: Of the packed images.
-        image_index: The index they were packed from.
-        condition_on: Attributes, or `label`, whose combinations are the classes; empty: every image is of class 0.
+    The combinations of `condition_on`, attributes or `label`, are the classes; without any, every image is of class 0.
 
     Returns:
         A table whose row i describes packed image i: `image_id`, `split`, `label` where the index has it (str), every
@@ -95,7 +92,7 @@ def _known_attributes(table: DataFrame, condition_on: Sequence[str]) -> list[str
     """The attributes; raises if a name in `condition_on` is neither one nor `label`."""
     attributes = attribute_names(table)
     for name in condition_on:
-        if name not in ([*attributes, LABEL] if LABEL in table else attributes):
+        if name not in attributes and not (name == LABEL and LABEL in table):
             raise LabelError(_unknown(name, attributes))
     return attributes
 
@@ -109,11 +106,7 @@ def class_names(condition_on: Sequence[str], label_values: Sequence[str] = ()) -
     """The names of the classes in their order: the combinations of the attributes, the first varying slowest.
 
     `["Male", "Smiling"]` gives "not Male + not Smiling", "not Male + Smiling", "Male + not Smiling", "Male + Smiling";
-    no attribute gives the one class "all".
-
-    Args:
-        condition_on: Attributes, or `label`.
-        label_values: The values of `label`, sorted.
+    no attribute gives the one class "all". The values of `label` are those given, sorted.
     """
     choices = [label_values if name == LABEL else (f"not {name}", name) for name in condition_on]
     return [" + ".join(combination) for combination in product(*choices)] if choices else ["all"]
@@ -121,10 +114,6 @@ def class_names(condition_on: Sequence[str], label_values: Sequence[str] = ()) -
 
 def count_classes(labels: DataFrame, condition_on: Sequence[str]) -> DataFrame:
     """How many images each class has.
-
-    Args:
-        labels: From `label_images`.
-        condition_on: As for it.
 
     Returns:
         A table with one row per class in the order of their numbers: `class`, `name`, and the images of each split in
@@ -142,13 +131,7 @@ def count_classes(labels: DataFrame, condition_on: Sequence[str]) -> DataFrame:
 def name_labels(
     labels: DataFrame, classes: DataFrame, kind: str, attributes: Sequence[str] = ()
 ) -> tuple[list[str], NDArray[np.int_]]:
-    """The conditions of networks for every packed image.
-
-    Args:
-        labels: From `label_images`.
-        classes: From `count_classes`.
-        kind: `none`, `class` or `attributes`.
-        attributes: Their names; empty: all.
+    """The conditions of networks for every packed image, of the kind `none`, `class` or `attributes` (empty: all).
 
     Returns:
         Names, and for each image the number of its class, (images,), or zeros and ones, (images, names); no names for
@@ -224,7 +207,7 @@ def _class_numbers(labels: DataFrame, condition_on: Sequence[str]) -> NDArray[np
     if count > _MOST_CLASSES:
         raise LabelError(
             f"preprocess.condition_on = {list(condition_on)} makes {count:,} classes; {_MOST_CLASSES:,} at most can be "
-            f"numbered. Remove one of the names."
+            "numbered. Remove one of the names."
         )
     numbers = np.zeros(len(labels), np.int64)
     for name in condition_on:

@@ -50,61 +50,36 @@ class LeftOut(Record):
 
 
 class Manifest(Record):
-    """The content of a folder of packed images; it is written last, so its presence means a complete packing.
+    """The content of a folder of packed images; it is written last, so its presence means a complete packing."""
 
-    Attributes:
-        format_version: Of the manifest and shards together.
-        count: Images in all shards.
-        size: Their side in pixels.
-        recipe: How photographs become images.
-        shard_images: Images in every shard but the last.
-        source_digest: Hash over image_id, split and fingerprint of every photograph of the index.
-        images_digest: Hash over image_id and split of the packed images, in their order.
-        splits: For each split the half-open range [start, stop) of its images.
-        shards: The shards in order.
-        unreadable: Photographs that cannot be read.
-        leaks: Photographs of train that are not packed because valid or test has the same file.
-        duplicates: Groups of photographs with equal files, including leaks; sorted.
-        digest: Hash of the content: size, shard checksums and splits.
-    """
-
-    format_version: Literal[2] = 2
-    count: int
-    size: int
+    format_version: Literal[2] = 2  # of the manifest and shards together
+    count: int  # images in all shards
+    size: int  # their side in pixels
     recipe: Recipe
-    shard_images: int
-    source_digest: str
-    images_digest: str
-    splits: dict[str, tuple[int, int]]
+    shard_images: int  # images in every shard but the last
+    source_digest: str  # hash over image_id, split and fingerprint of every photograph of the index
+    images_digest: str  # hash over image_id and split of the packed images, in their order
+    splits: dict[str, tuple[int, int]]  # the half-open range [start, stop) of its images
     shards: list[ShardRecord]
     unreadable: list[LeftOut]
-    leaks: list[LeftOut]
-    duplicates: list[list[str]]
-    digest: str
+    leaks: list[LeftOut]  # photographs of train that are not packed because valid or test has the same file
+    duplicates: list[list[str]]  # groups of photographs with equal files, including leaks; sorted
+    digest: str  # hash of the content: size, shard checksums and splits
 
 
 class Journal(Record):
     """How to continue after a finished shard; it lies beside the shard until all are finished.
 
     Photographs are counted from 0 in the order of packing.
-
-    Attributes:
-        plan: Hash of the recipe, the shard length and the source digest: equal plans give equal shards.
-        shard: The shard.
-        start: The first photograph considered for this shard.
-        stop: The first one after it.
-        unreadable: (photograph, reason) of those that cannot be read.
-        leaks: (photograph, reason) of those whose file is in valid or test.
-        digests: The digests of all files from start to stop (see `duplicates`), in base64.
     """
 
-    plan: str
+    plan: str  # hash of the recipe, the shard length and the source digest: equal plans give equal shards
     shard: ShardRecord
-    start: int
-    stop: int
-    unreadable: list[tuple[int, str]]
-    leaks: list[tuple[int, str]]
-    digests: str
+    start: int  # the first photograph considered for this shard
+    stop: int  # the first one after it
+    unreadable: list[tuple[int, str]]  # (photograph, reason)
+    leaks: list[tuple[int, str]]  # (photograph, reason) of those whose file is in valid or test
+    digests: str  # of all files from start to stop (see `duplicates`), in base64
 
     def to_bytes(self) -> bytes:
         """The content of its file: the journal in JSON, and the sha256 of that line."""
@@ -126,26 +101,17 @@ class Journal(Record):
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard to be saved.
+    """One shard to be saved."""
 
-    Attributes:
-        index: Its number, from 0.
-        images: (n, size, size, 3) uint8; overwritten once the next shard is requested.
-        journal: To be saved beside it.
-    """
-
-    index: int
-    images: NDArray[np.uint8]
-    journal: Journal
+    index: int  # from 0
+    images: NDArray[np.uint8]  # (n, size, size, 3); overwritten once the next shard is requested
+    journal: Journal  # to be saved beside it
 
 
 class PackedImages:
     """Packed images, memory-mapped: uint8, (height, width, RGB), ordered train, valid, test.
 
     Everything is read on first use; a pickle holds only the path.
-
-    Args:
-        folder: The folder of the manifest and the shards.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -172,9 +138,8 @@ class PackedImages:
         try:
             return Manifest.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            raise PackedImagesError(
-                f"No finished packed images in {self.folder} (no {MANIFEST_FILE}). {_PACK_AGAIN}"
-            ) from None
+            missing = f"No finished packed images in {self.folder} (no {MANIFEST_FILE})"
+            raise PackedImagesError(f"{missing}. {_PACK_AGAIN}") from None
         except ValidationError as error:
             first = error.errors()[0]
             raise PackedImagesError(
@@ -203,13 +168,9 @@ class PackedImages:
             raise PackedImagesError(f"No split {name!r}; the splits are {', '.join(self.manifest.splits)}.") from None
 
     def gather(self, indices: ArrayLike) -> NDArray[np.uint8]:
-        """Copies images out of the shards.
+        """Copies images out of the shards: (n, size, size, 3) uint8, in the order of `indices`.
 
-        Args:
-            indices: (n,) integers in [0, len), in any order, repeats allowed.
-
-        Returns:
-            (n, size, size, 3) uint8, in the order of `indices`.
+        These are (n,) integers in [0, len), in any order; repeats are allowed.
 
         Raises:
             IndexError: An index is out of range.

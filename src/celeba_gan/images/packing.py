@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import compress
+from itertools import accumulate, compress, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from celeba_gan.foundation.cores import available_cores
 from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.images.chunks import Chunk, ImageSource, WorkerDiedError, read_chunks
 from celeba_gan.images.config import PreprocessSettings
-from celeba_gan.images.decoding import DECODER_VERSION
+from celeba_gan.images.decoding import DECODER_VERSION, DecodingRecipe
 from celeba_gan.images.duplicates import DIGEST, HeldOut, duplicate_groups
 from celeba_gan.images.journal import UnfinishedPacking
 from celeba_gan.images.packed import (
@@ -91,7 +91,11 @@ def pack_images(
     if isinstance(packed_before, PackedImages):
         before = packed_before.manifest
         changes = _changes(before, recipe, settings.images_per_shard, source_digest, len(image_ids))
-        changes = changes or _damage(packed_before)
+        try:
+            if not changes:
+                packed_before.verify()
+        except PackedImagesError as error:
+            changes = [f"damage: {error}"]
         if not changes:
             logger.info("Reusing the %d packed images in %s.", before.count, packed_before.folder)
             check(before.unreadable)
@@ -119,25 +123,14 @@ def packing_order(index: DataFrame) -> DataFrame:
 
 
 class _Packing:
-    """A packing in progress: the photographs considered, what was found, and the full shards.
-
-    Args:
-        image_ids: All photographs in order.
-        splits: Their splits.
-        plan: See `Journal`.
-        shard_images: Images in a shard.
-    """
+    """A packing in progress: the photographs considered, what was found, and the full shards. `plan`: see `Journal`."""
 
     def __init__(self, image_ids: Sequence[str], splits: Sequence[str], plan: str, shard_images: int) -> None:
-        self.image_ids = image_ids
-        self.splits = splits
-        self.plan = plan
-        self.shard_images = shard_images
-        self.done = 0
-        """Photographs in full shards, and the skipped ones between them."""
+        self.image_ids, self.splits = image_ids, splits
+        self.plan, self.shard_images = plan, shard_images
+        self.done = 0  # photographs in full shards, and the skipped ones between them
         self.records: list[ShardRecord] = []
-        self.unreadable: dict[int, str] = {}
-        """Reasons by the number of the photograph, as in `leaks`."""
+        self.unreadable: dict[int, str] = {}  # reasons by the number of the photograph, as in `leaks`
         self.leaks: dict[int, str] = {}
         self.digests = np.zeros(len(image_ids), DIGEST)
         self.train = range(splits.count("train"))
@@ -158,9 +151,7 @@ class _Packing:
             total = -(-len(self.image_ids) // self.shard_images)
             logger.info("Resuming after %d of %d shards.", len(self.records), total)
         elif unfinished.begun:
-            logger.info(
-                "Packing from the beginning: an interrupted packing in the folder is of other images, or damaged."
-            )
+            logger.info("Packing from the beginning: the interrupted packing here is of other images, or damaged.")
         else:
             logger.info("Packing again: %s", unfinished.reason)
 
@@ -179,7 +170,7 @@ class _Packing:
         chunks = read_chunks(
             source,
             self.image_ids,
-            recipe,
+            DecodingRecipe(recipe.crop, recipe.size, recipe.filter, recipe.background),
             workers,
             hashed=held_out if self.done < len(self.train) else range(0),
             decoded=range(self.done, total),
@@ -209,9 +200,8 @@ class _Packing:
             progress(stop, len(self.image_ids))
             if chunk.unreadable:
                 self.unreadable |= {chunk.start + number: reason for number, reason in chunk.unreadable.items()}
-                if (
-                    len(self.unreadable) > 1.1 * checked
-                ):  # not each time: with many of them it would take longer than decoding
+                # not each time: with many of them it would take longer than decoding
+                if len(self.unreadable) > 1.1 * checked:
                     checked = len(self.unreadable)
                     check(self.unreadable_records)
             yield chunk, np.flatnonzero(wanted)
@@ -242,8 +232,8 @@ class _Packing:
             shard=self.records[-1],
             start=self.done,
             stop=stop,
-            unreadable=[(place, reason) for place, reason in self.unreadable.items() if place in looked_at],
-            leaks=[(place, reason) for place, reason in self.leaks.items() if place in looked_at],
+            unreadable=[item for item in self.unreadable.items() if item[0] in looked_at],
+            leaks=[item for item in self.leaks.items() if item[0] in looked_at],
             digests=base64.b64encode(self.digests[self.done : stop].tobytes()).decode(),
         )
         self.done = stop
@@ -270,7 +260,9 @@ class _Packing:
             unreadable=self.unreadable_records,
             leaks=self._left_out(self.leaks),
             duplicates=duplicate_groups(self.image_ids, self.digests),
-            digest=_content_digest(recipe.size, self.records, ranges),
+            digest=hash_texts(
+                [recipe.size, *((shard.images, shard.sha256) for shard in self.records), *ranges.items()]
+            ),
         )
 
     def _left_out(self, reasons: dict[int, str]) -> list[LeftOut]:
@@ -278,26 +270,8 @@ class _Packing:
 
 
 def _split_ranges(splits: list[str]) -> dict[str, tuple[int, int]]:
-    ranges, start = {}, 0
-    for split in SPLITS:
-        stop = start + splits.count(split)
-        ranges[split] = (start, stop)
-        start = stop
-    return ranges
-
-
-def _content_digest(size: int, shards: list[ShardRecord], splits: dict[str, tuple[int, int]]) -> str:
-    parts = [size, *((shard.images, shard.sha256) for shard in shards), *splits.items()]
-    return hash_texts(parts)
-
-
-def _damage(packed: PackedImages) -> list[str]:
-    """Damage to the pixels on disk, by their checksums."""
-    try:
-        packed.verify()
-    except PackedImagesError as error:
-        return [f"damage: {error}"]
-    return []
+    borders = accumulate((splits.count(split) for split in SPLITS), initial=0)
+    return dict(zip(SPLITS, pairwise(borders), strict=True))
 
 
 def _changes(before: Manifest, recipe: Recipe, shard_images: int, source_digest: str, photographs: int) -> list[str]:

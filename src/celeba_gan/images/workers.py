@@ -31,11 +31,8 @@ def shared_memory(kind: str, length: int) -> Any:
     """An array that this process shares with its workers, if it is among their `shared` arguments.
 
     It is in /dev/shm if that has room, which in a container it may not have, else in the folder for temporary files,
-    and is freed with the last process that uses it.
-
-    Args:
-        kind: As in the standard library's `array`: "B" for bytes, "q" for int64.
-        length: Elements, all zero.
+    and is freed with the last process that uses it. `kind` is as in the standard library's `array`: "B" for bytes, "q"
+    for int64; the elements are 0.
     """
     return multiprocessing.get_context("spawn").RawArray(kind, length)
 

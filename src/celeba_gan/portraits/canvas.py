@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import numpy as np
@@ -41,7 +42,7 @@ def _spline(count: int, closed: bool, steps: int) -> Points:
 
 
 def curve(control: Control, closed: bool = True, steps: int = 6) -> Points:
-    """Points of a smooth curve through ``control``, ``steps`` for each of its segments."""
+    """Points of a smooth curve through `control`, `steps` for each of its segments."""
     points = np.asarray(control, dtype=np.float64)
     return _spline(len(points), closed, steps) @ points
 
@@ -58,7 +59,7 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float], count: int 
 
 
 def ribbon(line: Points, width: float, taper: float = 0.0) -> Points:
-    """Outline of a stroke along ``line``: ``width`` in the middle, ``taper`` times that at both ends."""
+    """Outline of a stroke along `line`: `width` in the middle, `taper` times that at both ends."""
     half = normals(line) * (width / 2 * _profile(len(line), taper))
     return np.concatenate([line + half, (line - half)[::-1]])
 
@@ -80,7 +81,7 @@ def _profile(count: int, taper: float) -> Points:
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """The colour ``share`` of the way from ``first`` to ``second``."""
+    """The colour `share` of the way from `first` to `second`."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
@@ -99,50 +100,33 @@ def _spot(opacity: int, width: int, height: int) -> Image.Image:
     return Image.fromarray(np.round(opacity * bell * bell * (3 - 2 * bell)).astype(np.uint8))
 
 
+@dataclass(frozen=True)
 class Frame:
-    """Where the coordinates of a head or body come to lie on a drawn image."""
+    """Maps the coordinates of a head or body to a drawn image: `points @ axes + origin`."""
 
-    def __init__(
-        self, axes: Points, origin: Points, facing: tuple[float, float] = (0.0, 0.0), resolution: int = SUPERSAMPLING
-    ) -> None:
-        """Take drawn positions to be ``points @ axes + origin``.
-
-        Args:
-            axes: (2, 2), rotation times scale.
-            origin: (2,), where (0, 0) goes.
-            facing: How many pixels right and down a point moves for each pixel that it lies before the head's axis.
-            resolution: Drawn pixels for one of the 178x218.
-        """
-        self.axes = axes
-        self.origin = origin
-        self.facing = facing
-        self.resolution = resolution
-        self._step = np.array(facing) @ axes
+    axes: Points  # (2, 2), rotation times scale
+    origin: Points  # (2,), where (0, 0) goes
+    facing: tuple[float, float] = (0.0, 0.0)  # pixels right and down for each that a point lies before the head's axis
+    resolution: int = SUPERSAMPLING  # drawn pixels for one of the 178x218
 
     @classmethod
     def posed(
-        cls,
-        pivot: float,
-        roll: float,
-        scale: float,
-        shift: tuple[float, float],
-        facing: tuple[float, float] = (0.0, 0.0),
+        cls, pivot: float, roll: float, scale: float, shift: tuple[float, float], facing: tuple[float, float] = (0, 0)
     ) -> "Frame":
-        """A frame turned by ``roll`` degrees about (0, pivot), scaled, and shifted by pixels to the right and down."""
+        """A frame turned by `roll` degrees about (0, pivot), scaled, and shifted by pixels to the right and down."""
         cosine, sine = math.cos(math.radians(roll)), math.sin(math.radians(roll))
         axes = np.array([[cosine, sine], [-sine, cosine]]) * (scale * SUPERSAMPLING)
         origin = np.array([CENTRE + shift[0], pivot + shift[1]]) * SUPERSAMPLING - np.array([0, pivot]) @ axes
         return cls(axes, origin, facing)
 
     def place(self, points: Points, depth: float = 0.0) -> Points:
-        """Drawn positions of points lying ``depth`` pixels before the head's axis."""
-        placed: Points = points @ self.axes
-        placed += self.origin + depth * self._step
+        """Drawn positions of points lying `depth` pixels before the head's axis."""
+        placed: Points = points @ self.axes + (self.origin + depth * (np.array(self.facing) @ self.axes))
         return placed
 
     def moved(self, left: int, top: int) -> "Frame":
         """The same frame on an image cut out at (left, top)."""
-        return Frame(self.axes, self.origin - (left, top), self.facing, self.resolution)
+        return replace(self, origin=self.origin - (left, top))
 
     def unsampled(self) -> "Frame":
         """The same frame on an image without supersampling."""
@@ -158,11 +142,11 @@ class Brush:
         self._pen = ImageDraw.Draw(image)
 
     def fill(self, points: Points, colour: Colour, depth: float = 0.0) -> None:
-        """Fill a polygon."""
+        """Fills a polygon."""
         self._pen.polygon(self.frame.place(points, depth).ravel().tolist(), fill=colour)
 
     def disc(self, centre: tuple[float, float], radius: float, colour: Colour, depth: float = 0.0) -> None:
-        """Fill a circle."""
+        """Fills a circle."""
         self.fill(ellipse(centre, (radius, radius), 20), colour, depth)
 
     def stroke(
@@ -170,12 +154,12 @@ class Brush:
         control: Control,
         width: float,
         colour: Colour,
-        depth: float = 0.0,
+        depth: float = 0,
         *,
         closed: bool = False,
         taper: float = 0,
     ) -> None:
-        """Draw a smooth line through ``control``, swelling to ``width`` pixels in its middle."""
+        """Draws a smooth line through `control`, swelling to `width` pixels in its middle."""
         line = curve(control, closed)
         if closed:
             line = np.concatenate([line, line[:1]])
@@ -184,7 +168,7 @@ class Brush:
     def soft(
         self, points: Points, colour: Colour, opacity: float, blur: float, depth: float = 0.0, *, outside: bool = False
     ) -> None:
-        """Fill a polygon, or all that lies outside it, with an edge blurred over ``blur`` pixels."""
+        """Fills a polygon, or all that lies outside it, with an edge blurred over `blur` pixels."""
         placed = self.frame.place(points, depth)
         coarse = _COARSE * self.frame.resolution
         margin = 2 * blur * self.frame.resolution
@@ -205,20 +189,15 @@ class Brush:
         self._lay(colour, (left, top), mask)
 
     def glow(
-        self,
-        centre: tuple[float, float],
-        radii: tuple[float, float],
-        colour: Colour,
-        opacity: float,
-        depth: float = 0.0,
+        self, centre: tuple[float, float], radii: tuple[float, float], colour: Colour, opacity: float, depth: float = 0
     ) -> None:
-        """Paint an elliptic spot that fades to nothing at ``radii``."""
+        """Paints an elliptic spot that fades to nothing at `radii`."""
         middle = self.frame.place(np.array([centre]), depth)[0]
         spot = _spot(round(255 * opacity), *(round(2 * self.frame.resolution * radius) for radius in radii))
         self._lay(colour, (round(middle[0] - spot.width / 2), round(middle[1] - spot.height / 2)), spot)
 
     def _lay(self, colour: Colour, corner: tuple[int, int], mask: Image.Image) -> None:
-        """Lay a colour on through a mask; an image of that colour is pasted in half the time of the colour itself."""
+        """Lays a colour on through a mask; an image of that colour is pasted in half the time of the colour itself."""
         self.image.paste(Image.new("RGB", mask.size, colour), corner, mask)
 
     @contextmanager
@@ -231,7 +210,7 @@ class Brush:
 
     @contextmanager
     def modelled(self, points: Points, colour: Colour, depth: float = 0.0) -> Iterator["Brush"]:
-        """Fill a polygon with a colour that soft shades and glows model first, at a quarter of the cost."""
+        """Fills a polygon with a colour that soft shades and glows model first, at a quarter of the cost."""
         left, top, right, bottom, mask = self._window(points, depth)
         rate = self.frame.resolution
         small = (-(-(right - left) // rate), -(-(bottom - top) // rate))

@@ -111,11 +111,7 @@ class Portrait:
         return self.cut != "bald"
 
     def attributes(self) -> dict[str, int]:
-        """CelebA's forty attributes of this portrait.
-
-        Returns:
-            Attribute name -> 1 (present) or 0, in the order of ``ATTRIBUTES``.
-        """
+        """CelebA's forty attributes of this portrait, 1 (present) or 0, in the order of `ATTRIBUTES`."""
         person = self.person
         present = {
             "5_o_Clock_Shadow": self.beard == "shadow",

@@ -19,14 +19,7 @@ _TRIANGLE_DEVIATION = 104.5  # standard deviation of the sum of two random bytes
 
 
 def draw(portrait: Portrait) -> Image.Image:
-    """Draw a portrait as CelebA frames its aligned faces: eyes near (70, 111) and (108, 111).
-
-    Args:
-        portrait: What to draw, completely; equal portraits give equal pixels.
-
-    Returns:
-        An RGB image of 178x218 pixels.
-    """
+    """Draws a portrait as CelebA frames its aligned faces: RGB, 178x218 pixels, eyes near (70, 111) and (108, 111)."""
     image = _backdrop(portrait)
     roll, scale, (right, down) = portrait.roll, portrait.scale, portrait.shift
     facing = (0.55 * portrait.turn, 0.4 * portrait.nod)
@@ -76,7 +69,7 @@ def _backdrop(portrait: Portrait) -> Image.Image:
 
 
 def _photograph(image: Image.Image, portrait: Portrait) -> Image.Image:
-    """Reduce to 178x218, then add what the camera adds: blur, light from one side, the sensor's noise."""
+    """Reduces to 178x218, then adds what the camera adds: blur, light from one side, the sensor's noise."""
     image = image.reduce(SUPERSAMPLING)
     if portrait.blur > 0:
         image = image.filter(ImageFilter.GaussianBlur(portrait.blur))

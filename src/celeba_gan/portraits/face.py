@@ -43,35 +43,25 @@ def outline(person: Person) -> Points:
     chin = person.chin_width + (6 if person.chubby else 0) - (2 if person.oval else 0)
     bottom = person.chin_y + (3 if person.oval else 0)
     right = [
-        (0, SKULL_Y),
-        (0.5 * width, SKULL_Y + 5),
-        (0.86 * width, SKULL_Y + 23),
-        (0.985 * width, 92),
-        (width, 112),
-        (0.975 * width, 129),
-        (jaw, 147),
-        (0.62 * jaw + 0.4 * chin, bottom - 11),
-        (chin, bottom - 2.2),
-        (0, bottom),
-    ]
+        (0, SKULL_Y), (0.5 * width, SKULL_Y + 5), (0.86 * width, SKULL_Y + 23), (0.985 * width, 92), (width, 112),
+        (0.975 * width, 129), (jaw, 147), (0.62 * jaw + 0.4 * chin, bottom - 11), (chin, bottom - 2.2), (0, bottom),
+    ]  # fmt: skip
     return curve(mirrored(right))
 
 
 def draw_ears(head: Brush, person: Person) -> None:
-    """Draw both ears, half behind the face."""
+    """Draws both ears, half behind the face."""
     width = face_width(person)
     for side in _SIDES:
-        ear = curve(
-            np.array([(-4, -9), (1, -12), (5.5, -8), (5, 1), (3, 8), (-0.5, 11), (-4, 9)]) * (side, 1)
-            + (side * (width + 0.5), 117)
-        )
-        head.fill(ear, mix(person.skin, shaded(person.skin), 0.25), -4)
-        fold = np.array([(0, -7), (3, -6), (2.6, 0), (0.5, 4)]) * (side, 1) + (side * (width + 0.5), 117)
+        middle = (side * (width + 0.5), 117)
+        rim = np.array([(-4, -9), (1, -12), (5.5, -8), (5, 1), (3, 8), (-0.5, 11), (-4, 9)]) * (side, 1) + middle
+        head.fill(curve(rim), mix(person.skin, shaded(person.skin), 0.25), -4)
+        fold = np.array([(0, -7), (3, -6), (2.6, 0), (0.5, 4)]) * (side, 1) + middle
         head.stroke(fold, 1.8, mix(person.skin, shaded(person.skin), 0.8), -4)
 
 
 def draw_skin(head: Brush, portrait: Portrait, shape: Points) -> None:
-    """Fill the face and model it: the side away from the light, forehead, cheeks, chin, age."""
+    """Fills the face and models it: the side away from the light, forehead, cheeks, chin, age."""
     person = portrait.person
     shade, light = shaded(person.skin), lit(person.skin)
     with head.modelled(shape, person.skin) as face:
@@ -117,7 +107,7 @@ def _draw_age(face: Brush, person: Person) -> None:
 
 
 def draw_nose(head: Brush, portrait: Portrait) -> None:
-    """Draw the nose: the ridge's light, the shade of side and tip, nostrils."""
+    """Draws the nose: the ridge's light, the shade of side and tip, nostrils."""
     person = portrait.person
     shade, light = shaded(person.skin), lit(person.skin)
     line = mix(person.skin, shade, 1.15)
@@ -138,7 +128,7 @@ def draw_nose(head: Brush, portrait: Portrait) -> None:
 
 
 def draw_eyes(head: Brush, portrait: Portrait) -> None:
-    """Draw both eyes with lids, lashes, bags and eye shadow."""
+    """Draws both eyes with lids, lashes, bags and eye shadow."""
     for side in _SIDES:
         _draw_eye(head, portrait, side)
 
@@ -156,13 +146,8 @@ def _draw_eye(head: Brush, portrait: Portrait, side: int) -> None:
         return np.array(control) * (side, 1) + place
 
     inner, outer = (-half, 1.4), (half, -0.6 - person.eye_tilt)
-    lid = [
-        inner,
-        (-half * 0.55, -upper * 0.72),
-        (0.0, -upper),
-        (half * 0.6, -upper * 0.78 - person.eye_tilt / 2),
-        outer,
-    ]
+    fold = (half * 0.6, -upper * 0.78 - person.eye_tilt / 2)
+    lid = [inner, (-half * 0.55, -upper * 0.72), (0.0, -upper), fold, outer]
     rim = [(half * 0.55, lower * 0.72), (0.0, lower), (-half * 0.55, lower * 0.72)]
     if portrait.makeup:
         head.glow((side * (EYE_X + 1.5), EYE_Y - 5.5), (21, 14), portrait.makeup, 1.0, 3)
@@ -197,24 +182,22 @@ def _draw_iris(ball: Brush, portrait: Portrait, place: tuple[float, float], uppe
 
 
 def draw_brows(head: Brush, portrait: Portrait) -> None:
-    """Draw the eyebrows: bushy or fine, arched or level."""
+    """Draws the eyebrows: bushy or fine, arched or level."""
     person = portrait.person
     colour = mix(person.hair, _INK, 0.45 if person.hair_colour in ("blond", "gray", "auburn") else 0.3)
     thickness = 6.6 if person.bushy_brows else 4.2 if person.male else 3.4
     arch = 5.6 if person.arched_brows else 3.0
     lift = 1.2 if portrait.smiling else 0.0
     for side in _SIDES:
-        line = curve(
-            np.array([(8.5, 97.8), (16, 97.8 - 0.66 * arch), (25, 98 - arch), (33, 99.8)]) * (side, 1) - (0, lift),
-            closed=False,
-        )
+        bow = np.array([(8.5, 97.8), (16, 97.8 - 0.66 * arch), (25, 98 - arch), (33, 99.8)]) * (side, 1)
+        line = curve(bow - (0, lift), closed=False)
         width = np.interp(np.linspace(0, 1, len(line)), (0, 0.15, 0.5, 1), (0.75, 1, 0.9, 0.12))
         half = np.stack([np.zeros_like(width), width * thickness / 2], axis=1)
         head.fill(np.concatenate([line - half, (line + half)[::-1]]), colour, 4)
 
 
 def draw_mouth(head: Brush, portrait: Portrait) -> None:
-    """Draw the lips, closed or open over teeth, from glum to smiling."""
+    """Draws the lips, closed or open over teeth, from glum to smiling."""
     person, smile = portrait.person, portrait.smile
     full = 1.55 if person.big_lips else 0.95
     half = 12.5 + 4.5 * max(smile, 0.0)
@@ -224,20 +207,12 @@ def draw_mouth(head: Brush, portrait: Portrait) -> None:
     natural = mix(person.skin, (176, 58, 66), 0.42 if person.male else 0.58)
     lip = portrait.lipstick or natural
     seam_up = [(-half, corner), (-half * 0.5, low - 0.6), (0.0, low + 0.6), (half * 0.5, low - 0.6), (half, corner)]
-    seam_down = [
-        (-half, corner),
-        (-half * 0.6, low + gap * 0.8),
-        (0.0, low + gap),
-        (half * 0.6, low + gap * 0.8),
-        (half, corner),
-    ]
+    seam_down = [(-half, corner), (-half * 0.6, low + gap * 0.8), (0.0, low + gap), (half * 0.6, low + gap * 0.8)]
+    seam_down.append((half, corner))
     top = [(half * 0.52, low - 2.5 * full - 0.8), (3.4, low - 3.3 * full), (0.0, low - 2.3 * full)]
     top += [(-3.4, low - 3.3 * full), (-half * 0.52, low - 2.5 * full - 0.8)]
-    base = [
-        (half * 0.6, low + gap * 0.9 + 2.7 * full),
-        (0.0, low + gap + 4.3 * full),
-        (-half * 0.6, low + gap * 0.9 + 2.7 * full),
-    ]
+    base_y = low + gap * 0.9 + 2.7 * full
+    base = [(half * 0.6, base_y), (0.0, low + gap + 4.3 * full), (-half * 0.6, base_y)]
     head.glow((0, low + gap + 5 * full + 3.5), (half * 0.85, 4.5), shaded(person.skin), 0.6, 6)
     upper_lip, lower_lip = curve(seam_up + top), curve(seam_down + base)
     if portrait.mouth_open:
@@ -248,7 +223,9 @@ def draw_mouth(head: Brush, portrait: Portrait) -> None:
     if not portrait.mouth_open:
         head.stroke([(-half - 1, corner - 0.3), *seam_up[1:-1], (half + 1, corner - 0.3)], 1.7, mix(lip, _INK, 0.62), 6)
     if portrait.smiling:
-        _draw_dimples(head, person, half, corner)
+        fold = np.array([(half + 2, corner - 4.5), (half + 4.2, corner - 0.5), (half + 3, corner + 3.5)])
+        for side in _SIDES:
+            head.stroke(fold * (side, 1), 1.7, mix(person.skin, shaded(person.skin), 0.85), 5)
 
 
 def _draw_teeth(head: Brush, opening: Points, half: float, low: float, gap: float) -> None:
@@ -259,19 +236,8 @@ def _draw_teeth(head: Brush, opening: Points, half: float, low: float, gap: floa
         mouth.glow((0, low - 1), (half, 3), (176, 150, 150), 0.5, 6)
 
 
-def _draw_dimples(head: Brush, person: Person, half: float, corner: float) -> None:
-    fold = mix(person.skin, shaded(person.skin), 0.85)
-    for side in _SIDES:
-        head.stroke(
-            np.array([(half + 2, corner - 4.5), (half + 4.2, corner - 0.5), (half + 3, corner + 3.5)]) * (side, 1),
-            1.7,
-            fold,
-            5,
-        )
-
-
 def draw_beard(head: Brush, portrait: Portrait) -> None:
-    """Draw what grows below the cheekbones: shadow, goatee or full beard, moustache, sideburns."""
+    """Draws what grows below the cheekbones: shadow, goatee or full beard, moustache, sideburns."""
     person = portrait.person
     hair = mix(person.hair, _INK, 0.18)
     width, chin = face_width(person), person.chin_y
@@ -295,7 +261,7 @@ def draw_beard(head: Brush, portrait: Portrait) -> None:
 
 
 def _bearded(person: Person, length: float) -> Points:
-    """The region of a beard: from the jaw, and ``length`` pixels below it, up to the cheeks and the nose."""
+    """The region of a beard: from the jaw, and `length` pixels below it, up to the cheeks and the nose."""
     width = face_width(person)
     grown = outline(person) * (1.02, 1.0) + (0, length)
     jaw = grown[grown[:, 1] > 118]  # from right to left, as the outline runs

@@ -15,17 +15,9 @@ FALLING: tuple[Cut, ...] = ("bob", "long")
 _CURLED: tuple[Cut, ...] = ("curly", "afro")
 # how far the hair stands off the skull, in pixels: above it, beside it
 _VOLUME: dict[Cut, tuple[float, float]] = {
-    "bald": (0, 0),
-    "buzz": (2.5, 1),
-    "short": (10, 3.5),
-    "quiff": (14, 3),
-    "curly": (10, 6),
-    "afro": (20, 16),
-    "bob": (8, 6),
-    "long": (8, 5),
-    "bun": (5, 2),
-    "ponytail": (5, 2),
-}
+    "bald": (0, 0), "buzz": (2.5, 1), "short": (10, 3.5), "quiff": (14, 3), "curly": (10, 6),
+    "afro": (20, 16), "bob": (8, 6), "long": (8, 5), "bun": (5, 2), "ponytail": (5, 2),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +36,6 @@ class Lock:
         """A strand: the outside (0), the edge at the face (1), or what lies between."""
         strand: Points = self.outer + (self.inner - self.outer) * share
         return strand
-
-
-def _length(portrait: Portrait) -> float:
-    return 176.0 if portrait.cut == "bob" else 222.0
 
 
 def locks(portrait: Portrait) -> tuple[Lock, Lock]:
@@ -72,7 +60,7 @@ def _lock(portrait: Portrait, side: int) -> Lock:
     ]
     inner = _hairline(portrait, width, part, line)
     if portrait.cut in FALLING:
-        end = _length(portrait)
+        end = 176.0 if portrait.cut == "bob" else 222.0
         outer += [
             (1.05 * width + beside, 108),
             (1.10 * width + 1.1 * beside, 136),
@@ -88,12 +76,8 @@ def _lock(portrait: Portrait, side: int) -> Lock:
             (width - 0.5, 117),
         ]
         inner += [(0.92 * width, 99), (0.915 * width, 106), (0.92 * width, 112), (0.95 * width, 117)]
-    mirror = (side, 1)
     steps = 14 if portrait.texture == "wavy" and portrait.cut in FALLING else 6
-    lock = Lock(
-        curve(np.array(outer) * mirror, closed=False, steps=steps),
-        curve(np.array(inner) * mirror, closed=False, steps=steps),
-    )
+    lock = Lock(*(curve(np.array(edge) * (side, 1), closed=False, steps=steps) for edge in (outer, inner)))
     if portrait.texture == "straight" or (portrait.texture == "plain" and portrait.cut not in FALLING):
         return lock
     phase = 1.4 * side + portrait.grain % 7
@@ -121,7 +105,7 @@ def _hairline(portrait: Portrait, width: float, part: float, line: float) -> lis
 
 
 def _waved(line: Points, deep: float, length: float, phase: float) -> Points:
-    """The line swung to both sides by ``deep`` pixels, once every ``length`` pixels, growing from its beginning."""
+    """The line swung to both sides by `deep` pixels, once every `length` pixels, growing from its beginning."""
     step = np.diff(line, axis=0, prepend=line[:1])
     along = np.cumsum(np.hypot(step[:, 0], step[:, 1]))
     swing = deep * np.clip((along - 25) / 60, 0, 1) * np.sin(2 * np.pi * along / length + phase)
@@ -130,7 +114,7 @@ def _waved(line: Points, deep: float, length: float, phase: float) -> Points:
 
 
 def draw_behind(head: Brush, portrait: Portrait) -> None:
-    """Draw the hair that hangs behind head and neck: long hair, a tail, a bun, a mass of curls."""
+    """Draws the hair that hangs behind head and neck: long hair, a tail, a bun, a mass of curls."""
     if not portrait.shows_hair:
         return
     hair = portrait.person.hair
@@ -142,9 +126,8 @@ def draw_behind(head: Brush, portrait: Portrait) -> None:
         _draw_curls(head, portrait, dark, -3)
     elif portrait.cut == "ponytail":
         side = 1 if portrait.parting < 0 else -1
-        tail = curve(
-            np.array([(26, 62), (50, 66), (61, 100), (57, 140), (66, 176), (60, 196)]) * (side, 1), closed=False
-        )
+        middle = [(26, 62), (50, 66), (61, 100), (57, 140), (66, 176), (60, 196)]
+        tail = curve(np.array(middle) * (side, 1), closed=False)
         head.fill(ribbon(tail, 25, 0.3), mix(hair, dark, 0.5), -4)
         head.stroke(np.add(tail, (side * 3, 0)), 3, mix(hair, (255, 236, 210), 0.14), -4)
     elif portrait.cut == "bun" and portrait.hat == "none":
@@ -165,13 +148,13 @@ def _draw_curls(head: Brush, portrait: Portrait, colour: Colour, depth: float) -
 
 
 def draw_in_front(head: Brush, portrait: Portrait) -> None:
-    """Draw the hair that frames the face, with its strands, gloss and the shade that it casts."""
+    """Draws the hair that frames the face, with its strands, gloss and the shade that it casts."""
     if not portrait.shows_hair:
         return
     left, right = locks(portrait)
-    shape = np.concatenate([left.outer[::-1], right.outer, right.inner[::-1], left.inner])
-    _shade_forehead(head, portrait, left, right)
-    _draw_mass(head, portrait, left, right, shape)
+    brow = np.concatenate([left.inner[left.inner[:, 1] < 118][::-1], right.inner[right.inner[:, 1] < 118]])
+    head.soft(ribbon(np.add(brow, (0, 3)), 7, 1.0), shaded(portrait.person.skin), 0.55, 3)
+    _draw_mass(head, portrait, left, right)
     if portrait.cut in _CURLED:
         _draw_ringlets(head, portrait, (left, right))
     elif portrait.cut != "buzz":
@@ -180,14 +163,10 @@ def draw_in_front(head: Brush, portrait: Portrait) -> None:
         _draw_fringe(head, portrait)
 
 
-def _shade_forehead(head: Brush, portrait: Portrait, left: Lock, right: Lock) -> None:
-    brow = np.concatenate([left.inner[left.inner[:, 1] < 118][::-1], right.inner[right.inner[:, 1] < 118]])
-    head.soft(ribbon(np.add(brow, (0, 3)), 7, 1.0), shaded(portrait.person.skin), 0.55, 3)
-
-
-def _draw_mass(head: Brush, portrait: Portrait, left: Lock, right: Lock, shape: Points) -> None:
+def _draw_mass(head: Brush, portrait: Portrait, left: Lock, right: Lock) -> None:
     """The body of the hair: its colour, darker along the face, with a band of gloss over the crown."""
     dark, light = _tones(portrait.person.hair)
+    shape = np.concatenate([left.outer[::-1], right.outer, right.inner[::-1], left.inner])
     with head.modelled(shape, portrait.person.hair) as mass:
         mass.soft(ribbon(np.concatenate([left.inner[::-1], right.inner]), 9, 1.0), dark, 0.6, 5)
         count = len(left.outer)

@@ -7,9 +7,10 @@ import logging
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from filelock import FileLock
 
@@ -35,32 +36,20 @@ class NotSyntheticError(ValueError):
     """A folder holds files that were not drawn here; it is neither used nor replaced."""
 
 
-class _Drawn(NamedTuple):
-    jpeg: bytes
-    attributes: tuple[int, ...]  # 0 or 1, in the order of ATTRIBUTES
-    identity: int
-
-
 @dataclasses.dataclass(frozen=True)
 class SyntheticCelebA:
-    """A set of drawn portraits.
+    """A set of drawn portraits: images (1 to 999,999) and seed determine every byte, for one version of Pillow.
 
-    Attributes:
-        images: How many, 1..999,999.
-        seed: With ``images`` it determines every byte that is written (for one version of Pillow).
-        workers: Processes, at least 1; None: one per core. The result does not depend on it.
+    Raises:
+        ValueError: `images` or `workers` is out of range.
     """
 
     images: int = 4096
     seed: int = 0
     workers: int | None = None
+    """Processes; None: one per core."""
 
     def __post_init__(self) -> None:
-        """Validates the counts.
-
-        Raises:
-            ValueError: ``images`` or ``workers`` is out of range.
-        """
         if not 1 <= self.images <= _MOST_IMAGES:
             raise ValueError(f"images must be 1..{_MOST_IMAGES}, not {self.images}: names have six digits, as CelebA's")
         if self.workers is not None and self.workers < 1:
@@ -68,20 +57,14 @@ class SyntheticCelebA:
 
     @property
     def record(self) -> dict[str, int]:
-        """The content of ``synthetic.json``, which identifies the set in a folder."""
+        """The content of `synthetic.json`, which identifies the set in a folder."""
         return {"images": self.images, "seed": self.seed, "drawing_version": DRAWING_VERSION}
 
     def ensure(self, folder: Path) -> bool:
-        """Draws the set into ``folder`` unless it is there; of several processes, one draws and the others wait.
+        """Draws the set into a folder unless it is there, and returns whether it did; of several processes, one draws.
 
-        The set is drawn beside the folder and renamed when complete, so the folder never holds part of a set. An empty
-        folder, or one that holds only ``.gitkeep``, counts as missing.
-
-        Args:
-            folder: Created if missing, replaced if it holds another synthetic set.
-
-        Returns:
-            Whether it was drawn.
+        The set is drawn beside the folder and renamed when complete, so the folder never holds part of a set. It
+        replaces another synthetic set, an empty folder, and one that holds only `.gitkeep`.
 
         Raises:
             NotSyntheticError: The folder holds files that were not drawn here. Nothing is changed.
@@ -98,15 +81,15 @@ class SyntheticCelebA:
             if staging.exists():
                 shutil.rmtree(staging)
             self.write(staging)
-            _replace(folder, staging)
+            if (folder / ".gitkeep").exists():
+                shutil.copy2(folder / ".gitkeep", staging)
+            if folder.exists():
+                shutil.rmtree(folder)
+            staging.rename(folder)
         return True
 
     def write(self, folder: Path) -> None:
-        """Draws the set into ``folder``, ``synthetic.json`` last; files of the same names are overwritten.
-
-        Args:
-            folder: Created if missing. Prefer ``ensure``, which never leaves an incomplete set.
-        """
+        """Draws the set into a folder, `synthetic.json` last. Prefer `ensure`, which never leaves an incomplete set."""
         folder.mkdir(parents=True, exist_ok=True)
         workers = min(self.workers or available_cores(), -(-self.images // _CHUNK))
         logger.info("Drawing %d portraits, seed %d, with %d processes", self.images, self.seed, workers)
@@ -118,12 +101,17 @@ class SyntheticCelebA:
             (folder / IDENTITIES_FILE).open("w", newline="\r\n") as identity,
         ):
             attributes.write(f"{self.images}\n{' '.join(ATTRIBUTES)} \n")
-            for index, drawn in enumerate(self._drawn(workers)):
+            chunks = [range(begin, min(begin + _CHUNK, self.images)) for begin in range(0, self.images, _CHUNK)]
+            drawn = chain.from_iterable(map_in_processes(_draw_chunk, (self.seed,), chunks, workers))
+            for index, (jpeg, values, person) in enumerate(drawn):
                 name = f"{index + 1:06d}.jpg"
-                archive.writestr(_entry(f"img_align_celeba/{name}"), drawn.jpeg)
-                attributes.write(f"{name} {' '.join(f'{2 * value - 1:2d}' for value in drawn.attributes)}\n")
+                # depends on neither clock, umask nor platform
+                entry = zipfile.ZipInfo(f"img_align_celeba/{name}", date_time=(1980, 1, 1, 0, 0, 0))
+                entry.create_system, entry.external_attr = 3, 0o644 << 16
+                archive.writestr(entry, jpeg)
+                attributes.write(f"{name} {' '.join(f'{2 * value - 1:2d}' for value in values)}\n")
                 partition.write(f"{name} {self._split(index)}\n")
-                identity.write(f"{name} {drawn.identity}\n")
+                identity.write(f"{name} {person}\n")
         (folder / SYNTHETIC_RECORD).write_text(json.dumps(self.record, indent=2) + "\n")
         logger.info("Drew %d portraits in %.1f s", self.images, time.monotonic() - begin)
 
@@ -136,24 +124,12 @@ class SyntheticCelebA:
         ends = (round(self.images * share / grain) * grain for share in (0.8, 0.9))
         return sum(index >= end for end in ends)
 
-    def _drawn(self, workers: int) -> Iterator[_Drawn]:
-        """All images in order."""
-        chunks = [range(begin, min(begin + _CHUNK, self.images)) for begin in range(0, self.images, _CHUNK)]
-        for drawn in map_in_processes(_draw_chunk, (self.seed,), chunks, workers):
-            yield from drawn
-
     def _is_in(self, folder: Path) -> bool:
         return all((folder / name).is_file() for name in _FILES) and _read_record(folder) == self.record
 
 
 class DrawnPortraits(CelebA):
-    """The set as a source of photographs, drawn on first use.
-
-    Args:
-        path: The folder it is drawn into.
-        images: See `SyntheticCelebA`, as for `seed`.
-        seed: Of the drawing.
-    """
+    """A `SyntheticCelebA` as a source of photographs, drawn into the folder `path` on first use."""
 
     parameters: ClassVar[Mapping[str, str]] = {}
 
@@ -166,26 +142,18 @@ class DrawnPortraits(CelebA):
         self.set.ensure(self.path)
 
 
-def _draw_chunk(seed: int, indices: range) -> list[_Drawn]:
+def _draw_chunk(seed: int, indices: range) -> list[tuple[bytes, tuple[int, ...], int]]:
+    """JPEG, attributes (0 or 1) and identity of each portrait."""
     drawn = []
     for index in indices:
-        portrait = sample_portrait(seed, index)
-        jpeg = io.BytesIO()
+        portrait, jpeg = sample_portrait(seed, index), io.BytesIO()
         draw(portrait).save(jpeg, "JPEG", quality=_JPEG_QUALITY)
-        drawn.append(_Drawn(jpeg.getvalue(), tuple(portrait.attributes().values()), portrait.identity))
+        drawn.append((jpeg.getvalue(), tuple(portrait.attributes().values()), portrait.identity))
     return drawn
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
-    """A zip entry that depends on neither clock, umask nor platform."""
-    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    entry.create_system = 3
-    entry.external_attr = 0o644 << 16
-    return entry
-
-
 def _read_record(folder: Path) -> object:
-    """The content of ``synthetic.json``, or ``None`` if it is missing or damaged."""
+    """The content of `synthetic.json`; None if it is missing or damaged."""
     try:
         return json.loads((folder / SYNTHETIC_RECORD).read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -193,29 +161,17 @@ def _read_record(folder: Path) -> object:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Raises if replacing ``folder`` would lose files that were not drawn here."""
+    """Raises if replacing a folder would lose files that were not drawn here."""
     if not folder.exists():
         return
-    found = (
-        sorted(path.name for path in folder.iterdir() if path.name != ".gitkeep") if folder.is_dir() else [folder.name]
-    )
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [folder.name]
     record = _read_record(folder)
-    foreign = [name for name in found if record is None or name not in _FILES]
+    allowed = (".gitkeep", *(_FILES if record is not None else ()))
+    foreign = [name for name in found if name not in allowed]
     if foreign:
         raise NotSyntheticError(
-            f"{folder} holds files that were not drawn here ({listed(foreign, 5)}), "
-            "so no portraits are drawn into it. Nothing was changed. Choose another folder, or, if this is CelebA, use "
-            "--env celeba."
+            f"{folder} holds files that were not drawn here ({listed(foreign, 5)}), so no portraits are drawn into it. "
+            "Nothing was changed. Choose another folder, or, if this is CelebA, use --env celeba."
         )
     if record is not None:
         logger.info("%s holds another synthetic set (%s): drawing it again", folder, record)
-
-
-def _replace(folder: Path, staging: Path) -> None:
-    """Replaces ``folder``, which holds only an older set, by the complete ``staging``."""
-    keep = folder / ".gitkeep"
-    if keep.exists():
-        shutil.copy2(keep, staging / keep.name)
-    if folder.exists():
-        shutil.rmtree(folder)
-    staging.rename(folder)

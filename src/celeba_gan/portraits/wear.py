@@ -3,7 +3,7 @@
 import numpy as np
 
 from celeba_gan.portraits.canvas import Brush, Points, curve, ellipse, mix
-from celeba_gan.portraits.description import Colour, Person, Portrait
+from celeba_gan.portraits.description import Colour, Portrait
 from celeba_gan.portraits.face import EYE_X, EYE_Y, face_width, mirrored, outline, shaded
 
 _SIDES = (-1, 1)
@@ -12,14 +12,10 @@ _WHITE: Colour = (250, 249, 246)
 _GOLD: Colour = (226, 178, 84)
 
 
-def _neck(person: Person) -> float:
-    return (19.0 if person.male else 15.0) + (3 if person.chubby else 0)
-
-
 def draw_body(body: Brush, portrait: Portrait) -> None:
-    """Draw neck, shoulders, clothes, necklace and tie."""
+    """Draws neck, shoulders, clothes, necklace and tie."""
     person = portrait.person
-    neck = _neck(person)
+    neck = (19.0 if person.male else 15.0) + (3 if person.chubby else 0)
     skin = curve(mirrored([(neck, 140), (neck - 0.5, 172), (neck + 4, 184), (neck + 17, 193), (50, 208), (56, 240)]))
     with body.modelled(skin, person.skin) as flesh:
         flesh.soft(outline(person) * (0.9, 1) + (-4 * portrait.light, 8), shaded(person.skin), 0.85, 6)
@@ -31,9 +27,10 @@ def draw_body(body: Brush, portrait: Portrait) -> None:
         _draw_necklace(body, portrait, neck)
 
 
-def _neckline(portrait: Portrait, neck: float) -> list[tuple[float, float]]:
-    """The right half of the edge of the cloth, from the neck to the middle."""
-    return {
+def _draw_clothes(body: Brush, portrait: Portrait, neck: float) -> None:
+    cloth = portrait.cloth
+    broad = 6.0 if portrait.person.male else 0.0
+    edge = {  # the right half of the neckline, from the neck to the middle
         "crew": [(neck + 5, 183.0), (neck - 2, 190.0), (0.0, 195.0)],
         "scoop": [(neck + 13, 187.0), (neck + 3, 200.0), (0.0, 207.0)],
         "vneck": [(neck + 7, 184.0), (neck - 5, 197.0), (0.0, 216.0)],
@@ -41,25 +38,16 @@ def _neckline(portrait: Portrait, neck: float) -> list[tuple[float, float]]:
         "shirt": [(neck + 2, 180.0), (neck - 6, 189.0), (0.0, 199.0)],
         "suit": [(neck + 2, 180.0), (neck - 6, 189.0), (0.0, 197.0)],
     }[portrait.outfit]
-
-
-def _draw_clothes(body: Brush, portrait: Portrait, neck: float) -> None:
-    cloth = portrait.cloth
-    broad = 6.0 if portrait.person.male else 0.0
-    edge = _neckline(portrait, neck)
-    shoulder = [
-        (neck + 18.0, 188.5 - broad / 3),
-        (58.0 + broad, 197.0 - broad / 2),
-        (80.0 + broad, 212.0),
-        (92.0 + broad, 245.0),
-    ]
+    shoulder = [(neck + 18.0, 188.5 - broad / 3), (58.0 + broad, 197.0 - broad / 2), (80.0 + broad, 212.0)]
+    shoulder.append((92.0 + broad, 245.0))
     left_edge = curve(np.array(edge) * (-1, 1), closed=False)
     right_edge = curve(edge, closed=False)[::-1]
     flank = curve([edge[0], *shoulder], closed=False)
     garment = np.concatenate([left_edge, right_edge, flank, flank[::-1] * (-1, 1)])
+    toward = 1 if portrait.light > 0 else -1
     with body.modelled(garment, cloth) as folds:
-        folds.glow((34 * (1 if portrait.light > 0 else -1), 200), (40, 24), mix(cloth, (255, 255, 255), 0.35), 0.6)
-        folds.glow((-60 * (1 if portrait.light > 0 else -1), 220), (48, 40), mix(cloth, _NIGHT, 0.5), 0.7)
+        folds.glow((34 * toward, 200), (40, 24), mix(cloth, (255, 255, 255), 0.35), 0.6)
+        folds.glow((-60 * toward, 220), (48, 40), mix(cloth, _NIGHT, 0.5), 0.7)
     rim = mix(cloth, _NIGHT, 0.25)
     whole = [(-x, y) for x, y in edge] + edge[-2::-1]
     if portrait.outfit in ("crew", "scoop", "vneck"):
@@ -79,9 +67,8 @@ def _draw_tailoring(body: Brush, portrait: Portrait, neck: float) -> None:
     suit = portrait.outfit == "suit"
     shirt = _WHITE if suit else cloth
     if suit:
-        body.fill(
-            np.array([(-neck - 2, 180), (0, 199), (neck + 2, 180), (neck + 5, 186), (0, 250), (-neck - 5, 186)]), shirt
-        )
+        front = [(-neck - 2, 180), (0, 199), (neck + 2, 180), (neck + 5, 186), (0, 250), (-neck - 5, 186)]
+        body.fill(np.array(front), shirt)
     if portrait.tie:
         body.fill(np.array([(-5.5, 191), (5.5, 191), (4.0, 201), (9, 240), (-9, 240), (-4.0, 201)]), portrait.tie)
         body.fill(np.array([(-6.2, 189.5), (6.2, 189.5), (3.9, 200), (-3.9, 200)]), mix(portrait.tie, _NIGHT, 0.28))
@@ -91,10 +78,8 @@ def _draw_tailoring(body: Brush, portrait: Portrait, neck: float) -> None:
         body.fill(flap, mix(shirt, _NIGHT, 0.05 if suit else 0.0) if suit else mix(cloth, _WHITE, 0.3))
         body.stroke(flap[1:4], 1.2, mix(shirt, _NIGHT, 0.32), taper=0.6)
         if suit:
-            lapel = np.array([(neck + 6, 184), (neck + 16, 190), (neck + 12, 204), (neck + 16, 207), (6, 240)]) * (
-                side,
-                1,
-            )
+            lapel = np.array([(neck + 6, 184), (neck + 16, 190), (neck + 12, 204), (neck + 16, 207), (6, 240)])
+            lapel = lapel * (side, 1)
             body.fill(lapel, mix(cloth, _WHITE, 0.12))
             body.stroke(lapel[1:], 1.4, mix(cloth, _NIGHT, 0.5), taper=0.6)
 
@@ -114,7 +99,7 @@ def _draw_necklace(body: Brush, portrait: Portrait, neck: float) -> None:
 
 
 def draw_earrings(head: Brush, portrait: Portrait) -> None:
-    """Draw the earrings below the lobes."""
+    """Draws the earrings below the lobes."""
     x, y = face_width(portrait.person) + 1.5, 128.0
     for side in _SIDES:
         if portrait.earrings == "stud":
@@ -129,7 +114,7 @@ def draw_earrings(head: Brush, portrait: Portrait) -> None:
 
 
 def draw_glasses(head: Brush, portrait: Portrait) -> None:
-    """Draw the glasses: temples, tinted lenses with a glint, rims and bridge."""
+    """Draws the glasses: temples, tinted lenses with a glint, rims and bridge."""
     if portrait.glasses == "none":
         return
     frame = mix(portrait.hat_colour, _NIGHT, 0.78)
@@ -145,17 +130,12 @@ def draw_glasses(head: Brush, portrait: Portrait) -> None:
             glass.soft(lens, (214, 232, 245), 0.16, 1, 5)
             glint = np.add([(-13, 6), (-4, -12), (2, -12), (-7, 9)], (side * EYE_X, EYE_Y))
             glass.soft(glint, _WHITE, 0.42, 1.5, 5)
-        head.stroke(_thinned(lens), 2.7, frame, 5, closed=True)
+        head.stroke(lens[::3], 2.7, frame, 5, closed=True)  # a spline through every third point is the same line
     head.stroke([(-5.6, 109.5), (0, 106.6), (5.6, 109.5)], 2.6, frame, 6, taper=0.9)
 
 
-def _thinned(points: Points) -> Points:
-    """Every third point: a spline through these is the same line again."""
-    return points[::3]
-
-
 def draw_hat(head: Brush, portrait: Portrait) -> None:
-    """Draw the hat over the hair, with the shade that it casts on the forehead."""
+    """Draws the hat over the hair, with the shade that it casts on the forehead."""
     if portrait.hat == "none":
         return
     width = face_width(portrait.person)
@@ -192,12 +172,8 @@ def _draw_cap(head: Brush, portrait: Portrait, width: float) -> None:
     head.disc((0, 36.5), 2.6, seam)
     visor = mirrored([(0, 76), (0.6 * width, 77), (0.98 * width, 84), (0.93 * width, 92), (0.5 * width, 90), (0, 89)])
     head.fill(curve(visor), mix(colour, _NIGHT, 0.3), 5)
-    head.stroke(
-        [(-0.8 * width, 88), (-0.4 * width, 86), (0, 85.5), (0.4 * width, 86), (0.8 * width, 88)],
-        1.4,
-        mix(colour, _WHITE, 0.25),
-        5,
-    )
+    edge = [(-0.8 * width, 88), (-0.4 * width, 86), (0, 85.5), (0.4 * width, 86), (0.8 * width, 88)]
+    head.stroke(edge, 1.4, mix(colour, _WHITE, 0.25), 5)
 
 
 def _draw_fedora(head: Brush, portrait: Portrait, width: float) -> None:
@@ -205,16 +181,9 @@ def _draw_fedora(head: Brush, portrait: Portrait, width: float) -> None:
     brim = mirrored([(0, 84), (0.7 * width, 83), (width + 26, 76), (width + 22, 72), (0.7 * width, 70), (0, 70)])
     head.fill(curve(brim), mix(colour, _NIGHT, 0.28))
     crown = [
-        (0, 31),
-        (0.3 * width, 27),
-        (0.66 * width, 31),
-        (0.84 * width, 52),
-        (0.92 * width, 76),
-        (0.5 * width, 79),
+        (0, 31), (0.3 * width, 27), (0.66 * width, 31), (0.84 * width, 52), (0.92 * width, 76), (0.5 * width, 79),
         (0, 80),
-    ]
+    ]  # fmt: skip
     _crown(head, portrait, curve(mirrored(crown)))
-    band = mirrored(
-        [(0, 68.5), (0.5 * width, 67.5), (0.88 * width, 65), (0.92 * width, 75), (0.5 * width, 79), (0, 80)]
-    )
-    head.fill(curve(band), mix(colour, _NIGHT, 0.62))
+    band = [(0, 68.5), (0.5 * width, 67.5), (0.88 * width, 65), (0.92 * width, 75), (0.5 * width, 79), (0, 80)]
+    head.fill(curve(mirrored(band)), mix(colour, _NIGHT, 0.62))

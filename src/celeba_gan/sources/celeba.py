@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -47,12 +47,8 @@ class CelebA(Source):
     The images are read from `img_align_celeba.zip`, else from the folder `img_align_celeba/`, else from the only zip
     with images (Kaggle's `archive.zip`), else from the folder itself; inner folders may have any name. Each table may
     be missing, official or Kaggle's CSV, beside the images, in the authors' folders `Anno/` and `Eval/`, or in the zip.
+    `prepare` gets missing files from `download`: google_drive, huggingface, huggingface:OWNER/DATASET or a web address.
     A pickle holds only the path.
-
-    Args:
-        path: The folder or zip.
-        download: Where `prepare` gets missing files: google_drive, huggingface, huggingface:OWNER/DATASET or a web
-            address. None: nowhere.
     """
 
     parameters: ClassVar[Mapping[str, str]] = {
@@ -73,7 +69,7 @@ class CelebA(Source):
         return "synthetic" if (self.path / SYNTHETIC_RECORD).is_file() else "celeba"
 
     def prepare(self) -> None:
-        """Downloads what is missing, if asked to.
+        """Downloads what is missing, if `download` is set.
 
         Raises:
             SourceError: `download` is not a place to download from, or the images could not be downloaded.
@@ -88,7 +84,7 @@ class CelebA(Source):
                 f"{self.path} is a file, so nothing can be downloaded into it. Leave out source.download, or name a "
                 "folder with source.path"
             )
-        present = {*self.tables, *([IMAGES_ZIP] if self.has_images else [])}  # in whatever form
+        present = {*self.tables, *([IMAGES_ZIP] if self.has_images else [])}  # in any form
         missing = {name: file for name, file in OFFICIAL_FILES.items() if name not in present}
         if missing:
             download_celeba(self.path, self.download, missing)
@@ -111,9 +107,7 @@ class CelebA(Source):
     def refusal(self, image_id: str) -> str | None:
         """Refuses names that are not CelebA's: the name decides which rows of the tables belong to the image."""
         name = _NAME.fullmatch(image_id)
-        return (
-            None if name is not None and int(name[1]) else "not a CelebA file name (six digits from 000001, and .jpg)"
-        )
+        return None if name and int(name[1]) else "not a CelebA file name (six digits from 000001, and .jpg)"
 
     def key(self, image_id: str) -> str:
         """The name in the official tables, where every image is a .jpg."""
@@ -128,19 +122,20 @@ class CelebA(Source):
         """Partition, attributes and identities, those that exist."""
         import pandas as pd
 
-        tables = {PARTITION_FILE: self.splits, ATTRIBUTES_FILE: self.attributes, IDENTITIES_FILE: self.identities}
+        readers: dict[str, Callable[[TextFile], DataFrame | Series[str] | Series[int]]] = {
+            PARTITION_FILE: read_partition, ATTRIBUTES_FILE: read_attributes, IDENTITIES_FILE: read_identities
+        }  # fmt: skip
         return [
-            Annotation(self._tables[name], pd.DataFrame(table)) for name, table in tables.items() if table is not None
+            Annotation(self._tables[table], pd.DataFrame(read(self._text(table))))
+            for table, read in readers.items()
+            if table in self._tables
         ]
 
     def notes(self) -> list[str]:
         """As `Source.notes`."""
-        consequences = {PARTITION_FILE: "a split is drawn instead"}
-        return [
-            f"No {table} in {self.path}: {consequences.get(table, 'its columns are left out')}."
-            for table in TABLES
-            if table not in self.tables
-        ]
+        instead = {PARTITION_FILE: "a split is drawn instead"}
+        missing = [table for table in TABLES if table not in self._tables]
+        return [f"No {table} in {self.path}: {instead.get(table, 'its columns are left out')}." for table in missing]
 
     def verdicts(self, annotations: Sequence[Annotation]) -> dict[str, str]:
         """Compares CelebA's files with the official ones by md5; see `verdict`.
@@ -153,27 +148,9 @@ class CelebA(Source):
         images = self.files.path
         if images.is_file():
             count = len(self.image_names)
-            verdicts[images.name] = (
-                verdict(images)
-                if count == IMAGES_IN_CELEBA
-                else f"not the official file ({counted(count, 'image')}, not {IMAGES_IN_CELEBA:,})"
-            )
+            other = f"not the official file ({counted(count, 'image')}, not {IMAGES_IN_CELEBA:,})"
+            verdicts[images.name] = verdict(images) if count == IMAGES_IN_CELEBA else other
         return verdicts
-
-    @cached_property
-    def attributes(self) -> DataFrame | None:
-        """The table that `read_attributes` gives; None without `list_attr_celeba`."""
-        return read_attributes(self._text(ATTRIBUTES_FILE)) if ATTRIBUTES_FILE in self._tables else None
-
-    @cached_property
-    def splits(self) -> Series[str] | None:
-        """The column that `read_partition` gives; None without `list_eval_partition`."""
-        return read_partition(self._text(PARTITION_FILE)) if PARTITION_FILE in self._tables else None
-
-    @cached_property
-    def identities(self) -> Series[int] | None:
-        """The column that `read_identities` gives; None without `identity_CelebA`."""
-        return read_identities(self._text(IDENTITIES_FILE)) if IDENTITIES_FILE in self._tables else None
 
     def describe(self) -> str:
         """As `Source.describe`, and which tables exist."""
@@ -239,10 +216,9 @@ class CelebA(Source):
         """The folders between this one and those of the images; each may hold tables."""
         if not self.has_images or not isinstance(self.files, FolderFiles):
             return []
-        above = (
-            path for folder in self._folders for path in [self.files.path / folder, *(self.files.path / folder).parents]
-        )
-        return [path for path in dict.fromkeys(above) if path.is_relative_to(self.path)]
+        folders = (self.files.path / folder for folder in self._folders)
+        above = dict.fromkeys(path for folder in folders for path in [folder, *folder.parents])
+        return [path for path in above if path.is_relative_to(self.path)]
 
     def _text(self, table: str) -> TextFile:
         place = self._tables[table]
@@ -271,8 +247,5 @@ class CelebA(Source):
         return zips[0] if zips else FolderFiles(self.path)
 
     def _names_in(self, folder: str) -> set[str]:
-        return {
-            name[len(folder) :]
-            for name in self.files.names
-            if name.startswith(folder) and "/" not in name[len(folder) :]
-        }
+        below = (name.removeprefix(folder) for name in self.files.names if name.startswith(folder))
+        return {name for name in below if "/" not in name}

@@ -2,7 +2,4 @@
 
 
 class SourceError(ValueError):
-    """The images or annotations cannot be used.
-
-    The message says what is wrong, where, what is allowed, and what to do.
-    """
+    """The images or annotations cannot be used; the message says where, what is allowed, and what to do."""

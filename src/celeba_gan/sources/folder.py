@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.sources.celeba import CelebA
@@ -14,9 +15,6 @@ from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
 from celeba_gan.sources.source import Annotation, Source
 from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
 from celeba_gan.sources.tables.text_table import TextFile
-
-if TYPE_CHECKING:
-    from pandas import DataFrame, Series
 
 CUSTOM_FILE: Final = "attributes.csv"
 
@@ -30,10 +28,8 @@ class ImageFolder(Source):
     or to the one subfolder that holds all images. If all images are in subfolders called `train`, `valid`, `test` (or
     another of `SPLIT_WORDS`), these are the splits.
 
-    Args:
-        path: The folder or zip.
-        labels: `subfolders`: the label of an image is the name of its subfolder; of several, the topmost that is not a
-            split. None: there are no labels.
+    With `labels` `subfolders` the label of an image is the name of its subfolder; of several, the topmost that is not a
+    split. None: there are no labels.
 
     Raises:
         SourceError: `labels` is something else.
@@ -69,10 +65,10 @@ class ImageFolder(Source):
 
     def key(self, image_id: str) -> str:
         """As `Source.key`."""
-        return self._below_common_folder(image_id) if self._tables_begin_below else image_id
+        return image_id.removeprefix(self._common_folder) if self._tables_begin_below else image_id
 
     def annotations(self) -> list[Annotation]:
-        """What `attributes.csv` and the names of the subfolders tell."""
+        """The tables from `attributes.csv` and from the names of the subfolders."""
         found = [] if self._custom is None else [self._custom]
         of_folders = {}
         if self._are_splits:
@@ -101,14 +97,8 @@ class ImageFolder(Source):
             return None
         from celeba_gan.sources.tables.custom_annotations import read_custom_attributes
 
-        read = read_custom_attributes(TextFile(f"{CUSTOM_FILE} in {self.path}", data))
-        columns: list[DataFrame | Series[str] | Series[int] | None] = [
-            read.splits, read.labels, read.attributes, read.identities
-        ]  # fmt: skip
-        import pandas as pd
-
-        table = pd.concat([column for column in columns if column is not None], axis=1)
-        return Annotation(CUSTOM_FILE, table, tuple(read.notes))
+        table, notes = read_custom_attributes(TextFile(f"{CUSTOM_FILE} in {self.path}", data))
+        return Annotation(CUSTOM_FILE, table, tuple(notes))
 
     @cached_property
     def _tables_begin_below(self) -> bool:
@@ -121,20 +111,13 @@ class ImageFolder(Source):
     @cached_property
     def _common_folder(self) -> str:
         """The deepest folder, with a final `/`, that holds all images; "" for the top."""
-        names = self.image_names
-        if not names:  # all were rejected
-            return ""
+        names = self.image_names or [""]  # all were rejected
         first, last = names[0].split("/")[:-1], names[-1].split("/")[:-1]  # sorted: what these share, all share
-        shared = 0
-        while shared < min(len(first), len(last)) and first[shared] == last[shared]:
-            shared += 1
-        return "".join(f"{part}/" for part in first[:shared])
-
-    def _below_common_folder(self, image_id: str) -> str:
-        return image_id.removeprefix(self._common_folder)
+        shared = takewhile(lambda parts: parts[0] == parts[1], zip(first, last, strict=False))
+        return "".join(f"{part}/" for part, _ in shared)
 
     def _parts(self, image_id: str) -> list[str]:
-        return self._below_common_folder(image_id).split("/")
+        return image_id.removeprefix(self._common_folder).split("/")
 
     @cached_property
     def _are_splits(self) -> bool:

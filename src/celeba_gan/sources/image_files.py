@@ -19,7 +19,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from io import FileIO
-from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -52,7 +51,8 @@ class ImageFiles(ABC):
         self.ignored: Counter[str] = Counter()
 
     def __contains__(self, name: str) -> bool:
-        return _find(self.names, name) is not None
+        place = bisect_left(self.names, name)
+        return place < len(self.names) and self.names[place] == name
 
     @abstractmethod
     def read(self, name: str, size: int = -1) -> bytes:
@@ -82,15 +82,17 @@ class ImageFiles(ABC):
         """Whether this is the name of an image file; counts or rejects the others."""
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of 202,599 names takes a second
         if suffix in IMAGE_SUFFIXES:
-            reason = None if name.isprintable() else "its name holds characters that are no text"
+            if name.isprintable():
+                return True
+            self._reject(name, "its name holds characters that are no text")
         elif suffix in FOREIGN_SUFFIXES:
-            reason = f"unsupported: {suffix[1:].upper()} is not read here, convert it to JPEG or PNG"
+            self._reject(name, f"unsupported: {suffix[1:].upper()} is not read here, convert it to JPEG or PNG")
         else:
             self.ignored[ascii(suffix)[1:-1] or "(no suffix)"] += 1
-            return False
-        if reason is not None:
-            self._reject(name, reason)
-        return reason is None
+        return False
+
+    def _no_image(self, name: str) -> FileNotFoundError:
+        return FileNotFoundError(f"{self.path} has no image {name}")
 
     def _reject(self, name: str, reason: str) -> None:
         written = name if name.isprintable() else ascii(name)[1:-1]  # a table cannot hold control characters
@@ -100,9 +102,7 @@ class ImageFiles(ABC):
 class FolderFiles(ImageFiles):
     """The image files in a folder and the folders below it; links are followed, without cycles.
 
-    Args:
-        path: The folder.
-        names: Their names; None to list all.
+    `names` are theirs; None lists all.
     """
 
     def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
@@ -125,7 +125,7 @@ class FolderFiles(ImageFiles):
         try:
             status = os.stat(self._file(name))  # noqa: PTH116
         except FileNotFoundError:
-            raise _no_image(self.path, name) from None
+            raise self._no_image(name) from None
         return f"{status.st_size}-{status.st_mtime_ns}"
 
     def portion(self, names: Sequence[str]) -> FolderFiles:
@@ -139,7 +139,7 @@ class FolderFiles(ImageFiles):
 
     def _file(self, name: str) -> str:
         if name not in self:
-            raise _no_image(self.path, name)
+            raise self._no_image(name)
         return f"{self.path}/{name}"
 
 
@@ -147,9 +147,6 @@ class ZipFiles(ImageFiles):
     """The image files in a zip.
 
     Of entries with the same name the last one is used, as by every program that unpacks.
-
-    Args:
-        path: The zip.
 
     Raises:
         SourceError: It is not a zip, or incomplete.
@@ -166,7 +163,7 @@ class ZipFiles(ImageFiles):
                 continue
             if not self._is_listed(name):
                 self._others[name] = entry
-            elif _is_outside(name):
+            elif name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
                 self._reject(name, "its name points outside of the zip")
             elif (reason := entry.refusal()) is not None:
                 self._reject(name, reason)
@@ -175,9 +172,8 @@ class ZipFiles(ImageFiles):
                 numbers.extend(entry[1:])
         order = sorted(range(len(names)), key=names.__getitem__)  # stable: equal names in the order of the zip
         kept = []
-        for place, following in pairwise([*order, None]):
-            assert place is not None
-            if following is not None and names[place] == names[following]:
+        for number, place in enumerate(order, start=1):
+            if number < len(order) and names[place] == names[order[number]]:
                 self._reject(names[place], "more than once in the zip: the last one of this name is used")
             else:
                 kept.append(place)
@@ -189,7 +185,7 @@ class ZipFiles(ImageFiles):
 
     def read(self, name: str, size: int = -1) -> bytes:
         """As `ImageFiles.read`; complete files are verified by the checksum in the zip's directory."""
-        return self._read(self._entry(name), size)
+        return self._read(_Entry(name, *self._entries[self._place(name)].tolist()), size)
 
     def fingerprint(self, name: str) -> str:
         """The checksum and size in the zip's directory."""
@@ -222,14 +218,10 @@ class ZipFiles(ImageFiles):
         """The names of the files that are not images."""
         return list(self._others)
 
-    def _entry(self, name: str) -> _Entry:
-        return _Entry(name, *self._entries[self._place(name)].tolist())
-
     def _place(self, name: str) -> int:
-        place = _find(self.names, name)
-        if place is None:
-            raise _no_image(self.path, name)
-        return place
+        if name not in self:
+            raise self._no_image(name)
+        return bisect_left(self.names, name)
 
     def _read(self, entry: _Entry, size: int) -> bytes:
         if size < 0 and entry.size > MAX_FILE_BYTES:
@@ -249,7 +241,11 @@ class ZipFiles(ImageFiles):
         if len(packed) < wanted:
             self._file.seek(entry.offset + begin)
             packed = self._file.read(wanted)
-        data = packed if entry.method == zipfile.ZIP_STORED else _inflate(packed, entry.size if size < 0 else size)
+        try:
+            stored, most = entry.method == zipfile.ZIP_STORED, entry.size if size < 0 else size
+            data = packed if stored else zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, most + 1)
+        except zlib.error as error:
+            raise OSError(f"damaged in the zip: {error}") from error
         if size >= 0:
             return data[:size]
         if len(data) != entry.size or zlib.crc32(data) != entry.crc:
@@ -293,30 +289,12 @@ def _read_directory(path: Path) -> Iterator[_Entry]:
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:  # whatever damage leads to
         raise _not_a_zip(path) from error
     for entry in entries:
-        yield _Entry(
-            _entry_name(entry).replace("\\", "/"),
-            entry.header_offset,
-            entry.compress_size,
-            entry.file_size,
-            entry.CRC,
-            entry.compress_type,
-            entry.flag_bits,
-        )
-
-
-def _entry_name(entry: zipfile.ZipInfo) -> str:
-    """The name, as UTF-8 if that is valid even without the flag: many programs do not set it."""
-    if not entry.flag_bits & _UTF8:
-        with contextlib.suppress(UnicodeError):
-            return entry.orig_filename.encode("cp437").decode()
-    return entry.orig_filename
-
-
-def _inflate(packed: bytes, size: int) -> bytes:
-    try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size + 1)
-    except zlib.error as error:
-        raise OSError(f"damaged in the zip: {error}") from error
+        name = entry.orig_filename
+        if not entry.flag_bits & _UTF8:  # many programs do not set the flag
+            with contextlib.suppress(UnicodeError):
+                name = name.encode("cp437").decode()
+        numbers = (entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
+        yield _Entry(name.replace("\\", "/"), *numbers, entry.flag_bits)
 
 
 def _walk(folder: Path) -> Iterator[str]:
@@ -329,9 +307,8 @@ def _walk(folder: Path) -> Iterator[str]:
         try:
             entries = os.scandir(f"{folder}/{prefix}")
         except PermissionError as error:
-            raise SourceError(
-                f"{folder}/{prefix} cannot be listed: {error.strerror}. Grant access, or move it away"
-            ) from error
+            what = f"{folder}/{prefix} cannot be listed: {error.strerror}"
+            raise SourceError(f"{what}. Grant access, or move it away") from error
         with entries:
             # independent of the disk; real folders before links to them
             for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
@@ -353,24 +330,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _find(ordered: Sequence[str], name: str) -> int | None:
-    place = bisect_left(ordered, name)
-    return place if place < len(ordered) and ordered[place] == name else None
-
-
 def _is_litter(name: str) -> bool:
     """Whether an operating system created the file (`.DS_Store`, `._000001.jpg`, `Thumbs.db`), or it is hidden."""
-    return any(
-        (part.startswith(".") and part not in (".", "..")) or part.lower() in _LITTER for part in name.split("/")
-    )
-
-
-def _is_outside(name: str) -> bool:
-    return name.startswith("/") or name[1:2] == ":" or ".." in name.split("/")
-
-
-def _no_image(path: Path, name: str) -> FileNotFoundError:
-    return FileNotFoundError(f"{path} has no image {name}")
+    parts = (part for part in name.split("/") if part not in (".", ".."))
+    return any(part.startswith(".") or part.lower() in _LITTER for part in parts)
 
 
 def _too_large(size: int) -> str:

@@ -6,9 +6,9 @@ import hashlib
 import logging
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice, zip_longest
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -31,28 +31,21 @@ logger = logging.getLogger(__name__)
 
 
 class Index(NamedTuple):
-    """The result of `build_index`.
-
-    Attributes:
-        images: One row per usable image in the order of `image_id`: `image_id` (str), `split` ("train", "valid",
-            "test"), `width` and `height` (int32, pixels, after EXIF rotation), attributes (int8, 0 or 1), `identity`
-            (int32) and `label` (str). The columns of a missing table are missing.
-        rejected: `image_id` and `reason` of each rejected image.
-        report: What was found in the source.
-    """
+    """The result of `build_index`."""
 
     images: DataFrame
+    """One row per usable image in the order of `image_id`: `image_id` (str), `split` ("train", "valid", "test"),
+    `width` and `height` (int32, pixels, after EXIF rotation), attributes (int8, 0 or 1), `identity` (int32) and `label`
+    (str). The columns of a missing table are missing."""
     rejected: DataFrame
+    """`image_id` and `reason` of each rejected image."""
     report: SourceReport
 
 
 def build_index(source: Source, settings: IngestSettings, progress: Callable[[int, int], None] | None = None) -> Index:
     """Lists the usable images and the rejected ones, from names, tables and image headers; no pixel is decoded.
 
-    Args:
-        source: The images.
-        settings: How much may be rejected, and how to split without a partition.
-        progress: Called with (headers read, headers to read) every thousand images and at the end.
+    `progress` is called with (headers read, headers to read) every thousand images and at the end.
 
     Raises:
         SourceError: No image, an invalid table, more rejected images than allowed, or a split without images.
@@ -75,20 +68,20 @@ def build_index(source: Source, settings: IngestSettings, progress: Callable[[in
     index = index.drop(columns="key")
     if "split" not in index:
         index["split"] = "train"
-    persons = index["identity"] if "identity" in index else index["image_id"]
+    persons = index["identity" if "identity" in index else "image_id"]
     index["split"] = _fill_splits(persons.astype("str").tolist(), index["split"].tolist(), settings)
     _check_splits(source, index, rejected)
     index.insert(1, "split", index.pop("split"))
-    return Index(index, _as_table(rejected), report)
+    return Index(index, pd.DataFrame(rejected, columns=["image_id", "reason"], dtype="str"), report)
 
 
 def check_rejected(
     rejected: Sequence[tuple[str, str]], total: int, max_fraction: float, *, so_far: bool = False
 ) -> None:
-    """Raises if too many images cannot be used.
+    """Raises if too many images, given as (image_id, reason), cannot be used.
 
     Args:
-        rejected: (image_id, reason) of each; reasons are counted by their text before a colon.
+        rejected: Reasons are counted by their text before a colon.
         total: Images found.
         max_fraction: Fraction of `total` that may be rejected, in [0, 1].
         so_far: Not all images have been read yet.
@@ -100,22 +93,21 @@ def check_rejected(
         return
     reasons = count_reasons(reason for _, reason in rejected)
     counts = "\n".join(f"  {count:>7,}  {reason}" for reason, count in reasons.items())
-    shown = "\n".join(f"  {image_id}: {reason}" for image_id, reason in islice(_some_of_each(rejected), _SHOWN))
+    by_reason = defaultdict(list)
+    for image_id, reason in rejected:
+        by_reason[reason.partition(":")[0]].append(f"  {image_id}: {reason}")
+    in_turns = (line for lines in zip_longest(*by_reason.values()) for line in lines if line)
+    shown = "\n".join(islice(in_turns, _SHOWN))
+    ways_out = dict.fromkeys(
+        next((way.format(reason) for start, way in _WAYS_OUT.items() if reason.startswith(start)), _REPAIR)
+        for reason in reasons
+    )
     at_least = "At least " if so_far else ""
     raise SourceError(
         f"{at_least}{len(rejected):,} of {total:,} images ({len(rejected) / total:.1%}) cannot be used; "
         f"at most {max_fraction:.1%} are allowed.\n{counts}\nSome of them:\n{shown}\n"
-        f"{_way_out(reasons)}; or, to go on without them, raise ingest.max_rejected_fraction"
+        f"{'; '.join(ways_out)}; or, to go on without them, raise ingest.max_rejected_fraction"
     )
-
-
-def _way_out(reasons: Iterable[str]) -> str:
-    """What to do about reasons of these kinds."""
-    ways = dict.fromkeys(
-        next((way.format(reason) for start, way in _WAYS_OUT.items() if reason.startswith(start)), _REPAIR)
-        for reason in reasons
-    )
-    return "; ".join(ways)
 
 
 _REPAIR: Final = "Repair the source, or take those files out of it"
@@ -129,15 +121,6 @@ _WAYS_OUT: Final = {
     "unsupported": "Convert what is not supported to JPEG or PNG",
 }
 """What to do, by the beginning of a reason."""
-
-
-def _some_of_each(rejected: Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
-    """The rejected images in turns: the first of every reason, the second of every reason, and so on."""
-    by_reason = defaultdict(list)
-    for image_id, reason in rejected:
-        by_reason[reason.partition(":")[0]].append((image_id, reason))
-    rounds = zip_longest(*by_reason.values())
-    return (item for item in chain.from_iterable(rounds) if item is not None)
 
 
 def _list_named(
@@ -177,12 +160,6 @@ def _add_sizes(
     return index[index["width"] > 0].reset_index(drop=True), refused
 
 
-def _as_table(rejected: list[tuple[str, str]]) -> DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(rejected, columns=["image_id", "reason"], dtype="str")
-
-
 def _size(source: Source, name: str) -> tuple[int, int]:
     """Width and height in pixels, from the header."""
     try:
@@ -198,17 +175,12 @@ def _fill_splits(persons: list[str], splits: list[str], settings: IngestSettings
     """Draws empty splits from train, since evaluation needs images of all three.
 
     They are empty without a partition file, and in a sample of CelebA's first images. The draw depends only on the seed
-    and the names, not on their order on the disk. As in CelebA, no person is in two splits, if identities are known.
-
-    Args:
-        persons: The person on each image; without identities, the image's name.
-        splits: The split of each image by the tables.
-        settings: Seed and counts.
+    and the names, not on their order on the disk. As in CelebA, no person is in two splits; without identities, the
+    image's name is used for the person.
     """
     images = Counter(person for person, split in zip(persons, splits, strict=True) if split == "train")
-    order = sorted(
-        images, key=lambda person: hashlib.blake2b(f"{settings.seed}/{person}".encode()).digest(), reverse=True
-    )
+    digests = {person: hashlib.blake2b(f"{settings.seed}/{person}".encode()).digest() for person in images}
+    order = sorted(images, key=digests.__getitem__, reverse=True)
     total = images.total()
     count = min(settings.valid_images, max(min(2, total // 3), total // 10))
     drawn: dict[str, str] = {}
@@ -219,13 +191,10 @@ def _fill_splits(persons: list[str], splits: list[str], settings: IngestSettings
                 person = order.pop()
                 drawn[person] = split
                 taken += images[person]
-            logger.warning(
-                "No image is marked as %s: drawing %d from the %d of train, with seed %d",
-                split, taken, total, settings.seed,
-            )  # fmt: skip
-    return [
-        drawn.get(person, split) if split == "train" else split for person, split in zip(persons, splits, strict=True)
-    ]
+            text = "No image is marked as %s: drawing %d from the %d of train, with seed %d"
+            logger.warning(text, split, taken, total, settings.seed)
+    pairs = zip(persons, splits, strict=True)
+    return [drawn.get(person, split) if split == "train" else split for person, split in pairs]
 
 
 def _check_splits(source: Source, index: DataFrame, rejected: list[tuple[str, str]]) -> None:

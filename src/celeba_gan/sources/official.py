@@ -12,19 +12,12 @@ IMAGES_IN_CELEBA: Final = 202_599
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """One file as CelebA's authors publish it.
-
-    Attributes:
-        name: Its file name.
-        md5: Of its bytes, hexadecimal.
-        drive_id: Of the file on the authors' Google Drive.
-        most_bytes: An upper bound; a download that sends more is aborted.
-    """
+    """One file as CelebA's authors publish it."""
 
     name: str
-    md5: str
-    drive_id: str
-    most_bytes: int = 100 * 2**20
+    md5: str  # hexadecimal
+    drive_id: str  # on the authors' Google Drive
+    most_bytes: int = 100 * 2**20  # an upper bound; a download that sends more is aborted
 
 
 # Checksums and ids as torchvision.datasets.CelebA lists them; that module would bring torch into every process.
@@ -46,12 +39,7 @@ def md5_of(path: Path) -> str:
 
 
 def verdict(path: Path) -> str:
-    """Compares a file with the one that CelebA's authors publish under its name, by md5.
-
-    Returns:
-        "official (md5 verified)", or "not the official file (its md5 is ..., the official one's ...)", or "no official
-        file of this name".
-    """
+    """The comparison of a file with the one that CelebA's authors publish under its name, by md5, in words."""
     official = OFFICIAL_FILES.get(path.name)
     if official is None:
         return "no official file of this name"

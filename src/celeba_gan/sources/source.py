@@ -22,17 +22,11 @@ _HEADER_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Annotation:
-    """A table about the images.
+    """A table about the images."""
 
-    Attributes:
-        place: The path of its file, or its name in the zip.
-        table: Its index is `Source.key` of the images, its columns are those of the image index.
-        notes: Sentences about what was left out.
-    """
-
-    place: Path | str
-    table: DataFrame
-    notes: tuple[str, ...] = ()
+    place: Path | str  # the path of its file, or its name in the zip
+    table: DataFrame  # its index is `Source.key` of the images, its columns are those of the image index
+    notes: tuple[str, ...] = ()  # sentences about what was left out
 
     @property
     def file(self) -> str:
@@ -41,12 +35,9 @@ class Annotation:
 
 
 class Source(ABC):
-    """Photographs by name, and tables about them. Everything is read on first use.
+    """Photographs in a folder or a zip by name, and tables about them. Everything is read on first use.
 
     A catalog entry names the class, its path and its further arguments: see `SourceDataset`.
-
-    Args:
-        path: The folder, or a zip.
     """
 
     parameters: ClassVar[Mapping[str, str]] = {"path": "the folder of the images, or a zip of them"}
@@ -69,7 +60,7 @@ class Source(ABC):
 
     @abstractmethod
     def advice(self) -> str:
-        """What to do where there are no images, in sentences."""
+        """Sentences about what to do if there are no images."""
 
     def prepare(self) -> None:  # noqa: B027 - most sources have nothing to fetch
         """Fetches what is missing. It is called before images are loaded, not to check whether there are any."""
@@ -101,7 +92,7 @@ class Source(ABC):
         """Reads the tables.
 
         Raises:
-            SourceError: A file is not the table that its name promises.
+            SourceError: A file is not the table that its name suggests.
         """
         return []
 
@@ -114,7 +105,7 @@ class Source(ABC):
         return []
 
     def verdicts(self, annotations: Sequence[Annotation]) -> dict[str, str]:
-        """By file name, whether a file is the published one; nothing for sources that have no published files."""
+        """By file name, whether a file is the published one."""
         return {}
 
     def key(self, image_id: str) -> str:
@@ -183,7 +174,6 @@ class Portion:
 
 
 def _other_files(files: ImageFiles) -> str:
-    """Which files there are instead of images."""
     if not files.ignored:
         return ""
     others = listed([f"{count:,} {suffix}" for suffix, count in files.ignored.most_common()], 5)

@@ -57,7 +57,7 @@ def report_source(
     keys: Index[str],
     rejected: Sequence[tuple[str, str]],
 ) -> SourceReport:
-    """Summarises a source, and logs what a person should know.
+    """Summarises a source, and logs the findings.
 
     Args:
         source: The images.
@@ -83,7 +83,12 @@ def report_source(
     missing = source.notes()
     for note in missing:
         logger.warning("%s", note)
-    ignored = _ignored_files(source, annotations)
+    ignored = Counter(source.files.ignored)  # without the tables
+    for annotation in annotations:
+        place = annotation.place
+        if isinstance(place, str) or place.is_relative_to(source.files.path):
+            ignored[Path(annotation.file).suffix] -= 1
+    ignored = +ignored
     if ignored:
         kinds = [f"{count:,} {suffix}" for suffix, count in ignored.most_common()]
         logger.info("Ignoring files that are not images: %s", listed(kinds, 5))
@@ -98,16 +103,6 @@ def report_source(
         # Those of the tables were logged when they were read.
         notes=[*missing, *(f"{annotation.file}: {note}" for annotation in annotations for note in annotation.notes)],
     )
-
-
-def _ignored_files(source: Source, annotations: Sequence[Annotation]) -> Counter[str]:
-    """How many files are neither images nor tables, by suffix."""
-    ignored = Counter(source.files.ignored)
-    for annotation in annotations:
-        place = annotation.place
-        if isinstance(place, str) or place.is_relative_to(source.files.path):
-            ignored[Path(annotation.file).suffix] -= 1
-    return +ignored
 
 
 def count_reasons(reasons: Iterable[str]) -> dict[str, int]:

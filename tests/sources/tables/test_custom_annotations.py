@@ -14,7 +14,7 @@ from celeba_gan.sources.tables.text_table import TextFile
 
 WAYS = [("0", "1"), ("-1", "1"), ("false", "true"), ("False", "True"), ("no", "yes"), ("No", "YES"), ("0.0", "1.0")]
 SPLITS = [("0", "1", "2"), ("train", "valid", "test"), ("Train", "val", "TEST"), ("training", "validation", "testing")]
-SPECIAL = ("split", "label", "identity")
+SPECIAL = ["split", "label", "identity"]
 
 CLEAN = st.text(st.characters(categories=["L", "N"], include_characters="_- ."), min_size=1, max_size=8)
 OTHER_MEANING = re.compile(
@@ -70,26 +70,16 @@ def read(data):
     return read_custom_attributes(TextFile("the file", data))
 
 
-def columns_of(result):
-    columns = result.attributes.to_dict("list")
-    for name, column in zip(SPECIAL, (result.splits, result.labels, result.identities), strict=True):
-        if column is not None:
-            assert column.name == name
-            assert column.index.equals(result.attributes.index)
-            columns[name] = column.tolist()
-    return columns
-
-
 @settings(max_examples=100, deadline=None)
 @given(tables())
 def test_every_form_says_the_same(table):
     data, paths, meaning = table
-    result = read(data)
-    assert result.attributes.index.tolist() == paths
-    assert result.attributes.index.name == "image_id"
-    assert set(result.attributes.dtypes.astype(str)) <= {"int8"}
-    assert columns_of(result) == meaning
-    assert ("'age in years'" in " ".join(result.notes)) == (b"age in years" in data.replace(b"\0", b""))
+    read_table, notes = read(data)
+    assert read_table.index.tolist() == paths
+    assert read_table.index.name == "image_id"
+    assert set(read_table.drop(columns=SPECIAL, errors="ignore").dtypes.astype(str)) <= {"int8"}
+    assert read_table.to_dict("list") == meaning
+    assert ("'age in years'" in " ".join(notes)) == (b"age in years" in data.replace(b"\0", b""))
 
 
 @settings(max_examples=150, deadline=None)
@@ -104,16 +94,16 @@ def test_damage_is_refused_or_touches_its_own_row_only(table, seed):
     else:
         damaged[at] = random_.choice([random_.randrange(256), *b'\n,;\t"01-'])
     try:
-        result = read(bytes(damaged))
+        read_table, _ = read(bytes(damaged))
     except SourceError as error:
         assert_complete(error)
         return
-    columns = columns_of(result)
+    columns = read_table.to_dict("list")
     row_of = {path: row for row, path in enumerate(paths)}
     for name in columns.keys() & meaning.keys():
         same = [
             columns[name][row] == meaning[name][row_of[path]]
-            for row, path in enumerate(result.attributes.index)
+            for row, path in enumerate(read_table.index)
             if path in row_of
         ]
         assert same.count(False) <= 1
@@ -133,36 +123,34 @@ def assert_complete(error):
 
 
 def test_a_table_as_people_write_it(caplog):
-    result = read_custom_attributes(
+    table, notes = read_custom_attributes(
         "file, Male , age, split, label, identity, Smiling\n"
         "./a\\b.jpg, 1, 33, train, cat, 7, yes\n"
         '"b//c, d.png",0,44,val,dog,8,no\n'
         '"b/c, d.png",0,44,val,dog,8,no\n'
         "\n"
     )
-    assert result.attributes.to_dict("index") == {
-        "a/b.jpg": {"Male": 1, "Smiling": 1},
-        "b/c, d.png": {"Male": 0, "Smiling": 0},
+    assert table.to_dict("index") == {
+        "a/b.jpg": {"split": "train", "label": "cat", "Male": 1, "Smiling": 1, "identity": 7},
+        "b/c, d.png": {"split": "valid", "label": "dog", "Male": 0, "Smiling": 0, "identity": 8},
     }
-    assert result.splits.tolist() == ["train", "valid"]
-    assert result.labels.tolist() == ["cat", "dog"]
-    assert result.identities.tolist() == [7, 8]
-    assert str(result.identities.dtype) == "int32"
-    assert ["'age'" in note or "repeat" in note for note in result.notes] == [True, True]
+    assert table.columns.tolist() == ["split", "label", "Male", "Smiling", "identity"]
+    assert str(table["identity"].dtype) == "int32"
+    assert ["'age'" in note or "repeat" in note for note in notes] == [True, True]
     assert len(caplog.records) == 2
 
 
-def test_what_is_not_there_is_none():
-    result = read_custom_attributes("path,Male\na.jpg,1\n")
-    assert (result.splits, result.labels, result.identities, result.notes) == (None, None, None, [])
+def test_only_the_columns_of_the_file_are_in_the_table():
+    table, notes = read_custom_attributes("path,Male\na.jpg,1\n")
+    assert (table.columns.tolist(), notes) == (["Male"], [])
 
 
 def test_columns_that_are_not_binary_or_are_measured_are_left_out_and_named():
-    result = read_custom_attributes(
+    table, notes = read_custom_attributes(
         "path,age,width,Height,mood,sure,empty,Male\na.jpg,30,1,1,glad,-1,,1\nb.jpg,,0,1,,0,,0\nc.jpg,1,1,1,sad,1,,1\n"
     )
-    assert result.attributes.columns.tolist() == ["Male"]
-    (note,) = result.notes
+    assert table.columns.tolist() == ["Male"]
+    (note,) = notes
     for name in ("age", "width", "Height", "mood", "sure", "empty"):
         assert repr(name) in note
 
@@ -181,8 +169,8 @@ def test_columns_that_are_not_binary_or_are_measured_are_left_out_and_named():
     ],
 )
 def test_the_column_of_paths_is_found(header, first, index):
-    result = read_custom_attributes(f"{header}\n{first}\n")
-    assert result.attributes.to_dict("index") == {index: {"Male": 1}}
+    table, _ = read_custom_attributes(f"{header}\n{first}\n")
+    assert table.to_dict("index") == {index: {"Male": 1}}
 
 
 @pytest.mark.parametrize(
@@ -228,7 +216,7 @@ def test_a_file_in_another_encoding_is_refused(tmp_path):
     with pytest.raises(SourceError, match=r"not UTF-8 \(byte 12"):
         read_custom_attributes(path)
     path.write_bytes(codecs.BOM_UTF8 + "path;Male\r\nGrüße.jpg;1\r\n".encode())
-    assert read_custom_attributes(path).attributes.index.tolist() == ["Grüße.jpg"]
+    assert read_custom_attributes(path)[0].index.tolist() == ["Grüße.jpg"]
 
 
 def test_a_column_called_as_the_classes_is_refused():

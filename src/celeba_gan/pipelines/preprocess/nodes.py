@@ -5,7 +5,7 @@ from typing import Any
 
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.journal import UnfinishedPacking
-from celeba_gan.images.packed import Manifest, PackedImages, Shard
+from celeba_gan.images.packed import LeftOut, Manifest, PackedImages, Shard
 from celeba_gan.reporting.data.data_report import DataReport
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.source import Source
@@ -33,6 +33,11 @@ def pack_images(
     labels.check_condition(image_index, settings.condition_on)  # packing may take hours
     rejected = list(rejected_images.itertuples(index=False, name=None))
     found = len(image_index) + len(rejected)
+
+    def check(unreadable: list[LeftOut]) -> None:
+        so_far = rejected + [(record.image_id, record.reason) for record in unreadable]
+        check_rejected(so_far, found, ingest.max_rejected_fraction, so_far=True)
+
     with Progress(console=get_console(), transient=True) as bar:
         task = bar.add_task("Packing images")
         yield from packing.pack_images(
@@ -40,12 +45,7 @@ def pack_images(
             image_index,
             settings,
             packed_images_previous,
-            check=lambda unreadable: check_rejected(
-                rejected + [(record.image_id, record.reason) for record in unreadable],
-                found,
-                ingest.max_rejected_fraction,
-                so_far=True,
-            ),
+            check=check,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 

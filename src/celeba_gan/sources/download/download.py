@@ -6,8 +6,7 @@ A mirror knows the address of a file; the transfer is the same for all.
 import logging
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -43,12 +42,8 @@ _FORMS: Final = (
 _LARGEST_PAGE: Final = 1024 * 1024  # bytes of a page of Google Drive
 _BROWSER: Final = {"User-Agent": "Mozilla/5.0"}  # Google Drive answers other clients with other pages
 _COLUMNS: Final = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    DownloadColumn(),
-    TransferSpeedColumn(),
-    TimeRemainingColumn(),
-)
+    TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+)  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +62,7 @@ def download_celeba(
         source: `google_drive` (the authors' own), `huggingface` (the dataset `Yuehao/celeba`, a copy that is not the
             authors'), `huggingface:OWNER/DATASET` (the files are found by name, in whichever of its folders), or the
             URL of a folder that holds the files.
-        files: By name, in any order; the images are fetched first.
+        files: By name, in any order; the images are downloaded first.
         policy: Timeouts and pauses.
 
     Returns:
@@ -79,9 +74,17 @@ def download_celeba(
     mirror = _mirror(source)
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    lock = filelock.FileLock(folder / ".download.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        logger.info("Waiting for another process that downloads into %s", folder)
+        lock.acquire()
+    try:
         missing = _missing(folder, files)
         return _fetch_all(folder, missing, mirror, policy) if missing else []
+    finally:
+        lock.release()
 
 
 def check_mirror(source: str) -> None:
@@ -126,10 +129,9 @@ def _on_google_drive(file: OfficialFile, session: requests.Session, policy: Retr
         try:
             url = get_url_from_gdrive_confirmation(page)
         except FileURLRetrievalError as error:
+            why = f"Google Drive refuses ({' '.join(str(error).split())[:300]})"
             if re.search("quota|too many users", page, re.IGNORECASE):
                 why = "Google Drive's download quota of this file is used up; try again tomorrow, or another source"
-            else:
-                why = f"Google Drive refuses ({' '.join(str(error).split())[:300]})"
             raise UnavailableError(why) from error
     return Address(url, _BROWSER)
 
@@ -162,28 +164,14 @@ def _fetch_all(folder: Path, missing: list[OfficialFile], mirror: Mirror, policy
             try:
                 fetch(Download(file, mirror, session, partial, policy, bar))
             except UnavailableError as error:
+                names = [other.name for other in missing] if file.name == IMAGES_ZIP else [file.name]
+                message = _manual_steps(partial, mirror, error, names)
                 if file.name == IMAGES_ZIP:
-                    raise SourceError(
-                        _manual_steps(partial, mirror, error, [other.name for other in missing])
-                    ) from error
-                logger.warning("%s", _manual_steps(partial, mirror, error, [file.name]))
+                    raise SourceError(message) from error
+                logger.warning("%s", message)
             else:
                 fetched.append(file.name)
     return fetched
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = filelock.FileLock(folder / ".download.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        logger.info("Waiting for another process that downloads into %s", folder)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _missing(folder: Path, files: Mapping[str, OfficialFile]) -> list[OfficialFile]:

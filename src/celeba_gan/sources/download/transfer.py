@@ -36,17 +36,14 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class RetryPolicy:
-    """How long a download waits for its server.
-
-    Attributes:
-        pauses: Seconds before each retry; they start again whenever the partial download has grown.
-        longest_pause: Seconds; a longer Retry-After ends the download.
-        timeouts: Seconds to connect, and seconds without a byte.
-    """
+    """How long a download waits for its server, in seconds."""
 
     pauses: tuple[float, ...] = (2.0, 5.0, 15.0, 30.0, 60.0)
+    """Before each retry; they start again whenever the partial download has grown."""
     longest_pause: float = 120.0
+    """A longer Retry-After ends the download."""
     timeouts: tuple[float, float] = (10.0, 60.0)
+    """To connect, and without a byte."""
 
 
 RETRY_POLICY: Final = RetryPolicy()
@@ -157,17 +154,19 @@ def fetch(download: Download) -> None:
             continue
         if partial.size > longest:
             longest, pauses = partial.size, iter(download.policy.pauses)
-        _pause(download, interruption, next(pauses, None))
+        pause = next(pauses, None)
+        if pause is None:
+            raise UnavailableError(f"{interruption} ({len(download.policy.pauses) + 1} tries)") from interruption
+        pause, so_far = max(pause, interruption.after), in_bytes(partial.size)
+        logger.warning("%s: %s; retrying in %.0f s (%s so far)", file.name, interruption, pause, so_far)
+        time.sleep(pause)
     size, seconds = partial.size, time.monotonic() - begin
     partial.publish()
     logger.info("%s: %s in %.1f s from %s", file.name, in_bytes(size), seconds, download.mirror.name)
 
 
 def _receive(download: Download) -> int:
-    """Requests the missing part of a file once, and appends it to the partial download.
-
-    Returns:
-        The bytes that were kept from before.
+    """Requests the missing part of a file once, appends it, and returns how many bytes were kept from before.
 
     Raises:
         InterruptedTransferError: The transfer is incomplete.
@@ -183,8 +182,14 @@ def _receive(download: Download) -> int:
         if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return offset  # nothing follows: it is complete, or of another version
         chunks = response.iter_content(_CHUNK)
-        resumes = offset > 0 and _resumes(response, offset, validator)
-        if offset and not resumes and response.status_code == HTTPStatus.PARTIAL_CONTENT:
+        partly = offset > 0 and response.status_code == HTTPStatus.PARTIAL_CONTENT
+        resumes = (
+            partly
+            and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
+            and "Content-Encoding" not in response.headers
+            and (validator is None or _validator(response) in (None, validator))
+        )
+        if partly and not resumes:
             partial.remove()
             raise InterruptedTransferError(f"{_host(url)} now has another version of the file")
         offset = offset if resumes else 0
@@ -201,26 +206,15 @@ def _receive(download: Download) -> int:
                 for chunk in chunks:
                     if out.tell() + len(chunk) > file.most_bytes:
                         partial.remove()
-                        raise UnavailableError(
-                            f"{without_secrets(response.url)} sends more than {file.most_bytes:,} bytes"
-                        )
+                        where = without_secrets(response.url)
+                        raise UnavailableError(f"{where} sends more than {file.most_bytes:,} bytes")
                     out.write(chunk)
                     bar.advance(task, len(chunk))
         finally:
             bar.remove_task(task)
-        if total is None and "Transfer-Encoding" not in response.headers:  # nothing tells whether that was all
+        if total is None and "Transfer-Encoding" not in response.headers:  # the end may be missing
             raise InterruptedTransferError(f"{_host(url)} closed the connection without announcing a length")
     return offset
-
-
-def _resumes(response: requests.Response, offset: int, validator: str | None) -> bool:
-    """Whether the response continues the partial download, with the same version of the file."""
-    return (
-        response.status_code == HTTPStatus.PARTIAL_CONTENT
-        and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
-        and "Content-Encoding" not in response.headers
-        and (validator is None or _validator(response) in (None, validator))
-    )
 
 
 def _validator(response: requests.Response) -> str | None:
@@ -276,16 +270,6 @@ def _check_status(response: requests.Response, policy: RetryPolicy) -> None:
     if after > policy.longest_pause:
         raise UnavailableError(f"{_host(response.url)} responded {status_line}, and requests a pause of {after:.0f} s")
     raise InterruptedTransferError(f"{_host(response.url)} responded {status_line}", after)
-
-
-def _pause(download: Download, interruption: InterruptedTransferError, pause: float | None) -> None:
-    """Waits before the next try; raises if `pause` is None."""
-    if pause is None:
-        raise UnavailableError(f"{interruption} ({len(download.policy.pauses) + 1} tries)") from interruption
-    pause = max(pause, interruption.after)
-    so_far = in_bytes(download.partial.size)
-    logger.warning("%s: %s; retrying in %.0f s (%s so far)", download.file.name, interruption, pause, so_far)
-    time.sleep(pause)
 
 
 def describe(path: Path) -> str:

@@ -33,9 +33,6 @@ _MOST_IMAGES_OF_A_PERSON: Final = 35  # in CelebA
 def read_attributes(source: Path | str | TextFile) -> DataFrame:
     """Reads `list_attr_celeba`, official or as CSV.
 
-    Args:
-        source: Path of the file, its text, or its bytes.
-
     Returns:
         A table with the index `image_id` and the attributes of the file as int8 columns in the official order; 1 if the
         attribute is present, else 0.
@@ -53,7 +50,7 @@ def read_attributes(source: Path | str | TextFile) -> DataFrame:
     used = [way for way, is_used in {"-1": "-" in text, "0": "0" in text, "true/false": words}.items() if is_used]
     if len(used) > 1:
         raise SourceError(
-            f"{rows.where} mixes {' and '.join(used)} for absent attributes. Use one of -1, 0 and false in all rows, "
+            f"{rows.where} mixes {' and '.join(used)} for absent attributes. Write one of -1, 0 and false in all rows, "
             f"or get {ATTRIBUTES_FILE} again."
         )
     if words:
@@ -68,9 +65,6 @@ def read_attributes(source: Path | str | TextFile) -> DataFrame:
 
 def read_partition(source: Path | str | TextFile) -> Series[str]:
     """Reads `list_eval_partition`, official or as CSV.
-
-    Args:
-        source: Path of the file, its text, or its bytes.
 
     Returns:
         A column named `split` with the index `image_id` and the values "train", "valid", "test" (0, 1, 2 in the file;
@@ -100,9 +94,6 @@ def read_partition(source: Path | str | TextFile) -> Series[str]:
 
 def read_identities(source: Path | str | TextFile) -> Series[int]:
     """Reads `identity_CelebA`, official or as CSV.
-
-    Args:
-        source: Path of the file, its text, or its bytes.
 
     Returns:
         An int32 column named `identity` with the index `image_id`; CelebA numbers its people from 1.

@@ -19,14 +19,8 @@ from celeba_gan.sources.tables.text_table import NAME_COLUMNS, TextFile, decode,
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-_BINARY: Final = (  # no and yes, in lower case; a column uses one pair
-    ("0", "1"),
-    ("-1", "1"),
-    ("0.0", "1.0"),
-    ("-1.0", "1.0"),
-    ("false", "true"),
-    ("no", "yes"),
-)
+# no and yes, in lower case; a column uses one pair
+_BINARY: Final = (("0", "1"), ("-1", "1"), ("0.0", "1.0"), ("-1.0", "1.0"), ("false", "true"), ("no", "yes"))
 _MEASURED: Final = ("width", "height")  # columns of the image index that are read from the images
 _IMAGE_NAME = re.compile(r".*\.(?:jpe?g|png|webp|bmp|tiff?|gif)", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r"[\[\]{}=,:;'\"\\\x00-\x1f\x7f-\x9f]")  # special in `--params` and in YAML
@@ -39,34 +33,18 @@ _INSTEAD: Final = (
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class CustomAnnotations:
-    """The content of `attributes.csv`.
-
-    Attributes:
-        attributes: int8 columns, 0 or 1, with the index `image_id`: paths below the folder, with `/`.
-        splits: "train", "valid" or "test", named `split`; None without this column.
-        labels: Text, named `label`; None without this column.
-        identities: int32, named `identity`; None without this column.
-        notes: Sentences about ignored columns and rows.
-    """
-
-    attributes: DataFrame
-    splits: Series[str] | None
-    labels: Series[str] | None
-    identities: Series[int] | None
-    notes: list[str]
-
-
-def read_custom_attributes(source: Path | str | TextFile) -> CustomAnnotations:
+def read_custom_attributes(source: Path | str | TextFile) -> tuple[DataFrame, list[str]]:
     """Reads the annotations of a folder of any images.
 
     The first line names the columns. One holds paths relative to the folder: `image_id`, `file_name`, `filename`,
     `file`, `path`, `image_name`, `image` or `name`, or else the first. `split`, `label` and `identity` are optional;
     the other columns are attributes. Columns that are not binary, and `width` and `height`, are ignored with a warning.
+    Commas, semicolons or tabs separate the cells.
 
-    Args:
-        source: Path of the file, its text, or its bytes; commas, semicolons or tabs separate its cells.
+    Returns:
+        A table with the index `image_id` (paths below the folder, with `/`) and the columns of the file: `split`
+        ("train", "valid", "test"), `label` (text), attributes (int8, 0 or 1), `identity` (int32). And sentences about
+        ignored columns and rows.
 
     Raises:
         SourceError: It is not such a table, a required cell is empty, a column has no name or the name of another, a
@@ -94,17 +72,15 @@ def read_custom_attributes(source: Path | str | TextFile) -> CustomAnnotations:
     table.refuse(rows["image_id"].duplicated(), paths, "has an earlier row that differs; remove the wrong one")
     notes = []
     if left_out:
-        notes.append(
-            f"ignoring columns that are not binary (0/1, -1/1, true/false, yes/no) or are measured: "
-            f"{', '.join(left_out)}."
-        )
+        why = "are not binary (0/1, -1/1, true/false, yes/no) or are measured"
+        notes.append(f"ignoring columns that {why}: {', '.join(left_out)}.")
     if len(rows) < len(table.cells):
         notes.append(f"ignoring {counted(len(table.cells) - len(rows), 'repeated row')}.")
     for note in notes:
         logger.warning("%s: %s", table.where, note)
-    rows = rows.set_index("image_id")
-    splits, labels, identities = (rows.pop(kind) if kind in rows else None for kind in ("split", "label", "identity"))
-    return CustomAnnotations(rows, splits, labels, identities, notes)
+    attributes = [column for column in rows if column not in ("image_id", *_SPECIAL)]
+    columns = [column for column in ("split", "label", *attributes, "identity") if column in rows]
+    return rows.set_index("image_id")[columns], notes
 
 
 @dataclass(frozen=True)
@@ -213,10 +189,8 @@ def _splits(table: _Table, column: str) -> Series[Any]:
     cells = table.filled(column).str.lower()
     numbers = {str(number): number for number in range(len(SPLITS))}
     meaning = numbers if cells.isin(numbers).any() else SPLIT_WORDS
-    table.refuse(
-        ~cells.isin(meaning), column,
-        "is not a split; write train, valid or test in every row, or 0, 1 or 2 in every row",
-    )  # fmt: skip
+    problem = "is not a split; write train, valid or test in every row, or 0, 1 or 2 in every row"
+    table.refuse(~cells.isin(meaning), column, problem)
     if meaning is numbers and not (cells == "0").any():
         raise SourceError(
             f"{table.where}: {column!r} is never 0, which is train. If it numbers the splits from 1, write 0 for "
@@ -233,9 +207,8 @@ def _labels(table: _Table, column: str) -> Series[Any]:
 
 def _identities(table: _Table, column: str) -> Series[Any]:
     cells = table.filled(column)
-    table.refuse(
-        ~cells.str.fullmatch(r"[0-9]{1,9}").astype(bool), column, "is not a number; number the people 1, 2, 3 ..."
-    )
+    odd = ~cells.str.fullmatch(r"[0-9]{1,9}").astype(bool)
+    table.refuse(odd, column, "is not a number; number the people 1, 2, 3 ...")
     return cells.astype("int32")
 
 
@@ -249,12 +222,8 @@ def _relative_paths(table: _Table, column: str) -> Series[str]:
 
     written = table.filled(column)
     parts = [path.replace("\\", "/").split("/") for path in written]
-    outside = [
-        not first or first[1:2] == ":" or ".." in (first, *rest) or {first, *rest} <= {"", "."}
-        for first, *rest in parts
-    ]
-    table.refuse(
-        pd.Series(outside, index=written.index), column, "is not a path below the folder; write paths relative to it"
-    )
+    outside = [not path[0] or path[0][1:2] == ":" or ".." in path or {*path} <= {"", "."} for path in parts]
+    odd = pd.Series(outside, index=written.index)
+    table.refuse(odd, column, "is not a path below the folder; write paths relative to it")
     paths = ["/".join(part for part in path if part not in ("", ".")) for path in parts]
     return pd.Series(paths, index=written.index, dtype="str")

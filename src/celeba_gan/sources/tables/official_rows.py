@@ -32,66 +32,43 @@ logger = logging.getLogger(__name__)
 
 
 class TableKind(Enum):
-    """One of CelebA's tables.
-
-    Attributes:
-        file: CelebA's name for it.
-        columns: Allowed column names, beside the image's name; for tables other than the attributes, exactly one.
-        unless_named: The columns of a table without header.
-        value: Pattern of one value.
-        expected: Its content in words.
-    """
+    """One of CelebA's tables."""
 
     ATTRIBUTES = (
-        "list_attr_celeba.txt",
-        ATTRIBUTES,
-        ATTRIBUTES,
-        r"-1|[01]|(?i:true|false)",
+        "list_attr_celeba.txt", ATTRIBUTES, ATTRIBUTES, r"-1|[01]|(?i:true|false)",
         "a header line with names of CelebA's forty attributes, then in each row an image name and -1 or 1, 0 or 1, or "
         "true or false for each of them",
-    )
+    )  # fmt: skip
     PARTITION = (
         "list_eval_partition.txt",
-        ("partition", "split", "set", "subset", "eval_status", "evaluation_status"),
-        ("partition",),
-        rf"[012]|(?i:{'|'.join(SPLIT_WORDS)})",
-        "an image name and 0, 1 or 2 (train, valid, test) in each row",
-    )
+        ("partition", "split", "set", "subset", "eval_status", "evaluation_status"), ("partition",),
+        rf"[012]|(?i:{'|'.join(SPLIT_WORDS)})", "an image name and 0, 1 or 2 (train, valid, test) in each row",
+    )  # fmt: skip
     IDENTITIES = (
         "identity_CelebA.txt",
-        ("identity", "identity_id", "celeb_id", "celebrity_id", "person_id", "person"),
-        ("identity",),
-        r"[0-9]{1,9}",
-        "an image name and an identity from 1 in each row",
-    )
+        ("identity", "identity_id", "celeb_id", "celebrity_id", "person_id", "person"), ("identity",),
+        r"[0-9]{1,9}", "an image name and an identity from 1 in each row",
+    )  # fmt: skip
 
     def __init__(
         self, file: str, columns: tuple[str, ...], unless_named: tuple[str, ...], value: str, expected: str
     ) -> None:
-        self.file = file
-        self.columns = columns
-        self.unless_named = unless_named
+        self.file = file  # CelebA's name for it
+        self.columns = columns  # allowed beside the image's name; for tables other than the attributes, exactly one
+        self.unless_named = unless_named  # the columns of a table without header
         self.value_pattern = value
-        self.expected = expected
+        self.expected = expected  # its content in words
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows that can be read.
-
-    Attributes:
-        table: The table they are from.
-        columns: Of the values.
-        names: CelebA's names of the images.
-        values_as_text: Of each row, with `AROUND_CELLS` before and between the values.
-        remarks: Warnings, to be logged once the table is known to be valid.
-    """
+    """The rows that can be read."""
 
     table: TextTable
-    columns: list[str]
-    names: list[str] = field(default_factory=list)
-    values_as_text: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    columns: list[str]  # of the values
+    names: list[str] = field(default_factory=list)  # CelebA's, of the images
+    values_as_text: list[str] = field(default_factory=list)  # with `AROUND_CELLS` before and between the values
+    remarks: list[str] = field(default_factory=list)  # warnings, to be logged once the table is known to be valid
 
     @property
     def where(self) -> str:
@@ -111,7 +88,10 @@ def read_rows(source: Path | str | TextFile, kind: TableKind) -> Rows:
         SourceError: It is another table, its columns are not those of `kind`, fewer than half of its rows can be read,
             or its names are those of other images.
     """
-    table = _open(source, kind)
+    file = TextFile.of(source, kind.file)
+    table = TextTable.of(file.where, decode(file, f"CelebA's {kind.file}", INSTEAD))
+    if not table.lines:
+        raise wrong_table(table, kind)
     layout = _layout(table, kind)
     pattern = table.row_pattern(layout.skipped, len(layout.columns), kind.value_pattern)
     rows = Rows(table, layout.columns)
@@ -131,9 +111,8 @@ def read_rows(source: Path | str | TextFile, kind: TableKind) -> Rows:
     if not layout.header_lines and kind is TableKind.ATTRIBUTES:
         rows.remarks.append("it has no header line; assuming CelebA's official order of columns.")
     if table.count is not None and table.count != len(rows.names) + len(unread):
-        rows.remarks.append(
-            f"its first line counts {table.count} rows, it has {len(rows.names) + len(unread)}; using all rows."
-        )
+        found = len(rows.names) + len(unread)
+        rows.remarks.append(f"its first line counts {table.count} rows, it has {found}; using all rows.")
     if odd_names:
         _check_names(rows, odd_names, layout)
         name = _celeba_name(odd_names[0])
@@ -143,35 +122,20 @@ def read_rows(source: Path | str | TextFile, kind: TableKind) -> Rows:
 
 def wrong_table(table: TextTable, kind: TableKind) -> SourceError:
     """The error for a file that holds something else."""
+    looks = _looks_like(table)
     return SourceError(
-        f"{table.where} should be CelebA's {kind.file} ({kind.expected}), but looks like {_looks_like(table)}. "
-        f"{INSTEAD}"
+        f"{table.where} should be CelebA's {kind.file} ({kind.expected}), but looks like {looks}. {INSTEAD}"
     )
-
-
-def _open(source: Path | str | TextFile, kind: TableKind) -> TextTable:
-    file = TextFile.of(source, kind.file)
-    table = TextTable.of(file.where, decode(file, f"CelebA's {kind.file}", INSTEAD))
-    if not table.lines:
-        raise wrong_table(table, kind)
-    return table
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """The positions in a row.
+    """The positions in a row."""
 
-    Attributes:
-        columns: Of the values.
-        skipped: Cells before the image's name.
-        unnamed: Whether there is a header, without a name for the first column: those may be row numbers.
-        header_lines: 0 or 1.
-    """
-
-    columns: list[str]
-    skipped: int = 0
-    unnamed: bool = False
-    header_lines: int = 1
+    columns: list[str]  # of the values
+    skipped: int = 0  # cells before the image's name
+    unnamed: bool = False  # a header has no name for the first column, which may hold row numbers
+    header_lines: int = 1  # or 0
 
 
 def _layout(table: TextTable, kind: TableKind) -> _Layout:

@@ -20,11 +20,7 @@ BLANKS: Final = " "
 AROUND_CELLS: Final = ' \t;,"'
 """Characters between the contents of two cells."""
 
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+_MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _COUNT_LINE = re.compile(r"[ \t]*(?:[0-9]{1,9}|\"[0-9]{1,9}\")[ \t;,]*")
 _UNNAMED = re.compile(r"(?:unnamed: [0-9]{1,9})?", re.IGNORECASE)
 _SAMPLE: Final = 50
@@ -32,23 +28,14 @@ _SAMPLE: Final = 50
 
 @dataclass(frozen=True)
 class TextFile:
-    """The bytes of a text file, and its name for messages.
+    """The bytes of a text file, and its name for messages."""
 
-    Attributes:
-        where: Such as an absolute path, or "list_attr_celeba.csv in /data/archive.zip".
-        data: All bytes of the file.
-    """
-
-    where: str
+    where: str  # such as an absolute path, or "list_attr_celeba.csv in /data/archive.zip"
     data: bytes
 
     @classmethod
     def of(cls, source: Path | str | TextFile, name: str) -> TextFile:
-        """A table's text from a path, from the text itself, or as it is.
-
-        Args:
-            source: The path or the text.
-            name: The table's usual name, for messages about a text.
+        """A table's text from a path, from the text itself (`name` is for messages about it), or as it is.
 
         Raises:
             SourceError: The file cannot be read; it is a folder, for example.
@@ -62,21 +49,18 @@ class TextFile:
             return cls(where, source.read_bytes())
         except OSError as error:
             raise SourceError(
-                f"{where} cannot be read ({error.strerror or error}). Replace it by a text file, or remove "
-                "it to go on without it."
+                f"{where} cannot be read ({error.strerror or error}). Replace it by a text file, or remove it to go on "
+                "without it."
             ) from error
 
 
 def decode(file: TextFile, should_be: str, instead: str) -> str:
     r"""The text of a file, with `\n` as line end, without a truncated last character.
 
-    Args:
-        file: UTF-8 with or without byte order mark, or UTF-16 with one (as Excel and Notepad save "Unicode text").
-        should_be: What the file should be, for the message.
-        instead: What to do otherwise, for the message.
+    It may be UTF-8 with or without byte order mark, or UTF-16 with one (as Excel and Notepad save "Unicode text").
 
     Raises:
-        SourceError: It is empty, or not a text file.
+        SourceError: It is empty, or not a text file. The message says what it `should_be`, and what to do `instead`.
     """
     encoding = next((name for mark, name in _MARKS if file.data.startswith(mark)), "utf-8")
     looks = appearance(file.data[:4096])
@@ -116,23 +100,14 @@ def is_unnamed(column: str) -> bool:
 
 @dataclass(frozen=True)
 class TextTable:
-    """The lines of a table whose cells contain neither blanks nor separators.
+    """The lines of a table whose cells contain neither blanks nor separators."""
 
-    Attributes:
-        where: The file's name, for messages.
-        lines: The lines that are not blank, without the count line.
-        separator: Between the cells.
-        quoted: Whether cells may be quoted.
-        count: The number in the count line, if there is one.
-        open_end: Whether the last line has no line end: the file may be truncated.
-    """
-
-    where: str
-    lines: list[str]
+    where: str  # for messages
+    lines: list[str]  # those that are not blank, without the count line
     separator: str
-    quoted: bool
-    count: int | None
-    open_end: bool
+    quoted: bool  # whether cells may be
+    count: int | None  # the number in the count line, if there is one
+    open_end: bool  # whether the last line has no line end: the file may be truncated
 
     @classmethod
     def of(cls, where: str, text: str) -> TextTable:
@@ -154,10 +129,7 @@ class TextTable:
     def row_pattern(self, skipped: int, values: int, value: str) -> re.Pattern[str]:
         """A pattern of a whole row: its first group is the image's name, its second all values with their separators.
 
-        Args:
-            skipped: Cells before the name.
-            values: Cells after it.
-            value: Pattern of one value.
+        `skipped` and `values` count the cells before and after the name; `value` is the pattern of one value.
         """
         # No two neighbouring parts can match the same blanks: a damaged line of a megabyte takes linear time.
         if self.separator == BLANKS:
