@@ -55,8 +55,7 @@ class EvaluateSettings(Settings):
     promote_as: str = Field("celeba_gan", min_length=1, description="the registered model's name in MLflow")
     images: int = Field(5000, ge=2, description="at most this many reals of the test split, and as many samples")
     inception_weights: str | None = Field(
-        None,
-        description="torch-fidelity's file of Inception-V3; none: torch-fidelity's download, if it exists",
+        None, description="torch-fidelity's file of Inception-V3; none: torch-fidelity's download, if it exists"
     )
     features: FeatureFileSettings = FeatureFileSettings()
     classifier: ClassifierSettings = ClassifierSettings()

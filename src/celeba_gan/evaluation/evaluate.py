@@ -14,15 +14,7 @@ from celeba_gan.evaluation.code_version import code_version
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.documents import Evaluation, EvaluationProtocol
 from celeba_gan.evaluation.features.store import FeatureStore
-from celeba_gan.evaluation.image_sets import (
-    Extractor,
-    Images,
-    Models,
-    Reals,
-    RealSet,
-    Samples,
-    make_samples,
-)
+from celeba_gan.evaluation.image_sets import Extractor, Images, Models, Reals, RealSet, Samples, make_samples
 from celeba_gan.evaluation.metrics.age import average_generalisation_error, find_centre
 from celeba_gan.evaluation.metrics.inception_score import measure_inception_score
 from celeba_gan.evaluation.metrics.intervals import share_interval
@@ -265,12 +257,7 @@ def _compare(
 
 
 def _floor(
-    sets: _Sets,
-    split: str,
-    settings: EvaluateSettings,
-    extractors: Sequence[Extractor],
-    keep: int,
-    store: FeatureStore,
+    sets: _Sets, split: str, settings: EvaluateSettings, extractors: Sequence[Extractor], keep: int, store: FeatureStore
 ) -> dict[str, float]:
     """The metrics of images of a split in the samples' place, cached in the store.
 

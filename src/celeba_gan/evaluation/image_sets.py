@@ -171,13 +171,7 @@ class Samples:
 
 
 def make_samples(
-    models: Models,
-    count: int,
-    seed: int,
-    *,
-    keep: int,
-    extractors: Sequence[Extractor],
-    store: FeatureStore,
+    models: Models, count: int, seed: int, *, keep: int, extractors: Sequence[Extractor], store: FeatureStore
 ) -> Samples:
     """Makes `count` images, and computes features and scores of each batch as it is made.
 

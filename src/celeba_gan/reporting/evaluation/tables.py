@@ -117,13 +117,7 @@ def make_row(evaluation: Evaluation, name: str) -> Row:
     )
 
 
-def _cue(
-    number: Number,
-    value: float,
-    interval: Interval | None,
-    floor: float | None,
-    train: float | None,
-) -> Cue:
+def _cue(number: Number, value: float, interval: Interval | None, floor: float | None, train: float | None) -> Cue:
     reach = (interval.low, interval.high) if interval else None
     left, right = _ends(number, [one for one in (value, floor, train, *(reach or ())) if one is not None])
 
