@@ -22,7 +22,7 @@ Images = NDArray[np.uint8]
 Run = Callable[[Tensor], Tensor]
 """Pixels float32 (n, 3, size, size) -> what the file gives for them, (n, ...)."""
 
-_IMAGENET = (torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225]))
+_MEAN, _DEVIATION = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]  # of ImageNet
 _EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 
 
@@ -37,11 +37,7 @@ class FeatureFile:
         """Reads the file, and tries it on three images of noise.
 
         The digest covers the file, the files that it keeps weights in, and the settings that change features: all but
-        name and batch size.
-
-        Args:
-            settings: With a path.
-            device: Where it runs; "cuda" needs onnxruntime-gpu, and falls back to the CPU without it.
+        name and batch size. The device "cuda" needs onnxruntime-gpu, and falls back to the CPU without it.
 
         Raises:
             FeatureFileError: The file does not exist or is no ONNX file, onnxruntime is missing, or its input or output
@@ -135,19 +131,7 @@ def prepare(images: Images, settings: FeatureFileSettings) -> Tensor:
         return pixels
     if settings.scaling == "signed":
         return pixels / 127.5 - 1
-    if settings.scaling == "unit":
-        return pixels / 255
-    mean, deviation = (values[:, None, None] for values in _IMAGENET)
-    return (pixels / 255 - mean) / deviation
-
-
-def _known(output: str | None, choices: list[str], path: Path) -> str:
-    """The output of this name, or the first."""
-    if output is not None and output not in choices:
-        raise FeatureFileError(
-            f"evaluate.features.output: {path} has no output {output}, only {', '.join(choices)}; name one of these"
-        )
-    return output or choices[0]
+    return pixels / 255 if settings.scaling == "unit" else (pixels / 255 - _MEAN) / _DEVIATION
 
 
 def _onnx(path: Path, settings: FeatureFileSettings, device: str) -> Run:
@@ -167,7 +151,11 @@ def _onnx(path: Path, settings: FeatureFileSettings, device: str) -> Run:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
         raise _not_onnx(path, _reason(error)) from error
-    output = _known(settings.output, [node.name for node in session.get_outputs()], path)
+    outputs = [node.name for node in session.get_outputs()]
+    if (output := settings.output or outputs[0]) not in outputs:
+        raise FeatureFileError(
+            f"evaluate.features.output: {path} has no output {output}, only {', '.join(outputs)}; name one of these"
+        )
     if len(session.get_inputs()) != 1:
         names = ", ".join(node.name for node in session.get_inputs())
         raise FeatureFileError(f"{path} takes {names}, where one input, images, is needed; export it so")
@@ -223,5 +211,4 @@ def _not_onnx(path: Path, reason: str) -> FeatureFileError:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error."""
     return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
