@@ -9,12 +9,13 @@ from celeba_gan.evaluation.metrics.registry import read_name
 
 def find_gaps(evaluation: Evaluation) -> dict[Group, list[str]]:
     """Sentences about missing numbers, by their group."""
-    gaps: dict[Group, list[str]] = {
-        "quality": list(_quality(evaluation)),
-        "variety": list(_without(evaluation, "recall", "Recall and coverage are missing: they need features.")),
-        "originality": list(_without(evaluation, "memorised", "Copies were not searched: that needs features.")),
-        "discriminator": list(_discriminator(evaluation)),
-    }
+    measured = {read_name(name).number.name for name in evaluation.metrics}
+    gaps: dict[Group, list[str]] = {"quality": list(_quality(evaluation))}
+    if "recall" not in measured:
+        gaps["variety"] = ["Recall and coverage are missing: they need features."]
+    if "memorised" not in measured:
+        gaps["originality"] = ["Copies were not searched: that needs features."]
+    gaps["discriminator"] = list(_discriminator(evaluation))
     return {group: sentences for group, sentences in gaps.items() if sentences}
 
 
@@ -61,8 +62,3 @@ def _discriminator(evaluation: Evaluation) -> Iterator[str]:
             "AGE is missing: this generator comes without its discriminator. Measure a whole experiment "
             "(--params evaluate.model=NAME) to have it."
         )
-
-
-def _without(evaluation: Evaluation, base: str, sentence: str) -> Iterator[str]:
-    if not any(read_name(name).number.name == base for name in evaluation.metrics):
-        yield sentence

@@ -26,12 +26,9 @@ class Cue:
 
     value: float
     interval: tuple[float, float] | None
-    floor: float | None
-    """Of unseen real images."""
-    train: float | None
-    """Of training images."""
-    ends: tuple[str, str]
-    """The values at its ends."""
+    floor: float | None  # of unseen real images
+    train: float | None  # of training images
+    ends: tuple[str, str]  # the values there
 
 
 @dataclass(frozen=True)
@@ -40,16 +37,14 @@ class Row:
 
     name: str
     label: str
-    detail: str
-    """With which features, at which scale."""
+    detail: str  # with which features, at which scale
     meaning: str
     better: str
     advice: str
     value: str
     interval: str
     floor: str
-    by_definition: bool
-    """Whether the floor is known without measuring."""
+    by_definition: bool  # the floor is known without measuring
     floor_train: str
     cue: Cue
 

@@ -32,11 +32,7 @@ class Statement:
 
 
 def find_verdict(evaluation: Evaluation) -> list[Statement]:
-    """Quality, variety and originality of the samples, whether a classifier recognises them, and what to distrust.
-
-    Returns:
-        A statement for each topic that was measured; at least one.
-    """
+    """A statement for each topic that was measured, at least one: quality, variety, originality, what to distrust."""
     topics = {
         "Quality": _quality,
         "Variety": _variety,
