@@ -30,8 +30,10 @@ def find_peculiarities(report: DataReport) -> list[str]:
 
     Photographs of one person are alike, so standard errors count persons, if identities are known.
     """
-    looks = (_unusable, _notes, _duplicates, _sizes, _few, _gray, _published, _splits, _files)
-    return [finding for look in looks for finding in look(report)] or [NOTHING]
+    notes = report.source.notes
+    looks = (_duplicates, _sizes, _few, _gray, _published, _splits, _files)
+    found = [*_unusable(report), *notes, *(finding for look in looks for finding in look(report))]
+    return found or [NOTHING]
 
 
 def _files(report: DataReport) -> Iterator[str]:
@@ -39,10 +41,6 @@ def _files(report: DataReport) -> Iterator[str]:
     if changed:
         verb = "is not the file" if len(changed) == 1 else "are not the files"
         yield f"{listed(changed, _SHOWN)} {verb} that CelebA's authors publish, but edited or incomplete."
-
-
-def _notes(report: DataReport) -> Iterator[str]:
-    yield from report.source.notes
 
 
 def _unusable(report: DataReport) -> Iterator[str]:
