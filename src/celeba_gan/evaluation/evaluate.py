@@ -58,12 +58,9 @@ class Result:
 
 @dataclass(frozen=True)
 class _Sets:
-    """Which images are measured."""
-
     test: RealSet
     valid: RealSet
     train: RealSet
-    """Among which copies are looked for."""
 
     @property
     def count(self) -> int:
@@ -82,8 +79,8 @@ def evaluate(
 
     Distances compare as many samples as there are test and valid images, up to `settings.images`. Their floors compare
     as many valid images with the test images, and as many training images: the scores of a perfect generator, and of
-    one that only repeats its training images. A generator that was trained on random crops is compared with the centres
-    of the reals, at its own size.
+    one that only repeats its training images. After training on random crops, samples are compared with the centres of
+    the reals.
 
     Features are written to disk batch by batch; memory holds at most `settings.swd_images` images of any set. `store`
     caches features of reals, and floors; None: no cache.
@@ -273,16 +270,13 @@ def _two_sample(models: Models, settings: EvaluateSettings, sets: _Sets) -> Meas
     chosen = len(valid.indices) // 5
     parts = {"choose": valid.first(chosen), "train": replace(valid, indices=valid.indices[chosen:]), "test": test}
 
-    def sample(purpose: str, count: int) -> Images:
-        drawn = models.sample(count, _seed(settings.seed, f"two samples, {purpose}"))
-        return np.concatenate([images for images, _ in drawn])
+    def with_samples(purpose: str, part: RealSet) -> Sides:
+        drawn = models.sample(len(part.indices), _seed(settings.seed, f"two samples, {purpose}"))
+        return Sides(part.images(), np.concatenate([images for images, _ in drawn]))
 
-    sides = {purpose: Sides(part.images(), sample(purpose, len(part.indices))) for purpose, part in parts.items()}
-    values = two_sample_test(
-        models.new_discriminator(), sides["train"], sides["choose"], sides["test"], seed=settings.seed
-    )
-    accuracy = share_interval(values["c2st_accuracy"], 2 * len(test.indices))
-    return Measured(values, {"c2st_accuracy": accuracy})
+    choose, train, tested = (with_samples(purpose, part) for purpose, part in parts.items())
+    values = two_sample_test(models.new_discriminator(), train, choose, tested, seed=settings.seed)
+    return Measured(values, {"c2st_accuracy": share_interval(values["c2st_accuracy"], 2 * len(test.indices))})
 
 
 def _protocol(

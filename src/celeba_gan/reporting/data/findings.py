@@ -1,4 +1,4 @@
-"""Findings: what is unusual about the data, in sentences."""
+"""What is unusual about the data, in sentences."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ def find_peculiarities(report: DataReport) -> list[str]:
 
 
 def _files(report: DataReport) -> Iterator[str]:
-    changed = [file.name for file in report.source.files if file.verdict.startswith("not ")]
-    if changed:
+    if changed := [file.name for file in report.source.files if file.verdict.startswith("not ")]:
         verb = "is not the file" if len(changed) == 1 else "are not the files"
         yield f"{listed(changed, _SHOWN)} {verb} that CelebA's authors publish, but edited or incomplete."
 
@@ -58,11 +57,8 @@ def _unusable(report: DataReport) -> Iterator[str]:
 def _duplicates(report: DataReport) -> Iterator[str]:
     duplicates, leaks = report.duplicates, report.left_out.leaks
     if duplicates.groups:
-        removed = (
-            f"{leaks:,} of train were removed because valid or test has them"
-            if leaks
-            else "none of train is in valid or test"
-        )
+        some = f"{leaks:,} of train were removed because valid or test has them"
+        removed = some if leaks else "none of train is in valid or test"
         yield (
             f"{duplicates.photographs:,} photographs have the same file as another, in {duplicates.groups:,} "
             f"groups; {removed}. See duplicate_images.csv beside the labels."

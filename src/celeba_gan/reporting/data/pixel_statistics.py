@@ -55,7 +55,7 @@ def measure_pixels(packed: PackedImages, split: str = "train") -> PixelStatistic
 
 
 def _read(packed: PackedImages, start: int, stop: int, step: int) -> Iterator[NDArray[np.uint8]]:
-    """The images from start to stop in batches, mapped only for a moment: mapped pages count as memory."""
+    """The images from start to stop in batches, each mapped only while it is read: mapped pages count as memory."""
     place = 0
     for record in packed.manifest.shards:
         for first in range(max(start - place, 0), min(stop - place, record.images), step):
