@@ -48,7 +48,7 @@ class FeatureFile:
         self.path = Path(settings.path or "").expanduser()
         if not self.path.is_file():
             raise FeatureFileError(
-                f"evaluate.features.path: there is no file {self.path}; name an existing one, or none"
+                f"evaluate.features.path: there is no file {self.path}. Set it to an ONNX file, or to none"
             )
         content = self.path.read_bytes()
         digest = hashlib.sha256(content)
@@ -86,22 +86,20 @@ class FeatureFile:
             ) from error
         if not found.is_floating_point():
             raise FeatureFileError(
-                f"{self.path}: its output is {found.dtype}, where floats are needed; name another with "
-                "evaluate.features.output"
+                f"{self.path}: its output is {found.dtype}, not floats. Choose another with evaluate.features.output"
             )
         found = found.float()
         if found.dim() == 4:
             found = found.mean(dim=(2, 3))
         if found.dim() != 2 or len(found) != len(images):
             raise FeatureFileError(
-                f"{self.path}: its output has the shape {tuple(found.shape)} for {len(images)} images, where (n, "
-                "features) or (n, channels, height, width) is needed; name another with evaluate.features.output, or "
-                "export it with such an output"
+                f"{self.path}: its output has the shape {tuple(found.shape)} for {len(images)} images, not (n, "
+                "features) or (n, channels, height, width). Choose another with evaluate.features.output"
             )
         if not found.isfinite().all():
             raise FeatureFileError(
-                f"{self.path}: features are not finite; is evaluate.features.scaling ({self.settings.scaling}) what "
-                "it was trained with?"
+                f"{self.path}: features are not finite. Check that evaluate.features.scaling "
+                f"({self.settings.scaling}) is what it was trained with"
             )
         return found.numpy()
 
@@ -112,8 +110,8 @@ class FeatureFile:
         alone = np.concatenate([self._features(images[i : i + 1]) for i in range(3)])
         if not np.allclose(together, alone, rtol=1e-2, atol=1e-2 * float(np.abs(together).max())):
             raise FeatureFileError(
-                f"{self.path}: the features of an image depend on the other images of the batch, or on chance; "
-                "export it in evaluation mode (model.eval())"
+                f"{self.path}: the features of an image depend on the other images of the batch, or are random. "
+                "Export it in evaluation mode (model.eval())"
             )
 
 
@@ -153,12 +151,10 @@ def _onnx(path: Path, settings: FeatureFileSettings, device: str) -> Run:
         raise _not_onnx(path, _reason(error)) from error
     outputs = [node.name for node in session.get_outputs()]
     if (output := settings.output or outputs[0]) not in outputs:
-        raise FeatureFileError(
-            f"evaluate.features.output: {path} has no output {output}, only {', '.join(outputs)}; name one of these"
-        )
+        raise FeatureFileError(f"evaluate.features.output: {path} has no output {output}, only {', '.join(outputs)}")
     if len(session.get_inputs()) != 1:
         names = ", ".join(node.name for node in session.get_inputs())
-        raise FeatureFileError(f"{path} takes {names}, where one input, images, is needed; export it so")
+        raise FeatureFileError(f"{path} takes {names}. Export it with one input, images")
     node = session.get_inputs()[0]
     last = _channels_last(path, node.type, node.shape, settings)
     numbers = np.float16 if node.type == "tensor(float16)" else np.float32
@@ -181,14 +177,15 @@ def _onnx(path: Path, settings: FeatureFileSettings, device: str) -> Run:
 def _channels_last(path: Path, kind: str, shape: list[Any], settings: FeatureFileSettings) -> bool:
     """Whether an ONNX file takes (n, size, size, 3), as TensorFlow does, and not (n, 3, size, size)."""
     if kind not in ("tensor(float)", "tensor(float16)"):
-        raise FeatureFileError(f"{path} takes {kind}, where tensor(float) or tensor(float16) is needed; export it so")
+        raise FeatureFileError(f"{path} takes {kind}. Export it for tensor(float) or tensor(float16)")
     if len(shape) != 4 or (3 not in (shape[1], shape[3]) and all(isinstance(shape[axis], int) for axis in (1, 3))):
-        raise FeatureFileError(f"{path} takes {shape}, where (n, 3, size, size) is needed; export it so")
+        raise FeatureFileError(f"{path} takes {shape}. Export it for (n, 3, size, size)")
     last = bool(shape[1] != 3 and shape[3] == 3)
     sides = shape[1:3] if last else shape[2:]
     if any(isinstance(side, int) and side != settings.size for side in sides):
         raise FeatureFileError(
-            f"{path} takes images of {sides[0]}x{sides[1]} pixels, evaluate.features.size is {settings.size}: set it so"
+            f"{path} takes images of {sides[0]}x{sides[1]} pixels, but evaluate.features.size is {settings.size}. Set "
+            "it to that size"
         )
     return last
 
