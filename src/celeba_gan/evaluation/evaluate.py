@@ -128,7 +128,7 @@ def evaluate(
 def _check(models: Models, reals: Reals) -> None:
     """Raises an error or logs a warning where the files are not of one finished training on these images."""
     if models.discriminator is None:
-        logger.info("Skipping AGE: this generator comes without its discriminator")
+        logger.info("Skipping AGE: there is no discriminator for this generator")
     elif models.discriminator.training_id != models.training_id:
         raise EvaluationError(
             "The generator and the discriminator are from different trainings, so AGE would mean nothing. "

@@ -70,7 +70,7 @@ class Models:
     data_digest: str
     """Of the packed images that the generator was trained on."""
     discriminator: Discriminator | None
-    """None: the generator comes alone, and there is no AGE."""
+    """None: AGE is not measured."""
     new_discriminator: Callable[[], nn.Module]
     """Makes one with initial weights, which takes no labels."""
     random_crop: int | None = None

@@ -77,10 +77,10 @@ def test_what_changes_on_the_way_is_a_table(planned: Plan, say: Any) -> None:
 
 def test_memory_that_is_short_says_what_to_try(planned: Plan, say: Any) -> None:
     assert "1.1 GB are free" in say(planned)
-    assert "Too much" not in say(planned)
-    assert "Too much" not in say(replace(planned, free=None))
+    assert "Does not fit" not in say(planned)
+    assert "Does not fit" not in say(replace(planned, free=None))
     said = say(replace(planned, free=planned.memory.total - 1))
-    assert "Too much Memory does not hold 8 images at a time. Try train.micro_batch=4:" in said
+    assert "Does not fit Memory does not hold 8 images at a time. Try train.micro_batch=4:" in said
     assert "the result does not depend on it" in said
     assert "Try train.micro_batch=2:" in say(with_settings(replace(planned, free=0), micro_batch=4))
     assert "does not hold a single image" in say(with_settings(replace(planned, free=0), micro_batch=1))

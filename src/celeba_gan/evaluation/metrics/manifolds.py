@@ -133,6 +133,6 @@ MANIFOLDS = Metric(
                 "Real images that lie among samples.", "share",
                 terminal=("Recall", "share of real images within the reach of samples")),
         Number("coverage", "Coverage", "variety", "more",
-                "Real images with a sample near by.", "share"),
+                "Real images with a sample nearby.", "share"),
     ),
 )  # fmt: skip

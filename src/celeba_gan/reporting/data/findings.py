@@ -119,7 +119,7 @@ def _few(report: DataReport) -> Iterator[str]:
 def _gray(report: DataReport) -> Iterator[str]:
     train, gray = report.images.packed["train"], report.pixels.gray_images
     if gray >= _ALL_GRAY * train:
-        yield f"{gray:,} of {train:,} training images are gray; so will be the samples."
+        yield f"{gray:,} of {train:,} training images are gray; samples will be gray, too."
     elif gray >= _SOME_GRAY * train:
         yield f"{gray:,} of {train:,} training images are gray, the others are coloured."
 

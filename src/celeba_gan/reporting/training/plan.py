@@ -46,7 +46,7 @@ def count_labels(condition: ConditionSettings, condition_on: Sequence[str], card
 
 
 def print_page(plan: "Plan", labels: Labels) -> None:
-    """Prints all of it."""
+    """Prints the plan."""
     console = rich.get_console()
     for part in (
         _facts(_subject(plan, labels)),
@@ -113,7 +113,7 @@ def _schedule(plan: "Plan") -> list[tuple[str, str]]:
     ticks = f"{schedule.iterations:,} iterations in {schedule.ticks:,} ticks of {settings.tick_kimg:g} kimg"
     ema = settings.ema
     average = f"half-life {ema.half_life_kimg:g} kimg, at most {ema.ramp_up:.0%} of the images so far"
-    facts += [("To come", ticks), ("Average", average)]
+    facts += [("Remaining", ticks), ("Average", average)]
     if all(value.constant for value in schedule.values):
         generator, discriminator, _ = schedule.values
         rates = f"{generator.end:g} for the generator, {discriminator.end:g} for the discriminator"
@@ -165,7 +165,7 @@ def _room(plan: "Plan") -> list[tuple[str, str]]:
         ("Disk", f"{in_bytes(plan.memory.disk)} for a snapshot and both networks, written at every tick"),
     ]
     if not plan.fits:
-        facts.append(("Too much", plan.settings.smaller_batch()))
+        facts.append(("Does not fit", plan.settings.smaller_batch()))
     return facts
 
 
