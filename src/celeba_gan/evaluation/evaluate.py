@@ -102,7 +102,7 @@ def evaluate(
             )
         keep = max(settings.swd_images, 2 * settings.ms_ssim_pairs, SHOWN)
         seed = _seed(settings.seed, "measured")
-        samples = make_samples(models, len(sets.test.indices), seed, keep, extractors, passing)
+        samples = make_samples(models, len(sets.test.indices), seed, keep=keep, extractors=extractors, store=passing)
         found, centre, centre_from = _measure_age(models, sets, samples, settings, passing)
         found |= _measure_samples(sets, samples, settings, extractors, keep)
         found |= _two_sample(models, settings, sets)
@@ -185,7 +185,7 @@ def _measure_age(
 
     def score_samples(count: int, purpose: str) -> NDArray[np.float64]:
         seed = _seed(settings.seed, purpose)
-        return make_samples(models, count, seed, 1, (), store).scores
+        return make_samples(models, count, seed, keep=1, extractors=(), store=store).scores
 
     score, probability = discriminator.score, discriminator.probability
     centre = find_centre(probability, apart.scores(score), score_samples(half, "centre"))

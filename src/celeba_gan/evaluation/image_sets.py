@@ -170,7 +170,7 @@ class Samples:
 
 
 def make_samples(
-    models: Models, count: int, seed: int, keep: int, extractors: Sequence[Extractor], store: FeatureStore
+    models: Models, count: int, seed: int, *, keep: int, extractors: Sequence[Extractor], store: FeatureStore
 ) -> Samples:
     """Makes `count` images and keeps the first `keep`; scores and features, in `store`, are of all."""
     kept: list[Images] = []
