@@ -22,7 +22,7 @@ from celeba_gan.gan.runs.run import Run, export
 from celeba_gan.gan.runs.snapshot import save_best
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.packed import hash_texts
-from celeba_gan.pipelines.evaluate.nodes import evaluate_generator, fit_attribute_classifier
+from celeba_gan.pipelines.evaluate.nodes import evaluate_generator, fit_attribute_classifier, report_evaluation
 from celeba_gan.pipelines.train.nodes import train_gan
 
 SETTINGS = EvaluateSettings.model_validate(
@@ -138,6 +138,13 @@ def test_numbers_attributes_and_pictures(evaluate: Any, train: Any) -> None:
     assert beside.images == neighbours.images == card["protocol"]["images"]
     assert beside.pixels.shape[1] > 2 * 8 * 64
     assert neighbours.pixels.shape[1] > 8 * 64
+
+
+def test_the_page_is_titled_by_the_experiment_or_else_by_the_named_model(evaluate: Any, train: Any) -> None:
+    run = train("none")
+    for settings, name in (({}, "demo"), ({"model": "a/b<c"}, "a/b&lt;c")):
+        _, page = report_evaluation(*evaluate(run, settings=settings), pd.DataFrame(), run)
+        assert f"<title>{name} after " in page
 
 
 @pytest.mark.parametrize("kind", ["class", "attributes"])

@@ -49,7 +49,7 @@ def test_it_plans_before_there_is_anything(tmp_path: Path, copy_project: Callabl
     assert "Images 16x16, not packed yet" in said
     assert "DCGANGenerator 35,227" in said
     assert "Schedule 960 images (0.96 kimg) " in said
-    assert "To come 30 iterations in 3 ticks of 0.32 kimg" in said
+    assert "Remaining 30 iterations in 3 ticks of 0.32 kimg" in said
     assert "at the peak" in said
     assert "are free. Measured in one iteration" in said
     assert "images/s, measured in" in said
@@ -67,12 +67,12 @@ def test_it_plans_the_rest_of_a_training(tmp_path: Path, copy_project: Callable[
     assert "128 of them for training" in said
     assert "Schedule 1,600 images (1.6 kimg), each training image 12.5 times" in said
     assert "Done 960 images; 640 are left" in said
-    assert "To come 20 iterations in 2 ticks" in said
+    assert "Remaining 20 iterations in 2 ticks" in said
 
     said = page(project, "--pipelines", "plan", "--params", "train.resume=false")  # sets nothing aside
     assert "Done" not in said
     said = page(project, "--pipelines", "plan", "--only-missing-outputs")
-    assert "To come 0 iterations in 0 ticks" in said
+    assert "Remaining 0 iterations in 0 ticks" in said
     assert "none: the networks have seen all these images already" in said
 
     refused = kedro(project, "--pipelines", "plan", "--params", "train.seed=1")

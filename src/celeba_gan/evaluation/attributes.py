@@ -18,13 +18,8 @@ def compare_prevalence(
     Counting those above one half would miss rare attributes, since a weak classifier never gives them a high
     probability. It errs, but for both alike: where samples are like reals, the shares are equal.
 
-    Args:
-        names: Of the attributes.
-        reals: Their probabilities, (n, attributes).
-        samples: Likewise, (m, attributes).
-
-    Returns:
-        `reals` and `samples`, shares by name; `errors`, half the width of the difference's 0.95 interval.
+    Probabilities (n, attributes) and (m, attributes) give `reals` and `samples`, shares by name, and `errors`, half the
+    width of the difference's 0.95 interval.
     """
     share_of_reals, share_of_samples = (one.mean(axis=0, dtype=np.float64) for one in (reals, samples))
     variance = sum(one.var(axis=0, dtype=np.float64) / len(one) for one in (reals, samples))
@@ -35,16 +30,13 @@ def compare_prevalence(
 def compare_requested(
     names: Sequence[str], samples: Probabilities, labels: NDArray[np.float32], requested: Sequence[str]
 ) -> dict[str, RequestedAttribute] | None:
-    """How often samples have, or lack, the attribute that was requested of them.
+    """How often samples have, or lack, the attribute that was requested; None if the classifier knows none of these.
 
     Args:
-        names: Of the classifier's attributes.
-        samples: Their probabilities, (n, attributes).
+        names: Attributes of the classifier.
+        samples: Probabilities of these, (n, attributes).
         labels: What the generator was given, zeros and ones (n, labels).
-        requested: Names of these labels: attributes, or classes such as "Male + not Smiling".
-
-    Returns:
-        By attribute; None where the labels are about no attribute that the classifier knows.
+        requested: Names of the labels: attributes, or classes such as "Male + not Smiling".
     """
     wanted: dict[str, NDArray[np.bool_]] = {}
     known: dict[str, NDArray[np.bool_]] = {}
@@ -53,12 +45,10 @@ def compare_requested(
         one_of_classes = " + " in label or label.startswith("not ")
         for part in label.split(" + "):
             name = part.removeprefix("not ")
-            if name not in names:
-                continue
-            empty = np.zeros(len(labels), bool)
-            is_class = one_of_classes or f"not {name}" in requested
-            known[name] = known.get(name, empty) | (has if is_class else True)
-            wanted[name] = wanted.get(name, empty) | (has & (not part.startswith("not ")))
+            if name in names:
+                is_class = one_of_classes or f"not {name}" in requested
+                known[name] = known.get(name, False) | (has if is_class else np.ones_like(has))
+                wanted[name] = wanted.get(name, False) | (has & (name == part))
     found = {}
     for name, want in wanted.items():
         right = ((samples[:, list(names).index(name)] > 0.5) == want)[known[name]]
@@ -75,14 +65,9 @@ def describe_attributes(
     labels: NDArray[np.float32],
     requested: Sequence[str],
 ) -> Attributes:
-    """The section `attributes` of an evaluation.
+    """The section `attributes` of an evaluation, from `compare_prevalence` and `compare_requested`.
 
-    Args:
-        quality: Of the classifier, by attribute, in the order of the columns.
-        reals: See `compare_prevalence`.
-        samples: See `compare_prevalence`.
-        labels: See `compare_requested`.
-        requested: See `compare_requested`.
+    `quality` is that of the classifier, by attribute, in the order of the columns.
     """
     names = list(quality)
     return Attributes(

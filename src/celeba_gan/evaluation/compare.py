@@ -14,7 +14,7 @@ _MUST_AGREE: Final = (
     *("data_digest", "split", "images_per_side", "train_images", "judge_network", "seed", "size", "centre_crop"),
     *("code", *EvaluateSettings.READ_BY_METRICS),
 )
-"""Parts of the protocol; the digest of the features must agree, too, for metrics that have any."""
+"""Of the protocol; for metrics of features their digest must agree, too."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,7 @@ class Measurement:
 
     @classmethod
     def of(cls, evaluation: Evaluation, metric: str) -> Self:
-        """From an evaluation that has the metric.
-
-        Intervals of shares do not count: they are about these very radii, or this very classifier.
-        """
+        """From an evaluation. Intervals of shares are ignored: they are about these very radii, or this classifier."""
         protocol = {name: str(getattr(evaluation.protocol, name)) for name in _MUST_AGREE}
         if (features := read_name(metric).features) is not None:
             protocol["features"] = evaluation.protocol.features[features]
@@ -52,7 +49,7 @@ class Measurement:
     def interval_of_difference(self, other: "Measurement") -> tuple[float, float] | None:
         """The 0.95 interval of this value minus the other; None where either is unknown.
 
-        Both count as independent; since both models are compared with the same reals, that is the careful side.
+        The two are taken as independent; since both share their reals, the interval is rather too wide.
         """
         if self.interval is None or other.interval is None:
             return None
@@ -68,13 +65,7 @@ class Measurement:
 
 
 def compare_models(label: str, evaluation: Evaluation, other_label: str, other: Evaluation) -> Comparison:
-    """Compares all metrics that both have and that rank models.
-
-    Args:
-        label: Names the model.
-        evaluation: What was measured of it.
-        other_label: Names the other model.
-        other: What was measured of that.
+    """Compares two models by all metrics that both have and that rank models.
 
     Raises:
         ValueError: They were measured in different ways.
@@ -90,9 +81,6 @@ def compare_models(label: str, evaluation: Evaluation, other_label: str, other: 
                 f"{'; '.join(different)}"
             )
         low, high = one.interval_of_difference(two) or (None, None)
-        rows.append(
-            ComparedMetric(
-                metric=metric, model=one.value, against=two.value, low=low, high=high, better=one.winner(two)
-            )
-        )
+        values = {"model": one.value, "against": two.value, "low": low, "high": high}
+        rows.append(ComparedMetric(metric=metric, **values, better=one.winner(two)))
     return Comparison(model=label, against=other_label, rows=rows, measured=other)

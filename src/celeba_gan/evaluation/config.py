@@ -39,14 +39,12 @@ class EvaluateSettings(Settings):
         ".safetensors, or an MLflow model URI; only with --params",
     )
     compare_with: str | None = Field(
-        None, min_length=1, coerce_numbers_to_str=True, description="another model to compare it with, named likewise"
+        None, min_length=1, coerce_numbers_to_str=True, description="a second model, named likewise, to compare with"
     )
     checkpoint: Literal["last", "best"] = Field(
         "last", description="networks of the last tick, or of the one with the least train.minimise"
     )
-    promote: bool = Field(
-        False, description="register the model in MLflow, and make it champion if it is better than the present one"
-    )
+    promote: bool = Field(False, description="register the model in MLflow, as champion if it beats the present one")
     promote_metric: str = Field(
         "frechet_attributes",
         min_length=1,
@@ -55,30 +53,19 @@ class EvaluateSettings(Settings):
     promote_as: str = Field("celeba_gan", min_length=1, description="the registered model's name in MLflow")
     images: int = Field(5000, ge=2, description="at most this many reals of the test split, and as many samples")
     inception_weights: str | None = Field(
-        None,
-        description="torch-fidelity's file of Inception-V3; none: torch-fidelity's download, if it exists",
+        None, description="torch-fidelity's file of Inception-V3; none: torch-fidelity's download, if it exists"
     )
     features: FeatureFileSettings = FeatureFileSettings()
     classifier: ClassifierSettings = ClassifierSettings()
-    train_images: int = Field(
-        20000, ge=2, description="at most this many training images, among which copies are searched"
-    )
+    train_images: int = Field(20000, ge=2, description="at most this many training images are searched for copies")
     two_sample_images: int = Field(
-        1000,
-        ge=0,
-        description="at most this many a side to train a new classifier on, and as many to test it; 0: skip it",
+        1000, ge=0, description="at most this many a side to train a new classifier, and as many to test it; 0: skip it"
     )
     neighbours: int = Field(
         5, ge=1, le=100, description="whose distance is the radius in precision, recall, density, coverage"
     )
-    swd_projections: int = Field(
-        512, ge=1, le=65536, description="random directions of the sliced Wasserstein distance"
-    )
-    swd_images: int = Field(
-        2000, ge=2, description="at most this many images a side in that distance; more would fill memory"
-    )
+    swd_projections: int = Field(512, ge=1, le=65536, description="random directions in sliced Wasserstein distance")
+    swd_images: int = Field(2000, ge=2, description="at most this many images a side in that distance, to save memory")
     swd_patches: int = Field(64, ge=1, le=4096, description="7x7 patches taken from each image at each scale")
-    bootstrap: int = Field(
-        200, ge=0, description="bootstrap rounds for the Fréchet distance's interval; 0: no intervals"
-    )
+    bootstrap: int = Field(200, ge=0, description="rounds for the Fréchet distance's interval; 0: no intervals")
     ms_ssim_pairs: int = Field(400, ge=1, description="pairs of samples whose structural similarity is averaged")

@@ -27,7 +27,7 @@ class EvaluationProtocol(Record):
     images_per_side: int
     """In distances."""
     train_images: int
-    """Among which copies are looked for."""
+    """That were searched for copies."""
     features: dict[str, str]
     """Digests by the extractors' names."""
     neighbours: int

@@ -14,15 +14,7 @@ from celeba_gan.evaluation.code_version import code_version
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.documents import Evaluation, EvaluationProtocol
 from celeba_gan.evaluation.features.store import FeatureStore
-from celeba_gan.evaluation.image_sets import (
-    Extractor,
-    Images,
-    Models,
-    Reals,
-    RealSet,
-    Samples,
-    make_samples,
-)
+from celeba_gan.evaluation.image_sets import Extractor, Images, Models, Reals, RealSet, Samples, make_samples
 from celeba_gan.evaluation.metrics.age import average_generalisation_error, find_centre
 from celeba_gan.evaluation.metrics.inception_score import measure_inception_score
 from celeba_gan.evaluation.metrics.intervals import share_interval
@@ -35,6 +27,7 @@ from celeba_gan.foundation.wording import counted
 
 logger = logging.getLogger(__name__)
 
+Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 VALID = 4000
 """Most images of the valid split that AGE is measured with: half of them for its centre."""
 SHOWN = 48
@@ -57,7 +50,7 @@ class Result:
     """Of the test split, likewise."""
     neighbours: Neighbours | None
     """Samples and the training images nearest to them; None without features."""
-    probabilities: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+    probabilities: Mapping[str, Pair]
     """By the names of the extractors that are classifiers: those of the test images and of the samples."""
     labels: NDArray[np.float32]
     """Those requested of the samples, float32 (n, names)."""
@@ -65,12 +58,9 @@ class Result:
 
 @dataclass(frozen=True)
 class _Sets:
-    """Which images are measured."""
-
     test: RealSet
     valid: RealSet
     train: RealSet
-    """Among which copies are looked for."""
 
     @property
     def count(self) -> int:
@@ -89,24 +79,17 @@ def evaluate(
 
     Distances compare as many samples as there are test and valid images, up to `settings.images`. Their floors compare
     as many valid images with the test images, and as many training images: the scores of a perfect generator, and of
-    one that only repeats its training images. A generator that was trained on random crops is compared with the centres
-    of the reals, at its own size.
+    one that only repeats its training images. After training on random crops, samples are compared with the centres of
+    the reals.
 
-    Features are written to disk batch by batch; memory holds at most `settings.swd_images` images of any set.
-
-    Args:
-        models: What is measured.
-        reals: The packed images.
-        settings: How.
-        extractors: Of the features that the Fréchet distance and others need.
-        store: Caches features of reals, and floors; None: no cache.
+    Features are written to disk batch by batch; memory holds at most `settings.swd_images` images of any set. `store`
+    caches features of reals, and floors; None: no cache.
 
     Raises:
         EvaluationError: The images have another size than the generator's, or there are too few.
     """
     reals = _as_trained_on(reals, models)
-    _check_discriminator(models)
-    _warn(models, reals)
+    _check(models, reals)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         passing = FeatureStore(Path(folder), most_bytes=np.inf)
         kept = store if store is not None and store.is_writable() else passing
@@ -137,32 +120,26 @@ def evaluate(
             for one in extractors
             if samples.described[one.name].outputs.shape[1]
         }
-        neighbours = None
-        if extractors:
-            last = extractors[-1]
-            neighbours = find_neighbours(samples, samples.described[last.name], sets.train, last)
+        neighbours = find_neighbours(samples, sets.train, extractors[-1]) if extractors else None
         shown = sets.test.first(SHOWN).images()
         return Result(evaluation, samples.images[:SHOWN], shown, neighbours, probabilities, samples.labels)
 
 
-def _check_discriminator(models: Models) -> None:
+def _check(models: Models, reals: Reals) -> None:
+    """Raises an error or logs a warning where the files are not of one finished training on these images."""
     if models.discriminator is None:
-        logger.info("Skipping AGE: this generator comes without its discriminator")
-        return
-    if models.discriminator.training_id != models.training_id:
+        logger.info("Skipping AGE: there is no discriminator for this generator")
+    elif models.discriminator.training_id != models.training_id:
         raise EvaluationError(
             "The generator and the discriminator are from different trainings, so AGE would mean nothing. "
             "Train again (kedro run --pipelines train), or restore both files of one training"
         )
-    if models.discriminator.images != models.images:
+    elif models.discriminator.images != models.images:
         logger.warning(
             "The discriminator was saved after %d images and the generator after %d: training was killed in between",
             models.discriminator.images,
             models.images,
         )
-
-
-def _warn(models: Models, reals: Reals) -> None:
     if models.data_digest != reals.digest:
         logger.warning("The generator was trained on other images than these: its numbers measure a transfer")
     if not models.finished:
@@ -223,9 +200,8 @@ def _measure_age(
         "score_real": float(real.mean()),
         "score_fake": float(samples.scores.mean()),
     }
-    if probability != "centred_sigmoid":
-        return Measured(values), centre, "zero of the objective"
-    return Measured(values), centre, f"midpoint of mean scores: {half} reals of valid, {half} samples"
+    midpoint = f"midpoint of mean scores: {half} reals of valid, {half} samples"
+    return Measured(values), centre, midpoint if probability == "centred_sigmoid" else "zero of the objective"
 
 
 def _measure_samples(
@@ -234,26 +210,19 @@ def _measure_samples(
     """Everything that compares samples with reals."""
     count = sets.count
     test = sets.test.first(count)
-    pairs = {
-        one.name: (test.describe(one).features, samples.described[one.name].features[:count]) for one in extractors
-    }
+    described = samples.described
+    pairs = {one.name: (test.describe(one).features, described[one.name].features[:count]) for one in extractors}
     found = _compare(test.first(keep).images(), samples.images[: min(keep, count)], pairs, settings)
     for one in extractors:
         real, fake = pairs[one.name]
         train = [some.describe(one).features for some in (sets.train, sets.train.mirrored())]
-        originality = measure_originality(fake, train, real)
-        found |= Measured(asdict(originality)).named(one.name)
+        found |= Measured(asdict(measure_originality(fake, train, real))).named(one.name)
         if one.name == "inception":
-            found |= measure_inception_score(samples.described[one.name].outputs).named(one.name)
+            found |= measure_inception_score(described[one.name].outputs).named(one.name)
     return found
 
 
-def _compare(
-    real: Images,
-    fake: Images,
-    pairs: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
-    settings: EvaluateSettings,
-) -> Measured:
+def _compare(real: Images, fake: Images, pairs: Mapping[str, Pair], settings: EvaluateSettings) -> Measured:
     """All metrics between two sets, of images and of their features by the extractors' names."""
     found = Measured({})
     for measure in measures("images"):
@@ -265,12 +234,7 @@ def _compare(
 
 
 def _floor(
-    sets: _Sets,
-    split: str,
-    settings: EvaluateSettings,
-    extractors: Sequence[Extractor],
-    keep: int,
-    store: FeatureStore,
+    sets: _Sets, split: str, settings: EvaluateSettings, extractors: Sequence[Extractor], keep: int, store: FeatureStore
 ) -> dict[str, float]:
     """The metrics of images of a split in the samples' place, cached in the store.
 
@@ -282,10 +246,10 @@ def _floor(
         return {}
     settings = settings.model_copy(update={"bootstrap": 0})  # a floor has no interval
 
-    def features(one: Extractor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def features(one: Extractor) -> Pair:
         # Features of all training images are cached: these are the first of them.
-        found = sets.train.describe(one).features[: len(others.indices)] if split == "train" else None
-        return test.describe(one).features, others.describe(one).features if found is None else found
+        cached = sets.train if split == "train" else others
+        return test.describe(one).features, cached.describe(one).features[: sets.count]
 
     def measure() -> dict[str, float]:
         pairs = {one.name: features(one) for one in extractors}
@@ -306,16 +270,13 @@ def _two_sample(models: Models, settings: EvaluateSettings, sets: _Sets) -> Meas
     chosen = len(valid.indices) // 5
     parts = {"choose": valid.first(chosen), "train": replace(valid, indices=valid.indices[chosen:]), "test": test}
 
-    def sample(purpose: str, count: int) -> Images:
-        drawn = models.sample(count, _seed(settings.seed, f"two samples, {purpose}"))
-        return np.concatenate([images for images, _ in drawn])
+    def with_samples(purpose: str, part: RealSet) -> Sides:
+        drawn = models.sample(len(part.indices), _seed(settings.seed, f"two samples, {purpose}"))
+        return Sides(part.images(), np.concatenate([images for images, _ in drawn]))
 
-    sides = {purpose: Sides(part.images(), sample(purpose, len(part.indices))) for purpose, part in parts.items()}
-    values = two_sample_test(
-        models.new_discriminator(), sides["train"], sides["choose"], sides["test"], seed=settings.seed
-    )
-    accuracy = share_interval(values["c2st_accuracy"], 2 * len(test.indices))
-    return Measured(values, {"c2st_accuracy": accuracy})
+    choose, train, tested = (with_samples(purpose, part) for purpose, part in parts.items())
+    values = two_sample_test(models.new_discriminator(), train, choose, tested, seed=settings.seed)
+    return Measured(values, {"c2st_accuracy": share_interval(values["c2st_accuracy"], 2 * len(test.indices))})
 
 
 def _protocol(

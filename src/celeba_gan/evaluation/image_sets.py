@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from torch import nn
 
 from celeba_gan.evaluation.code_version import code_version
-from celeba_gan.evaluation.features.store import Described, FeatureStore, Writer
+from celeba_gan.evaluation.features.store import Described, FeatureStore
 from celeba_gan.evaluation.metrics.age import Probability
 
 Images = NDArray[np.uint8]
@@ -70,7 +70,7 @@ class Models:
     data_digest: str
     """Of the packed images that the generator was trained on."""
     discriminator: Discriminator | None
-    """None: the generator comes alone, and there is no AGE."""
+    """None: AGE is not measured."""
     new_discriminator: Callable[[], nn.Module]
     """Makes one with initial weights, which takes no labels."""
     random_crop: int | None = None
@@ -159,59 +159,36 @@ class RealSet:
 class Samples:
     """A generator's images: all described as they are made, and only the first kept."""
 
-    count: int
     images: Images
     """The first ones, uint8 (n, size, size, 3)."""
     labels: Labels
-    """Those requested, float32 (count, names)."""
+    """Those requested, float32 (n, names)."""
     scores: Scores
     """By the training's discriminator; empty without one."""
-    described: dict[str, Described] = field(default_factory=dict)
+    described: Mapping[str, Described]
     """By the extractors' names."""
 
 
 def make_samples(
-    models: Models,
-    count: int,
-    seed: int,
-    *,
-    keep: int,
-    extractors: Sequence[Extractor],
-    store: FeatureStore,
+    models: Models, count: int, seed: int, *, keep: int, extractors: Sequence[Extractor], store: FeatureStore
 ) -> Samples:
-    """Makes `count` images, and computes features and scores of each batch as it is made.
-
-    Args:
-        models: The generator, and the discriminator that scores its images.
-        count: How many.
-        seed: Of the latents.
-        keep: So many images are kept.
-        extractors: Of the features.
-        store: Where features are written.
-    """
+    """Makes `count` images and keeps the first `keep`; scores and features, in `store`, are of all."""
     kept: list[Images] = []
     labels: list[Labels] = []
-    scores: list[Scores] = []
-    held = 0
+    scores: list[Scores] = [np.zeros(0)]
     keys = {one.name: f"samples {one.name} {count} {seed}" for one in extractors}
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(Writer(store, key, count)) for name, key in keys.items()}
+        writers = [stack.enter_context(store.writer(key, count)) for key in keys.values()]
         for images, requested in models.sample(count, seed):
-            if held < keep:
-                kept.append(images[: keep - held])
-                held += len(kept[-1])
+            if (missing := keep - sum(map(len, kept))) > 0:
+                kept.append(images[:missing])
             labels.append(requested)
             if models.discriminator is not None:
                 scores.append(models.discriminator.score(images, requested))
-            for one in extractors:
-                writers[one.name].add(_describe(one, images))
-    return Samples(
-        count,
-        np.concatenate(kept),
-        np.concatenate(labels),
-        np.concatenate(scores) if scores else np.zeros(0),
-        {name: found for name, key in keys.items() if (found := store.find(key, count)) is not None},
-    )
+            for one, write in zip(extractors, writers, strict=True):
+                write(_describe(one, images))
+    described = {name: found for name, key in keys.items() if (found := store.find(key, count)) is not None}
+    return Samples(np.concatenate(kept), np.concatenate(labels), np.concatenate(scores), described)
 
 
 def _describe(extractor: Extractor, images: Images) -> Described:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.features.store import Described
 from celeba_gan.evaluation.image_sets import Extractor, Images, RealSet, Samples
 from celeba_gan.evaluation.metrics.manifolds import nearest
 
@@ -26,17 +25,10 @@ class Neighbours:
     """Of the rows: `first` or `nearest`."""
 
 
-def find_neighbours(samples: Samples, described: Described, train: RealSet, extractor: Extractor) -> Neighbours:
-    """Finds the neighbours of the first samples, and of those with the nearest neighbours.
-
-    Args:
-        samples: Those whose images are kept are searched.
-        described: Their features.
-        train: The training images.
-        extractor: Of the features.
-    """
+def find_neighbours(samples: Samples, train: RealSet, extractor: Extractor) -> Neighbours:
+    """Finds the training images nearest to the first samples, and to those of the kept ones that are nearest to any."""
     sets = (train, train.mirrored())
-    kept = described.features[: len(samples.images)]
+    kept = samples.described[extractor.name].features[: len(samples.images)]
     columns = min(SHOWN, len(train.indices))
     found = [nearest(kept, one.describe(extractor).features, columns) for one in sets]
     distances, indices = (np.concatenate(pair, axis=1) for pair in zip(*found, strict=True))

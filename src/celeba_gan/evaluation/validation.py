@@ -12,14 +12,9 @@ PROJECTIONS, PATCHES = 128, 16
 
 
 def choose_reals(gather: Callable[[NDArray[np.int64]], Images], start: int, stop: int, size: int, most: int) -> Images:
-    """Real images in random order, always the same ones: uint8 (up to `most`, size, size, 3).
+    """Up to `most` random images of those from start to stop, always the same: uint8 (n, size, size, 3).
 
-    Args:
-        gather: Indices -> images.
-        start: The first index of the split.
-        stop: The one after its last.
-        size: Of the networks' images; larger ones are cropped to their centre.
-        most: How many.
+    Larger images are cropped to their centre.
     """
     images = gather(start + np.random.default_rng(0).permutation(stop - start)[:most])
     first = (images.shape[1] - size) // 2
@@ -33,30 +28,20 @@ class ValidationDistance:
     """
 
     def __init__(self, reals: Images, seed: int = 0) -> None:
-        """Measures the floor.
+        """Samples are compared with the first half of the reals, uint8 (n, size, size, 3), n at least 2.
 
-        Args:
-            reals: uint8 (n, size, size, 3), n at least 2. Samples are compared with the first half; the floor is the
-                distance between the halves.
-            seed: Decides all draws.
+        The floor is the distance between the halves.
         """
         half = len(reals) // 2
         self._reals, self._seed = reals[:half], seed
         self.floor = self._distance(reals[half : 2 * half])
 
     def __call__(self, sample: Callable[[int, int], Images]) -> dict[str, float]:
-        """Measures.
-
-        Args:
-            sample: (count, seed) -> images of the reals' size.
-
-        Returns:
-            `swd_valid` and `swd_valid_floor`: `swd_absolute` of the samples and of other reals.
-        """
+        """`swd_valid` and `swd_valid_floor`: `swd_absolute` of samples, from (count, seed), and of other reals."""
         samples = sample(len(self._reals), self._seed)
         return {"swd_valid": self._distance(samples), "swd_valid_floor": self.floor}
 
     def _distance(self, images: Images) -> float:
-        options = {"projections": PROJECTIONS, "patches": PATCHES, "seed": self._seed}
         # Not the paper's distance, which ignores colour and contrast: the best networks must have those of the reals.
+        options = {"projections": PROJECTIONS, "patches": PATCHES, "seed": self._seed}
         return sliced_wasserstein(self._reals, images, **options)["swd_absolute"]

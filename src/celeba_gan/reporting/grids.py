@@ -1,4 +1,4 @@
-"""Sample grids and the animation of how they grew."""
+"""Grids of samples, and their animation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ class ImageGrid:
     """A picture of many samples."""
 
     images: int
-    """Images seen by the discriminator when it was made: its place in training."""
+    """Images seen by the discriminator when it was made."""
     pixels: NDArray[np.uint8]
     """(height, width, 3)"""
     since: int | None = None
-    """Of a tick of training: the image count of the tick before."""
+    """Image count of the previous tick, for a grid of a tick."""
 
 
 def make_grid(
     samples: NDArray[np.uint8], images: int, columns: int, tile: int = 96, names: Sequence[str] = ()
 ) -> ImageGrid:
-    """Lays samples out in rows, enlarged by a whole factor where they are smaller than a tile.
+    """Lays samples out in rows of `columns`.
 
     Args:
         samples: uint8 (n, size, size, 3).
-        images: The grid's place in training, in images seen.
+        images: Images seen in training.
         columns: Samples in a row.
         tile: Samples are enlarged by the largest whole factor that keeps them within this many pixels.
-        names: Of the rows, to stand before them; empty: none. A long name breaks at its plus signs.
+        names: Written before the rows; a long name breaks at its plus signs.
     """
     import torch  # torchvision's grid works on tensors; everything else here does without torch
     from torchvision.utils import make_grid as tile_images
@@ -64,11 +64,9 @@ def _name_rows(names: Sequence[str], height: int) -> NDArray[np.uint8]:
 
 
 def animate(grids: Sequence[ImageGrid], max_width: int = 720) -> list[Image.Image]:
-    """Frames of an animation: each grid with a caption of its place in training.
+    """Frames of an animation: each grid, in order of time, with its image count and a bar of progress to the last one.
 
-    Args:
-        grids: In order of time; the last is taken as the end, for the bar below the pictures.
-        max_width: Frames are reduced to at most this many pixels.
+    Frames are reduced to at most `max_width` pixels.
 
     Raises:
         GridError: There is no grid.

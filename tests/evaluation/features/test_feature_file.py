@@ -162,7 +162,7 @@ def mean(given: str, found: str, *axes: int, keepdims: int = 0) -> onnx.NodeProt
         ),
         (
             [mean("images", "each", 2, 3), helper.make_node("Div", ["each", "zero"], ["found"])],
-            r"not finite; is evaluate.features.scaling \(unit\)",
+            r"not finite. Check that evaluate.features.scaling \(unit\)",
         ),
         ([mean("images", "found", 0, 1, 2, 3)], r"has the shape \(\) for 3 images"),
         (
@@ -178,12 +178,12 @@ def test_programs_that_give_no_features_are_refused(tmp_path: Path, nodes: list[
 
 def test_an_onnx_file_that_takes_other_images_is_refused(tmp_path: Path) -> None:
     onnx_file(tmp_path / "a")
-    with pytest.raises(FeatureFileError, match=r"images of 16x16 pixels, evaluate.features.size is 299: set it so"):
+    with pytest.raises(FeatureFileError, match=r"images of 16x16 pixels, but evaluate.features.size is 299"):
         FeatureFile(settings(tmp_path / "a", size=299))
-    with pytest.raises(FeatureFileError, match="int64, where floats"):
+    with pytest.raises(FeatureFileError, match="int64, not floats"):
         FeatureFile(settings(tmp_path / "a", output="count"))
     onnx_file(tmp_path / "b", kind=TensorProto.DOUBLE)
-    with pytest.raises(FeatureFileError, match=r"takes tensor\(double\), where tensor\(float\)"):
+    with pytest.raises(FeatureFileError, match=r"takes tensor\(double\). Export it for tensor\(float\)"):
         FeatureFile(settings(tmp_path / "b"))
 
 

@@ -177,7 +177,7 @@ def test_what_is_missing_is_said_and_no_box_is_empty() -> None:
         "Fréchet and kernel distance, precision and density are missing",
         "evaluate.inception_weights=FILE",
         "Recall and coverage are missing",
-        "Copies were not searched",
+        "The search for copies is missing",
         "No new classifier was trained",
         "AGE is missing",
         "The samples’ attributes are unknown",

@@ -168,17 +168,17 @@ def test_a_classifier_above_chance_recognises_samples_and_another_proves_nothing
 )
 def test_what_to_distrust_is_said_where_it_is_so(changes: dict[str, Any], words: str) -> None:
     evaluation = example()
-    assert not said(evaluation, "To distrust")
+    assert not said(evaluation, "Caveats")
     evaluation["protocol"] |= changes
-    assert words in said(evaluation, "To distrust")
+    assert words in said(evaluation, "Caveats")
 
 
 def test_inception_with_fewer_images_than_dimensions_is_distrusted() -> None:
     evaluation = example()
     evaluation["protocol"]["images_per_side"] = 2000
-    assert not said(evaluation, "To distrust")
+    assert not said(evaluation, "Caveats")
     evaluation["metrics"]["frechet_inception"] = 9.0
-    assert "2,048 dimensions" in said(evaluation, "To distrust")
+    assert "2,048 dimensions" in said(evaluation, "Caveats")
 
 
 def test_a_weak_classifier_is_distrusted_by_its_area_and_else_by_its_accuracy() -> None:
@@ -186,13 +186,13 @@ def test_a_weak_classifier_is_distrusted_by_its_area_and_else_by_its_accuracy() 
     classifier = evaluation["attributes"]["classifier"]
     for one in classifier.values():
         one |= {"auc": 0.7}
-    assert "mean AUC 0.700" in said(evaluation, "To distrust")
+    assert "mean AUC 0.700" in said(evaluation, "Caveats")
     for one in classifier.values():
         one |= {"auc": None, "accuracy": 0.8}
-    assert "mean accuracy 80.0 %" in said(evaluation, "To distrust")
+    assert "mean accuracy 80.0 %" in said(evaluation, "Caveats")
     for one in classifier.values():
         one["accuracy"] = 0.93
-    assert not said(evaluation, "To distrust")
+    assert not said(evaluation, "Caveats")
 
 
 def test_a_comparison_counts_what_is_sure() -> None:

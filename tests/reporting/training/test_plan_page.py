@@ -77,10 +77,10 @@ def test_what_changes_on_the_way_is_a_table(planned: Plan, say: Any) -> None:
 
 def test_memory_that_is_short_says_what_to_try(planned: Plan, say: Any) -> None:
     assert "1.1 GB are free" in say(planned)
-    assert "Too much" not in say(planned)
-    assert "Too much" not in say(replace(planned, free=None))
+    assert "Does not fit" not in say(planned)
+    assert "Does not fit" not in say(replace(planned, free=None))
     said = say(replace(planned, free=planned.memory.total - 1))
-    assert "Too much Memory does not hold 8 images at a time. Try train.micro_batch=4:" in said
+    assert "Does not fit Memory does not hold 8 images at a time. Try train.micro_batch=4:" in said
     assert "the result does not depend on it" in said
     assert "Try train.micro_batch=2:" in say(with_settings(replace(planned, free=0), micro_batch=4))
     assert "does not hold a single image" in say(with_settings(replace(planned, free=0), micro_batch=1))
@@ -96,7 +96,7 @@ def test_memory_that_is_short_says_what_to_try(planned: Plan, say: Any) -> None:
 def test_memory_is_measured_or_extended_from_what_fits(planned: Plan, say: Any) -> None:
     assert planned.memory.measured == 1  # there was no time for more
     said = say(planned)
-    assert "Extended from one iteration with 1 image at a time" in said
+    assert "Extrapolated from one iteration with 1 image at a time" in said
     assert "activations of 8 images" in said
     said = say(replace(planned, memory=replace(planned.memory, measured=8)))
     assert "Measured in one iteration." in said
@@ -116,6 +116,6 @@ def test_time_is_told_as_people_do(planned: Plan, say: Any, rate: float, words: 
     said = say(replace(planned, speed=Speed(rate, 8, 12.3)))
     assert f"Time {words}" in said
     assert "12 s of training on noise, just now. Saving" in said
-    assert "extended to 8" not in said
-    assert "with batches of up to 2, and from there extended to 8" in say(replace(planned, speed=Speed(rate, 2, 12.3)))
+    assert "extrapolated to 8" not in said
+    assert "with batches of up to 2, and extrapolated to 8" in say(replace(planned, speed=Speed(rate, 2, 12.3)))
     assert "the networks have seen all these images already" in say(replace(planned, speed=None))

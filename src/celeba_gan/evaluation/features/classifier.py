@@ -6,7 +6,7 @@ compared: the digest of its weights is in the protocol.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,21 +128,10 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
 def fit_classifier(
     train: LabelledImages, valid: LabelledImages, names: Sequence[str], *, epochs: int, seed: int, device: str = "cpu"
 ) -> tuple[dict[str, Tensor], ClassifierReport]:
-    """Trains a classifier on one set and measures it on another.
+    """Trains a classifier of the attributes `names` on one set, and measures it on another: weights and report.
 
     AdamW with a one-cycle learning rate; images are mirrored at random. An attribute that all or none of the valid
-    images have is trained like the others, and left out of the mean AUC.
-
-    Args:
-        train: What it is trained on.
-        valid: What it is measured on.
-        names: Of the attributes.
-        epochs: Passes over the training images.
-        seed: Decides the first weights, the order and the mirroring.
-        device: Where it is trained.
-
-    Returns:
-        The weights, on the CPU, and a report.
+    images have is trained like the others, and left out of the mean AUC. The weights are on the CPU.
 
     Raises:
         ClassifierError: There are no attributes, or too few images.
@@ -163,7 +152,7 @@ def fit_classifier(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps)
     for _ in range(epochs):
         order = torch.randperm(len(train.attributes), generator=random)
-        for chosen in _whole_batches(order):
+        for chosen in torch.split(order[: len(order) // _BATCH * _BATCH], _BATCH):
             images = from_uint8(train.gather(chosen.numpy())).to(device)
             mirrored = (torch.rand(len(images), generator=random) < 0.5).to(device)
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
@@ -182,14 +171,13 @@ def _measure(classifier: AttributeClassifier, valid: LabelledImages) -> Classifi
     accuracies = ((probabilities > 0.5) == valid.attributes).mean(axis=0)
     areas = [area_under_curve(p[t == 1], p[t == 0]) for p, t in zip(probabilities.T, valid.attributes.T, strict=True)]
     known = [area for area in areas if area is not None]
+    attributes = {
+        name: AttributeQuality(accuracy=float(accuracy), auc=area)
+        for name, accuracy, area in zip(classifier.attributes, accuracies, areas, strict=True)
+    }
+    mean = float(np.mean(known)) if known else None
     return ClassifierReport(
-        accuracy=float(accuracies.mean()),
-        auc=float(np.mean(known)) if known else None,
-        images=len(valid.attributes),
-        attributes={
-            name: AttributeQuality(accuracy=float(accuracy), auc=area)
-            for name, accuracy, area in zip(classifier.attributes, accuracies, areas, strict=True)
-        },
+        accuracy=float(accuracies.mean()), auc=mean, images=len(valid.attributes), attributes=attributes
     )
 
 
@@ -200,7 +188,3 @@ def area_under_curve(of_ones: NDArray[Any], of_zeros: NDArray[Any]) -> float | N
     zeros = np.sort(of_zeros)
     below = np.searchsorted(zeros, of_ones, "left") + np.searchsorted(zeros, of_ones, "right")
     return float(below.mean() / (2 * len(zeros)))
-
-
-def _whole_batches(order: Tensor) -> Iterator[Tensor]:
-    return (part for part in torch.split(order, _BATCH) if len(part) == _BATCH)

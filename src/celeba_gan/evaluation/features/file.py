@@ -22,7 +22,7 @@ Images = NDArray[np.uint8]
 Run = Callable[[Tensor], Tensor]
 """Pixels float32 (n, 3, size, size) -> what the file gives for them, (n, ...)."""
 
-_IMAGENET = (torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225]))
+_MEAN, _DEVIATION = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]  # of ImageNet
 _EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 
 
@@ -37,11 +37,7 @@ class FeatureFile:
         """Reads the file, and tries it on three images of noise.
 
         The digest covers the file, the files that it keeps weights in, and the settings that change features: all but
-        name and batch size.
-
-        Args:
-            settings: With a path.
-            device: Where it runs; "cuda" needs onnxruntime-gpu, and falls back to the CPU without it.
+        name and batch size. The device "cuda" needs onnxruntime-gpu, and falls back to the CPU without it.
 
         Raises:
             FeatureFileError: The file does not exist or is no ONNX file, onnxruntime is missing, or its input or output
@@ -52,7 +48,7 @@ class FeatureFile:
         self.path = Path(settings.path or "").expanduser()
         if not self.path.is_file():
             raise FeatureFileError(
-                f"evaluate.features.path: there is no file {self.path}; name an existing one, or none"
+                f"evaluate.features.path: there is no file {self.path}. Set it to an ONNX file, or to none"
             )
         content = self.path.read_bytes()
         digest = hashlib.sha256(content)
@@ -90,22 +86,20 @@ class FeatureFile:
             ) from error
         if not found.is_floating_point():
             raise FeatureFileError(
-                f"{self.path}: its output is {found.dtype}, where floats are needed; name another with "
-                "evaluate.features.output"
+                f"{self.path}: its output is {found.dtype}, not floats. Choose another with evaluate.features.output"
             )
         found = found.float()
         if found.dim() == 4:
             found = found.mean(dim=(2, 3))
         if found.dim() != 2 or len(found) != len(images):
             raise FeatureFileError(
-                f"{self.path}: its output has the shape {tuple(found.shape)} for {len(images)} images, where (n, "
-                "features) or (n, channels, height, width) is needed; name another with evaluate.features.output, or "
-                "export it with such an output"
+                f"{self.path}: its output has the shape {tuple(found.shape)} for {len(images)} images, not (n, "
+                "features) or (n, channels, height, width). Choose another with evaluate.features.output"
             )
         if not found.isfinite().all():
             raise FeatureFileError(
-                f"{self.path}: features are not finite; is evaluate.features.scaling ({self.settings.scaling}) what "
-                "it was trained with?"
+                f"{self.path}: features are not finite. Check that evaluate.features.scaling "
+                f"({self.settings.scaling}) is what it was trained with"
             )
         return found.numpy()
 
@@ -116,8 +110,8 @@ class FeatureFile:
         alone = np.concatenate([self._features(images[i : i + 1]) for i in range(3)])
         if not np.allclose(together, alone, rtol=1e-2, atol=1e-2 * float(np.abs(together).max())):
             raise FeatureFileError(
-                f"{self.path}: the features of an image depend on the other images of the batch, or on chance; "
-                "export it in evaluation mode (model.eval())"
+                f"{self.path}: the features of an image depend on the other images of the batch, or are random. "
+                "Export it in evaluation mode (model.eval())"
             )
 
 
@@ -135,19 +129,7 @@ def prepare(images: Images, settings: FeatureFileSettings) -> Tensor:
         return pixels
     if settings.scaling == "signed":
         return pixels / 127.5 - 1
-    if settings.scaling == "unit":
-        return pixels / 255
-    mean, deviation = (values[:, None, None] for values in _IMAGENET)
-    return (pixels / 255 - mean) / deviation
-
-
-def _known(output: str | None, choices: list[str], path: Path) -> str:
-    """The output of this name, or the first."""
-    if output is not None and output not in choices:
-        raise FeatureFileError(
-            f"evaluate.features.output: {path} has no output {output}, only {', '.join(choices)}; name one of these"
-        )
-    return output or choices[0]
+    return pixels / 255 if settings.scaling == "unit" else (pixels / 255 - _MEAN) / _DEVIATION
 
 
 def _onnx(path: Path, settings: FeatureFileSettings, device: str) -> Run:
@@ -167,10 +149,12 @@ def _onnx(path: Path, settings: FeatureFileSettings, device: str) -> Run:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
         raise _not_onnx(path, _reason(error)) from error
-    output = _known(settings.output, [node.name for node in session.get_outputs()], path)
+    outputs = [node.name for node in session.get_outputs()]
+    if (output := settings.output or outputs[0]) not in outputs:
+        raise FeatureFileError(f"evaluate.features.output: {path} has no output {output}, only {', '.join(outputs)}")
     if len(session.get_inputs()) != 1:
         names = ", ".join(node.name for node in session.get_inputs())
-        raise FeatureFileError(f"{path} takes {names}, where one input, images, is needed; export it so")
+        raise FeatureFileError(f"{path} takes {names}. Export it with one input, images")
     node = session.get_inputs()[0]
     last = _channels_last(path, node.type, node.shape, settings)
     numbers = np.float16 if node.type == "tensor(float16)" else np.float32
@@ -193,14 +177,15 @@ def _onnx(path: Path, settings: FeatureFileSettings, device: str) -> Run:
 def _channels_last(path: Path, kind: str, shape: list[Any], settings: FeatureFileSettings) -> bool:
     """Whether an ONNX file takes (n, size, size, 3), as TensorFlow does, and not (n, 3, size, size)."""
     if kind not in ("tensor(float)", "tensor(float16)"):
-        raise FeatureFileError(f"{path} takes {kind}, where tensor(float) or tensor(float16) is needed; export it so")
+        raise FeatureFileError(f"{path} takes {kind}. Export it for tensor(float) or tensor(float16)")
     if len(shape) != 4 or (3 not in (shape[1], shape[3]) and all(isinstance(shape[axis], int) for axis in (1, 3))):
-        raise FeatureFileError(f"{path} takes {shape}, where (n, 3, size, size) is needed; export it so")
+        raise FeatureFileError(f"{path} takes {shape}. Export it for (n, 3, size, size)")
     last = bool(shape[1] != 3 and shape[3] == 3)
     sides = shape[1:3] if last else shape[2:]
     if any(isinstance(side, int) and side != settings.size for side in sides):
         raise FeatureFileError(
-            f"{path} takes images of {sides[0]}x{sides[1]} pixels, evaluate.features.size is {settings.size}: set it so"
+            f"{path} takes images of {sides[0]}x{sides[1]} pixels, but evaluate.features.size is {settings.size}. Set "
+            "it to that size"
         )
     return last
 
@@ -223,5 +208,4 @@ def _not_onnx(path: Path, reason: str) -> FeatureFileError:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error."""
     return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)

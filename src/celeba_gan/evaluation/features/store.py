@@ -8,9 +8,9 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +37,7 @@ class FeatureStore:
     """
 
     def __init__(self, folder: Path, most_bytes: float = 2e9) -> None:
-        """Names the folder, which is created when needed.
-
-        Args:
-            folder: Of the files.
-            most_bytes: The least recently used files are removed beyond this size.
-        """
+        """The folder is created when needed; beyond `most_bytes` the least recently used files are removed."""
         self.folder = folder
         self.most_bytes = most_bytes
 
@@ -57,23 +52,17 @@ class FeatureStore:
             return False
 
     def describe(self, key: str, count: int, describe: Callable[[], Iterable[Described]]) -> Described:
-        """The features of this key, computed now if they are missing.
-
-        Args:
-            key: Everything that the features depend on.
-            count: Images in the set.
-            describe: Gives them batch by batch, in order.
+        """The features of this key and number of images, computed now, batch by batch, if they are missing.
 
         Raises:
             ValueError: The batches are not of `count` images in all.
             OSError: The disk is full.
         """
-        known = self.find(key, count)
-        if known is not None:
+        if (known := self.find(key, count)) is not None:
             return known
-        with Writer(self, key, count) as writer:
+        with self.writer(key, count) as write:
             for batch in describe():
-                writer.add(batch)
+                write(batch)
         found = self.find(key, count)  # before pruning: a mapped array stays
         if found is None:
             raise OSError(f"Features in {self.folder} were deleted while they were in use. Run again")
@@ -90,8 +79,7 @@ class FeatureStore:
             pass
         numbers = measure()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            staging = _staging(self.folder)
+            staging = self._staging()
             staging.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
             staging.replace(path)
         except OSError as error:  # they are measured again next time
@@ -112,6 +100,39 @@ class FeatureStore:
                 return Described(rows[:, :width], rows[:, width:])
         return None
 
+    @contextlib.contextmanager
+    def writer(self, key: str, count: int) -> Iterator[Callable[[Described], None]]:
+        """Gives a function that appends a batch; the set is in the store once the block ends without an error.
+
+        Raises:
+            ValueError: The batches are not of `count` images in all.
+        """
+        staging, width, filled = self._staging(), 0, 0
+
+        def write(batch: Described) -> None:
+            nonlocal width, filled
+            columns = np.concatenate([batch.features, batch.outputs], axis=1).astype("<f4", copy=False)
+            if not width:
+                width = batch.features.shape[1]
+                header = {"descr": "<f4", "fortran_order": False, "shape": (count, columns.shape[1])}
+                np.lib.format.write_array_header_1_0(file, header)
+            filled += len(columns)
+            file.write(np.ascontiguousarray(columns).tobytes())
+
+        try:
+            with staging.open("wb") as file:  # not mapped: then a full disk raises an error and kills no process
+                yield write
+            if filled != count:
+                raise ValueError(f"Features of {count} images were expected, but there are {filled}")
+            staging.replace(self.folder / f"{_short(key)}.{width}.npy")
+        finally:
+            staging.unlink(missing_ok=True)
+
+    def _staging(self) -> Path:
+        """A name in the folder that no other process uses."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / f"{uuid.uuid4().hex}.staging"
+
     def _prune(self) -> None:
         """Removes the least recently used files, and what killed runs left; never the newest."""
         ages: list[tuple[float, int, Path]] = []
@@ -128,56 +149,6 @@ class FeatureStore:
             if place and total > self.most_bytes:
                 with contextlib.suppress(OSError):
                     path.unlink()
-
-
-class Writer:
-    """Writes features batch by batch; they are in the store once the `with` block ends without an error."""
-
-    def __init__(self, store: FeatureStore, key: str, count: int) -> None:
-        self._store, self._key, self._count = store, key, count
-        self._staging: Path | None = None
-        self._file: BinaryIO | None = None
-        self._width = self._filled = 0
-
-    def __enter__(self) -> "Writer":
-        return self
-
-    def add(self, batch: Described) -> None:
-        """The next images of the set."""
-        columns = np.concatenate([batch.features, batch.outputs], axis=1).astype("<f4", copy=False)
-        if self._file is None:
-            self._width = batch.features.shape[1]
-            self._store.folder.mkdir(parents=True, exist_ok=True)
-            self._staging = _staging(self._store.folder)
-            # Written, not mapped: then a full disk raises an error instead of killing the process.
-            self._file = self._staging.open("wb")
-            shape = (self._count, columns.shape[1])
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(self._file, header)
-        self._filled += len(columns)
-        if self._filled > self._count:
-            raise ValueError(f"Features of {self._count} images were expected, but there are {self._filled}")
-        self._file.write(np.ascontiguousarray(columns).tobytes())
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Keeps complete features, and removes incomplete ones after an error."""
-        staging = self._staging
-        try:
-            if self._file is not None:
-                self._file.close()
-            if kind is not None:
-                return
-            if staging is None or self._filled != self._count:
-                raise ValueError(f"Features of {self._count} images were expected, but there are {self._filled}")
-            staging.replace(self._store.folder / f"{_short(self._key)}.{self._width}.npy")
-        finally:
-            if staging is not None:
-                staging.unlink(missing_ok=True)
-
-
-def _staging(folder: Path) -> Path:
-    """A name that no other process uses."""
-    return folder / f"{uuid.uuid4().hex}.staging"
 
 
 def _short(key: str) -> str:

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from celeba_gan.evaluation.metrics.metric import Metric, Number
 
 Scores = NDArray[np.float64]
-
-
 Probability = Literal["sigmoid", "centred_sigmoid", "clip"]
 """How scores become probabilities: sigmoid(D), sigmoid(D - centre), or D clipped to [0, 1] (least squares)."""
 
@@ -24,15 +22,10 @@ def probability(scores: Scores, kind: Probability, centre: float) -> Scores:
 
 
 def find_centre(kind: Probability, real: Scores, fake: Scores) -> float:
-    """The score that means "one half".
+    """The score that means "one half": 0, except for `centred_sigmoid`, which is for critics.
 
     A critic trained with a Wasserstein loss has no zero: a constant added to its scores changes no loss. Its centre is
-    the midpoint of the mean scores of reals and fakes that are not measured themselves.
-
-    Args:
-        kind: `centred_sigmoid` for critics; the others have a zero.
-        real: Scores of reals of the valid split.
-        fake: Scores of as many fakes.
+    the midpoint of the mean scores of reals and fakes, (n,) each, which are not those that AGE is measured on.
     """
     return float(real.mean() + fake.mean()) / 2 if kind == "centred_sigmoid" else 0.0
 
@@ -41,16 +34,8 @@ def average_generalisation_error(real: Scores, fake: Scores, kind: Probability, 
     """AGE = E_x[|D(x) - 1|]^2 + E_z[|D(G(z))|]^2 with D the probability, and what it is made of.
 
     0: the discriminator separates perfectly; 0.5: its probability is one half everywhere. It is small when the
-    discriminator wins, so it ranks no generators by itself.
-
-    Args:
-        real: Scores of real images, (n,).
-        fake: Scores of generated images, (m,).
-        kind: How scores become probabilities.
-        centre: The score that means one half, for sigmoids.
-
-    Returns:
-        `age`; `age_mean_square`, with E[|.|^2] in place of E[|.|]^2; `prob_real` = E_x D(x); `prob_fake` = E_z D(G(z)).
+    discriminator wins, so it does not rank generators. Scores of reals (n,) and of samples (m,) give `age`;
+    `age_mean_square`, with E[|.|^2] in place of E[|.|]^2; `prob_real` = E_x D(x); `prob_fake` = E_z D(G(z)).
     """
     on_real, on_fake = probability(real, kind, centre), probability(fake, kind, centre)
     return {

@@ -36,17 +36,12 @@ class Gaussian:
 
     @classmethod
     def of(cls, batches: Iterable[Features]) -> "Gaussian":
-        """Reads a set batch by batch, (n, d) each; memory does not grow with their number.
-
-        Raises:
-            ValueError: There is no batch.
-        """
+        """Reads a set batch by batch, (n, d) each, in constant memory. ValueError: there is no batch."""
         total: Gaussian | None = None
         for batch in batches:
             values = torch.from_numpy(np.asarray(batch, np.float64))
             mean = values.mean(dim=0)
-            centred = values - mean
-            part = cls(len(values), mean, _scatter(centred))
+            part = cls(len(values), mean, _scatter(values - mean))
             total = part if total is None else total + part
         if total is None:
             raise ValueError("The Fréchet distance needs features, and got none")
@@ -76,30 +71,23 @@ class Frechet:
     """By how much the distance grows with the weight of each feature of the first and of the second set: (n,), (m,)."""
 
     def standard_error(self, parts: int | None = None) -> float:
-        """The deviation over repetitions, of `value` and of `of_infinite_sets`, by a jackknife to first order.
+        """The standard deviation of `value` and of `of_infinite_sets`, by a jackknife to first order.
 
-        Distances without a part are estimated from the influences, not recomputed. Where `value` is mostly bias, as
-        for two sets of one source, its true deviation is half to two thirds of this; that of the limit is not.
-
-        Args:
-            parts: So many disjoint parts of both sets, in their order, are left out in turn; None: every feature is a
-                part, the infinitesimal jackknife (Jaeckel 1972), which is steadier than ten parts are.
+        `parts` disjoint parts of both sets, in their order, are left out in turn; None: every feature is a part, the
+        infinitesimal jackknife (Jaeckel 1972), which is steadier than ten parts are. Distances without a part are
+        estimated from the influences, not recomputed. Where `value` is mostly bias, as for two sets of one source, its
+        true deviation is half to two thirds of this; that of the limit is not.
         """
         if parts is None:
             return math.sqrt(sum(float(values.var()) / len(values) for values in self.influences))
-        of = [torch.arange(len(values)) * parts // len(values) for values in self.influences]
-        without = torch.tensor(
-            [
-                sum(float(v[part != left_out].mean()) for v, part in zip(self.influences, of, strict=True))
-                for left_out in range(parts)
-            ],
-            dtype=torch.float64,
-        )
+        pairs = [(values, torch.arange(len(values)) * parts // len(values)) for values in self.influences]
+        means = [sum(float(values[part != out].mean()) for values, part in pairs) for out in range(parts)]
+        without = torch.tensor(means, dtype=torch.float64)
         return math.sqrt((parts - 1) / parts * float((without - without.mean()).square().sum()))
 
 
 def measure_frechet(first: Features, second: Features) -> Frechet:
-    """The distance with its error and its limit, at the price of about four distances.
+    """The distance of (n, d) and (m, d), in random order, with its error and its limit; costs about four distances.
 
     The influence of a feature y of the second set is 2 (m2 - m1).(y - m2) + (y - m2)^T (I - T) (y - m2), where T is the
     optimal map from the second Gaussian to the first (Rippl et al. 2016); likewise for the first.
@@ -107,10 +95,6 @@ def measure_frechet(first: Features, second: Features) -> Frechet:
     The limit follows the bias, which is about a constant over the size (Chong and Forsyth 2020), from the distance of
     halves, averaged over two disjoint ones, to that of the whole sets, and on to 1 / size = 0. It is still too high
     where a half has hardly more features than dimensions that matter.
-
-    Args:
-        first: (n, d), in random order.
-        second: (m, d), in random order.
 
     Raises:
         ValueError: A set has fewer than four members.
@@ -124,9 +108,7 @@ def measure_frechet(first: Features, second: Features) -> Frechet:
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)); 0 for equal ones, and never below.
-
-    No complex numbers appear, and no offset is added where the covariances have no full rank.
+    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), at least 0; exact for covariances of any rank.
 
     Raises:
         ValueError: A set has fewer than two members.

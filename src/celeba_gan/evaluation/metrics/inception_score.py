@@ -13,14 +13,8 @@ def inception_score(probabilities: NDArray[np.float32], splits: int = 10) -> tup
     """exp(E_x KL(p(y | x) || p(y))) of each of `splits` disjoint parts, as torch-fidelity has it.
 
     1 if every sample is alike to the classifier, and the number of classes if it is certain of each and they are
-    evenly distributed. It uses no reals, and its classes are ImageNet's, which hardly describe faces.
-
-    Args:
-        probabilities: Of the classes for each sample, (n, classes), in random order.
-        splits: Parts.
-
-    Returns:
-        Mean and standard deviation over the parts.
+    evenly distributed. It uses no reals, and its classes are ImageNet's, which hardly describe faces. Probabilities
+    (n, classes), in random order, give the mean and standard deviation over the parts.
 
     Raises:
         ValueError: There are fewer samples than parts.

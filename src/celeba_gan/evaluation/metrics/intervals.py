@@ -33,14 +33,7 @@ def bootstrap(measure: Resampled, sizes: Sequence[int], value: float, seed: int,
     """Resamples every set with replacement, `rounds` times (Efron 1979).
 
     A set with repetitions has another expectation than one without (a Fréchet distance grows), so only the spread is
-    taken from the rounds, and centred on the measured value.
-
-    Args:
-        measure: Gives the number for indices into each set.
-        sizes: Of the sets.
-        value: The number measured on all.
-        seed: Decides the draws.
-        rounds: How many.
+    taken from the rounds, and centred on `value`, which was measured on all.
     """
     random = np.random.default_rng(seed)
     values = [measure([random.integers(0, size, size) for size in sizes]) for _ in range(rounds)]

@@ -27,12 +27,8 @@ class KernelDistance:
 def kernel_distance(first: Features, second: Features, groups: int = 10) -> KernelDistance:
     """E k(x, x') + E k(y, y') - 2 E k(x, y) over all pairs of different features, k(a, b) = (a.b / d + 1)^3.
 
-    The standard error is that of a jackknife over disjoint groups: the i-th part of both sets is left out in turn.
-
-    Args:
-        first: (n, d), in random order.
-        second: (m, d), in random order.
-        groups: Disjoint parts of each set.
+    Features are (n, d) and (m, d), in random order. The standard error is that of a jackknife over disjoint groups:
+    the i-th part of both sets is left out in turn.
 
     Raises:
         ValueError: A set has fewer than two features a group.
@@ -53,13 +49,9 @@ def kernel_distance(first: Features, second: Features, groups: int = 10) -> Kern
         return float(within_x + within_y - 2 * xy[kept][:, kept].sum() / (n * m)) * SCALE
 
     everything = torch.arange(groups)
-    without = np.array([estimate(everything[everything != left_out]) for left_out in range(groups)])
+    without = np.array([estimate(everything[everything != out]) for out in range(groups)])
     error = np.sqrt((groups - 1) / groups * ((without - without.mean()) ** 2).sum())
     return KernelDistance(estimate(everything), float(error))
-
-
-def _kernel(first: Tensor, second: Tensor) -> Tensor:
-    return (first @ second.T / first.shape[1] + 1) ** 3
 
 
 def _own(features: Tensor, group: Tensor, groups: int) -> Tensor:
@@ -76,7 +68,8 @@ def _group_sums(first: Tensor, of_first: Tensor, second: Tensor, of_second: Tens
         by_column = torch.zeros(len(first[rows]), groups, dtype=first.dtype)
         for begin in range(0, len(second), _BLOCK):
             columns = slice(begin, begin + _BLOCK)
-            by_column.index_add_(1, of_second[columns], _kernel(first[rows], second[columns]))
+            kernel = (first[rows] @ second[columns].T / first.shape[1] + 1) ** 3
+            by_column.index_add_(1, of_second[columns], kernel)
         sums.index_add_(0, of_first[rows], by_column)
     return sums
 

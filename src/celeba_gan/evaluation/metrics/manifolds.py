@@ -37,12 +37,7 @@ class Manifolds:
 
 
 def compare_manifolds(real: Features, fake: Features, neighbours: int = 5) -> Manifolds:
-    """All four, at k = `neighbours`.
-
-    Args:
-        real: (n, d).
-        fake: (m, d).
-        neighbours: k; the papers use 3 and 5.
+    """All four, of features (n, d) and (m, d), at k = `neighbours`; the papers use 3 and 5.
 
     Raises:
         ValueError: A set has k members or fewer.
@@ -53,7 +48,7 @@ def compare_manifolds(real: Features, fake: Features, neighbours: int = 5) -> Ma
     balls = torch.zeros(len(fake))  # balls of reals that each sample lies in
     recalled, covered = [], []
     for block in _blocks(real, fake):
-        distances = block.squares.masked_fill_(block.squares < _EQUAL * block.sums(), 0)
+        distances = block.squares.masked_fill_(block.squares < _EQUAL * (block.first + block.second), 0)
         reach = reach_of_reals[block.rows]
         balls += (distances <= reach[:, None]).sum(dim=0)
         recalled.append((distances <= reach_of_fakes).any(dim=1))
@@ -67,16 +62,7 @@ def compare_manifolds(real: Features, fake: Features, neighbours: int = 5) -> Ma
 
 
 def nearest(queries: Features, among: Features, count: int = 1) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The nearest neighbours of each query, nearest first.
-
-    Args:
-        queries: (n, d).
-        among: (m, d).
-        count: How many.
-
-    Returns:
-        Distances and indices into `among`, (n, count) each.
-    """
+    """The `count` features among (m, d) nearest to each of (n, d), nearest first: distances and indices, (n, count)."""
     parts = []
     for block in _blocks(queries, among):
         # min is several times as fast as topk
@@ -110,10 +96,6 @@ class _Block:
     """Squared lengths, (some, 1)."""
     second: Tensor
     """Squared lengths, (m,)."""
-
-    def sums(self) -> Tensor:
-        """Of both squared lengths, (some, m)."""
-        return self.first + self.second
 
     def exact(self, values: Tensor, columns: Tensor) -> Tensor:
         """Some of the squares, (some, n), at these columns."""
@@ -151,6 +133,6 @@ MANIFOLDS = Metric(
                 "Real images that lie among samples.", "share",
                 terminal=("Recall", "share of real images within the reach of samples")),
         Number("coverage", "Coverage", "variety", "more",
-                "Real images with a sample near by.", "share"),
+                "Real images with a sample nearby.", "share"),
     ),
 )  # fmt: skip

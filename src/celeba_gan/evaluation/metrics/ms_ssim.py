@@ -17,12 +17,8 @@ def similarity_within(images: Images, pairs: int, seed: int) -> float:
     """The mean MS-SSIM of random pairs of different images: 0 for nothing in common, 1 for equal ones.
 
     Five scales need 176 pixels; smaller images have fewer, as many as the window of 11 pixels fits into, with the
-    paper's weights scaled to the sum of 1. Numbers at different sizes cannot be compared.
-
-    Args:
-        images: uint8 (n, size, size, 3), n at least 2, size at least 11.
-        pairs: How many.
-        seed: Decides which.
+    paper's weights scaled to the sum of 1. Numbers at different sizes cannot be compared. Images are uint8 (n, size,
+    size, 3).
 
     Raises:
         ValueError: There are fewer than two images, or they are too small.
@@ -39,10 +35,8 @@ def similarity_within(images: Images, pairs: int, seed: int) -> float:
     second = (first + random.integers(1, count, pairs)) % count  # another one
     total = 0.0
     for start in range(0, pairs, _BLOCK):
-        one, other = (
-            torch.from_numpy(images[chosen[start : start + _BLOCK]]).permute(0, 3, 1, 2).float()
-            for chosen in (first, second)
-        )
+        chosen = (indices[start : start + _BLOCK] for indices in (first, second))
+        one, other = (torch.from_numpy(images[indices]).permute(0, 3, 1, 2).float() for indices in chosen)
         values = ms_ssim(one, other, data_range=255.0, betas=weights, normalize="relu", reduction="none")
         total += float(values.sum())
     return total / pairs

@@ -25,12 +25,9 @@ class Originality:
 
 
 def measure_originality(samples: Features, train: Sequence[Features], test: Features) -> Originality:
-    """Compares nearest neighbours.
+    """Compares nearest neighbours of samples (n, d) and of unseen images (k, d).
 
-    Args:
-        samples: Of the generator, (n, d).
-        train: Of the images it was trained on, (m, d) each: as they are, and mirrored.
-        test: Of photographs it never saw, (k, d).
+    `train` has the features of the training images, (m, d) each: as they are, and mirrored.
 
     Raises:
         ValueError: There are fewer than two samples or test images, or no training images.

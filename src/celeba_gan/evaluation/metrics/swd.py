@@ -19,6 +19,8 @@ COARSEST = 16  # pixels
 SCALE = 1000.0  # the paper's tables print the distance times 1000
 
 Images = NDArray[np.uint8]
+Scale = tuple[Tensor, Tensor]
+"""Deviation and mean of each colour, (1, 3, 1, 1)."""
 
 
 def sliced_wasserstein(first: Images, second: Images, *, projections: int, patches: int, seed: int) -> dict[str, float]:
@@ -31,24 +33,14 @@ def sliced_wasserstein(first: Images, second: Images, *, projections: int, patch
     As each set is normalised by itself, the paper's distance ignores differences of mean colour and contrast between
     them. `swd_absolute` does not: it normalises both as the first.
 
-    Args:
-        first: uint8 (n, size, size, 3), the reals.
-        second: As many images of the same size.
-        projections: Random directions.
-        patches: Patches per image and scale.
-        seed: Decides places and directions.
-
-    Returns:
-        `swd_<pixels>` per scale and their mean, `swd`; the mean over the scales of `swd_absolute`;
-        times 1000 as in the paper. 0 is equal.
+    Images are uint8 (n, size, size, 3). Returns `swd_<pixels>` per scale and their mean, `swd`; the mean over the
+    scales of `swd_absolute`; times 1000 as in the paper. 0 is equal.
 
     Raises:
         ValueError: The sets differ in shape, or are empty.
     """
     if first.shape != second.shape or not len(first):
-        raise ValueError(
-            f"Sliced Wasserstein distance needs two sets of one shape, not {first.shape} and {second.shape}"
-        )
+        raise ValueError(f"Sliced Wasserstein needs two sets of one shape, not {first.shape} and {second.shape}")
     size, level = first.shape[1], 0
     distances: dict[str, float] = {}
     absolute: list[float] = []
@@ -58,8 +50,8 @@ def sliced_wasserstein(first: Images, second: Images, *, projections: int, patch
         directions = F.normalize(torch.randn(3 * PATCH * PATCH, projections, generator=generator), dim=0)
         last = size // 2 < COARSEST
         real, fake = (_patches(images, level, last=last, corners=corners) for images in (first, second))
-        scales = [_scale(one) for one in (real, fake)]
-        own, as_real = _sliced_distances(_normalise(real, scales[0]), fake, (scales[1], scales[0]), directions)
+        of_real, of_fake = (torch.std_mean(one, dim=(0, 2, 3), keepdim=True) for one in (real, fake))
+        own, as_real = _sliced_distances(_normalise(real, of_real), fake, (of_fake, of_real), directions)
         distances[f"swd_{size}"] = own * SCALE
         absolute.append(as_real * SCALE)
         size, level = size // 2, level + 1
@@ -80,15 +72,6 @@ def _patches(images: Images, level: int, *, last: bool, corners: Tensor) -> Tens
         top, left = corners[:, start : start + 256]
         parts.append(windows[image, :, top, left])  # (n, patches, 3, 7, 7)
     return torch.cat(parts).flatten(0, 1)
-
-
-Scale = tuple[Tensor, Tensor]
-"""Deviation and mean of each colour, (1, 3, 1, 1)."""
-
-
-def _scale(patches: Tensor) -> Scale:
-    deviation, mean = torch.std_mean(patches, dim=(0, 2, 3), keepdim=True)
-    return deviation, mean
 
 
 def _normalise(patches: Tensor, scale: Scale) -> Tensor:

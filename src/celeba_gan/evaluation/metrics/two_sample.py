@@ -36,17 +36,11 @@ class Sides:
 def two_sample_test(
     network: nn.Module, train: Sides, choose: Sides, test: Sides, *, steps: int = 250, patience: int = 4, seed: int = 0
 ) -> dict[str, float]:
-    """Trains `network` to tell real from fake, restores its best epoch, and tests it.
+    """Trains `network` on `train`, restores the epoch with the least loss on `choose`, and measures it on `test`.
 
-    Args:
-        network: With initial weights, on the device to train it on; gives a score per image, (batch,) from (batch, 3,
-            size, size) in [-1, 1]. It is changed.
-        train: What it is trained on, mirrored at random.
-        choose: The epoch with the least loss on these is the best.
-        test: What the numbers are measured on; used for nothing else.
-        steps: Optimiser steps, at most; the last epoch is finished.
-        patience: Training stops after so many epochs without improvement.
-        seed: Decides order and mirroring.
+    The network starts from its present weights, on its device, and is changed; it gives a score per image, (batch,)
+    from (batch, 3, size, size) in [-1, 1]. Training takes at most `steps` optimiser steps, of which the last epoch is
+    finished, and stops after `patience` epochs without improvement; images are mirrored at random.
 
     Returns:
         `c2st_accuracy` and `c2st_auc`, one half for chance; `c2st_age` and `c2st_age_mean_square`, the average
@@ -78,19 +72,19 @@ def two_sample_test(
             torch.autograd.backward(loss)
             optimizer.step()
         real, fake = (_scores(network, side) for side in (choose.real, choose.fake))
-        loss_now = float(F.softplus(-real).mean() + F.softplus(fake).mean())
-        waited = waited + 1 if loss_now >= best else 0
+        chosen_loss = float(F.softplus(-real).mean() + F.softplus(fake).mean())
+        waited = waited + 1 if chosen_loss >= best else 0
         if not waited:
-            best, kept = loss_now, copy.deepcopy(network.state_dict())
+            best, kept = chosen_loss, copy.deepcopy(network.state_dict())
         elif waited == patience:
             break
     network.load_state_dict(kept)
     found: dict[str, float] = {}
     for suffix, sides in (("", test), ("_train", train), ("_choose", choose)):
         on_real, on_fake = (_scores(network, side).double().numpy() for side in (sides.real, sides.fake))
+        found[f"c2st_accuracy{suffix}"] = float(((on_real > 0).mean() + (on_fake <= 0).mean()) / 2)
         area = area_under_curve(on_real, on_fake)
         assert area is not None  # neither side is empty
-        found[f"c2st_accuracy{suffix}"] = float(((on_real > 0).mean() + (on_fake <= 0).mean()) / 2)
         found[f"c2st_auc{suffix}"] = area
         if sides is test:
             age = average_generalisation_error(on_real, on_fake, "sigmoid", 0.0)

@@ -147,7 +147,7 @@ def evaluate_generator(
 
 
 def report_evaluation(
-    evaluation: Evaluation, measured_grid: ImageGrid, neighbour_grid: ImageGrid, metric_rows: Any
+    evaluation: Evaluation, measured_grid: ImageGrid, neighbour_grid: ImageGrid, metric_rows: Any, training_run: Run
 ) -> tuple[Any, str]:
     """Draws the chart of attributes, and writes the page that shows everything: a plotly figure and HTML."""
     from celeba_gan.reporting.evaluation.charts import plot_attribute_shares
@@ -159,7 +159,7 @@ def report_evaluation(
     own = protocol.model is None and len(metric_rows)
     page = render_report(
         evaluation,
-        title=f"{protocol.model or 'A generator'} after {protocol.images / 1000:,.4g} thousand images",
+        title=f"{protocol.model or training_run.folder.name} after {protocol.images / 1000:,.4g} thousand images",
         curves=plot_curves(metric_rows) if own else None,
         attribute_chart=chart if evaluation.attributes else None,
         pictures={"Samples and reals": measured_grid.pixels, "Nearest training images": neighbour_grid.pixels},

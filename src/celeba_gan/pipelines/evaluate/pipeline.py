@@ -33,7 +33,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 report_evaluation,
-                inputs=["evaluation", "measured_grid", "neighbour_grid", "metric_rows"],
+                inputs=["evaluation", "measured_grid", "neighbour_grid", "metric_rows", "training_run"],
                 outputs=["attribute_shares", "evaluation_page"],
                 name="report_evaluation",
             ),

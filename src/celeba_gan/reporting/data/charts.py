@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from celeba_gan.foundation.wording import counted
-from celeba_gan.reporting.chart_style import FAINT, TEXT, escape, finish, only_title
+from celeba_gan.reporting.chart_style import FAINT, TEXT, add_markers, finish, in_columns, only_title
 from celeba_gan.reporting.data.data_report import ALL, AttributeShares, DataReport, Shares
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ _MARKERS: Final = {
     "test": {"symbol": "square-open", "size": 9, "color": "#3aa655", "line": {"width": 2}},
 }
 _PUBLISHED: Final = {"symbol": "line-ns", "size": 15, "line": {"width": 3, "color": "#d1a400"}}
-_ONE_COLUMN: Final = 12  # rows; more are drawn in two columns, since kedro-viz fixes the height of figures
 _MOST_ROWS: Final = 60
 _MOST_BUBBLES: Final = 60  # more sizes are drawn as a histogram
 
@@ -29,106 +28,40 @@ _MOST_BUBBLES: Final = 60  # more sizes are drawn as a histogram
 def plot_attributes(report: DataReport) -> Any:
     """Draws the share of images with each attribute, or else label, the most frequent first.
 
-    Args:
-        report: The report on the data.
-
-    Returns:
-        A plotly figure: per row a marker for each split and, for CelebA's attributes, one for the published share.
+    A row of the plotly figure has a marker for each split and, for CelebA's attributes, one for the published share.
     """
-    from plotly.subplots import make_subplots
-
     rows: Mapping[str, Shares] = report.attributes or report.labels
     if not rows:
         return only_title("These images have neither attributes nor labels")
     names = sorted(rows, key=lambda name: -(rows[name].share[ALL] or 0))[:_MOST_ROWS]
-    columns = 1 if len(names) <= _ONE_COLUMN else 2
-    length = ceil(len(names) / columns)
-    figure = make_subplots(rows=1, cols=columns, horizontal_spacing=0.2)
-    for column in range(columns):
-        part = {name: rows[name] for name in names[column * length : (column + 1) * length]}
+    published = {name: row.published for name, row in rows.items() if isinstance(row, AttributeShares)}
+
+    def add(figure: Any, part: Sequence[str], column: int) -> float:
+        first, hover = column == 1, "%{text}: %{x:.1f}%"
         for split, marker in _MARKERS.items():
-            _add_shares(figure, part, split, {"marker": marker, "showlegend": not column}, column + 1)
-        _add_published(figure, part, report.source.kind, column + 1)
-        figure.update_yaxes(
-            tickvals=list(range(len(part))),
-            ticktext=[_axis_text(name) for name in part],
-            range=[length - 0.5, -0.5],  # from top to bottom
-            gridcolor=FAINT,
-            zeroline=False,
-            automargin=True,
-            tickfont={"size": 10},
-            col=column + 1,
-        )
-        shares = [share for row in part.values() for share in [*row.share.values(), _published(row)]]
-        most = max((share for share in shares if share), default=1)
-        figure.update_xaxes(
-            range=[0, 105 * most],  # kedro-viz would not begin at 0
-            ticksuffix="%",
-            tickangle=0,
-            nticks=6,
-            gridcolor=FAINT,
-            zerolinecolor=FAINT,
-            col=column + 1,
-        )
+            points = [(row, name, rows[name].share[split]) for row, name in enumerate(part)]
+            style = {"customdata": [counted(rows[name].images[split], "image") for name in part], "marker": marker}
+            add_markers(
+                figure, column, split, points, showlegend=first, hovertemplate=f"{hover} (%{{customdata}})", **style
+            )
+        known = [(row, name, share) for row, name in enumerate(part) if (share := published.get(name)) is not None]
+        if known:
+            what = "published for CelebA" if report.source.kind == "celeba" else "real CelebA, for comparison"
+            style = {"name": what, "marker": _PUBLISHED, "hovertemplate": f"{hover} in all of CelebA"}
+            add_markers(figure, column, "published", known, showlegend=first, **style)
+        drawn = [*(share for name in part for share in rows[name].share.values()), *(share for _, _, share in known)]
+        return max((share for share in drawn if share), default=1)
+
     what = "attribute" if report.attributes else "label"
     number = "Images with each" if len(names) == len(rows) else f"The {len(names)} most frequent of {len(rows)}:"
+    figure = in_columns(names, add, 0, tickfont={"size": 10})  # from 0, where kedro-viz would not start
     return finish(figure, f"{number} {what}, as share of their split")
 
 
-def _add_shares(figure: Any, rows: Mapping[str, Shares], split: str, style: Mapping[str, object], column: int) -> None:
-    figure.add_scatter(
-        x=[None if (share := row.share[split]) is None else 100 * share for row in rows.values()],
-        y=list(range(len(rows))),
-        name=split,
-        legendgroup=split,
-        mode="markers",
-        text=[escape(name) for name in rows],
-        customdata=[counted(row.images[split], "image") for row in rows.values()],
-        hovertemplate="%{text}: %{x:.1f}% (%{customdata})",
-        row=1,
-        col=column,
-        **style,
-    )
-
-
-def _add_published(figure: Any, rows: Mapping[str, Shares], kind: str, column: int) -> None:
-    known = {
-        place: (name, share) for place, (name, row) in enumerate(rows.items()) if (share := _published(row)) is not None
-    }
-    if known:
-        figure.add_scatter(
-            x=[100 * share for _, share in known.values()],
-            y=list(known),
-            name="published for CelebA" if kind == "celeba" else "real CelebA, for comparison",
-            legendgroup="published",
-            mode="markers",
-            marker=_PUBLISHED,
-            showlegend=column == 1,
-            text=[escape(name) for name, _ in known.values()],
-            hovertemplate="%{text}: %{x:.1f}% in all of CelebA",
-            row=1,
-            col=column,
-        )
-
-
-def _published(row: Shares) -> float | None:
-    return row.published if isinstance(row, AttributeShares) else None
-
-
-def _axis_text(name: str) -> str:
-    text = name.replace("_", " ")
-    return escape(f"{text[:27]}..." if len(text) > 30 else text)
-
-
 def plot_sizes(index: DataFrame, crop: int | Literal["none"]) -> Any:
-    """Draws the number of photographs of each width and height, and the crop.
+    """Draws the number of photographs of each width and height, and the centre crop in pixels; none: largest square.
 
-    Args:
-        index: The image index, with `width` and `height`.
-        crop: Side of the centre crop in pixels; none: the largest square.
-
-    Returns:
-        A plotly figure. If all photographs have the same size it shows one, with its crop.
+    `index` has the columns `width` and `height`. If all photographs have one size, the plotly figure shows one of them.
     """
     import plotly.graph_objects as go
 

@@ -20,13 +20,9 @@ _GAP, _HEADING = 2, 24  # pixels
 
 
 def draw_contact_sheet(packed: PackedImages, labels: DataFrame, classes: DataFrame) -> Image.Image:
-    """Draws training images in a grid, spaced evenly over the split; with classes, a row of each.
+    """Draws training images in a grid, spaced evenly over the split; with classes, a row of each of the largest twelve.
 
-    Args:
-        packed: The images.
-        labels: Their labels; row i describes image i.
-        classes: The classes with `class`, `name` and their number of training images in `train`; at most twelve are
-            shown, the largest.
+    Row i of `labels` describes image i; `classes` has the columns `class`, `name` and `train`, a number of images.
     """
     start, stop = packed.split("train")
     if len(classes) == 1:
@@ -65,15 +61,11 @@ def _stack(blocks: list[tuple[str, NDArray[np.int64]]], packed: PackedImages, co
         draw.text((_GAP + 2, top + 3), _shorten(heading, font, sheet.width - 2 * _GAP - 4), fill="#222222", font=font)
         for place, pixels in enumerate(packed.gather(indices)):
             row, column = divmod(place, columns)
-            sheet.paste(_resize(pixels, tile), (_GAP + column * step, top + _HEADING + row * step))
+            filter_ = Image.Resampling.NEAREST if len(pixels) <= tile else Image.Resampling.LANCZOS
+            image = Image.fromarray(pixels).resize((tile, tile), filter_)
+            sheet.paste(image, (_GAP + column * step, top + _HEADING + row * step))
         top += height
     return sheet
-
-
-def _resize(pixels: NDArray[np.uint8], tile: int) -> Image.Image:
-    """Enlarged without interpolation, or reduced."""
-    larger = Image.Resampling.NEAREST if len(pixels) <= tile else Image.Resampling.LANCZOS
-    return Image.fromarray(pixels).resize((tile, tile), larger)
 
 
 def _shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -1,4 +1,4 @@
-"""Findings: what is unusual about the data, in sentences."""
+"""What is unusual about the data, in sentences."""
 
 from __future__ import annotations
 
@@ -30,19 +30,16 @@ def find_peculiarities(report: DataReport) -> list[str]:
 
     Photographs of one person are alike, so standard errors count persons, if identities are known.
     """
-    looks = (_unusable, _notes, _duplicates, _sizes, _few, _gray, _published, _splits, _files)
-    return [finding for look in looks for finding in look(report)] or [NOTHING]
+    notes = report.source.notes
+    looks = (_duplicates, _sizes, _few, _gray, _published, _splits, _files)
+    found = [*_unusable(report), *notes, *(finding for look in looks for finding in look(report))]
+    return found or [NOTHING]
 
 
 def _files(report: DataReport) -> Iterator[str]:
-    changed = [file.name for file in report.source.files if file.verdict.startswith("not ")]
-    if changed:
+    if changed := [file.name for file in report.source.files if file.verdict.startswith("not ")]:
         verb = "is not the file" if len(changed) == 1 else "are not the files"
         yield f"{listed(changed, _SHOWN)} {verb} that CelebA's authors publish, but edited or incomplete."
-
-
-def _notes(report: DataReport) -> Iterator[str]:
-    yield from report.source.notes
 
 
 def _unusable(report: DataReport) -> Iterator[str]:
@@ -60,11 +57,8 @@ def _unusable(report: DataReport) -> Iterator[str]:
 def _duplicates(report: DataReport) -> Iterator[str]:
     duplicates, leaks = report.duplicates, report.left_out.leaks
     if duplicates.groups:
-        removed = (
-            f"{leaks:,} of train were removed because valid or test has them"
-            if leaks
-            else "none of train is in valid or test"
-        )
+        some = f"{leaks:,} of train were removed because valid or test has them"
+        removed = some if leaks else "none of train is in valid or test"
         yield (
             f"{duplicates.photographs:,} photographs have the same file as another, in {duplicates.groups:,} "
             f"groups; {removed}. See duplicate_images.csv beside the labels."
@@ -125,7 +119,7 @@ def _few(report: DataReport) -> Iterator[str]:
 def _gray(report: DataReport) -> Iterator[str]:
     train, gray = report.images.packed["train"], report.pixels.gray_images
     if gray >= _ALL_GRAY * train:
-        yield f"{gray:,} of {train:,} training images are gray; so will be the samples."
+        yield f"{gray:,} of {train:,} training images are gray; samples will be gray, too."
     elif gray >= _SOME_GRAY * train:
         yield f"{gray:,} of {train:,} training images are gray, the others are coloured."
 

@@ -12,7 +12,6 @@ from celeba_gan.images.packed import Manifest
 from celeba_gan.reporting.data.data_report import (
     ALL,
     AttributeShares,
-    ClassCount,
     Classes,
     Counts,
     DataReport,
@@ -21,7 +20,6 @@ from celeba_gan.reporting.data.data_report import (
     LeftOutCounts,
     Pixels,
     Shares,
-    SizeCount,
     Sizes,
     SourceFacts,
 )
@@ -40,17 +38,11 @@ _LARGEST_LABELS: Final = 60
 
 @dataclass(frozen=True)
 class DataTables:
-    """The tables of earlier stages.
+    """The tables of earlier stages."""
 
-    Attributes:
-        index: The image index.
-        labels: Of the packed images; row i describes image i.
-        classes: From `count_classes`.
-    """
-
-    index: DataFrame
-    labels: DataFrame
-    classes: DataFrame
+    index: DataFrame  # the image index
+    labels: DataFrame  # of the packed images; row i describes image i
+    classes: DataFrame  # from `count_classes`
 
 
 def summarise_data(
@@ -62,16 +54,10 @@ def summarise_data(
     max_rejected_fraction: float,
     published: Mapping[str, float],
 ) -> DataReport:
-    """Summarises the data.
+    """Summarises the data, with findings in sentences.
 
-    Args:
-        tables: The photographs.
-        source_report: What was found in the source.
-        manifest: Of the packed images.
-        pixels: Of the training images.
-        condition_on: The names that make the classes.
-        max_rejected_fraction: Fraction of the images found, in [0, 1], that may be unusable.
-        published: The share of all of CelebA's images, in [0, 1], that have each attribute.
+    `max_rejected_fraction`, in [0, 1], of the images found may be unusable; `published` has the share in [0, 1] of
+    CelebA's images that have each attribute.
     """
     if source_report.kind not in ("celeba", "synthetic"):  # in other sources a name may have another meaning
         published = {}
@@ -101,10 +87,7 @@ def summarise_data(
             condition_on=condition_on,
             number=len(tables.classes),
             with_few_images=int((tables.classes["train"] < FEW_OF_A_CLASS).sum()),
-            smallest=[
-                ClassCount.model_validate(row)
-                for row in tables.classes.nsmallest(_SMALLEST_CLASSES, "train").to_dict("records")
-            ],
+            smallest=tables.classes.nsmallest(_SMALLEST_CLASSES, "train").to_dict("records"),
         ),
         attributes=_attributes(tables.labels, published),
         labels=_labels(tables.labels),
@@ -147,7 +130,7 @@ def _sizes(index: DataFrame) -> Sizes:
         distinct=len(counts),
         smallest=tuple(by_area[["width", "height"]].iloc[0].tolist()),
         largest=tuple(by_area[["width", "height"]].iloc[-1].tolist()),
-        most_common=[SizeCount.model_validate(row) for row in counts.head(_FIRST_SIZES).to_dict("records")],
+        most_common=counts.head(_FIRST_SIZES).to_dict("records"),
     )
 
 

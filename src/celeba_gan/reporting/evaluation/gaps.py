@@ -9,12 +9,13 @@ from celeba_gan.evaluation.metrics.registry import read_name
 
 def find_gaps(evaluation: Evaluation) -> dict[Group, list[str]]:
     """Sentences about missing numbers, by their group."""
-    gaps: dict[Group, list[str]] = {
-        "quality": list(_quality(evaluation)),
-        "variety": list(_without(evaluation, "recall", "Recall and coverage are missing: they need features.")),
-        "originality": list(_without(evaluation, "memorised", "Copies were not searched: that needs features.")),
-        "discriminator": list(_discriminator(evaluation)),
-    }
+    measured = {read_name(name).number.name for name in evaluation.metrics}
+    gaps: dict[Group, list[str]] = {"quality": list(_quality(evaluation))}
+    if "recall" not in measured:
+        gaps["variety"] = ["Recall and coverage are missing: they need features."]
+    if "memorised" not in measured:
+        gaps["originality"] = ["The search for copies is missing: it needs features."]
+    gaps["discriminator"] = list(_discriminator(evaluation))
     return {group: sentences for group, sentences in gaps.items() if sentences}
 
 
@@ -39,13 +40,13 @@ def _quality(evaluation: Evaluation) -> Iterator[str]:
     elif not found:
         yield (
             "Fréchet and kernel distance, precision and density are missing: they need features. For images with "
-            "attributes a classifier is trained; for others, give Inception’s weights "
+            "attributes a classifier is trained; for others, set Inception’s weights "
             "(--params evaluate.inception_weights=FILE) or an ONNX file (evaluate.features.path=FILE)."
         )
     elif "inception" not in found:
         yield (
             "Inception’s features, in which other projects measure FID, are missing: their weights are not on this "
-            "machine. Give torch-fidelity’s file with --params evaluate.inception_weights=FILE."
+            "machine. Set torch-fidelity’s file with --params evaluate.inception_weights=FILE."
         )
     if "swd" not in evaluation.metrics:
         yield "The sliced Wasserstein distance is missing."
@@ -58,11 +59,6 @@ def _discriminator(evaluation: Evaluation) -> Iterator[str]:
         yield f"No new classifier was trained: {why}."
     if "age" not in evaluation.metrics:
         yield (
-            "AGE is missing: this generator comes without its discriminator. Measure a whole experiment "
-            "(--params evaluate.model=NAME) to have it."
+            "AGE is missing: there is no discriminator for this generator. To measure it, evaluate an experiment "
+            "(--params evaluate.model=NAME)."
         )
-
-
-def _without(evaluation: Evaluation, base: str, sentence: str) -> Iterator[str]:
-    if not any(read_name(name).number.name == base for name in evaluation.metrics):
-        yield sentence

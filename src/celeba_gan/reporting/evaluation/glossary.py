@@ -1,4 +1,4 @@
-"""Words that the parts of the page share; those of the metrics are in `evaluation.metrics`."""
+"""Words and orders that the parts of the page share; the words of metrics are in `evaluation.metrics`."""
 
 from typing import Final
 
@@ -25,13 +25,11 @@ def is_minor(name: str) -> bool:
 def order(name: str) -> tuple[int, str, int]:
     """A key to sort names in the registry's order, and a metric with different features side by side."""
     found = read_name(name)
-    places = list(NUMBERS)
-    place = places.index(found.number.name) if found.number.name in places else len(places)
-    return place, found.features or "", found.scale or 0
+    return [*NUMBERS, found.number.name].index(found.number.name), found.features or "", found.scale or 0
 
 
 def name_extractor(features: str) -> str:
-    """An extractor in words."""
+    """An extractor in words: `the attribute classifier`."""
     return _EXTRACTORS.get(features, f"“{features}”")
 
 

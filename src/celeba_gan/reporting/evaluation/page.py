@@ -3,9 +3,8 @@
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,32 +23,22 @@ _SMALL: Final = 360  # pixels; smaller pictures are enlarged without smoothing
 _LEAST_WIDTH: Final = 620  # pixels; a wide picture is scrolled in a narrower window
 
 
-@dataclass(frozen=True)
-class _Picture:
+class _Picture(NamedTuple):
     title: str
-    alt: str
-    source: str
-    """A data URI."""
+    source: str  # a data URI
     width: int
     height: int
     style: str
-
-    @property
-    def wide(self) -> bool:
-        return self.width > _WIDE * self.height
+    wide: bool
 
 
-@dataclass(frozen=True)
-class _Chart:
+class _Chart(NamedTuple):
     name: str
     title: str
     description: str
-    figure: str
-    """JSON that is safe in a script element."""
-    height: int
-    """Of the figure, in pixels."""
-    stacked: int
-    """Of each of its parts where they are put one below the other in a narrow window."""
+    figure: str  # JSON that is safe in a script element
+    height: int  # pixels
+    stacked: int  # pixels of each of its parts, where they are one below the other in a narrow window
 
 
 def render_report(
@@ -62,17 +51,15 @@ def render_report(
 ) -> str:
     """Writes the page: a verdict in words, the numbers with floors and intervals, charts, pictures and the protocol.
 
-    Whatever is missing is named, with how to get it. All text is escaped.
+    Whatever is missing is named, with how to get it. All text is escaped. The HTML contains its style, scripts and
+    pictures, and plotly if there is a chart.
 
     Args:
-        evaluation: What was measured.
+        evaluation: The numbers.
         title: The heading, plain text.
-        curves: A plotly figure of the training, see `plot_curves`.
+        curves: A plotly figure, see `plot_curves`.
         attribute_chart: A plotly figure, see `plot_attribute_shares`.
-        pictures: By title, uint8 (height, width, 3), in the order to be shown, the first at the top.
-
-    Returns:
-        HTML, with style, scripts and pictures inside; with plotly if there is a chart.
+        pictures: By title, uint8 (height, width, 3); the first is shown at the top.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
@@ -133,14 +120,13 @@ def _picture(title: str, pixels: NDArray[np.uint8]) -> _Picture:
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     height, width = pixels.shape[:2]
-    style = ""
+    style, wide = "", width > _WIDE * height
     if width < _SMALL:
-        factor = _SMALL // width + 1
-        style = f"width: {factor * width}px; image-rendering: pixelated"
-    elif width > _WIDE * height:
+        style = f"width: {(_SMALL // width + 1) * width}px; image-rendering: pixelated"
+    elif wide:
         style = f"min-width: {min(width, _LEAST_WIDTH)}px"
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return _Picture(title, f"{title}: a picture of {width} × {height} pixels", source, width, height, style)
+    return _Picture(title, source, width, height, style, wide)
 
 
 def _chart(name: str, title: str, figure: Any, *, stacked: int) -> _Chart | None:
@@ -151,18 +137,13 @@ def _chart(name: str, title: str, figure: Any, *, stacked: int) -> _Chart | None
     heading = (content["layout"].pop("title", None) or {}).get("text", "")
     content["layout"].pop("template", None)  # plotly's own colours, which are for light pages
     content["layout"]["margin"] = {**content["layout"].get("margin", {}), "t": 30}
-    rows = max((len(axis.get("tickvals", ())) for key, axis in content["layout"].items() if key.startswith("yaxis")),
-               default=0)  # fmt: skip
-    series = [trace.get("name", "") for trace in content["data"] if trace.get("name")]
-    text = json.dumps(content).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return _Chart(
-        name=name,
-        title=title or heading,
-        description=f"{title or heading}. It shows {', '.join(dict.fromkeys(series)) or 'no lines'}.",
-        figure=text,
-        height=25 * rows + 110 if rows else 520,
-        stacked=25 * rows + 40 if rows else stacked,
-    )
+    axes = [axis for key, axis in content["layout"].items() if key.startswith("yaxis")]
+    rows = max((len(axis.get("tickvals", ())) for axis in axes), default=0)
+    series = dict.fromkeys(trace["name"] for trace in content["data"] if trace.get("name"))
+    description = f"{title or heading}. It shows {', '.join(series) or 'no lines'}."
+    text = json.dumps(content).replace("<", "\\u003c")
+    heights = (25 * rows + 110, 25 * rows + 40) if rows else (520, stacked)
+    return _Chart(name, title or heading, description, text, *heights)
 
 
 def _compared_rows(evaluation: Evaluation) -> list[tuple[ComparedMetric, Number, str, str]]:
@@ -202,9 +183,8 @@ def _protocol(evaluation: Evaluation) -> list[tuple[str, str]]:
             for key, inner in value.items():
                 add(f"{name} · {key}", inner)
         else:
-            plain = {None: "none", True: "yes", False: "no"}
-            text = plain[value] if value is None or isinstance(value, bool) else str(value)
-            lines.append((write_attribute(name), text if not isinstance(value, Mapping) else "none"))
+            plain = ("no", "yes")[value] if isinstance(value, bool) else str(value)
+            lines.append((write_attribute(name), "none" if value in (None, {}) else plain))
 
     for name, value in evaluation.protocol.model_dump(mode="json").items():
         add(name, value)

@@ -15,13 +15,9 @@ _HEAD = 26  # pixels
 
 
 def draw_beside_reals(samples: Pixels, reals: Pixels, images: int, tile: int = 64) -> ImageGrid:
-    """Lays out samples on the left and real images on the right, as many of each.
+    """Lays out samples on the left and as many real images on the right, uint8 (n, size, size, 3) each.
 
-    Args:
-        samples: uint8 (n, size, size, 3).
-        reals: uint8 (m, size, size, 3).
-        images: Seen in training by then.
-        tile: Images are enlarged by the largest whole factor that keeps them within this many pixels.
+    `images` have been seen in training; for `tile`, in pixels, see `make_grid`.
     """
     count = min(len(samples), len(reals))
     sides = [make_grid(some[:count], images, min(_COLUMNS, count), tile).pixels for some in (samples, reals)]
@@ -29,13 +25,10 @@ def draw_beside_reals(samples: Pixels, reals: Pixels, images: int, tile: int = 6
 
 
 def draw_neighbours(found: tuple[Pixels, Pixels, Sequence[str]] | None, images: int, tile: int = 64) -> ImageGrid:
-    """Lays out each sample with the training images nearest to it.
+    """Lays out each sample with the training images nearest to it; otherwise as `draw_beside_reals`.
 
-    Args:
-        found: Samples uint8 (rows, size, size, 3), their neighbours uint8 (rows, columns, size, size, 3), and the names
-            of the rows; None without features.
-        images: Seen in training by then.
-        tile: See `draw_beside_reals`.
+    `found` has samples, uint8 (rows, size, size, 3), their neighbours, uint8 (rows, columns, size, size, 3), and the
+    names of the rows; None without features.
     """
     if found is None:
         return ImageGrid(images, _title("No features to find neighbours with", 420))

@@ -26,12 +26,9 @@ class Cue:
 
     value: float
     interval: tuple[float, float] | None
-    floor: float | None
-    """Of unseen real images."""
-    train: float | None
-    """Of training images."""
-    ends: tuple[str, str]
-    """The values at its ends."""
+    floor: float | None  # of unseen real images
+    train: float | None  # of training images
+    ends: tuple[str, str]  # the values there
 
 
 @dataclass(frozen=True)
@@ -40,16 +37,14 @@ class Row:
 
     name: str
     label: str
-    detail: str
-    """With which features, at which scale."""
+    detail: str  # with which features, at which scale
     meaning: str
     better: str
     advice: str
     value: str
     interval: str
     floor: str
-    by_definition: bool
-    """Whether the floor is known without measuring."""
+    by_definition: bool  # the floor is known without measuring
     floor_train: str
     cue: Cue
 
@@ -117,13 +112,7 @@ def make_row(evaluation: Evaluation, name: str) -> Row:
     )
 
 
-def _cue(
-    number: Number,
-    value: float,
-    interval: Interval | None,
-    floor: float | None,
-    train: float | None,
-) -> Cue:
+def _cue(number: Number, value: float, interval: Interval | None, floor: float | None, train: float | None) -> Cue:
     reach = (interval.low, interval.high) if interval else None
     left, right = _ends(number, [one for one in (value, floor, train, *(reach or ())) if one is not None])
 

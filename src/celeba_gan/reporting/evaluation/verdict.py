@@ -32,18 +32,14 @@ class Statement:
 
 
 def find_verdict(evaluation: Evaluation) -> list[Statement]:
-    """Quality, variety and originality of the samples, whether a classifier recognises them, and what to distrust.
-
-    Returns:
-        A statement for each topic that was measured; at least one.
-    """
+    """A statement for each topic that was measured, at least one: quality, variety, originality, caveats."""
     topics = {
         "Quality": _quality,
         "Variety": _variety,
         "Originality": _originality,
         "A new classifier": _new_classifier,
         "Compared": _compared,
-        "To distrust": _to_distrust,
+        "Caveats": _caveats,
     }
     found = [Statement(topic, " ".join(describe(evaluation))) for topic, describe in topics.items()]
     return [statement for statement in found if statement.text] or [
@@ -78,7 +74,7 @@ def _times(ratio: float) -> str:
 
 def _variety(evaluation: Evaluation) -> Iterator[str]:
     shares, short, sure = [], False, False
-    for base, words in (("recall", "of real images lie among samples"), ("coverage", "have a sample near by")):
+    for base, words in (("recall", "of real images lie among samples"), ("coverage", "have a sample nearby")):
         name = first_extractor(evaluation, base)
         if name is not None:
             value, floor, interval = _number(evaluation, name)
@@ -99,7 +95,7 @@ def _variety(evaluation: Evaluation) -> Iterator[str]:
 def _alikeness(evaluation: Evaluation) -> str:
     value, floor, _ = _number(evaluation, "ms_ssim")
     if floor is None:
-        return f"Two samples are alike to {write(value)} by MS-SSIM, where 1 is equal."
+        return f"The mean MS-SSIM of two samples is {write(value)}; 1 means that they are equal."
     reach = 1.96 * _SPREAD * sqrt(2 / evaluation.protocol.ms_ssim_pairs)  # both are means over so many pairs
     how = "more" if value - reach > floor else "less" if value + reach < floor else "about as"
     than = "as" if how == "about as" else "than"
@@ -178,7 +174,7 @@ def _compared(evaluation: Evaluation) -> Iterator[str]:
     )
 
 
-def _to_distrust(evaluation: Evaluation) -> Iterator[str]:
+def _caveats(evaluation: Evaluation) -> Iterator[str]:
     protocol = evaluation.protocol
     if not protocol.finished and protocol.which != "best":
         yield f"Training is unfinished, after {protocol.images:,} images."

@@ -19,13 +19,9 @@ SPEED = {"Images per second": {"images_per_second": "#999999"}}
 
 
 def plot_curves(rows: "pd.DataFrame") -> Any:
-    """Draws every curve over thousand images seen.
+    """Draws every curve over thousand images seen: a plotly figure with a panel per kind of curve.
 
-    Args:
-        rows: Metric rows, one per line, with the column `images` and any of those in `PANELS`.
-
-    Returns:
-        A plotly figure with a panel per kind of curve.
+    The metric rows have the column `images` and any of those in `PANELS`.
     """
     from plotly.subplots import make_subplots
 

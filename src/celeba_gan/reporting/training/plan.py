@@ -28,18 +28,11 @@ class Labels:
     """How many labels the networks take; None: unconditional."""
 
     count: int | None
-    assumed: bool = False
-    """Whether that is not known yet."""
+    assumed: bool = False  # not known yet
 
 
 def count_labels(condition: ConditionSettings, condition_on: Sequence[str], card: "RunCard | None") -> Labels:
-    """The columns of the labels, as far as they are known without the images.
-
-    Args:
-        condition: What the networks are conditioned on.
-        condition_on: What the classes are made of.
-        card: Of the snapshot that is resumed.
-    """
+    """The columns of the labels, as far as they are known without the images; `card` is that of a resumed snapshot."""
     if condition.name == "none":
         return Labels(None)
     saved = card.condition if card else None
@@ -53,7 +46,7 @@ def count_labels(condition: ConditionSettings, condition_on: Sequence[str], card
 
 
 def print_page(plan: "Plan", labels: Labels) -> None:
-    """Prints all of it."""
+    """Prints the plan."""
     console = rich.get_console()
     for part in (
         _facts(_subject(plan, labels)),
@@ -75,11 +68,9 @@ def _subject(plan: "Plan", labels: Labels) -> list[tuple[str, str]]:
     penalties = [text for text in weights if not text.endswith(" 0")]
     every = f", every {penalty.every} steps" if penalties and penalty.every > 1 else ""
     many = f"{plan.train_images:,} of them for training" if plan.train_images else "not packed yet"
+    name = f"{hardware.device} ({hardware.device_name})"
     facts = [
-        (
-            "Device",
-            f"{hardware.device} ({hardware.device_name}), {hardware.precision}, CPU threads: {hardware.threads}",
-        ),
+        ("Device", f"{name}, {hardware.precision}, CPU threads: {hardware.threads}"),
         ("Images", f"{plan.size}x{plan.size}, {many}"),
         ("Objective", f"{settings.objective.name}; penalties: {', '.join(penalties) or 'none'}{every}"),
     ]
@@ -119,16 +110,14 @@ def _schedule(plan: "Plan") -> list[tuple[str, str]]:
     ]
     if schedule.done:
         facts.append(("Done", f"{schedule.done:,} images; {schedule.left:,} are left"))
-    facts.append(
-        ("To come", f"{schedule.iterations:,} iterations in {schedule.ticks:,} ticks of {settings.tick_kimg:g} kimg")
-    )
+    ticks = f"{schedule.iterations:,} iterations in {schedule.ticks:,} ticks of {settings.tick_kimg:g} kimg"
     ema = settings.ema
-    facts.append(("Average", f"half-life {ema.half_life_kimg:g} kimg, at most {ema.ramp_up:.0%} of the images so far"))
+    average = f"half-life {ema.half_life_kimg:g} kimg, at most {ema.ramp_up:.0%} of the images so far"
+    facts += [("Remaining", ticks), ("Average", average)]
     if all(value.constant for value in schedule.values):
         generator, discriminator, _ = schedule.values
-        facts.append(
-            ("Learning rates", f"{generator.end:g} for the generator, {discriminator.end:g} for the discriminator")
-        )
+        rates = f"{generator.end:g} for the generator, {discriminator.end:g} for the discriminator"
+        facts.append(("Learning rates", rates))
     return facts
 
 
@@ -167,34 +156,29 @@ def _memory(plan: "Plan") -> Table:
 def _room(plan: "Plan") -> list[tuple[str, str]]:
     """Whether there is enough memory, and what to do where there is not."""
     free = "" if plan.free is None else f"{in_bytes(plan.free)} are free. "
-    micro = plan.settings.micro_batch or plan.settings.batch_size
-    how = (
-        "Measured in one iteration"
-        if plan.memory.measured == micro
-        else (
-            f"Extended from one iteration with {counted(plan.memory.measured, 'image')} at a time, since more did not "
-            "fit into memory or time"
-        )
-    )
+    how = "Measured in one iteration"
+    if plan.memory.measured != (plan.settings.micro_batch or plan.settings.batch_size):
+        some = counted(plan.memory.measured, "image")
+        how = f"Extrapolated from one iteration with {some} at a time, since more did not fit into memory or time"
     facts = [
-        ("Memory", f"{free}{how}. The program, the libraries' scratch space and what the allocator keeps come on top"),
+        ("Memory", f"{free}{how}. Not counted: the program, the libraries' workspace, the allocator's cache"),
         ("Disk", f"{in_bytes(plan.memory.disk)} for a snapshot and both networks, written at every tick"),
     ]
     if not plan.fits:
-        facts.append(("Too much", plan.settings.smaller_batch()))
+        facts.append(("Does not fit", plan.settings.smaller_batch()))
     return facts
 
 
 def _time(plan: "Plan") -> str:
     speed = plan.speed
     if speed is None:
-        return "none: the networks have seen all these images already. Ask for more with train.kimg"
+        return "none: the networks have seen all these images already. Set a larger train.kimg to continue"
     batch = plan.settings.batch_size
     how = f"{speed.seconds:.0f} s of training on noise, just now"
     if speed.batch_size < batch:
-        how += f", with batches of up to {speed.batch_size}, and from there extended to {batch}"
+        how += f", with batches of up to {speed.batch_size}, and extrapolated to {batch}"
     rate = f"{speed.images_per_second:,.{0 if speed.images_per_second >= 10 else 2}f} images/s"
-    return f"{in_time(plan.seconds)} at {rate}, measured in {how}. Saving the ticks comes on top"
+    return f"{in_time(plan.seconds)} at {rate}, measured in {how}. Saving the ticks takes additional time"
 
 
 def _facts(facts: list[tuple[str, str]]) -> Table:

@@ -1,8 +1,6 @@
 """The progress bar of training, and a line per tick for logs that show no bar."""
 
 import logging
-from types import TracebackType
-from typing import Self
 
 import rich
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -10,34 +8,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 logger = logging.getLogger(__name__)
 
 
-class TrainingProgress:
+class TrainingProgress(Progress):
     """A bar over the images seen by the discriminator."""
 
     def __init__(self) -> None:
-        self._bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("images"),
-            TimeElapsedColumn(),
-            TextColumn("elapsed,"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=rich.get_console(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("training", total=None, visible=False)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bar.stop()
+        images = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("images"))
+        times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
+        super().__init__(*images, *times, console=rich.get_console(), transient=True)
+        self._training = self.add_task("training", total=None, visible=False)
 
     def show(self, images: int, total: int) -> None:
         """Moves the bar."""
-        self._bar.update(self._task, completed=images, total=total, visible=True)
+        self.update(self._training, completed=images, total=total, visible=True)
 
     def tick(self, images: int, rows: list[dict[str, float]]) -> None:
         """Logs one line about the tick."""
