@@ -4,6 +4,7 @@ A choice is a `name` plus one sub-model per variant, so that an environment whic
 other variant's fields.
 """
 
+from collections.abc import Set
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -11,7 +12,7 @@ from pydantic import Field, model_validator
 from celeba_gan.foundation.settings import Settings
 from celeba_gan.gan.augment.config import AugmentSettings
 from celeba_gan.gan.inputs.config import InputSettings
-from celeba_gan.gan.losses.combinations import check_combination
+from celeba_gan.gan.losses.combinations import Choices, check_combination
 from celeba_gan.gan.losses.config import ObjectiveSettings, PenaltySettings
 from celeba_gan.gan.networks.config import ConditionSettings, LatentSettings, NetworkError, NetworkSettings
 from celeba_gan.gan.runtime.config import RuntimeSettings
@@ -101,7 +102,7 @@ class TrainSettings(InputSettings, RuntimeSettings):
         return self
 
     @model_validator(mode="after")
-    def _has_a_state_to_carry_on(self) -> Self:
+    def _has_a_snapshot_to_resume(self) -> Self:
         if self.resume_from is not None and not self.resume:
             raise ValueError(
                 f"resume_from {self.resume_from:g} resumes from a snapshot, resume false starts anew; give one"
@@ -125,8 +126,20 @@ class TrainSettings(InputSettings, RuntimeSettings):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        check_combination(self, batch_norm={"generator"} if self.network.mixes_samples else set())
+        self.check_combination({"generator"} if self.network.mixes_samples else set())
         return self
+
+    def check_combination(self, batch_norm: Set[str]) -> None:
+        """Refuses parts that cannot be trained together.
+
+        Args:
+            batch_norm: Which of `generator` and `discriminator` have batch norm.
+
+        Raises:
+            ValueError: The message names what does not go together, why, and what to do.
+        """
+        split = self.micro_batch is not None and self.micro_batch < self.batch_size
+        check_combination(Choices(self.objective, self.penalty, self.network, self.weight_clip, split, batch_norm))
 
     @property
     def images_per_iteration(self) -> int:

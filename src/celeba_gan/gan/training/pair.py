@@ -8,7 +8,6 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Adam
 
 from celeba_gan.gan.inputs.randomness import random_generator
-from celeba_gan.gan.losses.combinations import check_combination
 from celeba_gan.gan.losses.penalties import has_batch_norm
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.spectral_norm import power_iterate
@@ -42,7 +41,7 @@ class Pair:
             generator = build_generator(settings.network, settings.latent, size, classes)
             discriminator = build_discriminator(settings.network, size, classes)
         networks = {"generator": generator, "discriminator": discriminator}
-        check_combination(settings, {name for name, network in networks.items() if has_batch_norm(network)})
+        settings.check_combination({name for name, network in networks.items() if has_batch_norm(network)})
         self.generator = generator.to(hardware.device).to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(hardware.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
