@@ -27,8 +27,8 @@ class FeedError(RuntimeError):
     """The images cannot be kept where that was requested; the message says what to do."""
 
 
-class TrainingImages(Protocol):
-    """What training reads: packed images."""
+class KnownImages(Protocol):
+    """What is known of packed images without reading them."""
 
     @property
     def size(self) -> int:
@@ -40,6 +40,10 @@ class TrainingImages(Protocol):
 
     def split(self, name: str) -> tuple[int, int]:
         """The first index of a split, and the one after its last."""
+
+
+class TrainingImages(KnownImages, Protocol):
+    """What training reads: packed images."""
 
     def gather(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Images uint8 (n, size, size, 3) at these indices."""

@@ -1,13 +1,10 @@
 """What a training will be, before it is run: its networks, schedule, memory and time."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
-import torch
-
-from celeba_gan.gan.inputs.feed import is_resident
+from celeba_gan.gan.inputs.feed import KnownImages, is_resident
 from celeba_gan.gan.networks.condition import Condition
-from celeba_gan.gan.networks.table import NetworkTable, tabulate
+from celeba_gan.gan.networks.table import NetworkTable, tabulate_pair
 from celeba_gan.gan.runs.cards import ImagesCard, RunCard
 from celeba_gan.gan.runs.resume import check_same_run
 from celeba_gan.gan.runtime.hardware import Hardware, choose_hardware
@@ -15,21 +12,6 @@ from celeba_gan.gan.schedule import ScheduleSettings, factor
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.clock import Clock
 from celeba_gan.gan.training.probe import Memory, Probe, Speed
-
-
-class KnownImages(Protocol):
-    """What is known of packed images without looking at them."""
-
-    @property
-    def size(self) -> int:
-        """Height and width in pixels."""
-
-    @property
-    def digest(self) -> str:
-        """Identifies the content."""
-
-    def split(self, name: str) -> tuple[int, int]:
-        """The first index of a split, and the one after its last."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +123,7 @@ def plan(
     schedule = _schedule(settings, resumed.images if resumed else 0, train_images)
 
     probe = Probe(settings, network_size, hardware, classes)
-    labels = () if classes is None else (torch.zeros(1, classes, device=hardware.device),)
-    generator = tabulate(probe.pair.generator, torch.zeros(1, settings.latent.size, device=hardware.device), *labels)
-    image = torch.zeros(1, 3, network_size, network_size, device=hardware.device)
-    discriminator = tabulate(probe.pair.discriminator, image, *labels)
+    generator, discriminator = tabulate_pair(settings.network, settings.latent, network_size, classes)
     resident = pixels if is_resident(settings.data, pixels, on_device) else 0
     memory, speed = probe.measure(resident, free, seconds if schedule.left else 0.0)
     return Plan(
