@@ -111,10 +111,6 @@ class RunCard(ModelCard):
         """The part that the networks' files carry."""
         return ModelCard.model_construct(**{name: getattr(self, name) for name in ModelCard.model_fields})
 
-    def of_images(self) -> ImagesCard:
-        """The part that identifies the training images."""
-        return ImagesCard.model_construct(**{name: getattr(self, name) for name in ImagesCard.model_fields})
-
     @classmethod
     def extend(cls, card: ModelCard, **fields: Any) -> Self:
         """A networks' card with the fields of a snapshot."""

@@ -47,11 +47,7 @@ class NamedModel:
 
     @classmethod
     def find(cls, name: str, experiments: Experiments) -> "NamedModel":
-        """The model of this name; it is first looked for among the experiments.
-
-        Args:
-            name: An experiment, a folder with networks, or a generator's file.
-            experiments: Where experiments are.
+        """The model of this name: an experiment, else a folder with networks, or a generator's file.
 
         Raises:
             CheckpointError: There is nothing of this name, or no generator in it; the message lists what there is.
@@ -71,10 +67,7 @@ class NamedModel:
         return cls(label, path, card)
 
     def networks(self, which: Which = "last") -> Networks:
-        """Reads the networks.
-
-        Args:
-            which: Of a run, those of the last or of the best tick. A file has only one pair.
+        """Reads the networks: those of a run's last or best tick, or the only pair of a file.
 
         Raises:
             CheckpointError: A file is damaged.
