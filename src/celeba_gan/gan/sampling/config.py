@@ -18,7 +18,7 @@ class GenerateSettings(Settings):
     )
     labels: list[str] = Field(
         default=[],
-        description="Of a generator that was trained with labels: those that every sample shall have, as in "
+        description="Of a generator that was trained with labels: those of every sample, as in "
         "Male+Smiling, or the name of one class; empty: all of them, as frequent as among the training images.",
     )
     seed: int = Field(default=0, ge=0, description="Decides the latents.")
