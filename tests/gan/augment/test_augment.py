@@ -324,7 +324,10 @@ def test_parts_of_a_batch_are_augmented_as_in_the_whole(variant: str) -> None:
     whole = augment(pixels, noise, settings, 0.7)
     for size in (1, 2, 3, 4, 6):
         starts = range(0, 12, size)
-        parts = [augment(pixels[i : i + size], noise.part(i, i + size), settings, 0.7) for i in starts]
+        parts = [
+            augment(pixels[i : i + size], AugmentNoise(*(rows[i : i + size] for rows in noise)), settings, 0.7)
+            for i in starts
+        ]
         torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-12, atol=1e-12)
 
 

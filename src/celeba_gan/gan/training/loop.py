@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from celeba_gan.foundation.pixels import to_uint8
-from celeba_gan.gan.inputs.conditions import Conditions, conditioned, draw_grid, draw_labels
+from celeba_gan.gan.inputs.conditions import Conditions, conditioned, draw_grid, draw_samples
 from celeba_gan.gan.inputs.feed import ImageFeed, TrainingImages
-from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
+from celeba_gan.gan.inputs.randomness import random_generator
 from celeba_gan.gan.runs.cards import ImagesCard, Keep, ModelCard, Origin, RunCard
 from celeba_gan.gan.runs.initial import InitialWeights
 from celeba_gan.gan.runs.resume import TrainingError, check_resumed_from, check_same_run
@@ -124,8 +124,8 @@ def train(
     clock = Clock.of(settings)
     if training.images >= clock.length:
         logger.info(
-            "Nothing to train: the networks have seen %d images, and train.kimg asks for %g thousand. "
-            "Ask for more, or start anew with --params train.resume=false",
+            "Nothing to train: the networks have seen %d images, and train.kimg is %g thousand. "
+            "Give a larger train.kimg, or start anew with --params train.resume=false",
             training.images,
             settings.kimg,
         )
@@ -138,7 +138,7 @@ def train(
         if settings.init_from is not None:
             logger.info("Ignoring train.init_from: this run resumes from a snapshot")
 
-    log = TermLog(training.pair.generator_optimizer, training.pair.discriminator_optimizer)
+    log = TermLog(training.pair.optimizers)
     saved, advice = training.images, settings.smaller_batch()
     with StopSignal() as stop:
         while training.images < clock.length and stop.received is None:
@@ -203,9 +203,8 @@ class _Training:
 
     def start_from(self, initial: InitialWeights) -> None:
         """Gives the pair the weights of an earlier training."""
-        pair = self.pair
-        initial.load_into(generator=pair.generator, average=pair.average, discriminator=pair.discriminator)
-        pair.clip_weights()
+        initial.load_into(self.pair.networks)
+        self.pair.clip_weights()
         self.origin = initial.origin()
         logger.info("Starting from the weights in %s, trained on %d images", initial.source, self.origin.images)
 
@@ -247,22 +246,15 @@ class _Training:
         return Snapshot(SNAPSHOT, card, tensors)
 
     def _grid(self) -> NDArray[np.uint8]:
-        """The grid's samples from the averaged generator, its noise fixed or drawn anew every so many updates.
-
-        With labels, each row has a combination of its own, and each column the same latents in every row.
-        """
+        """The grid's samples from the averaged generator, its noise fixed or drawn anew every so many updates."""
         grid = self.settings.grid
         draw = self.iteration // grid.refresh_every if grid.refresh_every else 0
         generator = random_generator(self.settings.seed, "grid", draw)
         return self._images(*draw_grid(self.settings.latent, self.seen.condition, grid.rows, grid.columns, generator))
 
     def _sample(self, count: int, seed: int) -> NDArray[np.uint8]:
-        """Images of the averaged generator, uint8 (count, size, size, 3), labelled as the training images are.
-
-        The draws are those of `TrainedGenerator.sample`.
-        """
-        latents = draw_latents(self.settings.latent, count, random_generator(seed, "samples", 0))
-        return self._images(latents, draw_labels(self.seen.condition, count, random_generator(seed, "labels", 0)))
+        """Images of the averaged generator, uint8 (count, size, size, 3), labelled as the training images are."""
+        return self._images(*draw_samples(self.settings.latent, self.seen.condition, count, seed))
 
     def _images(self, latents: Tensor, labels: Tensor) -> NDArray[np.uint8]:
         parts = []

@@ -137,11 +137,11 @@ class Steps:
         size = self.settings.micro_batch or self.settings.batch_size
         return zip(*(torch.split(draw, size) for draw in draws), strict=True)
 
-    def _augmentation(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:
+    def _augmentation(self, purpose: str, step: int) -> AugmentNoise:
         """The draws that decide how each image of the global batch is augmented."""
-        settings, generator = self.settings, random_generator(self.settings.seed, f"augmentation of {purpose}", step)
-        noise = draw(settings.augment, settings.batch_size, generator).to(self.hardware.send)
-        return noise.chance, noise.amount
+        generator = random_generator(self.settings.seed, f"augmentation of {purpose}", step)
+        noise = draw(self.settings.augment, self.settings.batch_size, generator)
+        return AugmentNoise(*(self.hardware.send(numbers) for numbers in noise))
 
     def _augment(self, images: Tensor, noise: Sequence[Tensor]) -> Tensor:
         return augment(images, AugmentNoise(*noise), self.settings.augment, self.augmentation.p)

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +25,8 @@ class Broken:
 class TermLog:
     """Collects the terms of each iteration between two ticks."""
 
-    def __init__(self, generator_optimizer: Optimizer, discriminator_optimizer: Optimizer) -> None:
-        self._optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
+    def __init__(self, optimizers: Mapping[str, Optimizer]) -> None:
+        self._optimizers = optimizers
         self.start(0)
 
     def start(self, images: int) -> None:
