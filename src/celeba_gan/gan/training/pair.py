@@ -40,23 +40,18 @@ class Pair:
         self.discriminator = discriminator.to(hardware.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self._fused = hardware.device in ("cpu", "cuda")  # on MPS the fused kernel ignores found_inf
-        self.generator_optimizer = _adam(self.generator, settings.generator_optimizer, self._fused)
-        self.discriminator_optimizer = _adam(self.discriminator, settings.discriminator_optimizer, self._fused)
         self.broken = torch.zeros((), device=hardware.device)
         self.networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
-        self.optimizers = {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
+        self.adams = {"generator": settings.generator_optimizer, "discriminator": settings.discriminator_optimizer}
+        self.optimizers = {name: _adam(self.networks[name], adam, self._fused) for name, adam in self.adams.items()}
         for optimizer in self.optimizers.values():
             optimizer.found_inf = self.broken if self._fused else None  # type: ignore[attr-defined]  # the fused optimiser's own protocol
         self.clip_weights()
 
     def set_learning_rates(self, images: int) -> None:
         """Gives both optimisers the learning rate that their schedules have after so many images."""
-        settings = {
-            "generator": self.settings.generator_optimizer,
-            "discriminator": self.settings.discriminator_optimizer,
-        }
         for name, optimizer in self.optimizers.items():
-            adam = settings[name]
+            adam = self.adams[name]
             optimizer.param_groups[0]["lr"] = adam.learning_rate * factor(adam.schedule, images)
 
     def backward(self, loss: Tensor, network: nn.Module) -> None:
@@ -68,14 +63,14 @@ class Pair:
 
     def step_discriminator(self) -> Tensor:
         """Updates the discriminator. Returns its gradient's norm, a scalar on the device."""
-        norm = self._step(self.discriminator, self.discriminator_optimizer)
+        norm = self._step("discriminator")
         power_iterate(self.discriminator, self.broken)
         self.clip_weights()
         return norm
 
     def step_generator(self) -> Tensor:
         """Updates the generator. Returns its gradient's norm, a scalar on the device."""
-        return self._step(self.generator, self.generator_optimizer)
+        return self._step("generator")
 
     def update_average(self, images: int) -> None:
         """Moves the average towards the generator.
@@ -122,15 +117,15 @@ class Pair:
                     for slot, value in slots.items()
                 }
 
-    def _step(self, network: nn.Module, optimizer: Adam) -> Tensor:
-        parameters = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    def _step(self, name: str) -> Tensor:
+        parameters = [parameter for parameter in self.networks[name].parameters() if parameter.grad is not None]
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         self._check(torch.isfinite(norm))
         if self.settings.clip_gradient_norm is not None:
             clip_grads_with_norm_(parameters, self.settings.clip_gradient_norm, norm)
         if self._fused or not self.broken:  # the latter reads from the device: a host sync per step
-            optimizer.step()
-        optimizer.zero_grad()
+            self.optimizers[name].step()
+        self.optimizers[name].zero_grad()
         return norm
 
     def _check(self, finite: Tensor) -> None:

@@ -18,8 +18,7 @@ class Broken:
 
     term: str
     value: float
-    images: int
-    """Seen by the discriminator in the whole iterations before it."""
+    images: int  # seen by the discriminator in the whole iterations before it
 
 
 class TermLog:
