@@ -183,7 +183,7 @@ def test_it_is_evaluated_with_the_same_numbers(data: Path, tmp_path: Path) -> No
         before = ClassifierDataset(str(data / "06_models/datasets/smoke/attribute_classifier")).load()
         classifier = fit_attribute_classifier(packed, labels, settings, before)
         assert classifier is before
-        model = NamedModel.find("smoke", ExperimentsDataset(str(data / "06_models")).load())
+        model = NamedModel.at(ExperimentsDataset(str(data / "06_models")).load().find("smoke"), "smoke")
         evaluation = evaluate_generator(
             run_of(data), None, packed, labels, classes, classifier, FeatureStore(tmp_path), model, settings
         )[0]

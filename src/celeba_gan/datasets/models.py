@@ -68,7 +68,7 @@ class NamedModelDataset(AbstractDataset[Any, NamedModel | None]):
 
     def _find(self, name: str) -> NamedModel:
         if not is_model_uri(name):
-            return NamedModel.find(name, self._experiments)
+            return NamedModel.at(self._experiments.find(name), name)
         if self.store is None:
             raise TrackingError(f"{name} is a model of MLflow, and no store is configured in this session")
         self._folder = tempfile.TemporaryDirectory(prefix="celeba_gan-", ignore_cleanup_errors=True)

@@ -52,7 +52,7 @@ def test_any_bound_will_do_for_wgan(bound: dict[str, Any]) -> None:
 
 
 def test_the_name_that_penalties_had_is_explained() -> None:
-    with pytest.raises(ValidationError, match=r"penalty\.name \(none\) is no longer a choice"):
+    with pytest.raises(ValidationError, match=r"name is now called gradient_penalty\.weight"):
         make(penalty={"name": "none"})
 
 

@@ -15,18 +15,15 @@ class Choices:
     penalty: PenaltySettings
     network: NetworkSettings
     weight_clip: float | None
-    split: bool
-    """Whether batches are computed in parts."""
-    batch_norm: Set[str]
-    """Which of `generator` and `discriminator` have batch norm."""
+    split: bool  # whether batches are computed in parts
+    batch_norm: Set[str]  # which of `generator` and `discriminator` have batch norm
 
 
 @dataclass(frozen=True)
 class Refusal:
     """One kind of combination that cannot be trained."""
 
-    what: str
-    """The parameters that meet."""
+    what: str  # the parameters that meet
     why: str
     way_out: str
     applies: Callable[[Choices], bool]

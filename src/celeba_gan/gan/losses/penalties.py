@@ -24,12 +24,8 @@ class Penalty:
     ) -> Terms:
         """Each penalty weighted, by name; their sum, `penalty`; and the gradient penalty's mean `gradient_norm`.
 
-        Args:
-            discriminator: Gives one score per image and mixes no samples.
-            real: Images (batch, 3, height, width).
-            fake: As many images.
-            epsilon: Uniform in [0, 1], one number per sample: (batch,).
-            on_real: The scores of the reals, which the objective has computed already: (batch,).
+        The discriminator mixes no samples; reals and fakes are (batch, 3, height, width), epsilon is uniform in [0, 1],
+        (batch,), and so are the scores of the reals, which the objective has computed already.
         """
         settings = self.settings
         places = {"r1": real, "r2": fake}
@@ -64,7 +60,7 @@ def gradient_penalty(settings: GradientPenaltySettings, norm: Tensor) -> Tensor:
 
 
 def has_batch_norm(network: nn.Module) -> bool:
-    """Whether a network has a layer that mixes the samples of a batch and writes their statistics down."""
+    """Whether a network has a layer that mixes the samples of a batch and stores their statistics."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
-from celeba_gan.gan.runs.cards import ImagesCard, ModelCard, Origin, RunCard
+from celeba_gan.gan.runs.cards import ImagesCard, ModelCard, RunCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError, read_kind
 from celeba_gan.gan.runs.models import Experiments
 from celeba_gan.gan.runs.resume import TrainingError, label_names, list_differences
@@ -28,12 +28,7 @@ class InitialWeights:
 
     source: Path
     card: ModelCard
-    weights: dict[str, Weights]
-    """Of `generator`, `average` and `discriminator`."""
-
-    def origin(self) -> Origin:
-        """Which training the weights come from, for the new training's cards."""
-        return Origin(id=self.card.id, images=self.card.images)
+    weights: dict[str, Weights]  # of `generator`, `average` and `discriminator`
 
     def check(self, settings: TrainSettings, images: ImagesCard) -> None:
         """Refuses weights of other networks than those requested, naming both values of each difference.

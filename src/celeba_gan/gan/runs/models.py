@@ -38,25 +38,17 @@ class Experiments:
 class NamedModel:
     """A model that was found; only its card has been read."""
 
-    label: str
-    """For people."""
-    path: Path
-    """The folder of a run, or a generator's file."""
-    card: ModelCard
-    """The generator's, of the last tick."""
-
-    @classmethod
-    def find(cls, name: str, experiments: Experiments) -> "NamedModel":
-        """The model of this name: an experiment, else a folder with networks, or a generator's file.
-
-        Raises:
-            CheckpointError: There is nothing of this name, or no generator in it; the message lists what there is.
-        """
-        return cls.at(experiments.find(name), name)
+    label: str  # for people
+    path: Path  # the folder of a run, or a generator's file
+    card: ModelCard  # the generator's, of the last tick
 
     @classmethod
     def at(cls, path: Path, label: str) -> "NamedModel":
-        """The model in a folder or file; otherwise as `find`."""
+        """The model in a folder with networks, or in a generator's file.
+
+        Raises:
+            CheckpointError: There is no generator.
+        """
         if path.is_file():
             return cls(label, path, read_card(path, "generator", ModelCard))
         card = Run(path).networks_card()

@@ -45,10 +45,7 @@ class Run:
         self._newest = self.snapshots / "state.safetensors"
 
     def card(self, kimg: float | None = None) -> RunCard | None:
-        """The card of a snapshot; None where the newest is requested and there is none.
-
-        Args:
-            kimg: Thousand images seen by its networks; None: the newest snapshot.
+        """The card of the newest snapshot, None if there is none; or of that at so many thousand images.
 
         Raises:
             CheckpointError: It is damaged, or there is no snapshot of this `kimg`.
@@ -81,10 +78,7 @@ class Run:
         return None
 
     def networks(self, which: Which = "last") -> Networks:
-        """Reads a pair of networks.
-
-        Args:
-            which: Of the last tick, or of the best one; the last where nothing has been measured.
+        """Reads the networks of the last tick or of the best one: the last where nothing has been measured.
 
         Raises:
             CheckpointError: A file is damaged, or there is no generator in the folder.

@@ -22,10 +22,8 @@ _NETWORKS = {"generator": "average.", "discriminator": "discriminator."}  # of a
 class Networks:
     """A trained pair."""
 
-    generator: Network
-    """The average of the generator's weights."""
-    discriminator: Network | None
-    """None where only a generator's file is at hand."""
+    generator: Network  # the average of the generator's weights
+    discriminator: Network | None  # None where only a generator's file is at hand
 
 
 def networks_of(card: ModelCard, tensors: "dict[str, Tensor]") -> Networks:

@@ -106,22 +106,21 @@ def train(
         data_digest=images.digest,
         condition=conditions.card(*images.split("train")),
     )
-    check_resumed_from(settings, resumed.card if resumed else None)
-    if resumed is not None:
-        check_same_run(settings, seen, resumed.card)
+    card = resumed.card if resumed else None
+    check_resumed_from(settings, card)
+    if card is not None:
+        check_same_run(settings, seen, card)
     elif initial is not None:
         initial.check(settings, seen)
-    hardware = choose_hardware(
-        settings, resumed.card.hardware if resumed else None, gathers_pixels=settings.augment.name == "ada"
-    )
+    hardware = choose_hardware(settings, card.hardware if card else None, gathers_pixels=settings.augment.name == "ada")
     feed = ImageFeed(settings, images, hardware, conditions)
-    health = Health(feed.reals(256), resumed.card.health if resumed else None)
+    health = Health(feed.reals(256), card.health if card else None)
     training = _Training(settings, hardware, seen, health, resumed, measure)
     if resumed is None and initial is not None:
         training.start_from(initial)
     if training.steps.augmentation.needs_valid:
         training.steps.valid = ImageFeed(settings, images, hardware, conditions, "valid")
-    clock = Clock.of(settings)
+    clock = training.clock
     if training.images >= clock.length:
         logger.info(
             "Nothing to train: the networks have seen %d images, and train.kimg is %g thousand. "
@@ -180,12 +179,8 @@ class _Training:
         resumed: Snapshot | None,
         measure: Measure | None,
     ) -> None:
-        self.settings = settings
-        self.hardware = hardware
-        self.clock = Clock.of(settings)
-        self.seen = seen
-        self.health = health
-        self.measure = measure
+        self.settings, self.hardware, self.clock = settings, hardware, Clock.of(settings)
+        self.seen, self.health, self.measure = seen, health, measure
         self.pair = Pair(settings, seen.size, hardware, len(seen.condition.names) if seen.condition else None)
         self.steps = Steps(settings, hardware, self.pair)
         self.stateful: list[Stateful] = [self.pair, self.steps.augmentation]
@@ -198,14 +193,14 @@ class _Training:
         self.iteration = card.iteration if card else 0
         self.history = [*card.history, card.images] if card else []
         self.origin: Origin | None = card.init_from if card else None
-        measured = settings.evaluate_every_kimg is not None
+        measured = self.clock.measure_every is not None
         self.best = Best(settings.evaluate_images, card.best if card else None, measured=measured)
 
     def start_from(self, initial: InitialWeights) -> None:
         """Gives the pair the weights of an earlier training."""
         initial.load_into(self.pair.networks)
         self.pair.clip_weights()
-        self.origin = initial.origin()
+        self.origin = Origin(id=initial.card.id, images=initial.card.images)
         logger.info("Starting from the weights in %s, trained on %d images", initial.source, self.origin.images)
 
     def tick(self, rows: list[dict[str, float]]) -> Tick:
@@ -215,11 +210,12 @@ class _Training:
             rows[-1] |= self.health.examine(self.images, rows, samples) | self._measured()
             rows[-1] |= self.hardware.peak_memory()
         since = self.history[-1] if self.history else 0
-        snapshot = self._snapshot()
+        tensors = {name: tensor for part in self.stateful for name, tensor in part.state_dict().items()}
+        tick = Tick(self.images, since, rows, samples, Snapshot(SNAPSHOT, self._card(), tensors))
         self.history.append(self.images)
-        return Tick(self.images, since, rows, samples, snapshot)
+        return tick
 
-    def _snapshot(self) -> Snapshot:
+    def _card(self) -> RunCard:
         settings = self.settings
         networks = ModelCard(
             id=self.id,
@@ -233,7 +229,7 @@ class _Training:
             objective=settings.objective.name,
             probability=self.steps.objective.probability,
         )
-        card = RunCard.extend(
+        return RunCard.extend(
             networks,
             iteration=self.iteration,
             history=sorted({*self.history} - {self.images}),
@@ -242,8 +238,6 @@ class _Training:
             health=self.health.card,
             keep=Keep(states=settings.keep_states, best=settings.keep_best),
         )
-        tensors = {name: tensor for part in self.stateful for name, tensor in part.state_dict().items()}
-        return Snapshot(SNAPSHOT, card, tensors)
 
     def _grid(self) -> NDArray[np.uint8]:
         """The grid's samples from the averaged generator, its noise fixed or drawn anew every so many updates."""
