@@ -92,48 +92,29 @@ class TrainSettings(InputSettings, RuntimeSettings):
     grid: GridSettings = GridSettings()
 
     @model_validator(mode="after")
-    def _tick_fits(self) -> Self:
+    def _fields_agree(self) -> Self:
         if self.tick_kimg * 1000 < self.images_per_iteration:
             raise ValueError(
                 f"tick_kimg {self.tick_kimg:g} is shorter than one iteration, "
                 f"batch_size x n_critic = {self.images_per_iteration} images; "
                 f"give at least {self.images_per_iteration / 1000:g}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _has_a_snapshot_to_resume(self) -> Self:
         if self.resume_from is not None and not self.resume:
             raise ValueError(
                 f"resume_from {self.resume_from:g} resumes from a snapshot, resume false starts anew; give one"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _best_is_measured(self) -> Self:
         if self.keep_best and self.evaluate_every_kimg is None:
             raise ValueError("keep_best needs evaluate_every_kimg: without a measurement no tick is the best")
-        return self
-
-    @model_validator(mode="after")
-    def _micro_batches_fill_the_batch(self) -> Self:
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
             raise ValueError(
                 f"micro_batch {self.micro_batch} does not divide batch_size {self.batch_size}; "
                 f"give one of {', '.join(str(n) for n in range(1, self.batch_size + 1) if self.batch_size % n == 0)}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _parts_fit_together(self) -> Self:
-        self.check_combination({"generator"} if self.network.mixes_samples else set())
+        self.check_combination({"generator"} if self.network.family.mixes_samples else set())
         return self
 
     def check_combination(self, batch_norm: Set[str]) -> None:
-        """Refuses parts that cannot be trained together.
-
-        Args:
-            batch_norm: Which of `generator` and `discriminator` have batch norm.
+        """Refuses parts that cannot be trained together, given which of both networks have batch norm.
 
         Raises:
             ValueError: The message names what does not go together, why, and what to do.
@@ -177,7 +158,7 @@ class TrainSettings(InputSettings, RuntimeSettings):
     def smaller_batch(self) -> str:
         """What to try where a training step takes too much memory, in one sentence."""
         now = self.micro_batch or self.batch_size
-        if self.network.mixes_samples:
+        if self.network.family.mixes_samples:
             return (
                 f"Memory does not hold a batch of {self.batch_size} images. Give a smaller train.batch_size with "
                 "another experiment name: batch norm forbids smaller parts of a batch"

@@ -26,10 +26,10 @@ class AdaController:
         return self.steered and not self.has_zero
 
     def advance(self, sums: Tensor, iteration: int, images: int, broken: Tensor) -> None:
-        """Takes in an iteration's scores and, every `interval` iterations, moves p. The host waits for nothing.
+        """Adds an iteration's scores and, every `interval` iterations, moves p. The host waits for nothing.
 
         Args:
-            sums: From `score_sums`, summed over the steps, micro-batches and ranks of the iteration.
+            sums: From `score_sums`, summed over the steps and micro-batches of the iteration.
             iteration: Iterations so far, this one included.
             images: Seen by the discriminator per iteration.
             broken: Scalar above 0 once a value was not finite; nothing moves from then on.
@@ -57,11 +57,7 @@ class AdaController:
 def score_sums(train: Tensor, fake: Tensor, valid: Tensor | None, has_zero: bool) -> Tensor:
     """Sums and counts of what steers p: float32 (3, 2), rows train, fake and valid.
 
-    Args:
-        train: Scores of augmented training images, (n,).
-        fake: Of augmented fakes.
-        valid: Of augmented images of the valid split; None where they are not at hand or the objective has a zero.
-        has_zero: Whether a score's sign means anything; if so, it is the signs that are summed.
+    Each is scores (n,) of augmented images; where the objective `has_zero`, their signs are summed.
     """
     rows = []
     for scores in (train, fake, train[:0] if valid is None else valid):

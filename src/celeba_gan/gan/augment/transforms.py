@@ -134,13 +134,13 @@ def _diffaugment(images: Tensor, drawn: _Drawn, settings: DiffAugmentSettings) -
     """Zhao et al. 2020, section 3.2, in the order and with the ranges of their code."""
     (bright,), (colour,), (contrast,) = (drawn.amount[name] for name in ("brightness", "saturation", "contrast"))
     if settings.brightness:
-        images = images + _per_image(drawn.pick("brightness", bright - 0.5, 0.0))
+        images = images + drawn.pick("brightness", bright - 0.5, 0.0)[:, None, None, None]
     if settings.saturation:
         grey = images.mean(dim=1, keepdim=True)
-        images = torch.lerp(grey, images, _per_image(drawn.pick("saturation", colour * 2, 1.0)))
+        images = torch.lerp(grey, images, drawn.pick("saturation", colour * 2, 1.0)[:, None, None, None])
     if settings.contrast:
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
-        images = torch.lerp(mean, images, _per_image(drawn.pick("contrast", contrast + 0.5, 1.0)))
+        images = torch.lerp(mean, images, drawn.pick("contrast", contrast + 0.5, 1.0)[:, None, None, None])
     height, width = images.shape[2:]
     most_right, most_down = _pixels(width, settings.translation), _pixels(height, settings.translation)
     if most_right or most_down:
@@ -331,10 +331,6 @@ def _cover(images: Tensor, happens: Tensor, across: tuple[Tensor, float], down: 
 def _product(first: Tensor, second: Tensor) -> Tensor:
     """Products of small matrices (batch, n, n), exact for whole numbers on every device."""
     return (first[..., None] * second[:, None]).sum(dim=2)
-
-
-def _per_image(value: Tensor) -> Tensor:
-    return value[:, None, None, None]
 
 
 def _integer(uniform: Tensor, count: int) -> Tensor:

@@ -30,8 +30,7 @@ class Conditions:
 
     kind: Literal["none", "class", "attributes"]
     names: Sequence[str]
-    values: NDArray[np.integer[Any]]
-    """Numbers of classes (images,), or zeros and ones (images, names)."""
+    values: NDArray[np.integer[Any]]  # numbers of classes (images,), or zeros and ones (images, names)
 
     @classmethod
     def none(cls) -> Self:

@@ -20,8 +20,7 @@ class FamilySettings(Settings):
 
     sizes: ClassVar[tuple[int, int | None]]
     """The smallest and the largest side in pixels (None: no limit); all between are powers of two."""
-    mixes_samples: ClassVar[bool] = False
-    """Whether a network has batch norm."""
+    mixes_samples: ClassVar[bool] = False  # whether a network has batch norm
 
 
 class DCGANSettings(FamilySettings):
@@ -102,17 +101,8 @@ class NetworkSettings(Settings):
         settings: FamilySettings = getattr(self, self.name)
         return settings
 
-    @property
-    def mixes_samples(self) -> bool:
-        """Whether a network of the chosen family has batch norm."""
-        return self.family.mixes_samples
-
     def check_size(self, size: int, setting: str = "preprocess.size") -> None:
-        """Refuses image sizes, in pixels, at which the network does not exist.
-
-        Args:
-            size: Height and width.
-            setting: The parameter that decides it.
+        """Refuses image sizes, in pixels and set by this parameter, at which the network does not exist.
 
         Raises:
             NetworkError: Lists the sizes there are.

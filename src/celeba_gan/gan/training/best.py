@@ -26,10 +26,7 @@ class Best:
     def __init__(self, evaluate_images: int, card: BestTick | None, *, measured: bool) -> None:
         """Resumes from a snapshot's card; a value of another number of images does not compare.
 
-        Args:
-            evaluate_images: Samples measured each time.
-            card: Of the snapshot that is resumed; None where there is none, or nothing was measured.
-            measured: Whether this training measures at all.
+        `measured` says whether this training measures at all.
         """
         self._evaluate_images = evaluate_images
         self.card = card

@@ -33,17 +33,12 @@ class Value:
 class Schedule:
     """How long training takes in images, and what changes on the way."""
 
-    images: int
-    """Seen by the discriminator at the end."""
-    done: int
-    """Of these, those of the snapshot that is resumed."""
+    images: int  # seen by the discriminator at the end
+    done: int  # of these, those of the snapshot that is resumed
     images_per_iteration: int
-    ticks: int
-    """Still to come; each saves a snapshot."""
-    epochs: float | None
-    """How often each training image is seen; None where their number is not known."""
-    values: tuple[Value, ...]
-    """Those that have a schedule."""
+    ticks: int  # still to come; each saves a snapshot
+    epochs: float | None  # how often each training image is seen; None where their number is not known
+    values: tuple[Value, ...]  # those that have a schedule
 
     @property
     def left(self) -> int:
@@ -61,8 +56,7 @@ class Plan:
     """A training that was not run."""
 
     settings: TrainSettings
-    size: int
-    """Height and width of what the networks see, in pixels."""
+    size: int  # height and width of what the networks see, in pixels
     classes: int | None
     train_images: int | None
     hardware: Hardware
@@ -70,10 +64,8 @@ class Plan:
     discriminator: NetworkTable
     schedule: Schedule
     memory: Memory
-    free: int | None
-    """Bytes free on the device before; None: not known."""
-    speed: Speed | None
-    """None where nothing is left to train."""
+    free: int | None  # bytes free on the device before; None: not known
+    speed: Speed | None  # None where nothing is left to train
 
     @property
     def seconds(self) -> float:
@@ -102,7 +94,7 @@ def plan(
         settings: Of the training.
         size: Height and width of the packed images in pixels.
         images: The packed images, where there are any of this size.
-        resumed: The card of the snapshot to resume.
+        resumed: Card of the snapshot to resume.
         classes: Columns of the labels; None: unconditional.
         free: Bytes of the host's memory that are free, for training on the CPU; None: not known.
         seconds: How long timing may take, about.

@@ -27,8 +27,7 @@ class Steps:
     the labels of the reals beside them, so that pairs, and the mixtures of the gradient penalty, are of one label.
     """
 
-    valid: Feed | None = None
-    """Images of the valid split, where `augmentation.needs_valid`."""
+    valid: Feed | None = None  # images of the valid split, where `augmentation.needs_valid`
 
     def __init__(self, settings: TrainSettings, hardware: Hardware, pair: Pair) -> None:
         self.settings = settings
