@@ -114,11 +114,7 @@ class TrainSettings(InputSettings, RuntimeSettings):
         return self
 
     def check_combination(self, batch_norm: Set[str]) -> None:
-        """Refuses parts that cannot be trained together, given which of both networks have batch norm.
-
-        Raises:
-            ValueError: The message names what does not go together, why, and what to do.
-        """
+        """As `losses.combinations.check_combination`, given which of both networks have batch norm."""
         split = self.micro_batch is not None and self.micro_batch < self.batch_size
         check_combination(Choices(self.objective, self.penalty, self.network, self.weight_clip, split, batch_norm))
 
@@ -134,7 +130,7 @@ class TrainSettings(InputSettings, RuntimeSettings):
             NetworkError: The random crop is larger than the packed images, or the network does not exist at this size.
         """
         if self.random_crop is None:
-            self.network.check_size(packed)
+            self.network.check_size(packed, "preprocess.size")
             return packed
         if self.random_crop > packed:
             raise NetworkError(
@@ -147,9 +143,8 @@ class TrainSettings(InputSettings, RuntimeSettings):
     def identity(self) -> dict[str, Any]:
         """The settings that make two trainings the same run; the rest may change between a stop and a resume."""
         same = {"seed", "batch_size", "n_critic", "random_crop", "mirror", "latent", "objective", "weight_clip"}
-        shared = self.model_dump(mode="json", include=same)
         return {
-            **shared,
+            **self.model_dump(mode="json", include=same),
             "network": self.network.identity(),
             "penalty": self.penalty.identity(),
             "augment": self.augment.identity(),

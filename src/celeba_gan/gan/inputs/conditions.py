@@ -16,8 +16,7 @@ from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import LatentSettings
 
-MOST_SETS = 4096
-"""More combinations of labels than these are not all listed in a card."""
+MOST_SETS = 4096  # combinations of labels that a card lists
 
 
 class ConditionError(ValueError):
@@ -114,9 +113,7 @@ def draw_grid(
 
 
 def named_labels(condition: Condition | None, requested: Sequence[str]) -> Tensor:
-    """The label with the requested names at 1 and all others at 0: float32 (names,).
-
-    What is requested are attributes, or the parts of one class's name.
+    """A label, float32 (names,), with the requested attributes, or parts of one class's name, at 1 and others at 0.
 
     Raises:
         ConditionError: The network knows no such name, or takes no labels.

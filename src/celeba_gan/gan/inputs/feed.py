@@ -20,8 +20,7 @@ logger = logging.getLogger(__name__)
 
 RESIDENT_SHARE = 0.5
 """Under `auto`, images take at most this share of the device's free memory: networks and activations need room too."""
-PIECE_BYTES = 64 * 2**20
-"""Resident images are read in pieces of this size, so that the host's memory stays flat."""
+PIECE_BYTES = 64 * 2**20  # resident images are read in pieces of this size, so that the host's memory stays flat
 
 
 class FeedError(RuntimeError):

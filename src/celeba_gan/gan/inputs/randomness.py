@@ -1,6 +1,6 @@
 """Random draws as functions of (seed, purpose, index), so that no generator's state need be saved.
 
-A draw is always made on the CPU and for the whole batch; whoever computes a part of the batch takes its slice. So the
+A draw is always made on the CPU and for the whole batch; a part of the batch takes its slice. So the
 numbers depend neither on the device nor on how the work is split.
 """
 

@@ -30,11 +30,7 @@ class Refusal:
 
 
 def check_combination(chosen: Choices) -> None:
-    """Refuses what cannot be trained.
-
-    Raises:
-        ValueError: The message names what does not go together, why, and what to do.
-    """
+    """Raises ValueError for what cannot be trained, naming what does not go together, why, and what to do."""
     found = [refusal for refusal in REFUSED if refusal.applies(chosen)]
     if found:
         raise ValueError("; ".join(f"{refusal.what}: {refusal.why}; {refusal.way_out}" for refusal in found))

@@ -61,11 +61,11 @@ class PenaltySettings(Settings):
 
     @property
     def of_gradients(self) -> list[str]:
-        """Names of the penalties in force that differentiate the discriminator by its images."""
+        """Names of the penalties with a weight that differentiate the discriminator by its images."""
         return [name for name in ("gradient_penalty", "r1", "r2") if getattr(self, name).weight > 0]
 
     def identity(self) -> dict[str, Any]:
-        """What is in force, all of it but the schedule."""
+        """The penalties that have a weight, without the schedule."""
         values = self.model_dump(mode="json", exclude={"schedule"})
         off = {name for name, value in values.items() if isinstance(value, dict) and value["weight"] == 0}
         return {name: {"weight": 0.0} if name in off else value for name, value in values.items()}

@@ -16,7 +16,7 @@ class Penalty:
         self.of_gradients = settings.of_gradients
 
     def is_due(self, step: int) -> bool:
-        """Whether a discriminator step is one of every so many that are penalised, and any penalty is in force."""
+        """Whether a discriminator step is one of every so many that are penalised, and any penalty has a weight."""
         return bool(self.of_gradients or self.settings.drift.weight) and step % self.settings.every == 0
 
     def __call__(
@@ -24,8 +24,8 @@ class Penalty:
     ) -> Terms:
         """Each penalty weighted, by name; their sum, `penalty`; and the gradient penalty's mean `gradient_norm`.
 
-        The discriminator mixes no samples; reals and fakes are (batch, 3, height, width), epsilon is uniform in [0, 1],
-        (batch,), and so are the scores of the reals, which the objective has computed already.
+        Reals and fakes are (batch, 3, height, width), `epsilon` (batch,) is uniform in [0, 1], and `on_real` (batch,)
+        are the scores of the reals, which the objective has computed already.
         """
         settings = self.settings
         places = {"r1": real, "r2": fake}

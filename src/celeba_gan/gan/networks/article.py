@@ -1,4 +1,4 @@
-"""The article's own pair of networks at 112x112, put right where it cannot work as printed.
+"""The article's own pair of networks at 112x112, corrected where it cannot work as printed.
 
 The generator ends in tanh, so images are in [-1, 1]; batch norm trains with batch statistics; the last pooling of
 the discriminator keeps one pixel.

@@ -102,11 +102,7 @@ class NetworkSettings(Settings):
         return settings
 
     def check_size(self, size: int, setting: str = "preprocess.size") -> None:
-        """Refuses image sizes, in pixels and set by this parameter, at which the network does not exist.
-
-        Raises:
-            NetworkError: Lists the sizes there are.
-        """
+        """Raises NetworkError for a size in pixels, which `setting` sets, at which the network does not exist."""
         least, most = self.family.sizes
         if least == most != size:
             raise NetworkError(

@@ -72,11 +72,7 @@ def tabulate(network: nn.Module, *inputs: Tensor) -> NetworkTable:
 def tabulate_pair(
     network: NetworkSettings, latent: LatentSettings, size: int, classes: int | None = None
 ) -> tuple[NetworkTable, NetworkTable]:
-    """The networks of `build_generator` and `build_discriminator`, for the same arguments; nothing is computed.
-
-    Raises:
-        NetworkError: The networks do not exist at this size.
-    """
+    """The networks of `build_generator` and `build_discriminator`, for the same arguments; nothing is computed."""
     # Spectral norm looks at the weights when it is added, so those are needed for once.
     with torch.random.fork_rng(devices=[]), torch.device("cpu" if network.spectral_norm else "meta"):
         generator = build_generator(network, latent, size, classes).to("meta")
@@ -89,7 +85,7 @@ def tabulate_pair(
 
 
 def _layers(network: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The layers and blocks by name; what only holds others, one after the other, is looked into."""
+    """The layers and blocks by name; containers are replaced by what they hold."""
     for name, layer in network.named_children():
         if isinstance(layer, (nn.Sequential, nn.ModuleList)):
             yield from _layers(layer, f"{prefix}{name}.")

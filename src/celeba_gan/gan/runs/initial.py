@@ -13,7 +13,6 @@ from celeba_gan.gan.runs.models import Experiments
 from celeba_gan.gan.runs.resume import TrainingError, label_names, list_differences
 from celeba_gan.gan.runs.run import read_exported
 from celeba_gan.gan.runs.snapshot import SNAPSHOT
-from celeba_gan.gan.settings import TrainSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,14 +29,10 @@ class InitialWeights:
     card: ModelCard
     weights: dict[str, Weights]  # of `generator`, `average` and `discriminator`
 
-    def check(self, settings: TrainSettings, images: ImagesCard) -> None:
-        """Refuses weights of other networks than those requested, naming both values of each difference.
-
-        Raises:
-            TrainingError: There is a difference.
-        """
+    def check(self, network: NetworkSettings, latent: LatentSettings, images: ImagesCard) -> None:
+        """Raises TrainingError for weights of other networks than those requested, with each difference."""
         there = _described(self.card.network, self.card.latent, self.card.size, self.card.condition)
-        here = _described(settings.network, settings.latent, images.size, images.condition)
+        here = _described(network, latent, images.size, images.condition)
         if differences := list_differences(there, here, "there", "here"):
             raise TrainingError(
                 f"train.init_from: {self.source} holds other networks than those requested:\n"

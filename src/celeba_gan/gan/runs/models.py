@@ -23,15 +23,15 @@ class Experiments:
             CheckpointError: There is nothing of this name.
         """
         candidates = (self.folder / source, Path(source).expanduser())
-        found = next((path for path in candidates if path.exists()), None)
-        if found is None:
-            files = [*self.folder.glob("*/generator.safetensors"), *self.folder.glob("*/training_state")]
-            names = sorted({file.parent.name for file in files})
-            raise CheckpointError(
-                f"there is no experiment, file or folder {source!r}. "
-                f"Experiments in {self.folder}: {listed(names, 20) or 'none'}"
-            )
-        return found
+        for path in candidates:
+            if path.exists():
+                return path
+        files = [*self.folder.glob("*/generator.safetensors"), *self.folder.glob("*/training_state")]
+        names = sorted({file.parent.name for file in files})
+        raise CheckpointError(
+            f"there is no experiment, file or folder {source!r}. "
+            f"Experiments in {self.folder}: {listed(names, 20) or 'none'}"
+        )
 
 
 @dataclass(frozen=True)

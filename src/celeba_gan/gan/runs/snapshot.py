@@ -23,7 +23,7 @@ class Networks:
     """A trained pair."""
 
     generator: Network  # the average of the generator's weights
-    discriminator: Network | None  # None where only a generator's file is at hand
+    discriminator: Network | None  # None where there is only a generator's file
 
 
 def networks_of(card: ModelCard, tensors: "dict[str, Tensor]") -> Networks:

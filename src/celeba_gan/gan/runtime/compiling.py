@@ -53,7 +53,7 @@ class Compiler:
                 except Exception as error:  # whatever a compiler may raise: there is no common class
                     if is_out_of_memory(error):
                         raise
-                    backward(function(*arguments))  # an error of the arithmetic itself comes out here, as it is
+                    backward(function(*arguments))  # raises an error of the arithmetic itself
                     self._give_up(error)
             return compiled(*arguments) if self.works else function(*arguments)
 

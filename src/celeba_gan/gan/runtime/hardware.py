@@ -64,11 +64,7 @@ class OutOfMemoryError(RuntimeError):
 
 @contextmanager
 def explained_out_of_memory(advice: str) -> Iterator[None]:
-    """Turns the device's out-of-memory error into one that ends with advice.
-
-    Raises:
-        OutOfMemoryError: In its place.
-    """
+    """Turns the device's out-of-memory error into OutOfMemoryError, which ends with advice."""
     try:
         yield
     except RuntimeError as error:

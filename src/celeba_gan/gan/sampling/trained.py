@@ -32,13 +32,8 @@ class TrainedGenerator:
     ) -> Iterator[NDArray[np.uint8]]:
         """Yields batches of images, uint8 (up to batch_size, size, size, 3), `count` in all.
 
-        Sample i depends on the seed, `count`, the labels and i alone, not on the batch size.
-
-        Args:
-            count: Images in all.
-            seed: Decides the latents, and which labels come when.
-            batch_size: Images at a time.
-            labels: Names of the labels that all samples have; empty: as in the training images.
+        Sample i depends on the seed, `count`, the labels and i alone, not on the batch size. All samples have the named
+        labels; with none, labels are as frequent as among the training images.
 
         Raises:
             ConditionError: The generator knows no such label.
@@ -69,9 +64,9 @@ class TrainedGenerator:
         return np.concatenate([self.images(*pair) for pair in pairs])
 
     def images(self, latents: Tensor, labels: Tensor | None = None) -> NDArray[np.uint8]:
-        """Turns latents, float32 (batch, latent size), into images, uint8 (batch, size, size, 3).
+        """Images uint8 (batch, size, size, 3) of latents (batch, latent size) and labels (batch, names), both float32.
 
-        Labels are float32 (batch, names); None: as frequent as among the training images, the same in every call.
+        Without labels, they are as frequent as among the training images, the same in every call.
         """
         if labels is None:
             labels = draw_labels(self.condition, len(latents), random_generator(0, "labels", 0))

@@ -49,7 +49,7 @@ class Health:
             `sample_diversity`, that of the samples as a share of the training images'. Empty where unknown.
         """
         measured = diversity(samples) / self._of_reals if len(samples) > 1 and self._of_reals else None
-        found = dict(self._findings(images, rows, measured))
+        found = dict(self._findings(rows, measured))
         for sign, words in found.items():
             if sign not in self._reported:
                 logger.warning("After %d images %s", images, words)
@@ -60,7 +60,7 @@ class Health:
         self.card = HealthCard(best=best, penalty=_mean(rows, "penalty"), auc=rows[-1].get("auc"))
         return {} if measured is None else {"sample_diversity": measured}
 
-    def _findings(self, images: int, rows: list[dict[str, float]], measured: float | None) -> Iterator[tuple[str, str]]:
+    def _findings(self, rows: list[dict[str, float]], measured: float | None) -> Iterator[tuple[str, str]]:
         """Each sign that is there, with the words for it."""
         area, penalty, before = rows[-1].get("auc"), _mean(rows, "penalty"), self.card
         if area is not None and before.auc is not None and min(area, before.auc) > SURE:

@@ -100,22 +100,22 @@ def train(
         SystemExit: After SIGTERM, likewise.
     """
     conditions = conditions or Conditions.none()
-    seen = ImagesCard(
+    images_card = ImagesCard(
         size=settings.network_size(images.size),
         random_crop=settings.random_crop,
         data_digest=images.digest,
         condition=conditions.card(*images.split("train")),
     )
     card = resumed.card if resumed else None
-    check_resumed_from(settings, card)
+    check_resumed_from(settings.resume_from, card)
     if card is not None:
-        check_same_run(settings, seen, card)
+        check_same_run(settings.identity(), images_card, card)
     elif initial is not None:
-        initial.check(settings, seen)
+        initial.check(settings.network, settings.latent, images_card)
     hardware = choose_hardware(settings, card.hardware if card else None, gathers_pixels=settings.augment.name == "ada")
     feed = ImageFeed(settings, images, hardware, conditions)
     health = Health(feed.reals(256), card.health if card else None)
-    training = _Training(settings, hardware, seen, health, resumed, measure)
+    training = _Training(settings, hardware, images_card, health, resumed, measure)
     if resumed is None and initial is not None:
         training.start_from(initial)
     if training.steps.augmentation.needs_valid:
@@ -174,14 +174,15 @@ class _Training:
         self,
         settings: TrainSettings,
         hardware: Hardware,
-        seen: ImagesCard,
+        images_card: ImagesCard,
         health: Health,
         resumed: Snapshot | None,
         measure: Measure | None,
     ) -> None:
         self.settings, self.hardware, self.clock = settings, hardware, Clock.of(settings)
-        self.seen, self.health, self.measure = seen, health, measure
-        self.pair = Pair(settings, seen.size, hardware, len(seen.condition.names) if seen.condition else None)
+        self.images_card, self.health, self.measure = images_card, health, measure
+        condition = self.condition = images_card.condition
+        self.pair = Pair(settings, images_card.size, hardware, len(condition.names) if condition else None)
         self.steps = Steps(settings, hardware, self.pair)
         self.stateful: list[Stateful] = [self.pair, self.steps.augmentation]
         card = resumed.card if resumed else None
@@ -223,7 +224,7 @@ class _Training:
             finished=self.images >= self.clock.length,
             init_from=self.origin,
             best=self.best.card,
-            **dict(self.seen),
+            **dict(self.images_card),
             network=settings.network,
             latent=settings.latent,
             objective=settings.objective.name,
@@ -244,11 +245,11 @@ class _Training:
         grid = self.settings.grid
         draw = self.iteration // grid.refresh_every if grid.refresh_every else 0
         generator = random_generator(self.settings.seed, "grid", draw)
-        return self._images(*draw_grid(self.settings.latent, self.seen.condition, grid.rows, grid.columns, generator))
+        return self._images(*draw_grid(self.settings.latent, self.condition, grid.rows, grid.columns, generator))
 
     def _sample(self, count: int, seed: int) -> NDArray[np.uint8]:
         """Images of the averaged generator, uint8 (count, size, size, 3), labelled as the training images are."""
-        return self._images(*draw_samples(self.settings.latent, self.seen.condition, count, seed))
+        return self._images(*draw_samples(self.settings.latent, self.condition, count, seed))
 
     def _images(self, latents: Tensor, labels: Tensor) -> NDArray[np.uint8]:
         parts = []

@@ -104,7 +104,7 @@ def plan(
     """
     network_size = settings.network_size(size)
     if resumed is not None:
-        check_same_run(settings, _images_card(settings, network_size, images, resumed), resumed)
+        check_same_run(settings.identity(), _images_card(settings, network_size, images, resumed), resumed)
     hardware = choose_hardware(
         settings, resumed.hardware if resumed else None, gathers_pixels=settings.augment.name == "ada"
     )

@@ -16,10 +16,8 @@ from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
 
-FIRST = (1, 8)
-"""Images at a time in the iterations that come first, to see whether larger ones fit into memory and time."""
-NEVER = 2**30
-"""As `penalty.every`: no step is penalised."""
+FIRST = (1, 8)  # images at a time in the iterations that come first, to see whether larger ones fit
+NEVER = 2**30  # as `penalty.every`: no step is penalised
 
 
 @dataclass(frozen=True)

@@ -46,12 +46,7 @@ class Steps:
         self._generator_loss = compiler.wrap(self.generator_loss, lambda loss: _gradients(loss, pair.generator))
 
     def iterate(self, feed: Feed, iteration: int, images: int) -> Terms:
-        """One iteration.
-
-        Args:
-            feed: Gives the real images of every discriminator step.
-            iteration: Its number, from 0.
-            images: Seen by the discriminator when it ends.
+        """Makes iteration number `iteration`, from 0, at whose end the discriminator has seen so many images.
 
         Returns:
             Scalar terms on the device; the discriminator's are means over its steps.

@@ -36,7 +36,7 @@ class TermLog:
         self._began = time.perf_counter()
 
     def add(self, images: int, terms: Terms) -> None:
-        """Notes the scalar terms of the iteration that ended at this image count; nothing is read yet.
+        """Adds the scalar terms of the iteration that ended at this image count; nothing is read yet.
 
         Not every iteration has the same ones: a lazy penalty is now and then only.
         """
