@@ -158,7 +158,7 @@ def test_it_trains_on_and_its_weights_start_another(data: Path) -> None:
         "state.safetensors",
     ]
     initial = load_initial(ExperimentsDataset(str(data / "06_models")).load(), "smoke")
-    assert initial.origin().model_dump() == {"id": newest.card.id, "images": 960}
+    assert (initial.card.id, initial.card.images) == (newest.card.id, 960)
 
 
 @pytest.mark.parametrize("snapshot", [True, False])
