@@ -41,11 +41,7 @@ class InitialWeights:
             )
 
     def load_into(self, networks: Mapping[str, "nn.Module"]) -> None:
-        """Copies the weights into networks, by the names in `weights`.
-
-        Raises:
-            CheckpointError: The file does not hold what its card says.
-        """
+        """Copies the weights into networks by name, or raises CheckpointError if they are not what their card says."""
         for name, network in networks.items():
             try:
                 network.load_state_dict(self.weights[name])
