@@ -158,7 +158,7 @@ def test_it_trains_on_and_its_weights_start_another(data: Path) -> None:
         "state.safetensors",
     ]
     initial = load_initial(ExperimentsDataset(str(data / "06_models")).load(), "smoke")
-    assert initial.origin().model_dump() == {"id": newest.card.id, "images": 960}
+    assert (initial.card.id, initial.card.images) == (newest.card.id, 960)
 
 
 @pytest.mark.parametrize("snapshot", [True, False])
@@ -183,7 +183,7 @@ def test_it_is_evaluated_with_the_same_numbers(data: Path, tmp_path: Path) -> No
         before = ClassifierDataset(str(data / "06_models/datasets/smoke/attribute_classifier")).load()
         classifier = fit_attribute_classifier(packed, labels, settings, before)
         assert classifier is before
-        model = NamedModel.find("smoke", ExperimentsDataset(str(data / "06_models")).load())
+        model = NamedModel.at(ExperimentsDataset(str(data / "06_models")).load().find("smoke"), "smoke")
         evaluation = evaluate_generator(
             run_of(data), None, packed, labels, classes, classifier, FeatureStore(tmp_path), model, settings
         )[0]

@@ -62,7 +62,7 @@ class NamedModelDataset(ReadOnlyDataset[NamedModel | None]):
 
     def _find(self, name: str) -> NamedModel:
         if not is_model_uri(name):
-            return NamedModel.find(name, Experiments(self._filepath))
+            return NamedModel.at(Experiments(self._filepath).find(name), name)
         if self.store is None:
             raise TrackingError(f"{name} is a model of MLflow, and no store is configured in this session")
         self._folder = tempfile.TemporaryDirectory(prefix="celeba_gan-", ignore_cleanup_errors=True)

@@ -4,6 +4,7 @@ A choice is a `name` plus one sub-model per variant, so that an environment whic
 other variant's fields.
 """
 
+from collections.abc import Set
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -11,7 +12,7 @@ from pydantic import Field, model_validator
 from celeba_gan.foundation.settings import Settings
 from celeba_gan.gan.augment.config import AugmentSettings
 from celeba_gan.gan.inputs.config import InputSettings
-from celeba_gan.gan.losses.combinations import check_combination
+from celeba_gan.gan.losses.combinations import Choices, check_combination
 from celeba_gan.gan.losses.config import ObjectiveSettings, PenaltySettings
 from celeba_gan.gan.networks.config import ConditionSettings, LatentSettings, NetworkError, NetworkSettings
 from celeba_gan.gan.runtime.config import RuntimeSettings
@@ -91,42 +92,31 @@ class TrainSettings(InputSettings, RuntimeSettings):
     grid: GridSettings = GridSettings()
 
     @model_validator(mode="after")
-    def _tick_fits(self) -> Self:
+    def _fields_agree(self) -> Self:
         if self.tick_kimg * 1000 < self.images_per_iteration:
             raise ValueError(
                 f"tick_kimg {self.tick_kimg:g} is shorter than one iteration, "
                 f"batch_size x n_critic = {self.images_per_iteration} images; "
                 f"give at least {self.images_per_iteration / 1000:g}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _has_a_state_to_carry_on(self) -> Self:
         if self.resume_from is not None and not self.resume:
             raise ValueError(
                 f"resume_from {self.resume_from:g} resumes from a snapshot, resume false starts anew; give one"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _best_is_measured(self) -> Self:
         if self.keep_best and self.evaluate_every_kimg is None:
             raise ValueError("keep_best needs evaluate_every_kimg: without a measurement no tick is the best")
-        return self
-
-    @model_validator(mode="after")
-    def _micro_batches_fill_the_batch(self) -> Self:
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
             raise ValueError(
                 f"micro_batch {self.micro_batch} does not divide batch_size {self.batch_size}; "
                 f"give one of {', '.join(str(n) for n in range(1, self.batch_size + 1) if self.batch_size % n == 0)}"
             )
+        self.check_combination({"generator"} if self.network.family.mixes_samples else set())
         return self
 
-    @model_validator(mode="after")
-    def _parts_fit_together(self) -> Self:
-        check_combination(self, batch_norm={"generator"} if self.network.mixes_samples else set())
-        return self
+    def check_combination(self, batch_norm: Set[str]) -> None:
+        """As `losses.combinations.check_combination`, given which of both networks have batch norm."""
+        split = self.micro_batch is not None and self.micro_batch < self.batch_size
+        check_combination(Choices(self.objective, self.penalty, self.network, self.weight_clip, split, batch_norm))
 
     @property
     def images_per_iteration(self) -> int:
@@ -140,7 +130,7 @@ class TrainSettings(InputSettings, RuntimeSettings):
             NetworkError: The random crop is larger than the packed images, or the network does not exist at this size.
         """
         if self.random_crop is None:
-            self.network.check_size(packed)
+            self.network.check_size(packed, "preprocess.size")
             return packed
         if self.random_crop > packed:
             raise NetworkError(
@@ -153,9 +143,8 @@ class TrainSettings(InputSettings, RuntimeSettings):
     def identity(self) -> dict[str, Any]:
         """The settings that make two trainings the same run; the rest may change between a stop and a resume."""
         same = {"seed", "batch_size", "n_critic", "random_crop", "mirror", "latent", "objective", "weight_clip"}
-        shared = self.model_dump(mode="json", include=same)
         return {
-            **shared,
+            **self.model_dump(mode="json", include=same),
             "network": self.network.identity(),
             "penalty": self.penalty.identity(),
             "augment": self.augment.identity(),
@@ -164,7 +153,7 @@ class TrainSettings(InputSettings, RuntimeSettings):
     def smaller_batch(self) -> str:
         """What to try where a training step takes too much memory, in one sentence."""
         now = self.micro_batch or self.batch_size
-        if self.network.mixes_samples:
+        if self.network.family.mixes_samples:
             return (
                 f"Memory does not hold a batch of {self.batch_size} images. Give a smaller train.batch_size with "
                 "another experiment name: batch norm forbids smaller parts of a batch"

@@ -155,5 +155,5 @@ def test_images_that_do_not_fit_are_refused_with_the_way_out(make_settings: Make
             return 0, 1 << 46
 
     images: TrainingImages = Endless(24)
-    with pytest.raises(FeedError, match=r"asks for 121,597,189\.9 GB .* of the cpu device.*; give train\.data=stream"):
+    with pytest.raises(FeedError, match=r"needs 121,597,189\.9 GB .* of the cpu device.*; give train\.data=stream"):
         ImageFeed(make_settings(data="resident"), images, CPU)

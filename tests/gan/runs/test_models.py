@@ -37,6 +37,10 @@ def experiments(tmp_path: Path, save: Save) -> Experiments:
     return Experiments(folder)
 
 
+def find(name: str, experiments: Experiments) -> NamedModel:
+    return NamedModel.at(experiments.find(name), name)
+
+
 def images_of(model: NamedModel, which: str = "last") -> list[int]:
     networks = model.networks(which)  # type: ignore[arg-type]
     return [network.card.images for network in (networks.generator, networks.discriminator) if network is not None]
@@ -45,7 +49,7 @@ def images_of(model: NamedModel, which: str = "last") -> list[int]:
 @pytest.mark.parametrize("spell", ["demo", "{folder}/demo", "{folder}/demo/generator.safetensors"])
 def test_experiment_folder_and_file_name_the_same_networks(experiments: Experiments, spell: str) -> None:
     name = spell.format(folder=experiments.folder)
-    model = NamedModel.find(name, experiments)
+    model = find(name, experiments)
     assert model.label == name
     assert model.path.is_relative_to(experiments.folder / "demo")
     assert model.card.images == 20
@@ -56,13 +60,13 @@ def test_experiment_folder_and_file_name_the_same_networks(experiments: Experime
 
 
 def test_the_best_networks_are_read_where_they_are_requested_and_there(experiments: Experiments, save: Save) -> None:
-    demo = NamedModel.find("demo", experiments)
+    demo = find("demo", experiments)
     assert images_of(demo, "best") == [10, 10]
     assert demo.card.images == 20
-    file = NamedModel.find(str(experiments.folder / "demo/generator.safetensors"), experiments)
+    file = find(str(experiments.folder / "demo/generator.safetensors"), experiments)
     assert images_of(file, "best") == [20, 20]  # a file has only one pair
     save(experiments.folder / "other/generator.safetensors")
-    assert images_of(NamedModel.find("other", experiments), "best") == [5]
+    assert images_of(find("other", experiments), "best") == [5]
 
 
 def test_a_training_here_is_read_from_its_snapshot(
@@ -73,7 +77,7 @@ def test_a_training_here_is_read_from_its_snapshot(
     settings = make_settings(kimg=0.16, evaluate_every_kimg=0.08)
     for tick in train(images, settings, measure=lambda sample: {"swd_valid": next(values)}):
         run.append(tick.snapshot)
-    model = NamedModel.find("demo", experiments)
+    model = find("demo", experiments)
     assert model.card == tick.snapshot.card.of_networks()
     assert (images_of(model), images_of(model, "best")) == ([160, 160], [80, 80])
 
@@ -83,7 +87,7 @@ def test_a_discriminator_of_another_training_is_ignored_and_logged(
 ) -> None:
     save(experiments.folder / "demo/discriminator.safetensors", training="two")
     with caplog.at_level(logging.INFO):
-        assert NamedModel.find("demo", experiments).networks().discriminator is None
+        assert find("demo", experiments).networks().discriminator is None
     assert "discriminator.safetensors: it belongs to another training" in caplog.text
 
 
@@ -92,7 +96,7 @@ def test_a_generator_alone_under_any_name_is_enough(
 ) -> None:
     file = save(experiments.folder / "demo/generator.safetensors").rename(experiments.folder / "faces.safetensors")
     with caplog.at_level(logging.INFO):
-        model = NamedModel.find(str(file), experiments)
+        model = find(str(file), experiments)
         networks = model.networks()
     assert (model.path, networks.generator.card.images, networks.discriminator) == (file, 5, None)
     assert "has no discriminator beside it" in caplog.text
@@ -101,12 +105,12 @@ def test_a_generator_alone_under_any_name_is_enough(
 def test_what_is_no_generator_is_refused(experiments: Experiments) -> None:
     folder = experiments.folder
     with pytest.raises(CheckpointError, match=r"no experiment, file or folder 'dmo'.*: demo$"):
-        NamedModel.find("dmo", experiments)
+        find("dmo", experiments)
     with pytest.raises(CheckpointError, match=r"discriminator\.safetensors is not a generator"):
-        NamedModel.find(str(folder / "demo/discriminator.safetensors"), experiments)
+        find(str(folder / "demo/discriminator.safetensors"), experiments)
     (folder / "datasets").mkdir()
     with pytest.raises(CheckpointError, match=r"no generator.safetensors in .*datasets"):
-        NamedModel.find("datasets", experiments)
+        find("datasets", experiments)
     (folder / "demo/generator.safetensors").write_bytes(b"no checkpoint")
     with pytest.raises(CheckpointError, match="is not a checkpoint of celeba_gan"):
-        NamedModel.find("demo", experiments)
+        find("demo", experiments)

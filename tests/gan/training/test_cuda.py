@@ -227,8 +227,8 @@ def gradients(settings: TrainSettings, dtype: torch.dtype = torch.float64) -> di
     steps = Steps(settings, hardware, pair)
     rows: dict[str, list[Tensor]] = {"discriminator": [], "generator": []}
     for which, network, optimizer in (
-        ("discriminator", pair.discriminator, pair.discriminator_optimizer),
-        ("generator", pair.generator, pair.generator_optimizer),
+        ("discriminator", pair.discriminator, pair.optimizers["discriminator"]),
+        ("generator", pair.generator, pair.optimizers["generator"]),
     ):
         perturb(network)
         network.to(dtype).register_forward_pre_hook(lambda _, inputs: tuple(value.to(dtype) for value in inputs))

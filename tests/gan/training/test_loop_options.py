@@ -85,7 +85,7 @@ def test_gradients_are_cut_to_their_limit(make_settings: MakeSettings, limit: fl
     def look(optimizer: torch.optim.Optimizer, arguments: Any, keywords: Any) -> None:
         seen.append(get_total_norm([p.grad for p in pair.discriminator.parameters() if p.grad is not None]).item())
 
-    pair.discriminator_optimizer.register_step_pre_hook(look)
+    pair.optimizers["discriminator"].register_step_pre_hook(look)
     images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 100
     pair.backward(pair.discriminator(images).square().mean(), pair.discriminator)
     before = pair.step_discriminator().item()

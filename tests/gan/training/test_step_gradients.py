@@ -40,8 +40,8 @@ class Gradients:
         self.rows: dict[str, list[Tensor]] = {"discriminator": [], "generator": []}
         for network in (pair.generator, pair.average, pair.discriminator):
             network.double().register_forward_pre_hook(_in_float64)
-        pair.discriminator_optimizer.register_step_pre_hook(self._keep("discriminator", pair.discriminator))
-        pair.generator_optimizer.register_step_pre_hook(self._keep("generator", pair.generator))
+        pair.optimizers["discriminator"].register_step_pre_hook(self._keep("discriminator", pair.discriminator))
+        pair.optimizers["generator"].register_step_pre_hook(self._keep("generator", pair.generator))
 
     def after(self, iterations: int) -> dict[str, Tensor]:
         """(steps, parameters) of each network, of the first iterations."""

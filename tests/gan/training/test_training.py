@@ -313,8 +313,8 @@ def test_once_broken_nothing_moves_any_more(make_settings: MakeSettings, fused: 
     )
     if not fused:
         pair._fused = False
-        pair.generator_optimizer = _adam(pair.generator, make_settings().generator_optimizer, fused=False)
-        pair.discriminator_optimizer = _adam(pair.discriminator, make_settings().generator_optimizer, fused=False)
+        pair.optimizers["generator"] = _adam(pair.generator, make_settings().generator_optimizer, fused=False)
+        pair.optimizers["discriminator"] = _adam(pair.discriminator, make_settings().generator_optimizer, fused=False)
 
     def step(factor: float) -> None:
         pair.backward(pair.discriminator(torch.rand(2, 3, 16, 16)).mean() * factor, pair.discriminator)

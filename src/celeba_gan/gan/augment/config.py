@@ -2,16 +2,12 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from celeba_gan.foundation.settings import Settings
 
 
-class AugmentationSettings(BaseModel):
-    """A frozen settings model that refuses unknown fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DiffAugmentSettings(AugmentationSettings):
+class DiffAugmentSettings(Settings):
     """DiffAugment (Zhao et al. 2020): every image recoloured, shifted, partly covered; the paper's ranges."""
 
     p: float = Field(1.0, ge=0, le=1, description="probability of each transformation, per image")
@@ -24,7 +20,7 @@ class DiffAugmentSettings(AugmentationSettings):
     cutout: float = Field(0.5, ge=0, le=1, description="side of the grey square as a share of the image's; 0: none")
 
 
-class AdaSettings(AugmentationSettings):
+class AdaSettings(Settings):
     """Adaptive augmentation (Karras et al. 2020, appendix B): geometry and colour, of a steered probability."""
 
     p: float | None = Field(
@@ -76,7 +72,7 @@ class AdaSettings(AugmentationSettings):
         return [name for name, value in self.model_dump(exclude=steering).items() if value]
 
 
-class AugmentSettings(AugmentationSettings):
+class AugmentSettings(Settings):
     """What is done to reals and fakes alike before the discriminator sees them."""
 
     name: Literal["none", "diffaugment", "ada"] = Field(

@@ -26,13 +26,10 @@ class AdaController:
         return self.steered and not self.has_zero
 
     def advance(self, sums: Tensor, iteration: int, images: int, broken: Tensor) -> None:
-        """Takes in an iteration's scores and, every `interval` iterations, moves p. The host waits for nothing.
+        """Adds an iteration's scores and, every `interval` iterations, moves p. The host waits for nothing.
 
-        Args:
-            sums: From `score_sums`, summed over the steps, micro-batches and ranks of the iteration.
-            iteration: Iterations so far, this one included.
-            images: Seen by the discriminator per iteration.
-            broken: Scalar above 0 once a value was not finite; nothing moves from then on.
+        `sums` are those of `score_sums`, added up over the iteration; `iteration` counts this one, `images` are seen
+        in each. Nothing moves once the scalar `broken` is above 0.
         """
         if not self.steered:
             return
@@ -57,11 +54,7 @@ class AdaController:
 def score_sums(train: Tensor, fake: Tensor, valid: Tensor | None, has_zero: bool) -> Tensor:
     """Sums and counts of what steers p: float32 (3, 2), rows train, fake and valid.
 
-    Args:
-        train: Scores of augmented training images, (n,).
-        fake: Of augmented fakes.
-        valid: Of augmented images of the valid split; None where they are not at hand or the objective has a zero.
-        has_zero: Whether a score's sign means anything; if so, it is the signs that are summed.
+    Each is scores (n,) of augmented images; where the objective `has_zero`, their signs are summed.
     """
     rows = []
     for scores in (train, fake, train[:0] if valid is None else valid):
@@ -71,11 +64,11 @@ def score_sums(train: Tensor, fake: Tensor, valid: Tensor | None, has_zero: bool
 
 
 def overfitting(sums: Tensor, has_zero: bool) -> Tensor:
-    """How far the discriminator knows its training images by heart, from 0 to 1 (Karras et al. 2020, equation 1).
+    """How far the discriminator overfits its training images, from 0 to 1 (Karras et al. 2020, equation 1).
 
     E sign D(train) where the objective has a zero, otherwise (E D(train) - E D(valid)) / (E D(train) - E D(fake)). The
-    latter counts as 0 while the discriminator ranks fakes above its training images: it knows nothing yet. NaN without
-    scores.
+    latter counts as 0 while the discriminator ranks fakes above its training images: it has learnt nothing yet. NaN
+    without scores.
     """
     train, fake, valid = (sums[:, 0] / sums[:, 1]).unbind()
     if has_zero:

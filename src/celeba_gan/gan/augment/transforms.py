@@ -8,8 +8,7 @@ uniform number is below p, so p may move without changing a draw. At p = 0 image
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,20 +53,11 @@ not, so that switching one off leaves the others' draws alone.
 TAPS = 4  # pixels on either side that the interpolation filter looks at
 
 
-@dataclass(frozen=True)
-class AugmentNoise:
+class AugmentNoise(NamedTuple):
     """The random numbers of a batch: one row per image."""
 
     chance: Tensor  # (batch, transformations), uniform in [0, 1): it happens where this is below p
     amount: Tensor  # (batch, numbers), uniform in [0, 1) or standard normal, as in the table
-
-    def part(self, start: int, stop: int) -> Self:
-        """The rows of a rank or a micro-batch."""
-        return type(self)(self.chance[start:stop], self.amount[start:stop])
-
-    def to(self, send: Callable[[Tensor], Tensor]) -> Self:
-        """The same numbers wherever `send` puts them: `noise.to(hardware.send)`."""
-        return type(self)(send(self.chance), send(self.amount))
 
 
 def draw(settings: AugmentSettings, batch: int, generator: torch.Generator) -> AugmentNoise:
@@ -144,13 +134,13 @@ def _diffaugment(images: Tensor, drawn: _Drawn, settings: DiffAugmentSettings) -
     """Zhao et al. 2020, section 3.2, in the order and with the ranges of their code."""
     (bright,), (colour,), (contrast,) = (drawn.amount[name] for name in ("brightness", "saturation", "contrast"))
     if settings.brightness:
-        images = images + _per_image(drawn.pick("brightness", bright - 0.5, 0.0))
+        images = images + drawn.pick("brightness", bright - 0.5, 0.0)[:, None, None, None]
     if settings.saturation:
         grey = images.mean(dim=1, keepdim=True)
-        images = torch.lerp(grey, images, _per_image(drawn.pick("saturation", colour * 2, 1.0)))
+        images = torch.lerp(grey, images, drawn.pick("saturation", colour * 2, 1.0)[:, None, None, None])
     if settings.contrast:
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
-        images = torch.lerp(mean, images, _per_image(drawn.pick("contrast", contrast + 0.5, 1.0)))
+        images = torch.lerp(mean, images, drawn.pick("contrast", contrast + 0.5, 1.0)[:, None, None, None])
     height, width = images.shape[2:]
     most_right, most_down = _pixels(width, settings.translation), _pixels(height, settings.translation)
     if most_right or most_down:
@@ -272,7 +262,7 @@ def _resample(images: Tensor, sources: Tensor) -> Tensor:
     """Reads each pixel from the place its matrix (batch, 3, 3) gives; beyond the edge images continue mirrored.
 
     Linear interpolation alone would blur by the fraction of a pixel that an image happens to be moved by, and hide from
-    the discriminator just the fine detail it should judge. So images are first doubled with a Lanczos filter, whose
+    the discriminator just the fine detail that it should see. So images are first doubled with a Lanczos filter, whose
     every other pixel is the original one, and then read linearly. Nothing is filtered after shrinking: at scale 0.76
     (two deviations) only what lies beyond 0.76 of the highest frequency folds, 1.6 % of the variance of drawn
     portraits, and for reals and fakes alike; filtering would read four times as many pixels. gather, unlike
@@ -341,10 +331,6 @@ def _cover(images: Tensor, happens: Tensor, across: tuple[Tensor, float], down: 
 def _product(first: Tensor, second: Tensor) -> Tensor:
     """Products of small matrices (batch, n, n), exact for whole numbers on every device."""
     return (first[..., None] * second[:, None]).sum(dim=2)
-
-
-def _per_image(value: Tensor) -> Tensor:
-    return value[:, None, None, None]
 
 
 def _integer(uniform: Tensor, count: int) -> Tensor:

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from celeba_gan.foundation.wording import listed
 from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import LatentSettings
 
-MOST_SETS = 4096
-"""More combinations of labels than these are not all listed in a card."""
+MOST_SETS = 4096  # combinations of labels that a card lists
 
 
 class ConditionError(ValueError):
@@ -29,8 +29,7 @@ class Conditions:
 
     kind: Literal["none", "class", "attributes"]
     names: Sequence[str]
-    values: NDArray[np.integer[Any]]
-    """Numbers of classes (images,), or zeros and ones (images, names)."""
+    values: NDArray[np.integer[Any]]  # numbers of classes (images,), or zeros and ones (images, names)
 
     @classmethod
     def none(cls) -> Self:
@@ -52,11 +51,8 @@ class Conditions:
     def card(self, start: int, stop: int) -> Condition | None:
         """For the cards of networks: the names, and how often images [start, stop) have each combination of them.
 
-        Where there are more than `MOST_SETS` combinations, as many images drawn at random stand for all.
-
-        Returns:
-            `kind`, `names`, `sets` (for each combination the columns that are 1), `counts`, and a `digest` of the
-            labels; None where there are no names.
+        Where there are more than `MOST_SETS` combinations, as many images drawn at random represent all. None where
+        there are no names.
         """
         if not self.names or self.kind == "none":
             return None
@@ -88,6 +84,12 @@ def draw_labels(condition: Condition | None, count: int, generator: torch.Genera
     return torch.stack([_label(condition, number) for number in chosen.tolist()])
 
 
+def draw_samples(latent: LatentSettings, condition: Condition | None, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Latents (count, latent size) and labels (count, names) of samples, by the seed alone."""
+    latents = draw_latents(latent, count, random_generator(seed, "samples", 0))
+    return latents, draw_labels(condition, count, random_generator(seed, "labels", 0))
+
+
 def grid_names(condition: Condition | None, rows: int) -> list[str]:
     """What the rows of `draw_grid` show: the names that are 1 in each; empty without a condition."""
     if condition is None:
@@ -111,11 +113,7 @@ def draw_grid(
 
 
 def named_labels(condition: Condition | None, requested: Sequence[str]) -> Tensor:
-    """The label with the requested names at 1 and all others at 0: float32 (names,).
-
-    Args:
-        condition: Of the generator's card.
-        requested: Attributes, or the parts of one class's name.
+    """A label, float32 (names,), with the requested attributes, or parts of one class's name, at 1 and others at 0.
 
     Raises:
         ConditionError: The network knows no such name, or takes no labels.
@@ -130,10 +128,7 @@ def named_labels(condition: Condition | None, requested: Sequence[str]) -> Tenso
     columns = {_parts(name): column for column, name in enumerate(names)}
     unknown = [" + ".join(part) for part in parts if part not in columns]
     if unknown:
-        raise ConditionError(
-            f"generate.labels: this generator knows no {unknown[0]!r}. There are: {', '.join(names[:50])}"
-            f"{', ...' if len(names) > 50 else ''}"
-        )
+        raise ConditionError(f"generate.labels: this generator knows no {unknown[0]!r}. There are: {listed(names, 50)}")
     label = torch.zeros(len(names))
     label[[columns[part] for part in parts]] = 1
     return label
@@ -142,10 +137,8 @@ def named_labels(condition: Condition | None, requested: Sequence[str]) -> Tenso
 def conditioned(network: Callable[..., Tensor], labels: Tensor) -> Callable[[Tensor], Tensor]:
     """A network as a function of its first argument alone: of latents, or of images.
 
-    Args:
-        network: Takes labels as its second argument, if it takes any.
-        labels: (batch, names), or (batch, 0) for a network that takes none. They are repeated for inputs that are
-            several batches after each other.
+    Labels are (batch, names), or (batch, 0) for a network that takes none. They are repeated for inputs that are
+    several batches after each other.
     """
     if not labels.shape[1]:
         return network

@@ -1,6 +1,7 @@
 """The real images of training: from packed uint8 pixels to batches on the device."""
 
 import logging
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import numpy as np
@@ -19,16 +20,15 @@ logger = logging.getLogger(__name__)
 
 RESIDENT_SHARE = 0.5
 """Under `auto`, images take at most this share of the device's free memory: networks and activations need room too."""
-PIECE_BYTES = 64 * 2**20
-"""Resident images are read in pieces of this size, so that the host's memory stays flat."""
+PIECE_BYTES = 64 * 2**20  # resident images are read in pieces of this size, so that the host's memory stays flat
 
 
 class FeedError(RuntimeError):
     """The images cannot be kept where that was requested; the message says what to do."""
 
 
-class TrainingImages(Protocol):
-    """What training reads: packed images."""
+class KnownImages(Protocol):
+    """What is known of packed images without reading them."""
 
     @property
     def size(self) -> int:
@@ -41,56 +41,16 @@ class TrainingImages(Protocol):
     def split(self, name: str) -> tuple[int, int]:
         """The first index of a split, and the one after its last."""
 
+
+class TrainingImages(KnownImages, Protocol):
+    """What training reads: packed images."""
+
     def gather(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Images uint8 (n, size, size, 3) at these indices."""
 
 
-class Pixels(Protocol):
-    """The train split's pixels, wherever they lie."""
-
-    def take(self, indices: Tensor) -> Tensor:
-        """Images at indices into the split, a CPU int64 tensor (n,): uint8 (n, size, size, 3) on the device."""
-
-
-class StreamedPixels:
-    """Pixels that stay where they are, usually in a memory map, and are sent batch by batch."""
-
-    def __init__(self, images: TrainingImages, hardware: Hardware, split: str = "train") -> None:
-        self.images = images
-        self.hardware = hardware
-        self.first, _ = images.split(split)
-
-    def take(self, indices: Tensor) -> Tensor:
-        """As in `Pixels`."""
-        return self.hardware.send(torch.from_numpy(self.images.gather((indices + self.first).numpy())))
-
-
-class ResidentPixels:
-    """Pixels that are read once into the device's memory and never cross the bus again.
-
-    Raises:
-        FeedError: They do not fit.
-    """
-
-    def __init__(self, images: TrainingImages, hardware: Hardware) -> None:
-        self.hardware = hardware
-        start, stop = images.split("train")
-        shape = (stop - start, images.size, images.size, 3)
-        try:
-            self.pixels = torch.empty(shape, dtype=torch.uint8, device=hardware.device)
-        except RuntimeError as error:  # what torch raises where memory is short, on every kind of device
-            raise FeedError(
-                f"train.data: resident asks for {in_bytes(_bytes_of_split(images))} of training images in the memory "
-                f"of the {hardware.device} device, which does not hold them; give train.data=stream"
-            ) from error
-        piece = max(1, PIECE_BYTES // (images.size**2 * 3))
-        for begin in range(start, stop, piece):
-            end = min(begin + piece, stop)
-            self.pixels[begin - start : end - start] = torch.from_numpy(images.gather(np.arange(begin, end)))
-
-    def take(self, indices: Tensor) -> Tensor:
-        """As in `Pixels`."""
-        return self.pixels.index_select(0, self.hardware.send(indices))
+Pixels = Callable[[Tensor], Tensor]
+"""Indices into a split, a CPU int64 tensor (n,), to its images, uint8 (n, size, size, 3) on the device."""
 
 
 class Feed(Protocol):
@@ -111,27 +71,29 @@ class ImageFeed:
         conditions: Conditions | None = None,
         split: Literal["train", "valid"] = "train",
     ) -> None:
-        """Opens a split. That of `valid`, which no weight ever learns from, is streamed."""
+        """Opens a split. That of `valid`, which no weight ever learns from, is streamed.
+
+        Raises:
+            FeedError: The split is empty, or its images do not fit into the memory where they were requested.
+        """
         self.settings = settings
         self.conditions = conditions or Conditions.none()
         self.hardware = hardware
         self.images = images
         self.first, stop = images.split(split)
         if self.first == stop:
-            raise FeedError(
-                f"The {split} split has no images"
-                + (
-                    ", and its scores would steer train.augment.name=ada; give ingest.valid_images, or a fixed "
-                    "train.augment.ada.p"
-                    if split == "valid"
-                    else "; look at the index of the images"
-                )
-            )
+            advice = {
+                "train": "; look at the index of the images",
+                "valid": ", and its scores would steer train.augment.name=ada; give ingest.valid_images, or a fixed "
+                "train.augment.ada.p",
+            }
+            raise FeedError(f"The {split} split has no images{advice[split]}")
         self._of = "" if split == "train" else f" of {split}"
         self.order = ShuffledOrder(settings.seed, stop - self.first, f"order{self._of}")
-        self.pixels = (
-            _open_pixels(settings, images, hardware) if split == "train" else StreamedPixels(images, hardware, split)
-        )
+        if split == "train":
+            self.pixels = _open_training_pixels(settings, images, hardware)
+        else:
+            self.pixels = _stream(images, hardware, self.first)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The real images of a discriminator step, (batch, 3, side, side) in [-1, 1], and their labels (batch, names).
@@ -141,7 +103,7 @@ class ImageFeed:
         """
         settings, count = self.settings, self.settings.batch_size
         indices = self.order.indices(step * count, count)
-        pixels = self.pixels.take(indices)
+        pixels = self.pixels(indices)
         if settings.random_crop is not None:
             places = self.images.size - settings.random_crop + 1
             corners = torch.randint(places, (2, count), generator=self._draws("crop", step))
@@ -161,15 +123,9 @@ class ImageFeed:
 
 
 def crop(images: Tensor, corners: Tensor, side: int) -> Tensor:
-    """Cuts a square out of each image.
+    """Cuts a square out of each image (batch, height, width, 3), contiguous: (batch, side, side, 3), contiguous.
 
-    Args:
-        images: (batch, height, width, 3), contiguous.
-        corners: Row and column of each square's first pixel: int64 (2, batch).
-        side: Of the squares, in pixels.
-
-    Returns:
-        (batch, side, side, 3), contiguous.
+    `corners` are the row and the column of each square's first pixel, int64 (2, batch).
     """
     batch, height, width, _ = images.shape
     image = torch.arange(batch, device=images.device)[:, None]
@@ -188,30 +144,40 @@ def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def is_resident(requested: Literal["auto", "stream", "resident"], needed: int, free: int | None) -> bool:
-    """Whether the pixels live in the device's memory.
+    """Whether the train split, which has `needed` bytes, is kept in the device's memory, given `train.data`.
 
-    Args:
-        requested: `train.data`.
-        needed: Bytes of the train split.
-        free: Bytes free on the device; None on the CPU, where the memory map serves as well.
+    `free` is in bytes too, and None on the CPU, where the memory map serves as well.
     """
     if requested == "auto":
         return free is not None and needed <= RESIDENT_SHARE * free
     return requested == "resident"
 
 
-def _open_pixels(settings: InputSettings, images: TrainingImages, hardware: Hardware) -> Pixels:
-    """Chooses, and logs it once."""
-    needed, free = _bytes_of_split(images), hardware.free_memory()
-    place = "in memory" if free is None else f"on the GPU (of {in_bytes(free)} free)"
-    if is_resident(settings.data, needed, free):
-        logger.info("Training images: %s %s", in_bytes(needed), place)
-        return ResidentPixels(images, hardware)
-    why = f": over half of the GPU's {in_bytes(free)} free" if free is not None and settings.data == "auto" else ""
-    logger.info("Training images: %s, streamed from disk%s", in_bytes(needed), why)
-    return StreamedPixels(images, hardware)
-
-
-def _bytes_of_split(images: TrainingImages) -> int:
+def _open_training_pixels(settings: InputSettings, images: TrainingImages, hardware: Hardware) -> Pixels:
+    """Streams the train split or keeps it on the device, as the settings choose, and logs which."""
     start, stop = images.split("train")
-    return (stop - start) * images.size**2 * 3
+    needed, free = (stop - start) * images.size**2 * 3, hardware.free_memory()
+    if not is_resident(settings.data, needed, free):
+        why = f": over half of the GPU's {in_bytes(free)} free" if free is not None and settings.data == "auto" else ""
+        logger.info("Training images: %s, streamed from disk%s", in_bytes(needed), why)
+        return _stream(images, hardware, start)
+    place = "in memory" if free is None else f"on the GPU (of {in_bytes(free)} free)"
+    logger.info("Training images: %s %s", in_bytes(needed), place)
+    try:
+        shape = (stop - start, images.size, images.size, 3)
+        pixels = torch.empty(shape, dtype=torch.uint8, device=hardware.device)
+    except RuntimeError as error:  # what torch raises where memory is short, on every kind of device
+        raise FeedError(
+            f"train.data: resident needs {in_bytes(needed)} for the training images, more than the memory of the "
+            f"{hardware.device} device has free; give train.data=stream"
+        ) from error
+    piece = max(1, PIECE_BYTES // (images.size**2 * 3))
+    for begin in range(start, stop, piece):
+        end = min(begin + piece, stop)
+        pixels[begin - start : end - start] = torch.from_numpy(images.gather(np.arange(begin, end)))
+    return lambda indices: pixels.index_select(0, hardware.send(indices))
+
+
+def _stream(images: TrainingImages, hardware: Hardware, first: int) -> Pixels:
+    """Pixels that stay where they are, usually in a memory map, and are sent batch by batch."""
+    return lambda indices: hardware.send(torch.from_numpy(images.gather((indices + first).numpy())))

@@ -1,10 +1,11 @@
 """Random draws as functions of (seed, purpose, index), so that no generator's state need be saved.
 
-A draw is always made on the CPU and for the whole batch; whoever computes a part of the batch takes its slice. So the
+A draw is always made on the CPU and for the whole batch; a part of the batch takes its slice. So the
 numbers depend neither on the device nor on how the work is split.
 """
 
 import hashlib
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -32,24 +33,20 @@ class ShuffledOrder:
     """Endless order of `length` images, shuffled anew in every epoch, with random access by position."""
 
     def __init__(self, seed: int, length: int, purpose: str = "order") -> None:
-        self.seed = seed
         self.length = length
-        self.purpose = purpose
-        self._epoch = -1
-        self._permutation = torch.empty(0, dtype=torch.int64)
+
+        @lru_cache(maxsize=1)
+        def order(epoch: int) -> Tensor:
+            return torch.randperm(length, generator=random_generator(seed, purpose, epoch))
+
+        self._order = order
 
     def indices(self, start: int, count: int) -> Tensor:
         """Indices in [0, length) at positions [start, start + count): int64 (count,)."""
         parts = []
         while count > 0:
             epoch, offset = divmod(start, self.length)
-            part = self._order_of(epoch)[offset : offset + count]
+            part = self._order(epoch)[offset : offset + count]
             parts.append(part)
             start, count = start + len(part), count - len(part)
         return torch.cat(parts)
-
-    def _order_of(self, epoch: int) -> Tensor:
-        if epoch != self._epoch:
-            self._permutation = torch.randperm(self.length, generator=random_generator(self.seed, self.purpose, epoch))
-            self._epoch = epoch
-        return self._permutation

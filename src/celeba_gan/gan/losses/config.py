@@ -1,8 +1,8 @@
 """Settings of the losses: the objective, and what is added to the discriminator's loss."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from celeba_gan.foundation.settings import Settings
 from celeba_gan.gan.losses.registry import OBJECTIVES
@@ -48,6 +48,8 @@ class WeightSettings(Settings):
 class PenaltySettings(Settings):
     """What is added to the discriminator's loss: any of these together, each off at weight 0."""
 
+    renamed: ClassVar[dict[str, str]] = {"name": "gradient_penalty.weight, r1.weight, r2.weight or drift.weight"}
+
     gradient_penalty: GradientPenaltySettings = GradientPenaltySettings()
     r1: WeightSettings = Field(WeightSettings(), description="gamma of gamma/2 E|grad D(real)|^2")
     r2: WeightSettings = Field(WeightSettings(), description="gamma of gamma/2 E|grad D(fake)|^2")
@@ -57,23 +59,13 @@ class PenaltySettings(Settings):
     )
     schedule: ScheduleSettings = Field(ScheduleSettings(), description="factor of all these weights")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _had_a_name(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "name" in values:
-            raise ValueError(
-                f"penalty.name ({values['name']}) is no longer a choice, since penalties combine; "
-                "give each its weight, as in penalty.gradient_penalty.weight=10, or 0 to leave it out"
-            )
-        return values
-
     @property
     def of_gradients(self) -> list[str]:
-        """Names of the penalties in force that differentiate the discriminator by its images."""
+        """Names of the penalties with a weight that differentiate the discriminator by its images."""
         return [name for name in ("gradient_penalty", "r1", "r2") if getattr(self, name).weight > 0]
 
     def identity(self) -> dict[str, Any]:
-        """What is in force, all of it but the schedule."""
+        """The penalties that have a weight, without the schedule."""
         values = self.model_dump(mode="json", exclude={"schedule"})
         off = {name for name, value in values.items() if isinstance(value, dict) and value["weight"] == 0}
         return {name: {"weight": 0.0} if name in off else value for name, value in values.items()}

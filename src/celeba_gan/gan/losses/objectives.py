@@ -8,42 +8,38 @@ losses see only the scores of reals and fakes, each (batch,).
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from celeba_gan.foundation.precision import full_precision
-from celeba_gan.gan.losses.registry import OBJECTIVES
+from celeba_gan.gan.losses.registry import OBJECTIVES, Probability
 
 Discriminator = Callable[[Tensor], Tensor]
 Terms = dict[str, Tensor]
-Probability = Literal["sigmoid", "centred_sigmoid", "clip"]
 
 
 class Objective(ABC):
     """A pair of losses."""
 
     probability: ClassVar[Probability] = "sigmoid"
-    """How a score becomes a probability of being real: `sigmoid(D)`; `sigmoid(D - c)` for a critic whose zero means
-    nothing; or D clipped to [0, 1]."""
-    compares: ClassVar[bool] = False
-    """Whether the generator's loss, too, looks at the scores of reals."""
+    compares: ClassVar[bool] = False  # whether the generator's loss, too, looks at the scores of reals
 
     def discriminator(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Terms:
         """Terms of the discriminator's step: `loss`, and the scores, `on_real` and `on_fake`, (batch,) each."""
         # One forward pass: no discriminator of ours mixes samples.
-        on_real, on_fake = _score(discriminator, torch.cat([real, fake])).chunk(2)
+        on_real, on_fake = full_precision(discriminator(torch.cat([real, fake]))).chunk(2)
         return {"loss": self.discriminator_loss(on_real, on_fake), "on_real": on_real, "on_fake": on_fake}
 
     def generator(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Terms:
         """Term `loss` of the generator's step."""
-        on_fake = _score(discriminator, fake)
+        on_fake = full_precision(discriminator(fake))
         on_real = on_fake.detach()
         if self.compares:
             with torch.no_grad():
-                on_real = _score(discriminator, real)
+                on_real = full_precision(discriminator(real))
         return {"loss": self.generator_loss(on_real, on_fake)}
 
     @abstractmethod
@@ -137,7 +133,3 @@ def make_objective(name: str) -> Objective:
     """The objective of this name in the registry."""
     objective: Objective = globals()[OBJECTIVES[name].class_name]()
     return objective
-
-
-def _score(discriminator: Discriminator, images: Tensor) -> Tensor:
-    return full_precision(discriminator(images))

@@ -16,7 +16,7 @@ class Penalty:
         self.of_gradients = settings.of_gradients
 
     def is_due(self, step: int) -> bool:
-        """Whether a discriminator step is one of every so many that are penalised, and any penalty is in force."""
+        """Whether a discriminator step is one of every so many that are penalised, and any penalty has a weight."""
         return bool(self.of_gradients or self.settings.drift.weight) and step % self.settings.every == 0
 
     def __call__(
@@ -24,12 +24,8 @@ class Penalty:
     ) -> Terms:
         """Each penalty weighted, by name; their sum, `penalty`; and the gradient penalty's mean `gradient_norm`.
 
-        Args:
-            discriminator: Gives one score per image and mixes no samples.
-            real: Images (batch, 3, height, width).
-            fake: As many images.
-            epsilon: Uniform in [0, 1], one number per sample: (batch,).
-            on_real: The scores of the reals, which the objective has computed already: (batch,).
+        Reals and fakes are (batch, 3, height, width), `epsilon` (batch,) is uniform in [0, 1], and `on_real` (batch,)
+        are the scores of the reals, which the objective has computed already.
         """
         settings = self.settings
         places = {"r1": real, "r2": fake}
@@ -64,7 +60,7 @@ def gradient_penalty(settings: GradientPenaltySettings, norm: Tensor) -> Tensor:
 
 
 def has_batch_norm(network: nn.Module) -> bool:
-    """Whether a network has a layer that mixes the samples of a batch and writes their statistics down."""
+    """Whether a network has a layer that mixes the samples of a batch and stores their statistics."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 

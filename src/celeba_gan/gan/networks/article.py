@@ -1,4 +1,4 @@
-"""The article's own pair of networks at 112x112, put right where it cannot work as printed.
+"""The article's own pair of networks at 112x112, corrected where it cannot work as printed.
 
 The generator ends in tanh, so images are in [-1, 1]; batch norm trains with batch statistics; the last pooling of
 the discriminator keeps one pixel.
@@ -21,7 +21,7 @@ class ArticleGenerator(nn.Module):
     With classes, the dense layer sees the labels beside the latents.
     """
 
-    def __init__(self, settings: ArticleSettings, latent_size: int, classes: int | None = None) -> None:
+    def __init__(self, settings: ArticleSettings, latent_size: int, size: int, classes: int | None = None) -> None:
         super().__init__()
         self.classes = classes
         self.width = settings.width
@@ -57,7 +57,7 @@ class ArticleDiscriminator(nn.Module):
     average pooling with `ceil_mode`, which keeps it.
     """
 
-    def __init__(self, classes: int | None = None) -> None:
+    def __init__(self, settings: ArticleSettings, size: int, classes: int | None = None) -> None:
         super().__init__()
         self.classes = classes
         widths = [3, 64, 128, 256, 512]
@@ -93,11 +93,4 @@ def _initialise(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def generator(settings: ArticleSettings, latent_size: int, size: int, classes: int | None) -> ArticleGenerator:
-    """The generator, with fresh weights."""
-    return ArticleGenerator(settings, latent_size, classes)
-
-
-def discriminator(settings: ArticleSettings, size: int, classes: int | None) -> ArticleDiscriminator:
-    """The discriminator, with fresh weights."""
-    return ArticleDiscriminator(classes)
+generator, discriminator = ArticleGenerator, ArticleDiscriminator

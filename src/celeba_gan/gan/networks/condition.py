@@ -2,19 +2,14 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from celeba_gan.foundation.documents import Record
 
 
-class Condition(BaseModel):
+class Condition(Record):
     """Names of the labels, and how often the training images have each combination of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["class", "attributes"]
     names: tuple[str, ...]
-    sets: tuple[tuple[int, ...], ...]
-    """For each combination, the columns of `names` that are 1."""
-    counts: tuple[int, ...]
-    """Training images with each combination."""
-    digest: str
-    """Of the labels of all training images."""
+    sets: tuple[tuple[int, ...], ...]  # for each combination, the columns of `names` that are 1
+    counts: tuple[int, ...]  # training images with each combination
+    digest: str  # of the labels of all training images

@@ -12,31 +12,15 @@ class NetworkError(ValueError):
 
 
 class FamilySettings(Settings):
-    """Settings of one family of networks; `celeba_gan.gan.networks.<name>` builds them.
+    """Settings of one family of networks, which the module `celeba_gan.gan.networks.<name>` builds.
 
-    A new family is a subclass with a field of its name in `NetworkSettings`, and a module of that name with the
-    functions `generator(settings, latent_size, size, classes)` and `discriminator(settings, size, classes)`.
+    A new family is a subclass with a field of its name in `NetworkSettings`, and a module of that name with
+    `generator(settings, latent_size, size, classes)` and `discriminator(settings, size, classes)`.
     """
 
     sizes: ClassVar[tuple[int, int | None]]
     """The smallest and the largest side in pixels (None: no limit); all between are powers of two."""
-    mixes_samples: ClassVar[bool] = False
-    """Whether a network has batch norm."""
-
-    def check_size(self, name: str, size: int, setting: str) -> None:
-        """As `NetworkSettings.check_size`."""
-        least, most = self.sizes
-        if least == most != size:
-            raise NetworkError(
-                f"train.network.name: {name} works at {least}x{least} only, the images are {size}x{size}; "
-                f"set {setting} to {least}, or choose dcgan"
-            )
-        if size < least or (most is not None and size > most) or (least != most and size & (size - 1)):
-            sizes = f"from {least}" if most is None else f"from {least} to {most}"
-            raise NetworkError(
-                f"train.network.name: {name} needs a size that is a power of two {sizes}, the images are "
-                f"{size}x{size}; set {setting} to 32, 64 or 128, or choose another network"
-            )
+    mixes_samples: ClassVar[bool] = False  # whether a network has batch norm
 
 
 class DCGANSettings(FamilySettings):
@@ -117,22 +101,20 @@ class NetworkSettings(Settings):
         settings: FamilySettings = getattr(self, self.name)
         return settings
 
-    @property
-    def mixes_samples(self) -> bool:
-        """Whether a network of the chosen family has batch norm."""
-        return self.family.mixes_samples
-
     def check_size(self, size: int, setting: str = "preprocess.size") -> None:
-        """Refuses image sizes, in pixels, at which the network does not exist.
-
-        Args:
-            size: Height and width.
-            setting: The parameter that decides it.
-
-        Raises:
-            NetworkError: Lists the sizes there are.
-        """
-        self.family.check_size(self.name, size, setting)
+        """Raises NetworkError for a size in pixels, which `setting` sets, at which the network does not exist."""
+        least, most = self.family.sizes
+        if least == most != size:
+            raise NetworkError(
+                f"train.network.name: {self.name} works at {least}x{least} only, the images are {size}x{size}; "
+                f"set {setting} to {least}, or choose dcgan"
+            )
+        if size < least or (most is not None and size > most) or (least != most and size & (size - 1)):
+            sizes = f"from {least}" if most is None else f"from {least} to {most}"
+            raise NetworkError(
+                f"train.network.name: {self.name} needs a size that is a power of two {sizes}, the images are "
+                f"{size}x{size}; set {setting} to 32, 64 or 128, or choose another network"
+            )
 
     def identity(self) -> dict[str, Any]:
         """What makes two networks the same: other families' fields have no effect, nor spectral norm that is off."""

@@ -88,11 +88,4 @@ def _initialise(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def generator(settings: DCGANSettings, latent_size: int, size: int, classes: int | None) -> DCGANGenerator:
-    """The generator, with fresh weights."""
-    return DCGANGenerator(settings, latent_size, size, classes)
-
-
-def discriminator(settings: DCGANSettings, size: int, classes: int | None) -> DCGANDiscriminator:
-    """The discriminator, with fresh weights."""
-    return DCGANDiscriminator(settings, size, classes)
+generator, discriminator = DCGANGenerator, DCGANDiscriminator

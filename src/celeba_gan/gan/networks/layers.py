@@ -132,11 +132,7 @@ def pixel_norm(channels: int, classes: int | None) -> nn.Module:
 
 
 def check_labels(labels: Tensor | None, classes: int | None) -> None:
-    """Refuses labels that do not belong to a network of `classes` classes.
-
-    Raises:
-        NetworkError: The message gives the allowed values.
-    """
+    """Raises NetworkError for labels that do not belong to a network of `classes` classes."""
     if classes is None and labels is not None:
         raise NetworkError("this network was built without classes and takes no labels; build it with classes=k")
     if classes is not None and (labels is None or labels.ndim != 2 or labels.shape[1] != classes):

@@ -137,11 +137,4 @@ def _initialise(layer: Layer, gain: float = 1) -> Layer:
     return layer
 
 
-def generator(settings: R3Settings, latent_size: int, size: int, classes: int | None) -> R3Generator:
-    """The generator, with fresh weights."""
-    return R3Generator(settings, latent_size, size, classes)
-
-
-def discriminator(settings: R3Settings, size: int, classes: int | None) -> R3Discriminator:
-    """The discriminator, with fresh weights."""
-    return R3Discriminator(settings, size, classes)
+generator, discriminator = R3Generator, R3Discriminator

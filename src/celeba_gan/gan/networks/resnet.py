@@ -47,15 +47,18 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Halves the resolution. The shortcut pools first: it commutes with the 1x1 convolution."""
+    """Halves the resolution. The shortcut pools first: it commutes with the 1x1 convolution.
+
+    A group norm of one group is layer norm over each sample, with a gain and a shift per channel.
+    """
 
     def __init__(self, narrow: int, wide: int, normed: bool) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            *([layer_norm(narrow)] if normed else []),
+            *([nn.GroupNorm(1, narrow)] if normed else []),
             LeakyReLU(0),
             nn.Conv2d(narrow, narrow, 3, padding=1),
-            *([layer_norm(narrow)] if normed else []),
+            *([nn.GroupNorm(1, narrow)] if normed else []),
             LeakyReLU(0),
             nn.Conv2d(narrow, wide, 3, padding=1),
             nn.AvgPool2d(2),
@@ -90,8 +93,7 @@ class ResNetGenerator(nn.Module):
         )
         _initialise(self.dense, 1)
         _initialise(self.to_images[-2], 1)
-        joined = classes is not None and not normed
-        self.embedding = ClassEmbedding(classes, widths[0] * 4 * 4) if joined and classes else None
+        self.embedding = None if classes is None or normed else ClassEmbedding(classes, widths[0] * 4 * 4)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, size, size) in [-1, 1]."""
@@ -129,11 +131,6 @@ class ResNetDiscriminator(nn.Module):
         return scores if self.projection is None else scores + self.projection(features, labels)
 
 
-def layer_norm(channels: int) -> nn.Module:
-    """Layer norm over the channels and pixels of each sample, with a gain and a shift per channel."""
-    return nn.GroupNorm(1, channels)
-
-
 def _initialise_block(residual: nn.Sequential, shortcut: nn.Conv2d) -> None:
     """He initialisation (He et al. 2015); the two paths bring half of the sum's variance each, at any depth."""
     first, second = (layer for layer in residual if isinstance(layer, nn.Conv2d))
@@ -150,11 +147,4 @@ def _initialise(layer: nn.Module, gain: float) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def generator(settings: ResNetSettings, latent_size: int, size: int, classes: int | None) -> ResNetGenerator:
-    """The generator, with fresh weights."""
-    return ResNetGenerator(settings, latent_size, size, classes)
-
-
-def discriminator(settings: ResNetSettings, size: int, classes: int | None) -> ResNetDiscriminator:
-    """The discriminator, with fresh weights."""
-    return ResNetDiscriminator(settings, size, classes)
+generator, discriminator = ResNetGenerator, ResNetDiscriminator

@@ -55,12 +55,7 @@ def add_spectral_norm(network: nn.Module) -> nn.Module:
 
 
 def power_iterate(network: nn.Module, broken: Tensor | None = None) -> None:
-    """Makes one power iteration for each normalised weight of `network`, if there are any.
-
-    Args:
-        network: Any network.
-        broken: A scalar on the device; where it is not zero, nothing moves.
-    """
+    """Makes one power iteration for each normalised weight of `network`; none where the scalar `broken` is not zero."""
     for layer in network.modules():
         if isinstance(layer, parametrize.ParametrizationList) and isinstance(layer[0], SpectralNorm):
             layer[0].iterate(layer.original, broken)

@@ -17,15 +17,11 @@ from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 class Layer:
     """A layer, or a block of layers that belong together."""
 
-    name: str
-    """As in the names of the weights: `blocks.0`."""
-    kind: str
-    """What it is: `Conv2d 4x4, stride 2`."""
-    shape: tuple[int, ...]
-    """Of its output, for one image."""
+    name: str  # as in the names of the weights: `blocks.0`
+    kind: str  # what it is: `Conv2d 4x4, stride 2`
+    shape: tuple[int, ...]  # of its output, for one image
     parameters: int
-    macs: int
-    """Multiply-accumulate operations of convolutions and linear layers for one image, forwards."""
+    macs: int  # multiply-accumulate operations of convolutions and linear layers for one image, forwards
 
 
 @dataclass(frozen=True)
@@ -48,14 +44,11 @@ class NetworkTable:
 
 @torch.no_grad()
 def tabulate(network: nn.Module, *inputs: Tensor) -> NetworkTable:
-    """Runs a network once and notes what its layers are and do.
+    """Runs a network once, on any device, `meta` included, and records what its layers are and do.
 
     Layers that neither have weights nor change the shape (activations, most norms) are left out. Only convolutions and
-    linear layers count as operations: the others' are a small share, and papers leave them out, too.
-
-    Args:
-        network: On any device, `meta` included, where nothing is computed.
-        inputs: For one image: what its `forward` takes, each with a batch of one.
+    linear layers count as operations: the others' are a small share, and papers leave them out, too. The inputs are
+    what `forward` takes, each with a batch of one.
     """
     layers: list[tuple[str, nn.Module, tuple[int, ...]]] = []
     hooks = [layer.register_forward_hook(partial(_note, layers, name)) for name, layer in _layers(network)]
@@ -79,17 +72,7 @@ def tabulate(network: nn.Module, *inputs: Tensor) -> NetworkTable:
 def tabulate_pair(
     network: NetworkSettings, latent: LatentSettings, size: int, classes: int | None = None
 ) -> tuple[NetworkTable, NetworkTable]:
-    """The generator and the discriminator that these settings build; nothing is computed.
-
-    Args:
-        network: Which pair, and its widths.
-        latent: Gives the latent size.
-        size: Height and width of the images in pixels.
-        classes: Columns of the labels; None: an unconditional pair.
-
-    Raises:
-        NetworkError: The networks do not exist at this size.
-    """
+    """The networks of `build_generator` and `build_discriminator`, for the same arguments; nothing is computed."""
     # Spectral norm looks at the weights when it is added, so those are needed for once.
     with torch.random.fork_rng(devices=[]), torch.device("cpu" if network.spectral_norm else "meta"):
         generator = build_generator(network, latent, size, classes).to("meta")
@@ -102,7 +85,7 @@ def tabulate_pair(
 
 
 def _layers(network: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The layers and blocks by name; what only holds others, one after the other, is looked into."""
+    """The layers and blocks by name; containers are replaced by what they hold."""
     for name, layer in network.named_children():
         if isinstance(layer, (nn.Sequential, nn.ModuleList)):
             yield from _layers(layer, f"{prefix}{name}.")

@@ -1,69 +1,58 @@
 """Cards: JSON in the header of a safetensors file that describes its content."""
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from celeba_gan.foundation.documents import Document
+from celeba_gan.foundation.documents import Document, Record
+from celeba_gan.gan.losses.registry import Probability
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.runtime.card import HardwareCard
 
-Probability = Literal["sigmoid", "centred_sigmoid", "clip"]
-"""How a score becomes a probability of being real; see `celeba_gan.gan.losses.objectives.Objective`."""
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Origin(_Part):
+class Origin(Record):
     """The training whose weights a training started from."""
 
     id: str
-    images: int
-    """Images it had seen."""
+    images: int  # images it had seen
 
 
-class BestTick(_Part):
+class BestTick(Record):
     """The tick with the lowest value of the validation metric so far."""
 
     metric: str
     evaluate_images: int
     value: float
-    images: int
-    """Images seen when it was measured."""
+    images: int  # images seen when it was measured
 
 
-class Keep(_Part):
+class Keep(Record):
     """Which snapshots stay on disk."""
 
     states: int = 1
     best: bool = False
 
 
-class Diversity(_Part):
+class Diversity(Record):
     """The largest sample diversity so far."""
 
     diversity: float = 0.0
     images: int = 0
 
 
-class HealthCard(_Part):
+class HealthCard(Record):
     """What the health checks compare the next tick with."""
 
     best: Diversity = Diversity()
-    penalty: float | None = None
-    """Mean of the last tick."""
-    auc: float | None = None
-    """At the end of the last tick."""
+    penalty: float | None = None  # mean of the last tick
+    auc: float | None = None  # at the end of the last tick
 
 
-class ImagesCard(_Part):
+class ImagesCard(Record):
     """What identifies the training images, as the networks see them."""
 
-    size: int
-    """Height and width in pixels."""
+    size: int  # height and width in pixels
     random_crop: int | None
     data_digest: str
     condition: Condition | None
@@ -76,10 +65,8 @@ class ModelCard(Document):
     oldest = 2
     noun = "card of a network"
 
-    id: str
-    """Of the training."""
-    images: int
-    """Images seen by the discriminator."""
+    id: str  # of the training
+    images: int  # images seen by the discriminator
     finished: bool
     init_from: Origin | None
     best: BestTick | None
@@ -101,8 +88,7 @@ class RunCard(ModelCard):
     iteration: int
     history: tuple[int, ...] = Field(alias="course")
     """Images seen at each earlier tick on the way here."""
-    identity: dict[str, Any]
-    """The settings that may not change between a stop and a resume."""
+    identity: dict[str, Any]  # the settings that may not change between a stop and a resume
     hardware: HardwareCard
     health: HealthCard
     keep: Keep
@@ -110,10 +96,6 @@ class RunCard(ModelCard):
     def of_networks(self) -> ModelCard:
         """The part that the networks' files carry."""
         return ModelCard.model_construct(**{name: getattr(self, name) for name in ModelCard.model_fields})
-
-    def of_images(self) -> ImagesCard:
-        """The part that identifies the training images."""
-        return ImagesCard.model_construct(**{name: getattr(self, name) for name in ImagesCard.model_fields})
 
     @classmethod
     def extend(cls, card: ModelCard, **fields: Any) -> Self:

@@ -68,13 +68,7 @@ class Checkpoint(Generic[Card]):
     def load(
         cls, path: Path, kind: str, card: type[Card], prefixes: tuple[str, ...] | None = None
     ) -> "Checkpoint[Card]":
-        """Reads a checkpoint; its tensors are on the CPU.
-
-        Args:
-            path: The file.
-            kind: What it must be.
-            card: The class of its card.
-            prefixes: Read only tensors whose names begin with one of these.
+        """Reads a checkpoint of this kind, its tensors to the CPU: all, or those whose names have one of the prefixes.
 
         Raises:
             CheckpointError: The file is damaged, not a checkpoint, of another kind, or of an unknown format version.
@@ -106,11 +100,7 @@ def read_card(path: Path, kind: str, card: type[Card]) -> Card:
 
 
 def read_kind(path: Path) -> str:
-    """Returns a checkpoint's kind, without reading its tensors.
-
-    Raises:
-        CheckpointError: The file is damaged, or not a checkpoint.
-    """
+    """Reads a checkpoint's kind alone; otherwise as `read_card`."""
     return str(_read_header(path).get("kind"))
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 class MetricRows:
     """What was measured since the tick before: each row has its clock, `images`, and numbers by name."""
 
-    images: int
-    """The tick's image count."""
+    images: int  # the tick's image count
     rows: list[dict[str, float]]
-    since: int | None = None
-    """The image count of the tick before; None where that is not known."""
+    since: int | None = None  # the image count of the tick before; None where that is not known

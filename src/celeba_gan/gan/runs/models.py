@@ -23,44 +23,32 @@ class Experiments:
             CheckpointError: There is nothing of this name.
         """
         candidates = (self.folder / source, Path(source).expanduser())
-        found = next((path for path in candidates if path.exists()), None)
-        if found is None:
-            files = [*self.folder.glob("*/generator.safetensors"), *self.folder.glob("*/training_state")]
-            names = sorted({file.parent.name for file in files})
-            raise CheckpointError(
-                f"there is no experiment, file or folder {source!r}. "
-                f"Experiments in {self.folder}: {listed(names, 20) or 'none'}"
-            )
-        return found
+        for path in candidates:
+            if path.exists():
+                return path
+        files = [*self.folder.glob("*/generator.safetensors"), *self.folder.glob("*/training_state")]
+        names = sorted({file.parent.name for file in files})
+        raise CheckpointError(
+            f"there is no experiment, file or folder {source!r}. "
+            f"Experiments in {self.folder}: {listed(names, 20) or 'none'}"
+        )
 
 
 @dataclass(frozen=True)
 class NamedModel:
     """A model that was found; only its card has been read."""
 
-    label: str
-    """For people."""
-    path: Path
-    """The folder of a run, or a generator's file."""
-    card: ModelCard
-    """The generator's, of the last tick."""
-
-    @classmethod
-    def find(cls, name: str, experiments: Experiments) -> "NamedModel":
-        """The model of this name; it is first looked for among the experiments.
-
-        Args:
-            name: An experiment, a folder with networks, or a generator's file.
-            experiments: Where experiments are.
-
-        Raises:
-            CheckpointError: There is nothing of this name, or no generator in it; the message lists what there is.
-        """
-        return cls.at(experiments.find(name), name)
+    label: str  # for people
+    path: Path  # the folder of a run, or a generator's file
+    card: ModelCard  # the generator's, of the last tick
 
     @classmethod
     def at(cls, path: Path, label: str) -> "NamedModel":
-        """The model in a folder or file; otherwise as `find`."""
+        """The model in a folder with networks, or in a generator's file.
+
+        Raises:
+            CheckpointError: There is no generator.
+        """
         if path.is_file():
             return cls(label, path, read_card(path, "generator", ModelCard))
         card = Run(path).networks_card()
@@ -71,10 +59,7 @@ class NamedModel:
         return cls(label, path, card)
 
     def networks(self, which: Which = "last") -> Networks:
-        """Reads the networks.
-
-        Args:
-            which: Of a run, those of the last or of the best tick. A file has only one pair.
+        """Reads the networks: those of a run's last or best tick, or the only pair of a file.
 
         Raises:
             CheckpointError: A file is damaged.

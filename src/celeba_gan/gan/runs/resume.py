@@ -1,51 +1,31 @@
 """Whether a snapshot belongs to the training that is requested."""
 
+from collections.abc import Mapping
+
 from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.runs.cards import ImagesCard, RunCard
-from celeba_gan.gan.settings import TrainSettings
 
 
 class TrainingError(RuntimeError):
     """Training cannot start, resume or go on; the message says why and what to do."""
 
 
-def check_resumed_from(settings: TrainSettings, card: RunCard | None) -> None:
-    """Refuses to resume from another snapshot than the one that `resume_from` names.
-
-    Args:
-        settings: Of the training.
-        card: Of the snapshot; None where there is none.
-
-    Raises:
-        TrainingError: It is another one, or none.
-    """
-    if settings.resume_from is not None and (card is None or card.images != round(settings.resume_from * 1000)):
+def check_resumed_from(kimg: float | None, card: RunCard | None) -> None:
+    """Raises TrainingError if the snapshot is not the one that `train.resume_from` names, or there is none."""
+    if kimg is not None and (card is None or card.images != round(kimg * 1000)):
         loaded = "there is no snapshot" if card is None else f"the snapshot is the one at {card.images / 1000:g} kimg"
         raise TrainingError(
-            f"train.resume_from={settings.resume_from:g}: {loaded}. Give train.resume_from with --params: in a "
+            f"train.resume_from={kimg:g}: {loaded}. Give train.resume_from with --params: in a "
             "parameters.yml it would apply to every run, and is ignored"
         )
 
 
-def check_same_run(settings: TrainSettings, images: ImagesCard, card: RunCard) -> None:
-    """Refuses to resume another run, naming both values of each difference and the way out.
-
-    Args:
-        settings: Of the training.
-        images: The training images, as the networks see them.
-        card: Of the snapshot.
-
-    Raises:
-        TrainingError: There is a difference.
-    """
-    now = flatten({**settings.identity(), "image size": images.size})
-    before = flatten({**card.identity, "image size": card.size})
-    differences = [
-        f"  {name}: {before.get(name, 'absent')} in the snapshot, {now.get(name, 'absent')} now"
-        for name in sorted(before.keys() | now.keys())
-        if name not in before or name not in now or before[name] != now[name]
-    ]
+def check_same_run(identity: Mapping[str, object], images: ImagesCard, card: RunCard) -> None:
+    """Raises TrainingError if the snapshot is another run's, with both values of each difference and the way out."""
+    now = {**identity, "image size": images.size}
+    before = {**card.identity, "image size": card.size}
+    differences = list_differences(before, now, "in the snapshot", "now")
     if card.data_digest != images.data_digest:
         differences.append(
             f"  packed images: digest {card.data_digest[:12]} in the snapshot, {images.data_digest[:12]} now "
@@ -63,6 +43,16 @@ def check_same_run(settings: TrainSettings, images: ImagesCard, card: RunCard) -
             "(and dataset=NAME where the images differ); or start anew with --params train.resume=false (the old "
             "results are set aside, not deleted)"
         )
+
+
+def list_differences(before: Mapping[str, object], now: Mapping[str, object], there: str, here: str) -> list[str]:
+    """A line for each value, nested or not, that two descriptions do not share, with the words for their places."""
+    old, new = flatten(before), flatten(now)
+    return [
+        f"  {name}: {old.get(name, 'absent')} {there}, {new.get(name, 'absent')} {here}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name, "absent") != new.get(name, "absent")
+    ]
 
 
 def label_names(condition: Condition | None) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from celeba_gan.foundation.documents import VERSION_KEY
 from celeba_gan.foundation.files import staged
-from celeba_gan.gan.runs.cards import Keep, ModelCard, RunCard
+from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.checkpoint import Card, Checkpoint, CheckpointError, read_card
 from celeba_gan.gan.runs.snapshot import (
     SNAPSHOT,
@@ -45,10 +45,7 @@ class Run:
         self._newest = self.snapshots / "state.safetensors"
 
     def card(self, kimg: float | None = None) -> RunCard | None:
-        """The card of a snapshot; None where the newest is requested and there is none.
-
-        Args:
-            kimg: Thousand images seen by its networks; None: the newest snapshot.
+        """The card of the newest snapshot, None if there is none; or of that at so many thousand images.
 
         Raises:
             CheckpointError: It is damaged, or there is no snapshot of this `kimg`.
@@ -62,11 +59,7 @@ class Run:
         return None if path is None else Checkpoint.load(path, SNAPSHOT, RunCard)
 
     def newest(self) -> Snapshot | None:
-        """Reads the newest snapshot; None where there is none.
-
-        Raises:
-            CheckpointError: It is damaged.
-        """
+        """Reads the newest snapshot; otherwise as `card`."""
         return self.at(None)
 
     def best(self) -> Networks | None:
@@ -79,29 +72,28 @@ class Run:
         if card is None or card.best is None:
             return None
         path = self._file("best", card.best.images)
-        if not path.is_file():
-            logger.warning("Using the last networks: the file of the best ones (%s) has been removed", path)
-            return None
-        return read_best(path)
+        if path.is_file():
+            return read_best(path)
+        logger.warning("Using the last networks: the file of the best ones (%s) has been removed", path)
+        return None
 
     def networks(self, which: Which = "last") -> Networks:
-        """Reads a pair of networks.
-
-        Args:
-            which: Of the last tick, or of the best one; the last where nothing has been measured.
+        """Reads the networks of the last tick or of the best one: the last where nothing has been measured.
 
         Raises:
             CheckpointError: A file is damaged, or there is no generator in the folder.
         """
-        if which == "best":
-            best = self.best()
-            if best is not None:
-                return best
-            if self._newest.is_file():
-                logger.info("%s has no best networks, since nothing was measured: using the last ones", self.folder)
+        if which == "best" and (best := self.best()) is not None:
+            return best
         if self._newest.is_file():
+            if which == "best":
+                logger.info("%s has no best networks, since nothing was measured: using the last ones", self.folder)
             return read_networks(self._newest)
-        return read_exported(self._exported(which))
+        file = self.folder / (GENERATOR if which == "last" else f"best_{GENERATOR}")
+        if which == "best" and not file.is_file():
+            logger.info("%s has no %s: using the last networks", self.folder, file.name)
+            file = self.folder / GENERATOR
+        return read_exported(file)
 
     def networks_card(self) -> ModelCard | None:
         """The card of the last networks; None where there are none."""
@@ -123,19 +115,18 @@ class Run:
         return all(self._is_exported(prefix, card.id, images) for prefix, images in self._exports(card).items())
 
     def append(self, snapshot: Snapshot) -> None:
-        """Commits a snapshot, removes those that its card's `keep` does not ask for, and exports its networks.
+        """Commits a snapshot, removes those that its card does not `keep`, and exports its networks.
 
         Snapshots that are not on the way to this one belong to a branch that was left by `train.resume_from`, and are
         removed too.
         """
         card = snapshot.card
-        images, best, keep = card.images, card.best, card.keep
-        if best is not None and best.images == images:
+        if card.best is not None and card.best.images == card.images:
             written = self.snapshots / "best.safetensors"  # one name for all, so that nothing of a killed process stays
             save_best(snapshot, written)
-            written.replace(self._file("best", images))
+            written.replace(self._file("best", card.images))
         before = self.card()
-        kept = self._wanted(card, before, keep)
+        kept = self._wanted(card, before)
         if before is not None and before.images in kept:
             self._keep_newest(before.images)
 
@@ -150,21 +141,26 @@ class Run:
                 path.unlink()
         self._export(snapshot)
 
-    def _wanted(self, card: RunCard, before: RunCard | None, keep: Keep) -> set[int]:
+    def _wanted(self, card: RunCard, before: RunCard | None) -> set[int]:
         """The earlier snapshots that stay, by images."""
-        earlier = {*self._files("state"), *([before.images] if before else [])} & set(card.history)
-        earlier = {count for count in earlier if count < card.images}
-        wanted = set(sorted(earlier, reverse=True)[: keep.states - 1])
-        return wanted | (earlier & {card.best.images}) if keep.best and card.best is not None else wanted
+        there = {*self._files("state"), *([before.images] if before else [])}
+        earlier = {count for count in there & set(card.history) if count < card.images}
+        wanted = set(sorted(earlier, reverse=True)[: card.keep.states - 1])
+        return wanted | (earlier & {card.best.images}) if card.keep.best and card.best is not None else wanted
 
     def _export(self, snapshot: Snapshot) -> None:
         """Writes the networks' own files, for people and other programs."""
         card = snapshot.card
         for prefix, images in self._exports(card).items():
             if images == card.images:
-                _write(networks_of(card.of_networks(), snapshot.tensors), self.folder, prefix)
+                networks = networks_of(card.of_networks(), snapshot.tensors)
             elif not self._is_exported(prefix, card.id, images):
-                _write(read_best(self._file("best", images)), self.folder, prefix)
+                networks = read_best(self._file("best", images))
+            else:
+                continue
+            for network in (networks.generator, networks.discriminator):
+                if network is not None:
+                    export(network, self.folder / f"{prefix}{network.kind}")
 
     def _exports(self, card: RunCard) -> dict[str, int]:
         """Which networks are exported, by the prefix of their files: the images of their tick."""
@@ -175,14 +171,6 @@ class Run:
     def _is_exported(self, prefix: str, training: str, images: int) -> bool:
         """Whether the files of a pair are there, and those of a tick."""
         return all(_is_of(self.folder / f"{prefix}{name}", training, images) for name in _FILES)
-
-    def _exported(self, which: Which) -> Path:
-        best = self.folder / f"best_{GENERATOR}"
-        if which == "best" and best.is_file():
-            return best
-        if which == "best":
-            logger.info("%s has no %s: using the last networks", self.folder, best.name)
-        return self.folder / GENERATOR
 
     def _path(self, kimg: float | None) -> Path | None:
         if kimg is None:
@@ -240,10 +228,10 @@ def read_exported(generator: Path) -> Networks:
         logger.info("%s has no discriminator beside it (%s)", generator, beside.name)
         return Networks(network, None)
     discriminator = Checkpoint.load(beside, "discriminator", ModelCard)
-    if discriminator.card.id != network.card.id:
-        logger.info("Ignoring %s: it belongs to another training than %s", beside, generator.name)
-        return Networks(network, None)
-    return Networks(network, discriminator)
+    if discriminator.card.id == network.card.id:
+        return Networks(network, discriminator)
+    logger.info("Ignoring %s: it belongs to another training than %s", beside, generator.name)
+    return Networks(network, None)
 
 
 def _is_of(path: Path, training: str, images: int) -> bool:
@@ -255,12 +243,6 @@ def _is_of(path: Path, training: str, images: int) -> bool:
     except CheckpointError:
         return False
     return (card.id, card.images) == (training, images)
-
-
-def _write(networks: Networks, folder: Path, prefix: str) -> None:
-    for network in (networks.generator, networks.discriminator):
-        if network is not None:
-            export(network, folder / f"{prefix}{network.kind}")
 
 
 def export(checkpoint: Checkpoint[Card], path: Path) -> None:

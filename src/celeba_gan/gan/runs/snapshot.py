@@ -22,28 +22,18 @@ _NETWORKS = {"generator": "average.", "discriminator": "discriminator."}  # of a
 class Networks:
     """A trained pair."""
 
-    generator: Network
-    """The average of the generator's weights."""
-    discriminator: Network | None
-    """None where only a generator's file is at hand."""
+    generator: Network  # the average of the generator's weights
+    discriminator: Network | None  # None where there is only a generator's file
 
 
 def networks_of(card: ModelCard, tensors: "dict[str, Tensor]") -> Networks:
-    """The pair inside a snapshot's tensors.
+    """The pair inside a snapshot's tensors, both with this card."""
 
-    Args:
-        card: For both.
-        tensors: Those of a snapshot; others than the networks' are ignored.
-    """
-    generator, discriminator = (
-        Checkpoint(
-            kind,
-            card,
-            {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)},
-        )
-        for kind, prefix in _NETWORKS.items()
-    )
-    return Networks(generator, discriminator)
+    def network(kind: str, prefix: str) -> Network:
+        mine = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        return Network(kind, card, mine)
+
+    return Networks(*(network(kind, prefix) for kind, prefix in _NETWORKS.items()))
 
 
 def read_networks(snapshot: Path) -> Networks:

@@ -1,17 +1,14 @@
 """The hardware of a training, as its snapshots record it."""
 
-from pydantic import BaseModel, ConfigDict
+from celeba_gan.foundation.documents import Record
 
 
-class HardwareCard(BaseModel):
+class HardwareCard(Record):
     """What the arithmetic runs on. Equal values give equal bits."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: str
     device_name: str
     precision: str
     threads: int
     torch: str
-    compiled: bool = False
-    """Whether torch.compile was requested; where it fails, training runs eagerly and logs it."""
+    compiled: bool = False  # whether torch.compile was requested; where it fails, training runs eagerly and logs it

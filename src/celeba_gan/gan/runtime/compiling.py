@@ -21,8 +21,7 @@ Result = TypeVar("Result")
 class Compiler:
     """Wraps functions so that they run compiled, all of them, or all of them eagerly from the first failure on."""
 
-    backend: str | Callable[..., Any] = "inductor"
-    """torch.compile's."""
+    backend: str | Callable[..., Any] = "inductor"  # torch.compile's
 
     def __init__(self, works: bool) -> None:
         """Where `works` is false, everything runs eagerly from the start."""
@@ -31,12 +30,9 @@ class Compiler:
     def wrap(self, function: Callable[..., Result], backward: Callable[[Result], object]) -> Callable[..., Result]:
         """The function, compiled if compilation is on and as long as it works.
 
-        The first call with each combination of its bool arguments, which are compiled apart, is made twice: once on
-        trial, together with a backward pass, since torch compiles that only when it is needed.
-
-        Args:
-            function: Of tensors, sequences of tensors and bools; without side effects.
-            backward: Differentiates its result and changes nothing.
+        It takes tensors, sequences of tensors and bools, and has no side effects; `backward` differentiates its result
+        and changes nothing. The first call with each combination of bools, which are compiled apart, is made twice:
+        once on trial, with a backward pass, since torch compiles that only when it is needed.
         """
         if not self.works:
             return function
@@ -52,19 +48,16 @@ class Compiler:
             variant = tuple(argument for argument in arguments if isinstance(argument, bool))
             if self.works and variant not in tried:
                 tried.add(variant)
-                self._try(lambda: backward(compiled(*arguments)), lambda: backward(function(*arguments)))
+                try:
+                    backward(compiled(*arguments))
+                except Exception as error:  # whatever a compiler may raise: there is no common class
+                    if is_out_of_memory(error):
+                        raise
+                    backward(function(*arguments))  # raises an error of the arithmetic itself
+                    self._give_up(error)
             return compiled(*arguments) if self.works else function(*arguments)
 
         return call
-
-    def _try(self, compiled: Callable[[], object], eager: Callable[[], object]) -> None:
-        try:
-            compiled()
-        except Exception as error:  # whatever a compiler may raise: there is no common class
-            if is_out_of_memory(error):
-                raise
-            eager()  # an error of the arithmetic itself comes out here, as it is
-            self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
         self.works = False

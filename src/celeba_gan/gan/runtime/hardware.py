@@ -64,11 +64,7 @@ class OutOfMemoryError(RuntimeError):
 
 @contextmanager
 def explained_out_of_memory(advice: str) -> Iterator[None]:
-    """Turns the device's out-of-memory error into one that ends with advice.
-
-    Raises:
-        OutOfMemoryError: In its place.
-    """
+    """Turns the device's out-of-memory error into OutOfMemoryError, which ends with advice."""
     try:
         yield
     except RuntimeError as error:
@@ -78,7 +74,7 @@ def explained_out_of_memory(advice: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that the device's memory is full: CUDA has a class for it, MPS and the CPU only a text."""
+    """Whether an error means that the device's memory is full: CUDA has a class for it, MPS and the CPU only a text."""
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
     )
@@ -127,14 +123,9 @@ def choose_hardware(
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # this mode requires it
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # takes time
             torch.use_deterministic_algorithms(True, warn_only=True)
-    logger.info(
-        "Training on %s (%s), %s, CPU threads: %d%s",
-        device,
-        chosen.device_name,
-        chosen.precision,
-        threads,
-        ", compiled" if chosen.compiled else "",
-    )
+    compiled = ", compiled" if chosen.compiled else ""
+    where = f"{device} ({chosen.device_name}), {chosen.precision}"
+    logger.info("Training on %s, CPU threads: %d%s", where, threads, compiled)
     if before is not None:
         known, now = before.model_dump(), chosen.model_dump()
         changed = [f"{key} {known[key]} -> {value}" for key, value in now.items() if known[key] != value]
@@ -144,11 +135,7 @@ def choose_hardware(
 
 
 def _precision(requested: str, device: str, same: HardwareCard | None) -> str:
-    """Resolves `auto` by the hardware alone, so that two fresh runs of one command are equal.
-
-    Raises:
-        HardwareError: What is requested is not on this device.
-    """
+    """Resolves `auto` by the hardware alone, so that two fresh runs of one command are equal."""
     if requested == "tf32" and not (device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)):
         raise HardwareError(
             "train.precision: tf32 is a mode of NVIDIA GPUs from compute capability 8.0 on, and the device is "
@@ -178,16 +165,14 @@ def find_device(name: str) -> str:
     Raises:
         HardwareError: It is not on this machine.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return next(device for device, there in available.items() if there)
-    if not available[name]:
-        there = ", ".join(device for device, is_there in available.items() if is_there)
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [device for device, there in found.items() if there]
+    if name not in ("auto", *available):
         raise HardwareError(
             f"train.device: {name} is not available to torch {torch.__version__} on this machine; "
-            f"available: {there}. Give one of them, or auto"
+            f"available: {', '.join(available)}. Give one of them, or auto"
         )
-    return name
+    return available[0] if name == "auto" else name
 
 
 def use_all_cores() -> None:
@@ -196,7 +181,7 @@ def use_all_cores() -> None:
 
 
 def _cores() -> int:
-    """The cores to use: as many as this process may, or as OMP_NUM_THREADS says."""
+    """The cores to use: as many as this process may use, or OMP_NUM_THREADS."""
     allowed = available_cores()
     requested = os.environ.get("OMP_NUM_THREADS", "")
     return min(allowed, int(requested)) if requested.isdecimal() and int(requested) else allowed

@@ -1,4 +1,4 @@
-"""Stopping between two iterations when the user, a scheduler or the system asks for it."""
+"""Stopping between two iterations when the user, a scheduler or the system requests it."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignal:
-    """Notes SIGINT and SIGTERM in a flag, which the training loop reads between two iterations.
+    """Records SIGINT and SIGTERM in a flag, which the training loop reads between two iterations.
 
     An exception raised by the signal itself could land between the update of two tensors and leave a torn state. The
     second signal does raise at once: then the last saved tick is what remains. Outside the main thread Python allows
-    no handlers, and nothing is noted.
+    no handlers, and nothing is recorded.
     """
 
     def __init__(self) -> None:

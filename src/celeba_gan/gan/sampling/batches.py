@@ -11,6 +11,5 @@ class SampleBatch:
     """Samples number `first` and following, of `total`."""
 
     first: int
-    images: NDArray[np.uint8]
-    """(n, size, size, 3)"""
+    images: NDArray[np.uint8]  # (n, size, size, 3)
     total: int

@@ -14,11 +14,11 @@ class GenerateSettings(Settings):
 
     images: int = Field(default=64, ge=1, le=1_000_000, description="Samples saved as PNG.")
     checkpoint: Literal["last", "best"] = Field(
-        default="last", description="The generator of the last tick, or of the one with the least train.minimise."
+        default="last", description="The generator of the last tick, or of the one with the lowest swd_valid."
     )
     labels: list[str] = Field(
         default=[],
-        description="Of a generator that was trained with labels: those that every sample shall have, as in "
+        description="Of a generator that was trained with labels: those of every sample, as in "
         "Male+Smiling, or the name of one class; empty: all of them, as frequent as among the training images.",
     )
     seed: int = Field(default=0, ge=0, description="Decides the latents.")

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from celeba_gan.foundation.pixels import from_uint8, to_uint8
 from celeba_gan.foundation.precision import full_float32
-from celeba_gan.gan.inputs.conditions import conditioned, draw_grid, draw_labels, named_labels
-from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
+from celeba_gan.gan.inputs.conditions import conditioned, draw_grid, draw_labels, draw_samples, named_labels
+from celeba_gan.gan.inputs.randomness import random_generator
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.runs.snapshot import Network
@@ -32,13 +32,8 @@ class TrainedGenerator:
     ) -> Iterator[NDArray[np.uint8]]:
         """Yields batches of images, uint8 (up to batch_size, size, size, 3), `count` in all.
 
-        Sample i depends on the seed, `count`, the labels and i alone, not on the batch size.
-
-        Args:
-            count: Images in all.
-            seed: Decides the latents, and which labels come when.
-            batch_size: Images at a time.
-            labels: Names of the labels that all samples shall have; empty: as in the training images.
+        Sample i depends on the seed, `count`, the labels and i alone, not on the batch size. All samples have the named
+        labels; with none, labels are as frequent as among the training images.
 
         Raises:
             ConditionError: The generator knows no such label.
@@ -50,11 +45,9 @@ class TrainedGenerator:
         self, count: int, seed: int, batch_size: int = 64, labels: Sequence[str] = ()
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         """As `sample`, with the labels of each batch, float32 (up to batch_size, names): zeros and ones."""
-        latents = draw_latents(self.latent, count, random_generator(seed, "samples", 0))
+        latents, chosen = draw_samples(self.latent, self.condition, count, seed)
         if labels:
             chosen = named_labels(self.condition, labels).expand(count, -1)
-        else:
-            chosen = draw_labels(self.condition, count, random_generator(seed, "labels", 0))
         for z, label in zip(torch.split(latents, batch_size), torch.split(chosen, batch_size), strict=True):
             yield self.images(z, label), label.numpy()
 
@@ -71,12 +64,9 @@ class TrainedGenerator:
         return np.concatenate([self.images(*pair) for pair in pairs])
 
     def images(self, latents: Tensor, labels: Tensor | None = None) -> NDArray[np.uint8]:
-        """Turns latents (batch, latent size) into images, uint8 (batch, size, size, 3).
+        """Images uint8 (batch, size, size, 3) of latents (batch, latent size) and labels (batch, names), both float32.
 
-        Args:
-            latents: Float32 (batch, latent size).
-            labels: Float32 (batch, names), for a generator that takes any; None: as frequent as among the training
-                images, the same in every call.
+        Without labels, they are as frequent as among the training images, the same in every call.
         """
         if labels is None:
             labels = draw_labels(self.condition, len(latents), random_generator(0, "labels", 0))
@@ -95,12 +85,7 @@ class TrainedDiscriminator:
         self.device = device
 
     def scores(self, images: NDArray[np.uint8], labels: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Scores of images, float64 (batch,).
-
-        Args:
-            images: Uint8 (batch, size, size, 3).
-            labels: Float32 (batch, names); (batch, 0) for a discriminator that takes none.
-        """
+        """Scores float64 (batch,) of images uint8 (batch, size, size, 3) with labels float32 (batch, names or 0)."""
         with torch.inference_mode(), full_float32():
             discriminator = conditioned(self.module, torch.from_numpy(labels).to(self.device))
             scores = discriminator(from_uint8(torch.from_numpy(images).to(self.device)))

@@ -11,8 +11,7 @@ from celeba_gan.gan.runs.cards import BestTick
 
 logger = logging.getLogger(__name__)
 
-METRIC = "swd_valid"
-"""The measured value by which the best tick is chosen: less is better."""
+METRIC = "swd_valid"  # the measured value by which the best tick is chosen: less is better
 
 Sample = Callable[[int, int], NDArray[np.uint8]]
 """(count, seed) -> images of the averaged generator, uint8 (count, size, size, 3)."""
@@ -24,13 +23,7 @@ class Best:
     """The lowest value of the metric so far, and where it was measured."""
 
     def __init__(self, evaluate_images: int, card: BestTick | None, *, measured: bool) -> None:
-        """Resumes from a snapshot's card; a value of another number of images does not compare.
-
-        Args:
-            evaluate_images: Samples measured each time.
-            card: Of the snapshot that is resumed; None where there is none, or nothing was measured.
-            measured: Whether this training measures at all.
-        """
+        """Resumes from a snapshot's card, if there is one; a value of another number of images does not compare."""
         self._evaluate_images = evaluate_images
         self.card = card
         if measured and card is not None and card.evaluate_images != evaluate_images:

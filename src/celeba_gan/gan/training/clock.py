@@ -14,14 +14,10 @@ class Clock:
     Training advances by whole iterations, so a tick ends with the iteration that reaches its multiple of `tick`.
     """
 
-    length: int
-    """At which training ends: `train.kimg`, rounded up to whole iterations."""
-    tick: float
-    """Between two ticks."""
-    measure_every: float | None
-    """Between two measurements; None: never."""
-    iteration: int
-    """In one iteration."""
+    length: int  # at which training ends: `train.kimg`, rounded up to whole iterations
+    tick: float  # between two ticks
+    measure_every: float | None  # between two measurements; None: never
+    iteration: int  # in one iteration
 
     @classmethod
     def of(cls, settings: TrainSettings) -> Self:

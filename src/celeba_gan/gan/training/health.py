@@ -21,12 +21,7 @@ EXPLODED = 10.0
 
 
 def auc(on_real: Tensor, on_fake: Tensor) -> Tensor:
-    """The probability that a real scores above a fake, ties counting half: the area under the ROC curve, a scalar.
-
-    Args:
-        on_real: Scores (n,).
-        on_fake: Scores (m,).
-    """
+    """The probability that a real scores above a fake, ties counting half: the area under the ROC curve, a scalar."""
     fakes = on_fake.detach().sort().values
     reals = on_real.detach().contiguous()
     below = torch.searchsorted(fakes, reals) + torch.searchsorted(fakes, reals, right=True)
@@ -42,29 +37,19 @@ class Health:
     """Compares each tick with those before."""
 
     def __init__(self, reals: NDArray[np.uint8], card: HealthCard | None = None) -> None:
-        """Keeps the diversity of real images as what samples are compared with.
-
-        Args:
-            reals: uint8 (n, height, width, 3).
-            card: Of the snapshot that is resumed.
-        """
+        """Compares samples with real images, uint8 (n, height, width, 3), and resumes from a snapshot's card."""
         self._of_reals = diversity(reals)
         self.card = card or HealthCard()
         self._reported: set[str] = set()
 
     def examine(self, images: int, rows: list[dict[str, float]], samples: NDArray[np.uint8]) -> dict[str, float]:
-        """Warns, once each time, of what is wrong in a tick.
-
-        Args:
-            images: Seen so far.
-            rows: The tick's metric rows, at least one.
-            samples: From the averaged generator, uint8 (n, height, width, 3).
+        """Warns, once each time, of what is wrong in a tick, from its metric rows (at least one) and its samples.
 
         Returns:
             `sample_diversity`, that of the samples as a share of the training images'. Empty where unknown.
         """
         measured = diversity(samples) / self._of_reals if len(samples) > 1 and self._of_reals else None
-        found = dict(self._findings(images, rows, measured))
+        found = dict(self._findings(rows, measured))
         for sign, words in found.items():
             if sign not in self._reported:
                 logger.warning("After %d images %s", images, words)
@@ -75,7 +60,7 @@ class Health:
         self.card = HealthCard(best=best, penalty=_mean(rows, "penalty"), auc=rows[-1].get("auc"))
         return {} if measured is None else {"sample_diversity": measured}
 
-    def _findings(self, images: int, rows: list[dict[str, float]], measured: float | None) -> Iterator[tuple[str, str]]:
+    def _findings(self, rows: list[dict[str, float]], measured: float | None) -> Iterator[tuple[str, str]]:
         """Each sign that is there, with the words for it."""
         area, penalty, before = rows[-1].get("auc"), _mean(rows, "penalty"), self.card
         if area is not None and before.auc is not None and min(area, before.auc) > SURE:

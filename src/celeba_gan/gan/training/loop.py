@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from celeba_gan.foundation.pixels import to_uint8
-from celeba_gan.gan.inputs.conditions import Conditions, conditioned, draw_grid, draw_labels
+from celeba_gan.gan.inputs.conditions import Conditions, conditioned, draw_grid, draw_samples
 from celeba_gan.gan.inputs.feed import ImageFeed, TrainingImages
-from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
+from celeba_gan.gan.inputs.randomness import random_generator
 from celeba_gan.gan.runs.cards import ImagesCard, Keep, ModelCard, Origin, RunCard
 from celeba_gan.gan.runs.initial import InitialWeights
 from celeba_gan.gan.runs.resume import TrainingError, check_resumed_from, check_same_run
@@ -100,32 +100,31 @@ def train(
         SystemExit: After SIGTERM, likewise.
     """
     conditions = conditions or Conditions.none()
-    seen = ImagesCard(
+    images_card = ImagesCard(
         size=settings.network_size(images.size),
         random_crop=settings.random_crop,
         data_digest=images.digest,
         condition=conditions.card(*images.split("train")),
     )
-    check_resumed_from(settings, resumed.card if resumed else None)
-    if resumed is not None:
-        check_same_run(settings, seen, resumed.card)
+    card = resumed.card if resumed else None
+    check_resumed_from(settings.resume_from, card)
+    if card is not None:
+        check_same_run(settings.identity(), images_card, card)
     elif initial is not None:
-        initial.check(settings, seen)
-    hardware = choose_hardware(
-        settings, resumed.card.hardware if resumed else None, gathers_pixels=settings.augment.name == "ada"
-    )
+        initial.check(settings.network, settings.latent, images_card)
+    hardware = choose_hardware(settings, card.hardware if card else None, gathers_pixels=settings.augment.name == "ada")
     feed = ImageFeed(settings, images, hardware, conditions)
-    health = Health(feed.reals(256), resumed.card.health if resumed else None)
-    training = _Training(settings, hardware, seen, health, resumed, measure)
+    health = Health(feed.reals(256), card.health if card else None)
+    training = _Training(settings, hardware, images_card, health, resumed, measure)
     if resumed is None and initial is not None:
         training.start_from(initial)
     if training.steps.augmentation.needs_valid:
         training.steps.valid = ImageFeed(settings, images, hardware, conditions, "valid")
-    clock = Clock.of(settings)
+    clock = training.clock
     if training.images >= clock.length:
         logger.info(
-            "Nothing to train: the networks have seen %d images, and train.kimg asks for %g thousand. "
-            "Ask for more, or start anew with --params train.resume=false",
+            "Nothing to train: the networks have seen %d images, and train.kimg is %g thousand. "
+            "Give a larger train.kimg, or start anew with --params train.resume=false",
             training.images,
             settings.kimg,
         )
@@ -138,7 +137,7 @@ def train(
         if settings.init_from is not None:
             logger.info("Ignoring train.init_from: this run resumes from a snapshot")
 
-    log = TermLog(training.pair.generator_optimizer, training.pair.discriminator_optimizer)
+    log = TermLog(training.pair.optimizers)
     saved, advice = training.images, settings.smaller_batch()
     with StopSignal() as stop:
         while training.images < clock.length and stop.received is None:
@@ -175,18 +174,15 @@ class _Training:
         self,
         settings: TrainSettings,
         hardware: Hardware,
-        seen: ImagesCard,
+        images_card: ImagesCard,
         health: Health,
         resumed: Snapshot | None,
         measure: Measure | None,
     ) -> None:
-        self.settings = settings
-        self.hardware = hardware
-        self.clock = Clock.of(settings)
-        self.seen = seen
-        self.health = health
-        self.measure = measure
-        self.pair = Pair(settings, seen.size, hardware, len(seen.condition.names) if seen.condition else None)
+        self.settings, self.hardware, self.clock = settings, hardware, Clock.of(settings)
+        self.images_card, self.health, self.measure = images_card, health, measure
+        condition = self.condition = images_card.condition
+        self.pair = Pair(settings, images_card.size, hardware, len(condition.names) if condition else None)
         self.steps = Steps(settings, hardware, self.pair)
         self.stateful: list[Stateful] = [self.pair, self.steps.augmentation]
         card = resumed.card if resumed else None
@@ -198,15 +194,14 @@ class _Training:
         self.iteration = card.iteration if card else 0
         self.history = [*card.history, card.images] if card else []
         self.origin: Origin | None = card.init_from if card else None
-        measured = settings.evaluate_every_kimg is not None
+        measured = self.clock.measure_every is not None
         self.best = Best(settings.evaluate_images, card.best if card else None, measured=measured)
 
     def start_from(self, initial: InitialWeights) -> None:
         """Gives the pair the weights of an earlier training."""
-        pair = self.pair
-        initial.load_into(generator=pair.generator, average=pair.average, discriminator=pair.discriminator)
-        pair.clip_weights()
-        self.origin = initial.origin()
+        initial.load_into(self.pair.networks)
+        self.pair.clip_weights()
+        self.origin = Origin(id=initial.card.id, images=initial.card.images)
         logger.info("Starting from the weights in %s, trained on %d images", initial.source, self.origin.images)
 
     def tick(self, rows: list[dict[str, float]]) -> Tick:
@@ -216,11 +211,12 @@ class _Training:
             rows[-1] |= self.health.examine(self.images, rows, samples) | self._measured()
             rows[-1] |= self.hardware.peak_memory()
         since = self.history[-1] if self.history else 0
-        snapshot = self._snapshot()
+        tensors = {name: tensor for part in self.stateful for name, tensor in part.state_dict().items()}
+        tick = Tick(self.images, since, rows, samples, Snapshot(SNAPSHOT, self._card(), tensors))
         self.history.append(self.images)
-        return Tick(self.images, since, rows, samples, snapshot)
+        return tick
 
-    def _snapshot(self) -> Snapshot:
+    def _card(self) -> RunCard:
         settings = self.settings
         networks = ModelCard(
             id=self.id,
@@ -228,13 +224,13 @@ class _Training:
             finished=self.images >= self.clock.length,
             init_from=self.origin,
             best=self.best.card,
-            **dict(self.seen),
+            **dict(self.images_card),
             network=settings.network,
             latent=settings.latent,
             objective=settings.objective.name,
             probability=self.steps.objective.probability,
         )
-        card = RunCard.extend(
+        return RunCard.extend(
             networks,
             iteration=self.iteration,
             history=sorted({*self.history} - {self.images}),
@@ -243,26 +239,17 @@ class _Training:
             health=self.health.card,
             keep=Keep(states=settings.keep_states, best=settings.keep_best),
         )
-        tensors = {name: tensor for part in self.stateful for name, tensor in part.state_dict().items()}
-        return Snapshot(SNAPSHOT, card, tensors)
 
     def _grid(self) -> NDArray[np.uint8]:
-        """The grid's samples from the averaged generator, its noise fixed or drawn anew every so many updates.
-
-        With labels, each row has a combination of its own, and each column the same latents in every row.
-        """
+        """The grid's samples from the averaged generator, its noise fixed or drawn anew every so many updates."""
         grid = self.settings.grid
         draw = self.iteration // grid.refresh_every if grid.refresh_every else 0
         generator = random_generator(self.settings.seed, "grid", draw)
-        return self._images(*draw_grid(self.settings.latent, self.seen.condition, grid.rows, grid.columns, generator))
+        return self._images(*draw_grid(self.settings.latent, self.condition, grid.rows, grid.columns, generator))
 
     def _sample(self, count: int, seed: int) -> NDArray[np.uint8]:
-        """Images of the averaged generator, uint8 (count, size, size, 3), labelled as the training images are.
-
-        The draws are those of `TrainedGenerator.sample`.
-        """
-        latents = draw_latents(self.settings.latent, count, random_generator(seed, "samples", 0))
-        return self._images(latents, draw_labels(self.seen.condition, count, random_generator(seed, "labels", 0)))
+        """Images of the averaged generator, uint8 (count, size, size, 3), labelled as the training images are."""
+        return self._images(*draw_samples(self.settings.latent, self.condition, count, seed))
 
     def _images(self, latents: Tensor, labels: Tensor) -> NDArray[np.uint8]:
         parts = []

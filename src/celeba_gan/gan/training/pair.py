@@ -8,7 +8,6 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Adam
 
 from celeba_gan.gan.inputs.randomness import random_generator
-from celeba_gan.gan.losses.combinations import check_combination
 from celeba_gan.gan.losses.penalties import has_batch_norm
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.spectral_norm import power_iterate
@@ -25,13 +24,7 @@ class Pair:
     """
 
     def __init__(self, settings: TrainSettings, size: int, hardware: Hardware, classes: int | None = None) -> None:
-        """Builds both networks with fresh weights.
-
-        Args:
-            settings: Of the training.
-            size: Height and width of the images that the networks see, in pixels.
-            hardware: Where they are computed.
-            classes: Columns of the labels; None: unconditional networks.
+        """Builds both networks with fresh weights, for images of `size` pixels and labels of so many `classes`, if any.
 
         Raises:
             NetworkError: The networks do not exist at this size.
@@ -42,25 +35,23 @@ class Pair:
             generator = build_generator(settings.network, settings.latent, size, classes)
             discriminator = build_discriminator(settings.network, size, classes)
         networks = {"generator": generator, "discriminator": discriminator}
-        check_combination(settings, {name for name, network in networks.items() if has_batch_norm(network)})
+        settings.check_combination({name for name, network in networks.items() if has_batch_norm(network)})
         self.generator = generator.to(hardware.device).to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(hardware.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self._fused = hardware.device in ("cpu", "cuda")  # on MPS the fused kernel ignores found_inf
-        self.generator_optimizer = _adam(self.generator, settings.generator_optimizer, self._fused)
-        self.discriminator_optimizer = _adam(self.discriminator, settings.discriminator_optimizer, self._fused)
         self.broken = torch.zeros((), device=hardware.device)
-        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+        self.networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+        self.adams = {"generator": settings.generator_optimizer, "discriminator": settings.discriminator_optimizer}
+        self.optimizers = {name: _adam(self.networks[name], adam, self._fused) for name, adam in self.adams.items()}
+        for optimizer in self.optimizers.values():
             optimizer.found_inf = self.broken if self._fused else None  # type: ignore[attr-defined]  # the fused optimiser's own protocol
         self.clip_weights()
 
     def set_learning_rates(self, images: int) -> None:
         """Gives both optimisers the learning rate that their schedules have after so many images."""
-        settings = self.settings
-        for optimizer, adam in (
-            (self.generator_optimizer, settings.generator_optimizer),
-            (self.discriminator_optimizer, settings.discriminator_optimizer),
-        ):
+        for name, optimizer in self.optimizers.items():
+            adam = self.adams[name]
             optimizer.param_groups[0]["lr"] = adam.learning_rate * factor(adam.schedule, images)
 
     def backward(self, loss: Tensor, network: nn.Module) -> None:
@@ -72,14 +63,14 @@ class Pair:
 
     def step_discriminator(self) -> Tensor:
         """Updates the discriminator. Returns its gradient's norm, a scalar on the device."""
-        norm = self._step(self.discriminator, self.discriminator_optimizer)
+        norm = self._step("discriminator")
         power_iterate(self.discriminator, self.broken)
         self.clip_weights()
         return norm
 
     def step_generator(self) -> Tensor:
         """Updates the generator. Returns its gradient's norm, a scalar on the device."""
-        return self._step(self.generator, self.generator_optimizer)
+        return self._step("generator")
 
     def update_average(self, images: int) -> None:
         """Moves the average towards the generator.
@@ -101,21 +92,20 @@ class Pair:
     def state_dict(self) -> dict[str, Tensor]:
         """Every tensor of both networks, the average and the optimisers, live, by name."""
         tensors: dict[str, Tensor] = {}
-        for name, network in self._networks().items():
+        for name, network in self.networks.items():
             tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
-        for name, (network, optimizer) in self._optimized().items():
-            for key, parameter in network.named_parameters():
-                tensors |= {
-                    f"{name}_optimizer.{key}.{slot}": value for slot, value in optimizer.state[parameter].items()
-                }
+        for name, optimizer in self.optimizers.items():
+            for key, parameter in self.networks[name].named_parameters():
+                slots = optimizer.state[parameter]
+                tensors |= {f"{name}_optimizer.{key}.{slot}": value for slot, value in slots.items()}
         return tensors
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """Resumes from what `state_dict` gave; other tensors are ignored."""
-        for name, network in self._networks().items():
+        for name, network in self.networks.items():
             network.load_state_dict({key: tensors[f"{name}.{key}"] for key in network.state_dict()})
-        for name, (network, optimizer) in self._optimized().items():
-            for key, parameter in network.named_parameters():
+        for name, optimizer in self.optimizers.items():
+            for key, parameter in self.networks[name].named_parameters():
                 prefix = f"{name}_optimizer.{key}."
                 slots = {saved.removeprefix(prefix): tensors[saved] for saved in tensors if saved.startswith(prefix)}
                 # Moments take the strides of their parameter: the fused kernel walks both storages flat, and a
@@ -127,15 +117,15 @@ class Pair:
                     for slot, value in slots.items()
                 }
 
-    def _step(self, network: nn.Module, optimizer: Adam) -> Tensor:
-        parameters = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    def _step(self, name: str) -> Tensor:
+        parameters = [parameter for parameter in self.networks[name].parameters() if parameter.grad is not None]
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         self._check(torch.isfinite(norm))
         if self.settings.clip_gradient_norm is not None:
             clip_grads_with_norm_(parameters, self.settings.clip_gradient_norm, norm)
-        if self._fused or not self.broken:  # the latter asks the device: a host sync per step
-            optimizer.step()
-        optimizer.zero_grad()
+        if self._fused or not self.broken:  # the latter reads from the device: a host sync per step
+            self.optimizers[name].step()
+        self.optimizers[name].zero_grad()
         return norm
 
     def _check(self, finite: Tensor) -> None:
@@ -151,15 +141,6 @@ class Pair:
             weights: list[Tensor] = list(self.discriminator.parameters())
             torch._foreach_clamp_min_(weights, -limit)
             torch._foreach_clamp_max_(weights, limit)
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
-
-    def _optimized(self) -> dict[str, tuple[nn.Module, Adam]]:
-        return {
-            "generator": (self.generator, self.generator_optimizer),
-            "discriminator": (self.discriminator, self.discriminator_optimizer),
-        }
 
 
 def _adam(network: nn.Module, settings: AdamSettings, fused: bool) -> Adam:

@@ -1,13 +1,10 @@
 """What a training will be, before it is run: its networks, schedule, memory and time."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
-import torch
-
-from celeba_gan.gan.inputs.feed import is_resident
+from celeba_gan.gan.inputs.feed import KnownImages, is_resident
 from celeba_gan.gan.networks.condition import Condition
-from celeba_gan.gan.networks.table import NetworkTable, tabulate
+from celeba_gan.gan.networks.table import NetworkTable, tabulate_pair
 from celeba_gan.gan.runs.cards import ImagesCard, RunCard
 from celeba_gan.gan.runs.resume import check_same_run
 from celeba_gan.gan.runtime.hardware import Hardware, choose_hardware
@@ -15,21 +12,6 @@ from celeba_gan.gan.schedule import ScheduleSettings, factor
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.clock import Clock
 from celeba_gan.gan.training.probe import Memory, Probe, Speed
-
-
-class KnownImages(Protocol):
-    """What is known of packed images without looking at them."""
-
-    @property
-    def size(self) -> int:
-        """Height and width in pixels."""
-
-    @property
-    def digest(self) -> str:
-        """Identifies the content."""
-
-    def split(self, name: str) -> tuple[int, int]:
-        """The first index of a split, and the one after its last."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +33,12 @@ class Value:
 class Schedule:
     """How long training takes in images, and what changes on the way."""
 
-    images: int
-    """Seen by the discriminator at the end."""
-    done: int
-    """Of these, those of the snapshot that is resumed."""
+    images: int  # seen by the discriminator at the end
+    done: int  # of these, those of the snapshot that is resumed
     images_per_iteration: int
-    ticks: int
-    """Still to come; each saves a snapshot."""
-    epochs: float | None
-    """How often each training image is seen; None where their number is not known."""
-    values: tuple[Value, ...]
-    """Those that have a schedule."""
+    ticks: int  # still to come; each saves a snapshot
+    epochs: float | None  # how often each training image is seen; None where their number is not known
+    values: tuple[Value, ...]  # those that have a schedule
 
     @property
     def left(self) -> int:
@@ -79,8 +56,7 @@ class Plan:
     """A training that was not run."""
 
     settings: TrainSettings
-    size: int
-    """Height and width of what the networks see, in pixels."""
+    size: int  # height and width of what the networks see, in pixels
     classes: int | None
     train_images: int | None
     hardware: Hardware
@@ -88,10 +64,8 @@ class Plan:
     discriminator: NetworkTable
     schedule: Schedule
     memory: Memory
-    free: int | None
-    """Bytes free on the device before; None: not known."""
-    speed: Speed | None
-    """None where nothing is left to train."""
+    free: int | None  # bytes free on the device before; None: not known
+    speed: Speed | None  # None where nothing is left to train
 
     @property
     def seconds(self) -> float:
@@ -120,7 +94,7 @@ def plan(
         settings: Of the training.
         size: Height and width of the packed images in pixels.
         images: The packed images, where there are any of this size.
-        resumed: The card of the snapshot to resume.
+        resumed: Card of the snapshot to resume.
         classes: Columns of the labels; None: unconditional.
         free: Bytes of the host's memory that are free, for training on the CPU; None: not known.
         seconds: How long timing may take, about.
@@ -130,7 +104,7 @@ def plan(
     """
     network_size = settings.network_size(size)
     if resumed is not None:
-        check_same_run(settings, _images_card(settings, network_size, images, resumed), resumed)
+        check_same_run(settings.identity(), _images_card(settings, network_size, images, resumed), resumed)
     hardware = choose_hardware(
         settings, resumed.hardware if resumed else None, gathers_pixels=settings.augment.name == "ada"
     )
@@ -141,10 +115,7 @@ def plan(
     schedule = _schedule(settings, resumed.images if resumed else 0, train_images)
 
     probe = Probe(settings, network_size, hardware, classes)
-    labels = () if classes is None else (torch.zeros(1, classes, device=hardware.device),)
-    generator = tabulate(probe.pair.generator, torch.zeros(1, settings.latent.size, device=hardware.device), *labels)
-    image = torch.zeros(1, 3, network_size, network_size, device=hardware.device)
-    discriminator = tabulate(probe.pair.discriminator, image, *labels)
+    generator, discriminator = tabulate_pair(settings.network, settings.latent, network_size, classes)
     resident = pixels if is_resident(settings.data, pixels, on_device) else 0
     memory, speed = probe.measure(resident, free, seconds if schedule.left else 0.0)
     return Plan(

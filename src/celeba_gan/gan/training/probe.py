@@ -1,7 +1,7 @@
 """Real training iterations on random images, to measure beforehand the memory they take and the time."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from weakref import finalize
@@ -16,32 +16,22 @@ from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
 
-FIRST = (1, 8)
-"""Images at a time in the iterations that come first, to see whether larger ones fit into memory and time."""
-NEVER = 2**30
-"""As `penalty.every`: no step is penalised."""
+FIRST = (1, 8)  # images at a time in the iterations that come first, to see whether larger ones fit
+NEVER = 2**30  # as `penalty.every`: no step is penalised
 
 
 @dataclass(frozen=True)
 class Memory:
     """Bytes that training needs on its device, beside the program itself."""
 
-    weights: int
-    """Both networks', buffers included."""
-    average: int
-    """Of the generator's weights."""
-    moments: int
-    """Adam's."""
-    gradients: int
-    """Those of the larger network: the other's are gone by then."""
-    activations: int
-    """What a step holds at its peak beside the gradients."""
-    resident: int
-    """Training images kept on the device."""
-    disk: int
-    """On disk: a snapshot and both networks."""
-    measured: int
-    """Images at a time in the iteration that was measured; fewer than requested where those did not fit."""
+    weights: int  # both networks', buffers included
+    average: int  # of the generator's weights
+    moments: int  # Adam's
+    gradients: int  # those of the larger network: the other's are gone by then
+    activations: int  # what a step holds at its peak beside the gradients
+    resident: int  # training images kept on the device
+    disk: int  # on disk: a snapshot and both networks
+    measured: int  # images at a time in the iteration that was measured; fewer than requested where those did not fit
 
     @property
     def total(self) -> int:
@@ -54,27 +44,15 @@ class Speed:
     """How fast iterations were."""
 
     images_per_second: float
-    batch_size: int
-    """With which it was measured: that of the settings, or a smaller one to save time or memory."""
-    seconds: float
-    """How long measuring took."""
+    batch_size: int  # with which it was measured: that of the settings, or a smaller one to save time or memory
+    seconds: float  # how long measuring took
 
 
 class Probe:
     """A training on noise that is thrown away."""
 
     def __init__(self, settings: TrainSettings, size: int, hardware: Hardware, classes: int | None) -> None:
-        """Builds the networks.
-
-        Args:
-            settings: Of the training.
-            size: Height and width of the images that the networks see, in pixels.
-            hardware: Where it will run.
-            classes: Columns of the labels; None: unconditional.
-
-        Raises:
-            NetworkError: The networks do not exist at this size.
-        """
+        """Builds the networks; otherwise as `Pair`."""
         self.settings = settings
         self.size = size
         # Compiling takes longer than the probe.
@@ -119,23 +97,19 @@ class Probe:
         )
 
     def _memory(self, peak: int, measured: int, micro: int, resident: int) -> Memory:
-        tensors = self.pair.state_dict()
-        generator, discriminator, average = (
-            sum(tensor.nbytes for tensor in [*network.parameters(), *network.buffers()])
-            for network in (self.pair.generator, self.pair.discriminator, self.pair.average)
+        tensors, pair = self.pair.state_dict(), self.pair
+        average, discriminator = (
+            _bytes([*network.parameters(), *network.buffers()]) for network in (pair.average, pair.discriminator)
         )
-        gradients = max(
-            sum(weight.nbytes for weight in network.parameters())
-            for network in (self.pair.generator, self.pair.discriminator)
-        )
+        gradients = max(_bytes(network.parameters()) for network in (pair.generator, pair.discriminator))
         return Memory(
-            weights=generator + discriminator,
+            weights=average + discriminator,  # the average is as large as the generator
             average=average,
-            moments=sum(tensor.nbytes for name, tensor in tensors.items() if "_optimizer." in name),
+            moments=_bytes(tensor for name, tensor in tensors.items() if "_optimizer." in name),
             gradients=gradients,
             activations=max(0, peak - gradients) * micro // measured,
             resident=resident,
-            disk=sum(tensor.nbytes for tensor in tensors.values()) + average + discriminator,
+            disk=_bytes(tensors.values()) + average + discriminator,
             measured=measured,
         )
 
@@ -217,6 +191,10 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
     def _remove(self, identity: int, count: int) -> None:
         self._known.remove(identity)
         self.now -= count
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
 
 
 def _storages(values: Any) -> Iterator[torch.UntypedStorage]:

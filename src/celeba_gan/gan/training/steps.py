@@ -27,8 +27,7 @@ class Steps:
     the labels of the reals beside them, so that pairs, and the mixtures of the gradient penalty, are of one label.
     """
 
-    valid: Feed | None = None
-    """Images of the valid split, where `augmentation.needs_valid`."""
+    valid: Feed | None = None  # images of the valid split, where `augmentation.needs_valid`
 
     def __init__(self, settings: TrainSettings, hardware: Hardware, pair: Pair) -> None:
         self.settings = settings
@@ -47,12 +46,7 @@ class Steps:
         self._generator_loss = compiler.wrap(self.generator_loss, lambda loss: _gradients(loss, pair.generator))
 
     def iterate(self, feed: Feed, iteration: int, images: int) -> Terms:
-        """One iteration.
-
-        Args:
-            feed: Gives the real images of every discriminator step.
-            iteration: Its number, from 0.
-            images: Seen by the discriminator when it ends.
+        """Makes iteration number `iteration`, from 0, at whose end the discriminator has seen so many images.
 
         Returns:
             Scalar terms on the device; the discriminator's are means over its steps.
@@ -137,11 +131,11 @@ class Steps:
         size = self.settings.micro_batch or self.settings.batch_size
         return zip(*(torch.split(draw, size) for draw in draws), strict=True)
 
-    def _augmentation(self, purpose: str, step: int) -> tuple[Tensor, Tensor]:
+    def _augmentation(self, purpose: str, step: int) -> AugmentNoise:
         """The draws that decide how each image of the global batch is augmented."""
-        settings, generator = self.settings, random_generator(self.settings.seed, f"augmentation of {purpose}", step)
-        noise = draw(settings.augment, settings.batch_size, generator).to(self.hardware.send)
-        return noise.chance, noise.amount
+        generator = random_generator(self.settings.seed, f"augmentation of {purpose}", step)
+        noise = draw(self.settings.augment, self.settings.batch_size, generator)
+        return AugmentNoise(*(self.hardware.send(numbers) for numbers in noise))
 
     def _augment(self, images: Tensor, noise: Sequence[Tensor]) -> Tensor:
         return augment(images, AugmentNoise(*noise), self.settings.augment, self.augmentation.p)

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +18,14 @@ class Broken:
 
     term: str
     value: float
-    images: int
-    """Seen by the discriminator in the whole iterations before it."""
+    images: int  # seen by the discriminator in the whole iterations before it
 
 
 class TermLog:
     """Collects the terms of each iteration between two ticks."""
 
-    def __init__(self, generator_optimizer: Optimizer, discriminator_optimizer: Optimizer) -> None:
-        self._optimizers = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
+    def __init__(self, optimizers: Mapping[str, Optimizer]) -> None:
+        self._optimizers = optimizers
         self.start(0)
 
     def start(self, images: int) -> None:
@@ -36,7 +36,7 @@ class TermLog:
         self._began = time.perf_counter()
 
     def add(self, images: int, terms: Terms) -> None:
-        """Notes the scalar terms of the iteration that ended at this image count; nothing is read yet.
+        """Adds the scalar terms of the iteration that ended at this image count; nothing is read yet.
 
         Not every iteration has the same ones: a lazy penalty is now and then only.
         """
