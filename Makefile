@@ -21,10 +21,10 @@ run: $(READY) ## the whole pipeline on the embedded synthetic portraits; ARGS="-
 	$(BIN)/kedro run $(ARGS)
 
 test: check ## formatter, linter, types, import contracts, tests
-	$(BIN)/pytest -m "not slow" -n 2 $(ARGS)
+	$(BIN)/pytest -m "not slow" -n 2 --dist worksteal $(ARGS)
 
 test-all: check ## the same with the slow tests
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check

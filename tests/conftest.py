@@ -1,11 +1,14 @@
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from celeba_gan.gan.runs.snapshot import Snapshot
@@ -20,6 +23,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join([SOURCES, *filter(None, [os.environ.g
 # Tests run beside each other, a process per core; more threads than cores make torch many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"
+
+settings.register_profile("printed", print_blob=True)  # with what a failure can be repeated
+settings.load_profile("printed")
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +45,40 @@ def copy_project() -> Callable[[Path], Path]:
         (target / "conf" / "local").mkdir()
         for name in ("pyproject.toml", ".telemetry"):
             shutil.copy(REPOSITORY / name, target / name)
+        return target
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def trained_project(tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Path], Path]) -> Path:
+    """A project after `kedro run --env smoke` that keeps three snapshots. One for all tests: copy what you change."""
+    from kedro_here import TRAINED
+
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # of all workers
+    project, log = root / "trained", root / "trained.log"
+    with FileLock(root / "trained.lock"):
+        if not log.exists():
+            copy_project(project)
+            command = [sys.executable, "-m", "kedro", "run", "--env", "smoke", "--params", TRAINED]
+            done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, done.stdout + done.stderr
+            log.write_text(done.stdout + done.stderr)
+    return project
+
+
+@pytest.fixture(scope="session")
+def copy_trained(trained_project: Path, copy_project: Callable[[Path], Path]) -> Callable[..., Path]:
+    """Copies the trained project, or some layers of its data, without MLflow: its store names absolute paths."""
+
+    def copy(target: Path, *layers: str) -> Path:
+        copy_project(target)
+        for layer in layers or [folder.name for folder in (trained_project / "data").iterdir()]:
+            shutil.copytree(trained_project / "data" / layer, target / "data" / layer)
+        mlflow = target / "conf/base/mlflow.yml"  # base: --env takes the place of local
+        mlflow.write_text(mlflow.read_text().replace("disable: false", "disable: true"))
         return target
 
     return copy

@@ -1,5 +1,6 @@
 """Every environment is complete, and every mistake in it is found before anything runs."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -42,9 +43,12 @@ def context_of(environment: str, **parameters: Any) -> KedroContext:
         return session.load_context()
 
 
+loaded = functools.cache(context_of)  # without parameters, for tests that only read
+
+
 @pytest.fixture
 def context(environment: str) -> KedroContext:
-    return context_of(environment)
+    return loaded(environment)
 
 
 def test_environments_are_those_we_know() -> None:
@@ -62,14 +66,14 @@ def test_environments_are_those_we_know() -> None:
 
 
 def test_every_dataset_is_declared_has_a_layer_and_its_file_in_the_data_folder(context: KedroContext) -> None:
-    catalog = context.catalog
+    catalog, entries = context.catalog, context.config_loader["catalog"]
     names = {name for name in pipelines["__default__"].datasets() if not name.startswith("param")}
     for name in names:
         dataset = catalog.get(name)
         assert type(dataset).__name__ != "MemoryDataset", name
         assert dataset is not None
         assert dataset.metadata["kedro-viz"]["layer"], name
-        assert Path(context.config_loader["catalog"][name]["filepath"]).parts[0] == "data", name
+        assert Path(entries[name]["filepath"]).parts[0] == "data", name
     assert set(catalog.keys()) - {name for name in catalog.keys() if name.startswith("param")} == names  # noqa: SIM118
 
 
@@ -79,23 +83,35 @@ def test_parameters_load_and_validate(context: KedroContext) -> None:
         model.model_validate(context.params[section])
 
 
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"trian": {"kimg": 5}}, "trian"),
+    ({"train": {"kmig": 5}}, "kmig"),
+    ({"train": {"network": {"dcgan": {"widht": 5}}}}, "widht"),
+    ({"ingest": {"valid": 5}}, "valid"),
+    ({"preprocess": {"sizes": 5}}, "sizes"),
+    ({"evaluate": {"sed": 5}}, "sed"),
+    ({"generate": {"image": 5}}, "image"),
+    ({"train": {"kimg": -1}}, "kimg"),
+    ({"train": {"kimg": float("inf")}}, "kimg"),
+    ({"preprocess": {"size": 48}}, "48x48"),
+    ({"experiment": "../escape"}, "experiment"),
+    ({"dataset": "a/b"}, "dataset"),
+]
+
+
 @pytest.mark.parametrize(
-    ("parameters", "named"),
+    ("environment", "parameters", "named"),
     [
-        ({"trian": {"kimg": 5}}, "trian"),
-        ({"train": {"kmig": 5}}, "kmig"),
-        ({"train": {"network": {"dcgan": {"widht": 5}}}}, "widht"),
-        ({"ingest": {"valid": 5}}, "valid"),
-        ({"preprocess": {"sizes": 5}}, "sizes"),
-        ({"evaluate": {"sed": 5}}, "sed"),
-        ({"generate": {"image": 5}}, "image"),
-        ({"train": {"kimg": -1}}, "kimg"),
-        ({"train": {"kimg": float("inf")}}, "kimg"),
-        ({"preprocess": {"size": 48}}, "48x48"),
-        ({"experiment": "../escape"}, "experiment"),
-        ({"dataset": "a/b"}, "dataset"),
+        pytest.param(
+            environment,
+            *mistake,
+            id=f"{environment}-{mistake[1]}-{number}",
+            # each mistake in one environment and each environment with one or two; all of both are slow
+            marks=[] if number % len(ENVIRONMENTS) == place else pytest.mark.slow,
+        )
+        for place, environment in enumerate(ENVIRONMENTS)
+        for number, mistake in enumerate(MISTAKES)
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_mistakes_are_refused_in_every_environment(environment: str, parameters: dict[str, Any], named: str) -> None:
     with pytest.raises(Exception, match=named):
@@ -103,14 +119,14 @@ def test_mistakes_are_refused_in_every_environment(environment: str, parameters:
 
 
 def test_no_two_environments_write_the_same_experiment() -> None:
-    experiments = [context_of(environment).config_loader["globals"]["experiment"] for environment in ENVIRONMENTS]
+    experiments = [loaded(environment).config_loader["globals"]["experiment"] for environment in ENVIRONMENTS]
     assert len(set(experiments)) == len(experiments)
 
 
 def test_environments_with_another_size_or_source_name_another_dataset() -> None:
     made: dict[str, tuple[Any, ...]] = {}
     for environment in ENVIRONMENTS:
-        context = context_of(environment)
+        context = loaded(environment)
         params = PreprocessSettings.model_validate(context.params["preprocess"])
         recipe = (params.size, params.crop, params.filter, repr(context.catalog.get("celeba")))
         dataset = context.config_loader["globals"]["dataset"]

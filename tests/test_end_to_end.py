@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,28 +23,19 @@ from celeba_gan.gan.runs.checkpoint import read_card
 from celeba_gan.gan.runs.snapshot import SNAPSHOT
 from celeba_gan.portraits.synthetic import SyntheticCelebA
 from celeba_gan.sources.tables.annotations import read_attributes, read_partition
+from kedro_here import TRAINED, kedro_run
 
-TRAIN = ["--env", "smoke", "--pipelines", "train", "--params", "train.kimg=24,train.tick_kimg=3.2,train.threads=1"]
-
-
-def kedro(project: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "kedro", "run", *arguments], cwd=project, capture_output=True, text=True, timeout=300
-    )
-    if check:
-        assert done.returncode == 0, done.stdout + done.stderr
-    return done
+TRAIN = ["--env", "smoke", "--pipelines", "train", "--params", "train.kimg=6.4,train.tick_kimg=1.6,train.threads=1"]
+PACKED = ("01_raw", "03_primary", "05_model_input")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Path], Path]) -> Path:
-    project = copy_project(tmp_path_factory.mktemp("project"))
-    kedro(project, "--env", "smoke")
-    return project
+def project(tmp_path_factory: pytest.TempPathFactory, copy_trained: Callable[..., Path]) -> Path:
+    return copy_trained(tmp_path_factory.mktemp("project"))
 
 
-def test_every_artifact_of_the_contract_is_there(project: Path) -> None:
-    data = project / "data"
+def test_every_artifact_of_the_contract_is_there(trained_project: Path) -> None:
+    data = trained_project / "data"
     assert (data / "01_raw/smoke/img_align_celeba.zip").is_file()
     assert (data / "02_intermediate/smoke/rejected_images.csv").is_file()
     index = pd.read_parquet(data / "03_primary/smoke/image_index.parquet")
@@ -99,9 +89,11 @@ def test_every_artifact_of_the_contract_is_there(project: Path) -> None:
     assert evaluation["protocol"]["images"] == 960
 
 
-def test_nothing_is_left_half_done(project: Path) -> None:
+def test_nothing_is_left_half_done(trained_project: Path) -> None:
     assert not [
-        path for path in (project / "data").rglob("*") if ".partial" in path.name or path.name.startswith(".tmp")
+        path
+        for path in (trained_project / "data").rglob("*")
+        if ".partial" in path.name or path.name.startswith(".tmp")
     ]
 
 
@@ -109,8 +101,7 @@ def test_running_again_changes_nothing_and_says_so(project: Path) -> None:
     folder = project / "data"
     files = [file for part in ("05_model_input", "06_models") for file in (folder / part).rglob("*") if file.is_file()]
     before = {file: file.read_bytes() for file in files}
-    done = kedro(project, "--env", "smoke")
-    assert "Nothing to train" in " ".join(done.stdout.split())
+    assert "Nothing to train" in kedro_run(project, "--env", "smoke", "--params", TRAINED).words
     assert {file: file.read_bytes() for file in files} == before
     rows = json.loads((folder / "07_model_output/smoke/metric_rows/000000000960.json").read_text())
     assert rows
@@ -120,9 +111,9 @@ def test_evaluate_runs_alone_also_in_the_old_spelling(project: Path) -> None:
     evaluation = project / "data/08_reporting/smoke/evaluation.json"
     before = json.loads(evaluation.read_text())
     evaluation.unlink()
-    done = kedro(project, "--env", "smoke", "--pipeline", "evaluate")
+    done = kedro_run(project, "--env", "smoke", "--pipeline", "evaluate")
     assert json.loads(evaluation.read_text()) == before
-    assert "evaluation.html" in done.stdout
+    assert "evaluation.html" in done.text
     page = evaluation.with_suffix(".html").read_text()
     assert page.startswith("<!DOCTYPE html>")
     assert "data:image/png;base64," in page
@@ -134,7 +125,7 @@ def test_evaluate_runs_alone_also_in_the_old_spelling(project: Path) -> None:
 def test_another_model_is_measured_into_a_folder_of_its_own(project: Path) -> None:
     folder = project / "data/08_reporting/smoke"
     before = (folder / "evaluation.json").read_bytes()
-    kedro(
+    kedro_run(
         project,
         "--env",
         "smoke",
@@ -154,7 +145,7 @@ def test_another_experiment_leaves_this_one_alone_and_may_evaluate_it_while_it_t
     data = project / "data"
     files = [file for part in ("06_models", "08_reporting") for file in (data / part / "smoke").rglob("*.*")]
     before = {file: file.read_bytes() for file in files if file.is_file()}
-    kedro(project, "--env", "smoke", "--params", "train.kimg=0.32,experiment=short,evaluate.model=smoke")
+    kedro_run(project, "--env", "smoke", "--params", "train.kimg=0.32,experiment=short,evaluate.model=smoke")
     assert json.loads((data / "06_models/short/generator.json").read_text())["images"] == 320
     assert {file: file.read_bytes() for file in before} == before
     assert not (data / "08_reporting/short/evaluation.json").exists()
@@ -162,8 +153,10 @@ def test_another_experiment_leaves_this_one_alone_and_may_evaluate_it_while_it_t
     assert (found["protocol"]["images"], found["protocol"]["model"]) == (960, "smoke")
 
 
-def test_missing_celeba_is_one_clear_error(project: Path) -> None:
-    done = kedro(project, "--env", "celeba", check=False)
+def test_missing_celeba_is_one_clear_error(tmp_path: Path, copy_project: Callable[[Path], Path]) -> None:
+    project = copy_project(tmp_path / "project")
+    command = [sys.executable, "-m", "kedro", "run", "--env", "celeba"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
     text = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 1
     assert "img_align_celeba.zip" in text
@@ -184,7 +177,7 @@ def test_odd_celeba_runs_through(project: Path) -> None:
         archive.extractall(folder, members=archive.namelist()[:60])
     (folder / "img_align_celeba.zip").unlink()
     names = f"dataset=odd,experiment=odd,source.path={folder},train.threads=1"
-    kedro(project, "--env", "celeba", "--params", f"{names},{SMALL}")
+    kedro_run(project, "--env", "celeba", "--params", f"{names},{SMALL}")
     splits = pd.read_parquet(project / "data/03_primary/odd/image_index.parquet")["split"].value_counts().to_dict()
     assert splits == {"train": 48, "valid": 6, "test": 6}
     assert json.loads((project / "data/08_reporting/odd/evaluation.json").read_text())["protocol"]["reals"] == 6
@@ -214,7 +207,7 @@ def test_kaggles_archive_runs_as_it_was_downloaded(project: Path) -> None:
             "list_eval_partition.csv", "\n".join(["image_id,partition", *(",".join(s.split()) for s in splits)])
         )
     names = f"dataset=kaggle,experiment=kaggle,source.path={project / 'archive.zip'},train.threads=1"
-    kedro(project, "--env", "celeba", "--pipelines", "ingest,preprocess", "--params", f"{names},{SMALL}")
+    kedro_run(project, "--env", "celeba", "--pipelines", "ingest,preprocess", "--params", f"{names},{SMALL}")
     index = pd.read_parquet(project / "data/03_primary/kaggle/image_index.parquet").set_index("image_id")
     truth = read_attributes(drawn / "list_attr_celeba.txt")
     pd.testing.assert_frame_equal(index[list(truth.columns)], truth, check_names=False, check_index_type=False)
@@ -233,8 +226,7 @@ def test_any_folder_runs_through_with_its_subfolders_as_classes(project: Path) -
     (folder / "notes.txt").write_text("not an image")
     (folder / "round" / "tiny.png").write_bytes((folder / "round" / "1.png").read_bytes())
     names = f"dataset=shapes,experiment=shapes,source.path={folder},source.labels=subfolders,train.threads=1"
-    done = kedro(project, "--env", "folder", "--params", f"{names},preprocess.condition_on=label,{SMALL}", check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    kedro_run(project, "--env", "folder", "--params", f"{names},preprocess.condition_on=label,{SMALL}")
     labels = pd.read_parquet(project / "data/05_model_input/shapes/labels.parquet")
     assert set(labels["class"]) == {0, 1}
     assert (labels["label"].map({"round": 0, "square, big": 1}) == labels["class"]).all()
@@ -260,20 +252,10 @@ def wait_for_tick(project: Path, images: int, process: "subprocess.Popen[bytes]"
         time.sleep(0.01)
 
 
-def fresh(project: Path, target: Path, copy_project: Callable[[Path], Path]) -> Path:
-    """A project with packed images and nothing trained."""
-    copy_project(target)
-    for name in ("01_raw", "03_primary", "05_model_input"):
-        shutil.copytree(project / "data" / name, target / "data" / name)
-    return target
-
-
 @pytest.fixture(scope="module")
-def undisturbed(
-    project: Path, tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Path], Path]
-) -> dict[str, torch.Tensor]:
-    target = fresh(project, tmp_path_factory.mktemp("undisturbed"), copy_project)
-    kedro(target, *TRAIN)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, copy_trained: Callable[..., Path]) -> dict[str, torch.Tensor]:
+    target = copy_trained(tmp_path_factory.mktemp("undisturbed"), *PACKED)
+    kedro_run(target, *TRAIN)
     return load_file(target / "data/06_models/smoke/training_state/state.safetensors")
 
 
@@ -286,22 +268,21 @@ def undisturbed(
     ],
 )
 def test_stopped_training_resumes_to_the_same_weights(
-    project: Path,
     undisturbed: dict[str, torch.Tensor],
     tmp_path: Path,
-    copy_project: Callable[[Path], Path],
+    copy_trained: Callable[..., Path],
     number: int,
     status: int,
 ) -> None:
-    target = fresh(project, tmp_path / "project", copy_project)
+    target = copy_trained(tmp_path / "project", *PACKED)
     process = start_training(target)
-    wait_for_tick(target, 6400, process)
+    wait_for_tick(target, 1600, process)
     time.sleep(0.2)  # into the next tick
     os.killpg(process.pid, number)
     assert process.wait(timeout=60) == status, (target / "train.log").read_text()
     assert json.loads((target / "data/06_models/smoke/generator.json").read_text())["finished"] is False
 
-    kedro(target, *TRAIN)
+    kedro_run(target, *TRAIN)
     state = load_file(target / "data/06_models/smoke/training_state/state.safetensors")
     assert state.keys() == undisturbed.keys()
     assert all(torch.equal(state[name], undisturbed[name]) for name in state)
@@ -312,20 +293,20 @@ def test_stopped_training_resumes_to_the_same_weights(
         for row in json.loads((target / f"data/07_model_output/smoke/metric_rows/{tick:012d}.json").read_text())
     ]
     assert rows == sorted(set(rows))
-    assert rows[-1] == 24000
+    assert rows[-1] == 6400
 
 
 def test_unfinished_training_is_not_taken_for_complete_but_can_be_looked_at(
-    project: Path, tmp_path: Path, copy_project: Callable[[Path], Path]
+    tmp_path: Path, copy_trained: Callable[..., Path]
 ) -> None:
-    target = fresh(project, tmp_path / "project", copy_project)
+    target = copy_trained(tmp_path / "project", *PACKED)
     process = start_training(target)
-    wait_for_tick(target, 3200, process)
+    wait_for_tick(target, 1600, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    kedro(target, "--env", "smoke", "--pipelines", "evaluate,generate")
+    kedro_run(target, "--env", "smoke", "--pipelines", "evaluate,generate")
     protocol = json.loads((target / "data/08_reporting/smoke/evaluation.json").read_text())["protocol"]
     assert protocol["finished"] is False
 
-    kedro(target, *TRAIN, "--only-missing-outputs")
-    assert json.loads((target / "data/06_models/smoke/generator.json").read_text())["images"] == 24000
+    kedro_run(target, *TRAIN, "--only-missing-outputs")
+    assert json.loads((target / "data/06_models/smoke/generator.json").read_text())["images"] == 6400

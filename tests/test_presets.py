@@ -64,7 +64,7 @@ def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def small_settings(environment: str, changes: dict[str, Any]) -> tuple[TrainSettings, int]:
-    """The environment's `train`, narrowed and shortened to four ticks of two iterations, and its images' size."""
+    """The environment's `train`, narrowed and shortened to four ticks of one iteration, and its images' size."""
     bootstrap_project(REPOSITORY)
     with KedroSession.create(REPOSITORY, env=environment) as session:
         parameters = session.load_context().params  # type: ignore[attr-defined]  # of every session there is
@@ -74,8 +74,8 @@ def small_settings(environment: str, changes: dict[str, Any]) -> tuple[TrainSett
     little = {
         "batch_size": 4,
         "micro_batch": None,
-        "tick_kimg": 2 * iteration,
-        "kimg": 8 * iteration,
+        "tick_kimg": iteration,
+        "kimg": 4 * iteration,
         "network": NARROW,
         "grid": {"rows": 1, "columns": 4},
         "threads": 1,
@@ -109,6 +109,7 @@ def test_resumed_at_any_tick_it_is_bit_identical(
     assert len(whole) == 5
     at = random.Random().randrange(1, 4)  # another each time: any must do
     record_property("resumed at tick", at)
+    print(f"resumed at tick {at}")  # for people, where it fails
     resumed = run(size, settings, whole[at].snapshot)
     assert resumed[-1].snapshot.tensors.keys() == whole[-1].snapshot.tensors.keys()
     for name, tensor in whole[-1].snapshot.tensors.items():

@@ -1,8 +1,6 @@
 """Keeping snapshots, going back to one, the best networks and starting from others' weights, as people run them."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,25 +13,17 @@ from celeba_gan.datasets.ticks import MetricRowsDataset
 from celeba_gan.gan.runs.cards import Origin, RunCard
 from celeba_gan.gan.runs.run import Run, read_exported
 from celeba_gan.gan.sampling.trained import TrainedGenerator
+from kedro_here import TRAINED, kedro_run
 
-KEPT = "train.keep_states=3,train.keep_best=true,train.evaluate_every_kimg=0.32"
 
-
-def kedro(project: Path, params: str, *arguments: str, status: int = 0) -> str:
+def run(project: Path, params: str, *arguments: str, status: int = 0) -> str:
     """Runs the train stage; returns what it said, in one line."""
-    command = [sys.executable, "-m", "kedro", "run", "--env", "smoke", *arguments, "--params", params]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
-    assert done.returncode == status, done.stdout + done.stderr
-    return " ".join((done.stdout + done.stderr).split())
+    return kedro_run(project, "--env", "smoke", *arguments, "--params", params, status=status).words
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Path], Path]) -> Path:
-    project = copy_project(tmp_path_factory.mktemp("project"))
-    (project / "conf/local/mlflow.yml").write_text("disable: true\n")
-    (project / "conf/smoke/mlflow.yml").write_text("disable: true\n")
-    kedro(project, KEPT, "--pipelines", "ingest,preprocess,train")
-    return project
+@pytest.fixture
+def project(tmp_path: Path, copy_trained: Callable[..., Path]) -> Path:
+    return copy_trained(tmp_path / "project")
 
 
 def models(project: Path, experiment: str = "smoke") -> Path:
@@ -54,7 +44,8 @@ def card(project: Path, experiment: str = "smoke") -> RunCard:
     return found
 
 
-def test_training_is_measured_and_its_best_networks_can_be_used(project: Path) -> None:
+def test_training_is_measured_and_its_best_networks_can_be_used(trained_project: Path) -> None:
+    project = trained_project
     measured = rows(project).set_index("images")["swd_valid"].dropna()
     assert measured.index.tolist() == [320, 640, 960]
     best = json.loads((models(project) / "best_generator.json").read_text())
@@ -69,12 +60,12 @@ def test_training_is_measured_and_its_best_networks_can_be_used(project: Path) -
 
 
 def test_going_back_to_a_kept_snapshot_is_exact_and_drops_what_came_later(project: Path) -> None:
-    said = kedro(project, f"{KEPT},train.resume_from=0.5", "--pipelines", "train", status=1)
+    said = run(project, f"{TRAINED},train.resume_from=0.5", "--pipelines", "train", status=1)
     assert "no snapshot at 0.5 kimg" in said
     assert "Snapshots: 0.32, 0.64, 0.96" in said
     assert "Traceback" not in said
     before = state(project, "state-000000000640")
-    kedro(project, f"{KEPT},train.resume_from=0.32,train.kimg=0.64", "--pipelines", "train")
+    run(project, f"{TRAINED},train.resume_from=0.32,train.kimg=0.64", "--pipelines", "train")
     after = state(project)
     assert before.keys() == after.keys()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
@@ -85,10 +76,10 @@ def test_going_back_to_a_kept_snapshot_is_exact_and_drops_what_came_later(projec
 
 def test_new_experiment_starts_from_the_weights_of_another_and_measures_nothing(project: Path) -> None:
     start = "experiment=tuned,train.init_from=smoke,train.kimg=0.32,train.evaluate_every_kimg=null"
-    said = kedro(project, f"{start},train.network.dcgan.width=16", "--pipelines", "train", status=1)
+    said = run(project, f"{start},train.network.dcgan.width=16", "--pipelines", "train", status=1)
     assert "network.dcgan.width: 8 there, 16 here" in said
     assert "Traceback" not in said
-    kedro(project, start, "--pipelines", "train")
+    run(project, start, "--pipelines", "train")
     first, tuned = card(project), card(project, "tuned")
     assert tuned.init_from == Origin(id=first.id, images=first.images)
     assert tuned.id != first.id
@@ -97,11 +88,11 @@ def test_new_experiment_starts_from_the_weights_of_another_and_measures_nothing(
     assert all(torch.equal(tensor, best[name]) for name, tensor in last.items())  # nothing was measured: the last one
 
     files = {path: path.stat().st_mtime_ns for path in models(project, "tuned").rglob("*.safetensors")}
-    kedro(project, start.replace("=smoke", "=gone"), "--pipelines", "train", "--only-missing-outputs")
+    run(project, start.replace("=smoke", "=gone"), "--pipelines", "train", "--only-missing-outputs")
     assert {path: path.stat().st_mtime_ns for path in files} == files  # nothing was missing
-    said = kedro(project, start.replace("=smoke", "=gone"), "--pipelines", "train")
+    said = run(project, start.replace("=smoke", "=gone"), "--pipelines", "train")
     assert "Nothing to train" in said  # a training that resumes pays no attention to where others may start
     (models(project, "tuned") / "best_generator.json").unlink()
-    said = kedro(project, start.replace("=smoke", "=gone"), "--pipelines", "train", "--only-missing-outputs")
+    said = run(project, start.replace("=smoke", "=gone"), "--pipelines", "train", "--only-missing-outputs")
     assert "Nothing to train" in said
     assert (models(project, "tuned") / "best_generator.json").is_file()

@@ -32,11 +32,11 @@ def pair(name: str, classes: int | None) -> tuple[nn.Module, nn.Module]:
 
 
 def trained(name: str, classes: int, labels: Tensor) -> tuple[nn.Module, nn.Module]:
-    """A conditional pair after ten steps of each network."""
+    """A conditional pair after five steps of each network."""
     generator, discriminator = pair(name, classes)
     adams = [torch.optim.Adam(net.parameters(), lr=1e-2, betas=(0.0, 0.9)) for net in (generator, discriminator)]
     real = torch.rand(len(labels), 3, *2 * [NETWORKS[name][1]], dtype=torch.float64) * 2 - 1
-    for _ in range(10):
+    for _ in range(5):
         fake = generator(torch.randn(len(labels), LATENT.size, dtype=torch.float64), labels)
         loss = nn.functional.softplus(discriminator(fake.detach(), labels) - discriminator(real, labels)).mean()
         adams[1].zero_grad()
