@@ -25,11 +25,7 @@ class SourceDataset(ReadOnlyDataset[Source]):
     reason = "a source of photographs is only read"
 
     def __init__(
-        self,
-        source: str,
-        filepath: str,
-        options: dict[str, Any] | None = None,
-        metadata: Metadata | None = None,
+        self, source: str, filepath: str, options: dict[str, Any] | None = None, metadata: Metadata | None = None
     ) -> None:
         super().__init__(str(_expand_home(filepath)), metadata)
         self._class: type[Source] = load_obj(source)

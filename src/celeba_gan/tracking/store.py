@@ -172,10 +172,7 @@ class TrackedRun:
             return False
 
     def log_metrics(
-        self,
-        points: Iterable[tuple[str, float, int]],
-        model_id: str | None = None,
-        images: TrackedImages | None = None,
+        self, points: Iterable[tuple[str, float, int]], model_id: str | None = None, images: TrackedImages | None = None
     ) -> None:
         """Logs points (name, value, step), also as those of a logged model and of images that the run is linked to."""
         now = int(time.time() * 1000)

@@ -12,15 +12,7 @@ from celeba_gan.foundation.documents import VERSION_KEY
 from celeba_gan.foundation.files import staged
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.checkpoint import Card, Checkpoint, CheckpointError, read_card
-from celeba_gan.gan.runs.snapshot import (
-    SNAPSHOT,
-    Networks,
-    Snapshot,
-    networks_of,
-    read_best,
-    read_networks,
-    save_best,
-)
+from celeba_gan.gan.runs.snapshot import SNAPSHOT, Networks, Snapshot, networks_of, read_best, read_networks, save_best
 
 logger = logging.getLogger(__name__)
 

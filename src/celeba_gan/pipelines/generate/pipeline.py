@@ -10,10 +10,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
-                generate_samples,
-                inputs=["training_run", "params:generate"],
-                outputs="samples",
-                name="generate_samples",
+                generate_samples, inputs=["training_run", "params:generate"], outputs="samples", name="generate_samples"
             ),
             Node(
                 draw_sample_grid,
@@ -21,12 +18,7 @@ def create_pipeline() -> Pipeline:
                 outputs="sample_grid",
                 name="draw_sample_grid",
             ),
-            Node(
-                animate_training,
-                inputs="training_grids",
-                outputs="training_animation",
-                name="animate_training",
-            ),
+            Node(animate_training, inputs="training_grids", outputs="training_animation", name="animate_training"),
         ],
         namespace="generate",
         prefix_datasets_with_namespace=False,

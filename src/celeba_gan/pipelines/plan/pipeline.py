@@ -15,6 +15,6 @@ def create_pipeline() -> Pipeline:
                 outputs=None,
                 name="print_plan",
                 tags="plan",
-            ),
+            )
         ]
     )

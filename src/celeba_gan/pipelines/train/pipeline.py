@@ -15,12 +15,7 @@ def create_pipeline() -> Pipeline:
                 outputs=["metric_rows", "training_grids", "training_run"],
                 name="train_gan",
             ),
-            Node(
-                plot_training_curves,
-                inputs=["metric_rows"],
-                outputs="training_curves",
-                name="plot_training_curves",
-            ),
+            Node(plot_training_curves, inputs=["metric_rows"], outputs="training_curves", name="plot_training_curves"),
         ],
         namespace="train",
         prefix_datasets_with_namespace=False,
