@@ -277,7 +277,7 @@ class Recorder:
         if self._resumed_from is None:
             run.set_tags(tags)
         else:
-            run.carry_on({**self._origin(), **tags}, self._params)
+            run.resume({**self._origin(), **tags}, self._params)
         if (images := self._images(card.data_digest)) is not None:
             run.attempt("the images", lambda: run.link_images(images, "training"))
 

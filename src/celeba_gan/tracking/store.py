@@ -132,7 +132,7 @@ class TrackedRun:
         started._pictures = set()
         return started
 
-    def carry_on(self, tags: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    def resume(self, tags: Mapping[str, Any], params: Mapping[str, Any]) -> None:
         """Resumes a former run: it is running again, with these tags, and records which parameters changed.
 
         A parameter of MLflow cannot change, so a tag `resumed.<name>` holds the present value.
@@ -237,7 +237,7 @@ class TrackedRun:
             logger.warning("MLflow (%s) did not take the status %s of the run: %s", self.store.uri, status, error)
         if self.lost:
             logger.warning(
-                "Lost for MLflow: %d %s of this run (batches of metrics, pictures, files, models). What lies in "
+                "Lost for MLflow: %d %s of this run (batches of metrics, pictures, files, models). What is in "
                 "data/ is complete; the model comes when the same command runs again",
                 self.lost,
                 "piece" if self.lost == 1 else "pieces",
