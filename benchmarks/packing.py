@@ -38,7 +38,7 @@ def write_source(folder: Path, images: int) -> None:
     from celeba_gan.portraits.synthetic import SyntheticCelebA
     from celeba_gan.sources.celeba import IMAGES_FOLDER, CelebA
     from celeba_gan.sources.official import IMAGES_ZIP
-    from celeba_gan.sources.tables.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
+    from celeba_gan.sources.tables.celeba_tables import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
 
     drawn = folder.parent / "portraits"
     began = time.perf_counter()

@@ -8,7 +8,7 @@ from PIL import Image
 
 from celeba_gan.images.workers import map_in_processes
 from celeba_gan.portraits import DRAWING_VERSION, draw, sample_portrait
-from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.attribute_names import ATTRIBUTES
 
 CROP = 178
 CHUNK = 100

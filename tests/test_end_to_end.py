@@ -22,7 +22,7 @@ from celeba_gan.gan.runs.cards import RunCard
 from celeba_gan.gan.runs.checkpoint import read_card
 from celeba_gan.gan.runs.snapshot import SNAPSHOT
 from celeba_gan.portraits.synthetic import SyntheticCelebA
-from celeba_gan.sources.tables.annotations import read_attributes, read_partition
+from celeba_gan.sources.tables.celeba_tables import read_attributes, read_partition
 from kedro_here import TRAINED, kedro_run
 
 TRAIN = ["--env", "smoke", "--pipelines", "train", "--params", "train.kimg=6.4,train.tick_kimg=1.6,train.threads=1"]

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from celeba_gan.portraits import IDENTITY_BLOCK, Portrait, draw, sample_portrait
-from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.attribute_names import ATTRIBUTES
 
 SAMPLED = [sample_portrait(0, index) for index in range(1200)]
 PERSON_FIELDS = {field.name for field in dataclasses.fields(SAMPLED[0].person)}

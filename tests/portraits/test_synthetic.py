@@ -13,7 +13,7 @@ from PIL import Image
 
 from celeba_gan.portraits import Portrait, draw, sample_portrait, synthetic
 from celeba_gan.portraits.synthetic import NotSyntheticError, SyntheticCelebA
-from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.attribute_names import ATTRIBUTES
 
 SMALL = SyntheticCelebA(images=20, seed=5, workers=1)
 TEXTS = ("list_attr_celeba.txt", "list_eval_partition.txt", "identity_CelebA.txt")

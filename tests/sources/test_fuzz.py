@@ -15,7 +15,7 @@ from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.folder import ImageFolder
 from celeba_gan.sources.index import build_index
-from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.attribute_names import ATTRIBUTES
 
 SETTINGS = IngestSettings(max_rejected_fraction=1.0)
 RECIPE = Recipe(crop="none", size=8, filter="box", background="#ffffff", pillow="", decoder=0)

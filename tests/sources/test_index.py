@@ -7,7 +7,7 @@ from celeba_gan.sources.celeba import CelebA
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.index import build_index, check_rejected
-from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.attribute_names import ATTRIBUTES
 
 LENIENT = IngestSettings(max_rejected_fraction=1.0)
 

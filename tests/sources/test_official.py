@@ -3,7 +3,7 @@ import hashlib
 import pytest
 
 from celeba_gan.sources.official import OFFICIAL_FILES, OfficialFile, md5_of, verdict
-from celeba_gan.sources.tables.attributes import ATTRIBUTES, PUBLISHED_RATES
+from celeba_gan.sources.tables.attribute_names import ATTRIBUTES, PUBLISHED_RATES
 
 
 def test_a_copy_is_known_by_its_md5(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.attribute_names import ATTRIBUTES
 
 Colour = tuple[int, int, int]
 """Red, green, blue in [0, 255]."""

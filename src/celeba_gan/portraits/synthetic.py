@@ -20,8 +20,8 @@ from celeba_gan.images.workers import map_in_processes
 from celeba_gan.portraits import DRAWING_VERSION, IDENTITY_BLOCK, draw, sample_portrait
 from celeba_gan.sources.celeba import SYNTHETIC_RECORD, CelebA
 from celeba_gan.sources.official import IMAGES_ZIP
-from celeba_gan.sources.tables.annotations import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
-from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.attribute_names import ATTRIBUTES
+from celeba_gan.sources.tables.celeba_tables import ATTRIBUTES_FILE, IDENTITIES_FILE, PARTITION_FILE
 
 logger = logging.getLogger(__name__)
 

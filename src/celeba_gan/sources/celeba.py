@@ -15,7 +15,7 @@ from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
 from celeba_gan.sources.official import HOME_PAGE, IMAGES_IN_CELEBA, IMAGES_ZIP, OFFICIAL_FILES, verdict
 from celeba_gan.sources.source import Annotation, Source
-from celeba_gan.sources.tables.annotations import (
+from celeba_gan.sources.tables.celeba_tables import (
     ATTRIBUTES_FILE,
     IDENTITIES_FILE,
     PARTITION_FILE,

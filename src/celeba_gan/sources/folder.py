@@ -95,7 +95,7 @@ class ImageFolder(Source):
         data = next((data for place in places if (data := self.files.read_other(place)) is not None), None)
         if data is None:
             return None
-        from celeba_gan.sources.tables.custom_annotations import read_custom_attributes
+        from celeba_gan.sources.tables.attributes_csv import read_custom_attributes
 
         table, notes = read_custom_attributes(TextFile(f"{CUSTOM_FILE} in {self.path}", data))
         return Annotation(CUSTOM_FILE, table, tuple(notes))

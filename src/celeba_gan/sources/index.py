@@ -19,7 +19,7 @@ from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.source import Annotation, Source
 from celeba_gan.sources.source_report import SourceReport, count_reasons, report_source
-from celeba_gan.sources.tables.annotations import PARTITION_FILE
+from celeba_gan.sources.tables.celeba_tables import PARTITION_FILE
 
 if TYPE_CHECKING:
     from pandas import DataFrame

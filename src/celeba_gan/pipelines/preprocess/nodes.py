@@ -93,7 +93,7 @@ def report_data(
     from celeba_gan.reporting.data.contact_sheet import draw_contact_sheet
     from celeba_gan.reporting.data.pixel_statistics import draw_mean, measure_pixels
     from celeba_gan.reporting.data.report import DataTables, summarise_data
-    from celeba_gan.sources.tables.attributes import PUBLISHED_RATES
+    from celeba_gan.sources.tables.attribute_names import PUBLISHED_RATES
 
     pixels = measure_pixels(packed_images)
     report = summarise_data(

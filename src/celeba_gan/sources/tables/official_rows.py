@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.attribute_names import ATTRIBUTES
 from celeba_gan.sources.tables.text_table import BLANKS, NAME_COLUMNS, TextFile, TextTable, decode, is_unnamed
 
 SPLIT_WORDS: Final = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.attribute_names import ATTRIBUTES
 from celeba_gan.sources.tables.official_rows import INSTEAD, SPLIT_WORDS, Rows, TableKind, read_rows, wrong_table
 from celeba_gan.sources.tables.text_table import AROUND_CELLS, TextFile
 

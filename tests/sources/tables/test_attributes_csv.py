@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.tables.custom_annotations import read_custom_attributes
+from celeba_gan.sources.tables.attributes_csv import read_custom_attributes
 from celeba_gan.sources.tables.text_table import TextFile
 
 WAYS = [("0", "1"), ("-1", "1"), ("false", "true"), ("False", "True"), ("no", "yes"), ("No", "YES"), ("0.0", "1.0")]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.tables.annotations import read_attributes, read_identities, read_partition
-from celeba_gan.sources.tables.attributes import ATTRIBUTES
+from celeba_gan.sources.tables.attribute_names import ATTRIBUTES
+from celeba_gan.sources.tables.celeba_tables import read_attributes, read_identities, read_partition
 from celeba_gan.sources.tables.text_table import TextFile
 
 READERS = {"attributes": read_attributes, "partition": read_partition, "identities": read_identities}
