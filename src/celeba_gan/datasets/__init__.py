@@ -1,1 +1,1 @@
-"""Kedro datasets: the only place that knows the file formats of this project's artifacts."""
+"""Kedro datasets: catalog entries for files and folders."""

@@ -42,7 +42,7 @@ class EvaluateSettings(Settings):
         None, min_length=1, coerce_numbers_to_str=True, description="a second model, named likewise, to compare with"
     )
     checkpoint: Literal["last", "best"] = Field(
-        "last", description="networks of the last tick, or of the one with the least train.minimise"
+        "last", description="networks of the last tick, or of the tick with the lowest swd_valid"
     )
     promote: bool = Field(False, description="register the model in MLflow, as champion if it beats the present one")
     promote_metric: str = Field(
@@ -53,7 +53,7 @@ class EvaluateSettings(Settings):
     promote_as: str = Field("celeba_gan", min_length=1, description="the registered model's name in MLflow")
     images: int = Field(5000, ge=2, description="at most this many reals of the test split, and as many samples")
     inception_weights: str | None = Field(
-        None, description="torch-fidelity's file of Inception-V3; none: torch-fidelity's download, if it exists"
+        None, description="torch-fidelity's file of Inception-V3; null: torch-fidelity's download, if it exists"
     )
     features: FeatureFileSettings = FeatureFileSettings()
     classifier: ClassifierSettings = ClassifierSettings()

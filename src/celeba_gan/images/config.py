@@ -42,7 +42,7 @@ class PreprocessSettings(Settings):
         description="Images in one shard file; fewer if a shard would exceed 512 MiB (from 210 pixels on).",
     )
     workers: int | None = Field(
-        default=None, ge=1, description="Processes that decode photographs; none: one per CPU core."
+        default=None, ge=1, description="Processes that decode photographs; null: one per CPU core."
     )
 
     @field_validator("condition_on", mode="before")

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from celeba_gan.gan.losses.config import PenaltySettings
 from celeba_gan.gan.losses.objectives import make_objective
-from celeba_gan.gan.losses.penalties import Penalty, has_batch_norm
+from celeba_gan.gan.losses.penalties import Penalty
 from celeba_gan.gan.losses.registry import OBJECTIVES
+from celeba_gan.gan.networks.layers import has_batch_norm
 
 OFF = {"gradient_penalty": {"weight": 0}}
 KINDS: dict[str, dict[str, Any]] = {

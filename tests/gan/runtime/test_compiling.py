@@ -80,11 +80,11 @@ def gradients(steps: Steps, compiler: Compiler, classes: int | None, who: str) -
     real, labels, z, mix, noise = inputs(steps, classes)
     if who == "discriminator":
         terms = compiler.wrap(steps.discriminator_terms, lambda terms: None)(
-            real, labels, z, mix, noise, steps.penalty.is_due(0)
+            real, labels, z, mix, noise[:2], noise[2:], steps.penalty.is_due(0)
         )
         found = _gradients(terms["loss"] + terms.get("penalty", 0), steps.pair.discriminator)
     else:
-        terms = {"loss": compiler.wrap(steps.generator_loss, lambda loss: None)(real, labels, z, noise)}
+        terms = {"loss": compiler.wrap(steps.generator_loss, lambda loss: None)(real, labels, z, noise[:2], noise[2:])}
         found = _gradients(terms["loss"], steps.pair.generator)
     return [gradient for gradient in found if gradient is not None], terms
 

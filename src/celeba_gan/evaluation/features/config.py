@@ -15,7 +15,7 @@ TAKEN = ("attributes", "inception")
 class FeatureFileSettings(Settings):
     """An ONNX file whose features the distances are measured in too, and what it takes and gives."""
 
-    path: str | None = Field(None, min_length=1, description="the file; none: no such features")
+    path: str | None = Field(None, min_length=1, description="the file; null: no such features")
     name: str = Field(
         "custom",
         pattern=r"^[A-Za-z0-9_]+$",
@@ -28,7 +28,7 @@ class FeatureFileSettings(Settings):
     )
     scaling: Scaling = Field("imagenet", description="of pixels: signed is -1 to 1, unit 0 to 1, bytes 0 to 255")
     output: str | None = Field(
-        None, min_length=1, description="name of the output that is the features; none: the first"
+        None, min_length=1, description="name of the output that is the features; null: the first"
     )
     batch_size: int = Field(32, ge=1, le=4096, description="images at a time; the numbers do not depend on it")
 

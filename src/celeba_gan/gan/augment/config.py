@@ -24,13 +24,13 @@ class AdaSettings(Settings):
     """Adaptive augmentation (Karras et al. 2020, appendix B): geometry and colour, of a steered probability."""
 
     p: float | None = Field(
-        None, ge=0, le=1, description="fixed probability of each transformation, per image; none: steered"
+        None, ge=0, le=1, description="fixed probability of each transformation, per image; null: steered"
     )
     target: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="overfitting to steer towards; none: 0.6 where the objective has a zero, else 0.5, as in the paper",
+        description="overfitting to steer towards; null: 0.6 where the objective has a zero, else 0.5, as in the paper",
     )
     speed_kimg: float = Field(500.0, gt=0, description="thousand images in which p can move by 1")
     interval: int = Field(4, ge=1, description="iterations between two moves of p")

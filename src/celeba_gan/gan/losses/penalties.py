@@ -1,7 +1,7 @@
-"""Penalties on the discriminator: pure functions of (discriminator, real, fake, noise) that return named terms."""
+"""Penalties on the discriminator, each by name, and their weighted sum."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from celeba_gan.foundation.precision import full_precision
 from celeba_gan.gan.losses.config import GradientPenaltySettings, PenaltySettings
@@ -57,11 +57,6 @@ def gradient_penalty(settings: GradientPenaltySettings, norm: Tensor) -> Tensor:
     if settings.one_sided:
         excess = excess.clamp(min=0)
     return settings.weight * excess.square().mean()
-
-
-def has_batch_norm(network: nn.Module) -> bool:
-    """Whether a network has a layer that mixes the samples of a batch and stores their statistics."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 
 def _squared_slopes(discriminator: Discriminator, places: dict[str, Tensor]) -> Terms:

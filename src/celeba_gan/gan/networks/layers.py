@@ -145,3 +145,8 @@ def widths_down_to_4(width: int, max_width: int, size: int) -> Iterator[int]:
     while size >= 4:
         yield min(width, max_width)
         width, size = width * 2, size // 2
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether a network has a layer that mixes the samples of a batch and stores their statistics."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())

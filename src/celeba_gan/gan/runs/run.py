@@ -55,7 +55,7 @@ class Run:
         return self.at(None)
 
     def best(self) -> Networks | None:
-        """Reads the networks of the best tick; None where nothing has been measured.
+        """Reads the networks of the best tick; None where nothing has been measured, or their file was removed.
 
         Raises:
             CheckpointError: Their file is damaged.
@@ -66,7 +66,7 @@ class Run:
         path = self._file("best", card.best.images)
         if path.is_file():
             return read_best(path)
-        logger.warning("Using the last networks: the file of the best ones (%s) has been removed", path)
+        logger.warning("The file of the best networks (%s) has been removed", path)
         return None
 
     def networks(self, which: Which = "last") -> Networks:
@@ -79,7 +79,7 @@ class Run:
             return best
         if self._newest.is_file():
             if which == "best":
-                logger.info("%s has no best networks, since nothing was measured: using the last ones", self.folder)
+                logger.info("There are no best networks in %s: using the last ones", self.folder)
             return read_networks(self._newest)
         file = self.folder / (GENERATOR if which == "last" else f"best_{GENERATOR}")
         if which == "best" and not file.is_file():

@@ -145,9 +145,9 @@ def train(
             log.start(training.images)
             while training.images < end and stop.received is None:
                 images_after = training.images + clock.iteration
-                # Gradients that meet are added in the order in which their forward steps were numbered, and each thread
-                # counts for itself. On CUDA, backward passes have a thread of their own, where a penalty's gradient
-                # takes its numbers: the last bits would depend on all that the process did before.
+                # For reproducible bits: autograd sums gradients in the order of the forward operations' numbers, which
+                # each thread counts for itself. On CUDA, backward runs in another thread, so a penalty's numbers there
+                # would depend on everything the process did before.
                 with explained_out_of_memory(advice), torch.autograd.set_multithreading_enabled(False):
                     terms = training.steps.iterate(feed, training.iteration, images_after)
                 training.iteration, training.images = training.iteration + 1, images_after

@@ -8,8 +8,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Adam
 
 from celeba_gan.gan.inputs.randomness import random_generator
-from celeba_gan.gan.losses.penalties import has_batch_norm
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
+from celeba_gan.gan.networks.layers import has_batch_norm
 from celeba_gan.gan.networks.spectral_norm import power_iterate
 from celeba_gan.gan.runtime.hardware import Hardware
 from celeba_gan.gan.schedule import factor

@@ -21,7 +21,7 @@ from celeba_gan.gan.training.pair import Pair
 
 
 class Steps:
-    """Both kinds of step. What they change is the pair, and the strength of augmentation.
+    """Both kinds of step. They update the pair and the strength of augmentation.
 
     Draws are functions of the seed and the step, made for the whole batch; each micro-batch takes its slice. Fakes get
     the labels of the reals beside them, so that pairs, and the mixtures of the gradient penalty, are of one label.
@@ -46,7 +46,7 @@ class Steps:
         self._generator_loss = compiler.wrap(self.generator_loss, lambda loss: _gradients(loss, pair.generator))
 
     def iterate(self, feed: Feed, iteration: int, images: int) -> Terms:
-        """Makes iteration number `iteration`, from 0, at whose end the discriminator has seen so many images.
+        """Runs one iteration (numbered from 0); `images` is the count seen by the discriminator when it ends.
 
         Returns:
             Scalar terms on the device; the discriminator's are means over its steps.
@@ -75,7 +75,7 @@ class Steps:
         weight = self._penalty_weight(images) if penalised else 0.0
         parts = []
         for x, label, z, mix, *noise in self._micro_batches(real, labels, latents, epsilon, *noise_real, *noise_fake):
-            terms = self._discriminator_terms(x, label, z, mix, noise, penalised)
+            terms = self._discriminator_terms(x, label, z, mix, noise[:2], noise[2:], penalised)
             on_real, on_fake = terms.pop("on_real"), terms.pop("on_fake")
             self._scores += score_sums(on_real, on_fake, None, self.augmentation.has_zero)
             loss = terms.pop("loss")
@@ -87,35 +87,44 @@ class Steps:
         return _mean_terms(parts) | {"discriminator_gradient": gradient}
 
     def discriminator_terms(
-        self, real: Tensor, labels: Tensor, z: Tensor, mix: Tensor, noise: Sequence[Tensor], penalised: bool
+        self,
+        real: Tensor,
+        labels: Tensor,
+        z: Tensor,
+        epsilon: Tensor,
+        noise_real: Sequence[Tensor],
+        noise_fake: Sequence[Tensor],
+        penalised: bool,
     ) -> Terms:
         """The terms of the discriminator's loss on one micro-batch; all noise comes as arguments."""
         with torch.no_grad(), self.hardware.autocast():
-            fake = self._augment(conditioned(self.pair.generator, labels)(z).to(real.dtype), noise[2:])
-        real = self._augment(real, noise[:2])
+            fake = self._augment(conditioned(self.pair.generator, labels)(z).to(real.dtype), noise_fake)
+        real = self._augment(real, noise_real)
         discriminator = conditioned(self.pair.discriminator, labels)
         with self.hardware.autocast():
             terms = self.objective.discriminator(discriminator, real, fake)
             if penalised:
-                terms |= self.penalty(discriminator, real, fake, mix, terms["on_real"])
+                terms |= self.penalty(discriminator, real, fake, epsilon, terms["on_real"])
         return terms
 
     def _step_generator(self, iteration: int, real: Tensor, labels: Tensor) -> Terms:
         latents, parts = self._latents("generator", iteration), []
-        noise_fake = self._augmentation("generator's fakes", iteration)
         noise_real = self._augmentation("generator's reals", iteration)
-        for x, label, z, *noise in self._micro_batches(real, labels, latents, *noise_fake, *noise_real):
-            loss = self._generator_loss(x, label, z, noise)
+        noise_fake = self._augmentation("generator's fakes", iteration)
+        for x, label, z, *noise in self._micro_batches(real, labels, latents, *noise_real, *noise_fake):
+            loss = self._generator_loss(x, label, z, noise[:2], noise[2:])
             self.pair.backward(loss * self._share, self.pair.generator)
             parts.append({"generator_loss": loss})
         gradient = self.pair.step_generator()
         return _mean_terms(parts) | {"generator_gradient": gradient}
 
-    def generator_loss(self, real: Tensor, labels: Tensor, z: Tensor, noise: Sequence[Tensor]) -> Tensor:
+    def generator_loss(
+        self, real: Tensor, labels: Tensor, z: Tensor, noise_real: Sequence[Tensor], noise_fake: Sequence[Tensor]
+    ) -> Tensor:
         """The generator's loss on one micro-batch."""
         with self.hardware.autocast():
-            fake = self._augment(conditioned(self.pair.generator, labels)(z), noise[:2])
-            real = self._augment(real, noise[2:])
+            fake = self._augment(conditioned(self.pair.generator, labels)(z), noise_fake)
+            real = self._augment(real, noise_real)
             return self.objective.generator(conditioned(self.pair.discriminator, labels), real, fake)["loss"]
 
     def _score_valid(self, valid: Feed, iteration: int) -> None:
