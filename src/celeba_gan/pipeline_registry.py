@@ -6,16 +6,19 @@ names.
 
 from kedro.pipeline import Pipeline
 
-from celeba_gan.pipelines import evaluate, generate, ingest, plan, preprocess, train
+from celeba_gan.pipelines.evaluate import pipeline as evaluate
+from celeba_gan.pipelines.generate import pipeline as generate
+from celeba_gan.pipelines.ingest import pipeline as ingest
+from celeba_gan.pipelines.plan import pipeline as plan
+from celeba_gan.pipelines.preprocess import pipeline as preprocess
+from celeba_gan.pipelines.train import pipeline as train
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """All pipelines; `__default__` chains the stages, `plan` is none of them."""
+    modules = {"ingest": ingest, "preprocess": preprocess, "train": train, "evaluate": evaluate, "generate": generate}
     stages = {
-        "ingest": ingest.create_pipeline(),
-        "preprocess": preprocess.create_pipeline(),
-        "train": train.create_pipeline(),
-        "evaluate": evaluate.create_pipeline(),
-        "generate": generate.create_pipeline(),
+        name: Pipeline(module.create_pipeline(), namespace=name, prefix_datasets_with_namespace=False, tags=name)
+        for name, module in modules.items()
     }
     return {**stages, "plan": plan.create_pipeline(), "__default__": sum(stages.values(), start=Pipeline([]))}

@@ -10,7 +10,7 @@ from celeba_gan.hooks.run_folders import RunFolders
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.tracking.hook import MLflowTracking
 
-# About Kedro's own use of omegaconf and pydantic, and about `--pipeline`, which this project goes on taking.
+# About Kedro's own use of omegaconf and pydantic, and about `--pipeline`, which this project still accepts.
 for message in ("register_new_resolver", "Accessing the 'model_fields' attribute", "Option '--pipeline' is deprecated"):
     warnings.filterwarnings("ignore", message=message)
 

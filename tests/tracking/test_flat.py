@@ -1,7 +1,7 @@
 from pydantic import BaseModel
 
 from celeba_gan.foundation.flat import flatten
-from celeba_gan.tracking.flat import LIMIT, as_text
+from celeba_gan.tracking.store import LIMIT, as_text
 
 
 class Inner(BaseModel):

@@ -205,7 +205,7 @@ def test_a_champion_chosen_by_hand_without_numbers_stays(fresh: SimpleNamespace)
     place = fresh.client.get_logged_model(fresh.models[100]).artifact_location
     made = fresh.client.create_model_version(fresh.name, place, fresh.run.id)
     fresh.client.set_registered_model_alias(fresh.name, CHAMPION, made.version)
-    assert "version 1 was not measured by it. Measure version 1" in str(tell(fresh, 200, measured(2, 1)))
+    assert "version 1 was not measured by this metric. Measure version 1" in str(tell(fresh, 200, measured(2, 1)))
     tell(fresh, 100, measured(20, 1), requested=False)
     assert fresh.client.get_model_version(fresh.name, 1).tags["frechet_attributes"] == "20.0"
     assert "against 20 (19 to 21) of version 1" in str(tell(fresh, 200, measured(2, 1)))
@@ -234,7 +234,7 @@ def test_a_store_that_fails_costs_the_run_nothing(fresh: SimpleNamespace, caplog
     promotion = Promotion(True, "frechet_attributes", fresh.name)
     gone = "m-" + "0" * 32
     assert not fresh.run.attempt("the promotion", lambda: settle(fresh.client, promotion, gone, measured(20, 1)))
-    assert "did not take the promotion: Logged model with ID" in caplog.text
+    assert "failed to log the promotion: Logged model with ID" in caplog.text
 
 
 def test_a_model_that_no_store_has_is_refused(fresh: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:

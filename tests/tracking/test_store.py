@@ -41,7 +41,7 @@ def test_a_failure_promises_no_more_tries_than_there_are(
 ) -> None:
     with caplog.at_level(logging.WARNING, "celeba_gan"):
         assert not former.attempt("the model", fail, only_chance=last)
-    assert "MLflow (uri) did not take the model: gone" in caplog.text
+    assert "MLflow (uri) failed to log the model: gone" in caplog.text
     assert ("keeps trying" in caplog.text) is goes_on
 
 

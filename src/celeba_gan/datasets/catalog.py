@@ -8,8 +8,8 @@ from kedro.io import DataCatalog
 class StaleAwareCatalog(DataCatalog):
     """A catalog whose stale entries count as missing, so that `--only-missing-outputs` makes them again.
 
-    Kedro looks at the existence of each node's own outputs alone: it would resume a training and keep the evaluation of
-    the generator before.
+    Kedro checks only whether each node's own outputs exist: it would resume a training and keep the evaluation of the
+    earlier generator.
     """
 
     stale: frozenset[str] = frozenset()

@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Generic
 
 import numpy as np
 from PIL import Image
@@ -14,11 +13,8 @@ from celeba_gan.gan.sampling.batches import SampleBatch
 from celeba_gan.reporting.grids import ImageGrid
 
 
-class _PictureFile(FileDataset[Saved, Loaded], Generic[Saved, Loaded]):
-    """One file that kedro-viz shows."""
-
+class _PictureFile(FileDataset[Saved, Loaded]):
     def preview(self) -> ImagePreview:
-        """The picture, or the animation."""
         return image_preview(self._filepath)
 
 
@@ -55,19 +51,11 @@ class ImageGridDataset(_PictureFile[ImageGrid, ImageGrid]):
 
 
 class AnimationDataset(_PictureFile[list[Image.Image], list[Image.Image]]):
-    """Frames as an endless GIF that pauses on its last frame."""
+    """Frames as an endless GIF that pauses on its last frame; durations are in milliseconds."""
 
     def __init__(
         self, filepath: str, frame_ms: int = 250, last_frame_ms: int = 3000, metadata: Metadata | None = None
     ) -> None:
-        """Names the file.
-
-        Args:
-            filepath: The GIF.
-            frame_ms: Milliseconds per frame.
-            last_frame_ms: Milliseconds on the last one.
-            metadata: For Kedro's plugins.
-        """
         super().__init__(filepath, metadata)
         self.frame_ms = frame_ms
         self.last_frame_ms = last_frame_ms

@@ -24,26 +24,23 @@ class NamedModelError(ValueError):
 class NamedModelDataset(ReadOnlyDataset[NamedModel | None]):
     """The model that a parameter names: an experiment, its folder, a generator's file, or an MLflow model's URI.
 
-    Args:
-        filepath: The folder of all experiments.
-        parameter: The parameter that names it, for messages.
-        name: Its name; None: there is none, and None is loaded.
-        metadata: For hooks and kedro-viz.
+    `filepath` is the folder of all experiments; messages name the `parameter`. Without a `name`, None is loaded.
     """
 
     reason = "a named model is only read"
-    store: ModelStore | None = None
-    """Set by the tracking hook before anything is loaded."""
+    store: ModelStore | None = None  # set by the tracking hook before anything is loaded
 
     def __init__(self, filepath: str, parameter: str, name: object = None, metadata: Metadata | None = None) -> None:
         super().__init__(filepath, metadata)
         self._parameter = parameter
         self._name = None if is_none(name) else str(name)
         self._found: NamedModel | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None  # of what MLflow gave, as long as the process
+        self._folder: tempfile.TemporaryDirectory[str] | None = (
+            None  # of a downloaded model; deleted when the process ends
+        )
 
     def card(self) -> ModelCard | None:
-        """The card of its generator; None where no model is named."""
+        """The card of its generator; None if no model is named."""
         model = self.load()
         return None if model is None else model.card
 
@@ -79,17 +76,13 @@ class NamedModelDataset(ReadOnlyDataset[NamedModel | None]):
 def reporting_folder(experiment: object, model: object = None) -> str:
     """The folder of evaluations in data/08_reporting: the experiment's, and inside it one for each other model.
 
-    The catalog calls it as `${reporting_folder:...}`.
-
-    Args:
-        experiment: The experiment's name.
-        model: `evaluate.model`, if it is given.
+    The catalog calls it as `${reporting_folder:...}`; `model` is `evaluate.model`, if given.
     """
     return str(experiment) if is_none(model) else f"{experiment}/{slug(str(model))}"
 
 
 def slug(model: str) -> str:
-    """A folder's name for a model's; where it had to be changed, a digest keeps it different from others.
+    """A folder's name for a model's; if characters had to be replaced, it ends with a digest, so that it is unique.
 
     "modern_demo" has its results in modern_demo, and "models:/faces@champion" in models-faces-champion-, followed by
     eight hexadecimal digits.

@@ -26,10 +26,7 @@ class PackedImagesDataset(FileDataset[Shard | Manifest, PackedImages | Unfinishe
     mistaken for a complete one. Until then each shard has a journal beside it, from which packing resumes. Saving an
     unchanged manifest changes nothing.
 
-    Args:
-        filepath: The folder.
-        metadata: For Kedro's plugins.
-        missing_ok: Without complete packed images, load the interrupted packing, or None, instead of raising.
+    With `missing_ok`, incomplete packed images load as an interrupted packing, or None, instead of raising.
     """
 
     def __init__(self, filepath: str, metadata: Metadata | None = None, missing_ok: bool = False) -> None:
@@ -37,7 +34,7 @@ class PackedImagesDataset(FileDataset[Shard | Manifest, PackedImages | Unfinishe
         self._missing_ok = missing_ok
 
     def load(self) -> PackedImages | UnfinishedPacking | None:
-        """Maps the shards.
+        """Memory-maps the shards.
 
         Raises:
             DatasetError: They are missing or incomplete, and `missing_ok` is false.
@@ -72,7 +69,7 @@ class PackedImagesDataset(FileDataset[Shard | Manifest, PackedImages | Unfinishe
                 with staging.open("wb") as file:
                     header = npy.header_data_from_array_1_0(shard.images)
                     npy.write_array_header_1_0(file, header)
-                    file.write(shard.images.data)  # np.save's error does not tell that the disk is full
+                    file.write(shard.images.data)  # np.save's error does not state that the disk is full
                 (self._filepath / MANIFEST_FILE).unlink(missing_ok=True)
             with staged(self._filepath / journal_file(shard.index)) as staging:
                 staging.write_bytes(shard.journal.to_bytes())

@@ -13,16 +13,9 @@ from celeba_gan.foundation.files import staged
 
 
 class DocumentDataset(FileDataset[Document, Document]):
-    """A typed document as JSON."""
+    """A typed document as JSON; `document` is the full name of its class, a `Document`."""
 
     def __init__(self, filepath: str, document: str, metadata: Metadata | None = None) -> None:
-        """Names the file.
-
-        Args:
-            filepath: The file.
-            document: The full name of its class, a `Document`.
-            metadata: Left to hooks and kedro-viz.
-        """
         super().__init__(filepath, metadata)
         self._document = document
 
@@ -50,7 +43,7 @@ class HTMLPageDataset(FileDataset[str, str]):
     """A page that needs no other file."""
 
     def save(self, data: str) -> None:
-        """Writes the page as UTF-8 with its own line ends; bytes of file names that are no text are escaped."""
+        """Writes the page as UTF-8 with its own line ends; bytes of file names that are not text are escaped."""
         with staged(self._filepath) as staging:
             staging.write_bytes(data.encode("utf-8", "backslashreplace"))
 

@@ -20,12 +20,8 @@ from celeba_gan.gan.runs.snapshot import Snapshot
 class RunDataset(FileDataset[Snapshot, Run | Snapshot | None]):
     """The folder of a training. Saving a snapshot appends it; it exists when training has finished.
 
-    Args:
-        filepath: The folder, as `data/06_models/demo`.
-        part: What to load: the `run`, from which networks are read when they are needed, or a `snapshot` to resume
-            from, which is None where there is none.
-        resume_from: Load the snapshot at this many thousand images; none: the newest.
-        metadata: For tracking and kedro-viz.
+    `part` is what to load: the `run`, which reads networks when they are needed, or the `snapshot` to resume from, if
+    there is one: that at `resume_from` thousand images, or the newest.
     """
 
     def __init__(
@@ -41,7 +37,7 @@ class RunDataset(FileDataset[Snapshot, Run | Snapshot | None]):
         self.resume_from = None if resume_from is None or is_none(resume_from) else float(resume_from)
 
     def card(self) -> RunCard | None:
-        """The card of the snapshot; None where there is none."""
+        """The card of the snapshot; None if there is none."""
         return self.run.card(self.resume_from)
 
     def load(self) -> Run | Snapshot | None:
@@ -78,10 +74,7 @@ class ExperimentsDataset(ReadOnlyDataset[Experiments]):
 class ClassifierDataset(FileDataset[Checkpoint[ClassifierCard], Checkpoint[ClassifierCard] | None]):
     """An attribute classifier as `<filepath>.safetensors`, with its card also as `<filepath>.json`.
 
-    Args:
-        filepath: Without the endings.
-        missing_ok: Load None where there is no classifier, rather than fail.
-        metadata: For kedro-viz.
+    With `missing_ok`, a missing classifier loads as None instead of raising.
     """
 
     kind = "classifier"
@@ -92,7 +85,7 @@ class ClassifierDataset(FileDataset[Checkpoint[ClassifierCard], Checkpoint[Class
         self.missing_ok = missing_ok
 
     def card(self) -> ClassifierCard | None:
-        """The classifier's card without its weights; None where there is none."""
+        """The classifier's card without its weights; None if there is none."""
         return read_card(self.weights, self.kind, ClassifierCard) if self.weights.is_file() else None
 
     def load(self) -> Checkpoint[ClassifierCard] | None:

@@ -1,4 +1,4 @@
-"""Where the photographs come from, as a catalog entry."""
+"""The source of the photographs as a catalog entry."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from celeba_gan.sources.source import Source
 
 
 class SourceDataset(ReadOnlyDataset[Source]):
-    """A source of photographs. It can only be loaded.
+    """A source of photographs: a folder or a zip.
 
-    Args:
-        source: The source's class by its full name, such as `celeba_gan.sources.folder.ImageFolder`.
-        filepath: The folder or zip.
-        options: Further arguments of the class.
-        metadata: For Kedro's plugins.
+    `source` is its class by the full name, such as `celeba_gan.sources.folder.ImageFolder`; `options` are further
+    arguments of the class.
     """
 
     reason = "a source of photographs is only read"
@@ -40,7 +37,7 @@ class SourceDataset(ReadOnlyDataset[Source]):
         """
         self._new().prepare()
         source = self._new()
-        source.image_names  # noqa: B018 - a missing or broken folder is an error here and now
+        source.image_names  # noqa: B018 - raises for a missing or broken folder
         return source
 
     def _new(self) -> Source:

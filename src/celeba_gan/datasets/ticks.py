@@ -1,8 +1,8 @@
-"""What every tick of training leaves: a file per tick, named by its image count in twelve digits."""
+"""Results of every tick of training: a file per tick, named by its image count in twelve digits."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Generic
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -17,21 +17,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class _Ticks(FileDataset[Saved, Loaded], Generic[Saved, Loaded]):
+class _Ticks(FileDataset[Saved, Loaded]):
     """The folder. Training saves its snapshot last, so after a crash there may be ticks later than the snapshot."""
 
     suffix: ClassVar[str]
 
     def files(self) -> list[Path]:
-        """The ticks' files in order of time."""
         return sorted(self._filepath.glob(f"[0-9]*{self.suffix}"))
 
     def file(self, images: int) -> Path:
-        """The file of the tick at this image count."""
         return self._filepath / f"{images:012d}{self.suffix}"
 
     def drop_others(self, images: int, since: int | None) -> None:
-        """Removes ticks after the one before this: they were never committed, or belong to a branch that was left."""
+        """Removes ticks after the one before this: they were never committed, or belong to an abandoned branch."""
         for file in self.files():
             if int(file.stem) > (images if since is None else since) and int(file.stem) != images:
                 file.unlink()
@@ -46,9 +44,9 @@ class MetricRowsDataset(_Ticks[MetricRows, "pd.DataFrame"]):
     suffix = ".json"
 
     def save(self, data: MetricRows) -> None:
-        """Writes the rows of one tick, over what it had before.
+        """Writes the rows of one tick, replacing its old ones.
 
-        A finished training that is run again has nothing new, and keeps the rows it has.
+        A finished training that is run again has no new rows, and keeps the old ones.
         """
         self.drop_others(data.images, data.since)
         path = self.file(data.images)
@@ -70,7 +68,7 @@ class TrainingGridsDataset(_Ticks[ImageGrid, list[ImageGrid]]):
     suffix = ".png"
 
     def save(self, data: ImageGrid) -> None:
-        """Writes the grid of one tick, over what it had before."""
+        """Writes the grid of one tick, replacing its old one."""
         self.drop_others(data.images, data.since)
         with staged(self.file(data.images)) as staging:
             Image.fromarray(data.pixels).save(staging, "PNG")

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
 
@@ -14,12 +14,11 @@ TRACEBACK_VARIABLE: Final = "CELEBA_GAN_TRACEBACK"
 
 _ExceptHook = Callable[[type[BaseException], BaseException, TracebackType | None], Any]
 
-# The modules whose exception classes speak to the person at the keyboard: this project's, and those that read what
-# people write in conf/ and --params.
-_SPEAKING_CLASSES: Final = ("celeba_gan", "kedro.config", "kedro.validation", "omegaconf", "yaml")
-# Classes that speak only when raised in these modules: Kedro answers misspelt names of pipelines and nodes with a plain
-# ValueError, and our datasets may raise Kedro's DatasetError themselves.
-_SPEAKING_PLACES: Final[dict[type[BaseException], tuple[str, ...]]] = {
+# Modules whose errors are written for users: this project's, and those that read conf/ and --params.
+_USER_ERRORS: Final = ("celeba_gan", "kedro.config", "kedro.validation", "omegaconf", "yaml")
+# Classes whose errors are written for users only if these modules raise them: Kedro raises a plain ValueError for
+# misspelt names of pipelines and nodes, and our datasets raise Kedro's DatasetError.
+_USER_ERRORS_RAISED_IN: Final[dict[type[BaseException], tuple[str, ...]]] = {
     ValueError: ("kedro.framework.session", "kedro.pipeline"),
     DatasetError: ("celeba_gan",),
 }
@@ -43,7 +42,7 @@ class ShortErrors:
 
 
 class _ShortExceptHook:
-    """An excepthook that knows which errors need no traceback, and leaves the others to the one before it."""
+    """Prints errors written for users without a traceback, and passes the others to the hook before it."""
 
     def __init__(self, before: _ExceptHook) -> None:
         self.before = before
@@ -65,32 +64,26 @@ def message_for_people(error: BaseException) -> str | None:
     """The message of the first error along the chain of causes that is complete for a person; None when there is none.
 
     Kedro wraps what a dataset raises in a DatasetError and names it as the cause. An error that arose while another
-    was being handled has a context but no cause: that is a bug of its own, and is not looked behind.
+    was being handled has a context but no cause: that is a bug of its own, and its context is ignored.
     """
-    chain = list(_causes(error))
-    for link in chain:
-        if _speaks(link):
+    link: BaseException | None = error
+    while link is not None:
+        if _is_for_users(link):
             return str(link).strip()
-    if isinstance(error, DatasetError) and isinstance(chain[-1], OSError):
+        root, link = link, link.__cause__
+    if isinstance(error, DatasetError) and isinstance(root, OSError):
         return str(error).strip()  # the entry, and which file is missing, which disk is full
     return None
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__
-
-
-def _speaks(error: BaseException) -> bool:
-    if _is_in(type(error).__module__, _SPEAKING_CLASSES):
+def _is_for_users(error: BaseException) -> bool:
+    if _is_in(type(error).__module__, _USER_ERRORS):
         return True
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
     place = at.tb_frame.f_globals.get("__name__", "") if at is not None else ""
-    return _is_in(place, _SPEAKING_PLACES.get(type(error), ()))
+    return _is_in(place, _USER_ERRORS_RAISED_IN.get(type(error), ()))
 
 
 def _is_in(module: str, packages: tuple[str, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Parameters that nothing would read, or that would write outside their folder, are refused before anything runs."""
+"""Refuses parameters that nothing reads, or that would write outside their folder, before anything runs."""
 
 import difflib
 import re
@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 NAMES: Final = ("dataset", "experiment")
 RUNTIME_ONLY: Final = (*NAMES, "source")
 
-_TAKEN: Final = ("datasets",)  # in data/08_reporting
 # One folder name. A leading dot would hide the folder or leave it (`..`).
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class ParameterError(ValueError):
-    """Parameters that cannot be meant; the message names each with what is allowed and what to do."""
+    """Invalid parameters; the message names each with what is allowed and what to do."""
 
 
 class ParameterGuard:
@@ -38,7 +37,7 @@ class ParameterGuard:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Checks as soon as the configuration can be read. Commands that read none are not slowed.
+        """Checks as soon as the configuration can be read. Commands that read none stay fast.
 
         Raises:
             ParameterError: Lists everything that is wrong.
@@ -50,8 +49,10 @@ class ParameterGuard:
         runtime: Mapping[str, Any] = loader.runtime_params or {}
         parameters: dict[str, Any] = loader["parameters"]
         registered = dict(pipelines)
+        inputs = {name for pipeline in registered.values() for name in pipeline.inputs()}
+        sections = {name.removeprefix("params:").split(".")[0] for name in inputs if name.startswith("params:")}
         problems = [
-            *_unread_keys(parameters, runtime, sections_of(registered)),
+            *_unread_keys(parameters, runtime, sections),
             *_wrong_names(runtime, loader["globals"]),
             *_wrong_source(runtime, loader, Path(loader.conf_source)),
             *_fixed_models(parameters, runtime),
@@ -71,12 +72,6 @@ class ParameterGuard:
         for name in pipeline.inputs():
             if isinstance(dataset := catalog.get(name), NamedModelDataset):
                 dataset.load()
-
-
-def sections_of(pipelines: Mapping[str, Any]) -> set[str]:
-    """The top-level parameter keys that the nodes of these pipelines read."""
-    inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
-    return {name.removeprefix("params:").split(".")[0] for name in inputs if name.startswith("params:")}
 
 
 def _check_environment(conf: Path, environment: str | None) -> None:
@@ -113,7 +108,7 @@ def _wrong_names(runtime: Mapping[str, Any], globals_: Mapping[str, Any]) -> Ite
                 f"{key} in {where} names a folder: letters, digits, dots, underscores and hyphens, not beginning with "
                 f"a dot; it is {given}"
             )
-        elif key == "experiment" and name in _TAKEN:
+        elif key == "experiment" and name == "datasets":
             yield f"experiment is {name!r}, which is the folder of the reports on data; give it another name"
 
 

@@ -6,11 +6,7 @@ from typing import Any
 
 
 def filepaths(conf_catalog: Mapping[str, Any]) -> dict[str, Path]:
-    """The path of every entry that has one.
-
-    Args:
-        conf_catalog: The catalog's configuration, as Kedro gives it to `after_catalog_created`.
-    """
+    """The path of every entry that has one; Kedro passes `conf_catalog` to `after_catalog_created`."""
     return {
         name: Path(entry["filepath"])
         for name, entry in conf_catalog.items()

@@ -1,4 +1,4 @@
-"""The folders a run writes to: locked, kept free of stale results, and set aside when a training starts anew."""
+"""Locks the folders a run writes to, marks stale results, and sets old ones aside when a new training starts."""
 
 import logging
 import time
@@ -43,11 +43,11 @@ class RunFolders:
     1. Locks the experiment's and the dataset's folder, where this run writes to them: two runs at once would write over
        each other's files. The system releases a lock with its process, however that ends.
     2. With `--only-missing-outputs`, marks what is older than what it is made from: see `StaleAwareCatalog`.
-    3. Renames an experiment's folders before a training that starts anew writes into them. A training starts anew when
-       `train.resume` is false (every run then does, also where an environment sets it), or when its snapshot is gone
-       while other files of the former training are still there: their ticks would mix with the new ones. Nothing is
-       deleted, and the new name is an experiment's name again: `--params experiment=demo.2026-11-23T05-10-00` shows it.
-       With `--only-missing-outputs`, `train.resume=false` applies to a training that has to run; a complete one stays.
+    3. Renames an experiment's folders before a new training writes into them. A new training starts when `train.resume`
+       is false (in every run, also if an environment sets it), or when the snapshot is gone while other files of the
+       earlier training are still there: their ticks would mix with the new ones. Nothing is deleted, and the new name
+       is an experiment's name again: `--params experiment=demo.2026-11-23T05-10-00` shows it. With
+       `--only-missing-outputs`, `train.resume=false` applies to a training that has to run; a complete one is kept.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class RunFolders:
         self._paths: Mapping[str, Path] = {}
         self._locks: list[FileLock] = []
 
-    @hook_impl(trylast=True)  # what is wrong with the configuration is said by the guard
+    @hook_impl(trylast=True)  # the guard reports a wrong configuration first
     def after_context_created(self, context: KedroContext) -> None:
         """Records the experiment's name."""
         loader = context.config_loader
@@ -74,7 +74,7 @@ class RunFolders:
         Raises:
             LockError: Another run holds a lock.
             StaleOutputsError: The runner cannot make stale results again.
-            SetAsideError: The training does not lie in a folder of the experiment's name.
+            SetAsideError: The training is not in a folder of the experiment's name.
         """
         self._release()  # an interrupted run of this process, in a notebook
         self._lock(pipeline)
@@ -138,13 +138,13 @@ class RunFolders:
                 "${globals:experiment}, or move them away yourself"
             )
         why = "its snapshot is gone" if resumes else "train.resume is false"
-        logger.info("Training starts anew (%s). Set the earlier results aside: %s", why, _rename(folders, old))
+        logger.info("Starting a new training (%s). Set the earlier results aside: %s", why, _rename(folders, old))
 
     def _folders(self, node: Node, running: Pipeline) -> list[Path]:
         """The folders named as the experiment that hold outputs of this node or of any node downstream."""
         from kedro.framework.project import pipelines
 
-        every = dict(pipelines).get("__default__", running)  # also what this run does not make anew is of the old one
+        every = dict(pipelines).get("__default__", running)  # this run may not replace all old results
         outputs = (every if node in every.nodes else running).from_nodes(node.name).all_outputs()
         paths = [self._paths[name] for name in outputs if name in self._paths]
         named = {folder for path in paths for folder in (path, path.parent) if folder.name == self._experiment}
@@ -185,7 +185,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _rename(folders: Iterable[Path], old: Iterable[Path]) -> str:
-    """Gives all folders the time of the former training's last file as a suffix; returns where they are now."""
+    """Gives all folders the time of the earlier training's last file as a suffix; returns where they are now."""
     latest = max(path.stat().st_mtime for path in old)
     suffix = time.strftime("%Y-%m-%dT%H-%M-%S", time.localtime(latest))
     count, unique = 1, suffix

@@ -5,7 +5,7 @@ import csv
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
@@ -21,18 +21,11 @@ from celeba_gan.hooks.run_folders import RESUME, RUN
 from celeba_gan.images.packed import PackedImages, Shard
 from celeba_gan.reporting.data.data_report import DataReport
 from celeba_gan.tracking.config import RunPage
+from celeba_gan.tracking.hook import MLflowTracking
 
 RESUME_FROM: Final = "params:train.resume_from"
 
-Lines = Iterable[tuple[str, str]]
-"""A label and its text."""
-
-
-class Tracking(Protocol):
-    """The tracking hook."""
-
-    def page(self) -> RunPage | None:
-        """Where the run is shown; None where nothing was tracked."""
+Lines = Iterable[tuple[str, str]]  # a label and its text
 
 
 class Summary:
@@ -41,7 +34,7 @@ class Summary:
     It reads files, never weights.
     """
 
-    def __init__(self, tracking: Tracking | None = None) -> None:
+    def __init__(self, tracking: MLflowTracking | None = None) -> None:
         self._tracking = tracking
         self._started = 0.0
         self._paths: dict[str, Path] = {}
@@ -72,7 +65,7 @@ class Summary:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Notes how far packing and training are on disk."""
+        """Records how much of packing and training is on disk."""
         if dataset_name == RUN:
             self._saved = data.card
         elif dataset_name == "packed_images":
@@ -104,16 +97,13 @@ class Summary:
 
     def _print_interruption(self) -> None:
         if self._shards:
-            _print(
-                [("Stopped", f"{counted(self._shards, 'packed shard')} kept; the same command continues from there")]
-            )
-        if self._saved is None:
-            return
-        images = counted(self._saved.images, "image")
-        if self._saved.finished:
-            _print([("Stopped", f"training is finished ({images}) and saved; {self._resuming_command} does the rest")])
-        else:
-            _print([("Stopped", f"training is saved at {images}; {self._resuming_command} resumes from there")])
+            shards = counted(self._shards, "packed shard")
+            _print([("Stopped", f"{shards} kept; the same command continues from there")])
+        if self._saved is not None:
+            images, command = counted(self._saved.images, "image"), self._resuming_command
+            saved = f"training is saved at {images}; {command} resumes from there"
+            finished = f"training is finished ({images}) and saved; {command} does the rest"
+            _print([("Stopped", finished if self._saved.finished else saved)])
 
 
 def _indexed(path: Path) -> Lines:
@@ -123,17 +113,13 @@ def _indexed(path: Path) -> Lines:
 
 
 def _rejected(path: Path) -> Lines:
-    count = _rows(path)
+    count = len(_read_rows(path))
     yield "Rejected", counted(count, "image") + (f", listed with the reason in {shown(path)}" if count else "")
 
 
 def _unreadable(path: Path) -> Lines:
-    if count := _rows(path):
+    if count := len(_read_rows(path)):
         yield "Left out", f"{counted(count, 'image')}, listed with the reason in {shown(path)}"
-
-
-def _rows(path: Path) -> int:
-    return len(_read_rows(path))
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
@@ -190,10 +176,8 @@ def _measured(path: Path) -> Lines:
         beside = [f"{interval.low:.3g} to {interval.high:.3g}"] if interval else []
         beside += [f"real images {floor:.3g}"] if floor is not None else []
         known = f" ({'; '.join(beside)})" if beside else ""
-        yield (
-            label,
-            f"{evaluation.metrics[name]:.3g}{known}: {'; '.join(filter(None, [meaning, read_name(name).advice]))}",
-        )
+        explained = "; ".join(filter(None, [meaning, read_name(name).advice]))
+        yield label, f"{evaluation.metrics[name]:.3g}{known}: {explained}"
     if evaluation.comparison is not None:
         yield "Compared", _verdict(evaluation.comparison)
 
@@ -243,7 +227,6 @@ def _viz_command(run_params: Mapping[str, Any]) -> str:
 
 
 def _run_page(page: RunPage) -> str:
-    """Where the run is in MLflow."""
     # Without the workflow type MLflow 3 opens the page as that of a language model.
     path = f"#/experiments/{page.experiment_id}/runs/{page.run_id}?workflowType=machine_learning"
     server = page.tracking_uri.rstrip("/") if page.tracking_uri.startswith("http") else None

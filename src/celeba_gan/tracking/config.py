@@ -58,8 +58,7 @@ class RunPage:
     run_id: str
     run_name: str
     experiment_id: str
-    experiment: str
-    """Its name."""
+    experiment: str  # its name
     tracking_uri: str
 
 
@@ -80,7 +79,7 @@ def read_settings(values: Mapping[str, Any]) -> TrackingSettings:
     """Checks `mlflow.yml`.
 
     Raises:
-        TrackingError: A key or a value that is none.
+        TrackingError: A key or a value is not allowed.
     """
     try:
         return TrackingSettings.model_validate(dict(values))
@@ -90,10 +89,10 @@ def read_settings(values: Mapping[str, Any]) -> TrackingSettings:
 
 
 def read_mark(name: str, dataset: object) -> Mark:
-    """The mark of a catalog entry; an empty one where it has none.
+    """The mark of a catalog entry; an empty one if it has none.
 
     Raises:
-        TrackingError: A key or a value that is none.
+        TrackingError: A key or a value is not allowed.
     """
     metadata = getattr(dataset, "metadata", None) or {}
     try:

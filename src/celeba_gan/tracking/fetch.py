@@ -2,8 +2,6 @@
 
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
@@ -20,23 +18,21 @@ class FetchedModel:
     """A generator of MLflow on this machine."""
 
     file: Path
-    label: str
-    """The URI, and the version an alias points to now."""
+    label: str  # the URI, and the version that an alias points to
 
 
 class ModelStore(Protocol):
-    """What gets models of MLflow: the tracking hook."""
+    """Downloads models of MLflow: the tracking hook."""
 
     def fetch_model(self, uri: str, folder: Path) -> FetchedModel:
-        """Brings a generator's file onto this machine."""
+        """Downloads a generator's file."""
 
 
 @runtime_checkable
 class ReadsModels(Protocol):
     """A dataset that reads models of MLflow."""
 
-    store: ModelStore | None
-    """Set by the tracking hook when the catalog is made."""
+    store: ModelStore | None  # set by the tracking hook when the catalog is made
 
 
 def is_model_uri(name: str) -> bool:
@@ -45,13 +41,7 @@ def is_model_uri(name: str) -> bool:
 
 
 def fetch_generator(uri: str, settings: TrackingSettings, project: Path, folder: Path) -> FetchedModel:
-    """Downloads a generator that this project has logged.
-
-    Args:
-        uri: `models:/name/version`, `models:/name@alias`, `models:/m-<id>` or `runs:/<run>/<model's name>`.
-        settings: Which store.
-        project: The project's folder.
-        folder: Gets a new folder with the file.
+    """Downloads a generator that this project has logged; it gets a new folder in `folder`.
 
     Raises:
         TrackingError: There is no such model, it is not of this project, or the store cannot be used.
@@ -63,8 +53,12 @@ def fetch_generator(uri: str, settings: TrackingSettings, project: Path, folder:
 
     store = settings.store_uri(project)
     client = open_client(store)
-    with _explained(uri, store, client):
+    try:
         location, label = _locate(client, uri)
+    except (MlflowException, TrackingError) as error:
+        raise TrackingError(
+            f"There is no model {uri} in MLflow at {store}: {str(error).rstrip('.')}. {_known(client)}"
+        ) from error
     folder.mkdir(parents=True, exist_ok=True)
     place = tempfile.mkdtemp(dir=folder)
     try:
@@ -86,7 +80,8 @@ def _locate(client: Any, uri: str) -> tuple[str, str]:
         version = client.get_model_version_by_alias(match[1], match[2])
         return _of_version(client, version), f"{uri} (version {version.version})"
     if match := re.fullmatch(r"runs:/(\w+)/(.+)", uri):
-        models = _of_run(client, match[1])
+        outputs = sorted(client.get_run(match[1]).outputs.model_outputs, key=lambda output: output.step)
+        models = [client.get_logged_model(output.model_id) for output in outputs]
         if found := [model for model in models if model.name == match[2]]:
             return found[-1].artifact_location, uri
         raise TrackingError(
@@ -99,24 +94,6 @@ def _of_version(client: Any, version: Any) -> str:
     if version.model_id:
         return str(client.get_logged_model(version.model_id).artifact_location)
     return str(client.get_model_version_download_uri(version.name, version.version))
-
-
-def _of_run(client: Any, run_id: str) -> list[Any]:
-    """The models that a run has logged, by their clock."""
-    outputs = sorted(client.get_run(run_id).outputs.model_outputs, key=lambda output: output.step)
-    return [client.get_logged_model(output.model_id) for output in outputs]
-
-
-@contextmanager
-def _explained(uri: str, store: str, client: Any) -> Iterator[None]:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (MlflowException, TrackingError) as error:
-        raise TrackingError(
-            f"There is no model {uri} in MLflow at {store}: {str(error).rstrip('.')}. {_known(client)}"
-        ) from error
 
 
 def _known(client: Any) -> str:

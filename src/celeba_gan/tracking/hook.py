@@ -1,4 +1,4 @@
-"""The Kedro hook that tracks runs with MLflow, as `mlflow.yml` and the catalog say. No other module calls MLflow."""
+"""The Kedro hook that tracks runs with MLflow, as configured in `mlflow.yml` and the catalog."""
 
 import atexit
 import logging
@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from kedro.config import AbstractConfigLoader, MissingConfigException
@@ -24,9 +23,7 @@ from celeba_gan.tracking.recorder import KedroRun, Recorder
 
 logger = logging.getLogger(__name__)
 
-_READ_MODELS = ("evaluated_model", "compared_model")  # catalog entries
-
-# atexit's functions run when thread pools already refuse work, and with them uploads to object stores. This is what
+# atexit's functions run when thread pools, and with them uploads to object stores, already refuse work. This is what
 # concurrent.futures itself uses to end its pools; functions registered later run earlier.
 _before_threads_end = getattr(threading, "_register_atexit", atexit.register)
 
@@ -35,7 +32,8 @@ class MLflowTracking:
     """Opens an MLflow run with the first node that runs, logs what the catalog marks, and closes it.
 
     It ends as FINISHED, FAILED or, after Ctrl-C and SIGTERM, KILLED. After kill -9 it stays RUNNING until the training
-    is resumed, which continues the same MLflow run. A run that ended keeps its end until its training moves on.
+    is resumed, which continues the same MLflow run. A run that ended keeps its status until its
+    training continues.
     """
 
     def __init__(self) -> None:
@@ -49,7 +47,7 @@ class MLflowTracking:
         self._caught_sigterm = False
 
     def page(self) -> RunPage | None:
-        """Where the last run is shown, also once it is closed; None where nothing was tracked."""
+        """Where the last run is shown, also after it is closed; None if nothing was tracked."""
         return self._page
 
     def fetch_model(self, uri: str, folder: Path) -> FetchedModel:
@@ -70,13 +68,13 @@ class MLflowTracking:
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, conf_catalog: dict[str, Any]) -> None:
-        """Keeps the paths of the entries, and gives those that read models of MLflow the store."""
+        """Records the paths of the entries, and passes the store to those that read models of MLflow."""
         self._paths = {
             name: Path(entry["filepath"])
             for name, entry in conf_catalog.items()
             if isinstance(entry, dict) and "filepath" in entry
         }
-        for name in _READ_MODELS:
+        for name in ("evaluated_model", "compared_model"):
             dataset = catalog.get(name)
             if isinstance(dataset, ReadsModels):
                 dataset.store = self
@@ -85,7 +83,7 @@ class MLflowTracking:
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Reads `mlflow.yml` and the catalog's marks; closes what an interrupted run of this process left open.
 
-        A pipeline that makes nothing, such as the plan, leaves nothing to track.
+        A pipeline without outputs, such as the plan, is not tracked.
 
         Raises:
             TrackingError: `mlflow.yml` or a mark is wrong, or nothing is tracked and a model is to be promoted.
@@ -100,7 +98,7 @@ class MLflowTracking:
             if promotes:
                 raise PromotionError(
                     "evaluate.promote registers the model in MLflow, and mlflow.yml has disable: true; "
-                    "take one of the two back"
+                    "remove one of the two"
                 )
             return
         if isinstance(catalog, SharedMemoryDataCatalog):
@@ -111,7 +109,7 @@ class MLflowTracking:
         names = {name: str(value) for name, value in self._read("globals").items() if name in ("dataset", "experiment")}
         names |= {name: str(value) for name, value in (run_params.get("runtime_params") or {}).items() if name in names}
         self._recorder = Recorder(settings, KedroRun(self._project, names, run_params, pipeline, catalog, self._paths))
-        self._stand_by()
+        self._close_on_exit()
 
     @hook_impl
     def before_dataset_loaded(self) -> None:
@@ -144,10 +142,8 @@ class MLflowTracking:
         self._close("FAILED")
 
     def _read(self, pattern: str) -> dict[str, Any]:
-        if self._config is None:
-            return {}
         try:
-            return dict(self._config[pattern])
+            return {} if self._config is None else dict(self._config[pattern])
         except MissingConfigException:
             return {}
 
@@ -167,24 +163,22 @@ class MLflowTracking:
                     self._caught_sigterm = False
                     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def _stand_by(self) -> None:
-        """Makes sure that a process which is requested to end closes its run. Training has handlers of its own."""
+    def _close_on_exit(self) -> None:
+        """Closes the run when the process exits or receives SIGTERM. Training has signal handlers of its own."""
         if self._process != os.getpid():
             self._process = os.getpid()
             _before_threads_end(self._close_at_exit)
         in_main_thread = threading.current_thread() is threading.main_thread()
         if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _exit)
+            signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
             self._caught_sigterm = True
 
     def _close_at_exit(self) -> None:
-        if self._process != os.getpid():  # forked workers come here too
+        if self._process != os.getpid():  # forked workers call this too
             return
         try:
             self._close("KILLED")
         except KeyboardInterrupt:
-            logger.warning("Interrupted while MLflow took the model; it comes when the same command runs again")
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+            logger.warning(
+                "Interrupted while the model was logged in MLflow; it is logged when the same command runs again"
+            )

@@ -16,10 +16,7 @@ _PACKAGES = ("celeba-gan", "kedro", "mlflow", "torch")
 def describe_origin(project: Path, run_params: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
     """Tags of a run, under MLflow's own names where it has them, so that its pages show them.
 
-    Args:
-        project: The project's folder.
-        run_params: What Kedro hands to `before_pipeline_run`.
-        names: The dataset's and the experiment's name, as in `globals.yml`.
+    `run_params` is what Kedro passes to `before_pipeline_run`; `names` are `dataset` and `experiment` of `globals.yml`.
     """
     tags = {
         "mlflow.user": _user(),

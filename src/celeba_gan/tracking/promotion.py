@@ -3,8 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import nan
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -43,10 +42,8 @@ class Promotion:
 
     requested: bool
     metric: str
-    name: str
-    """Of the registered model."""
-    command: str = "kedro run --pipelines evaluate --params "
-    """Measures a model as this run does; append the model's name."""
+    name: str  # of the registered model
+    command: str = "kedro run --pipelines evaluate --params "  # measures a model as this run does; append its name
 
     @classmethod
     def read(cls, params: Mapping[str, Any], run_params: Mapping[str, Any]) -> Self | None:
@@ -76,13 +73,10 @@ class Promotion:
         return cls(bool(requested), metric, name, _command(run_params))
 
     def check(self, models: Iterable[str | None]) -> None:
-        """Refuses a promotion if none of the models that the pipeline reads is in MLflow.
-
-        Args:
-            models: Their ids; None for one that is not logged.
+        """Checks the MLflow ids of the models that the pipeline reads, None for a model that is not logged.
 
         Raises:
-            PromotionError: None is logged.
+            PromotionError: No model is logged, and a promotion is requested.
         """
         if self.requested and not any(models):
             raise PromotionError(_NOT_LOGGED)
@@ -154,14 +148,8 @@ def settle(client: Any, promotion: Promotion, model_id: str | None, evaluation: 
 def promote(client: Any, promotion: Promotion, model_id: str, evaluation: Evaluation) -> str | None:
     """Registers a measured model if requested, tags it with its numbers, and makes it champion if it is better.
 
-    A model has one version, however often it is measured; its tags are those of the last time, even where no promotion
-    is requested.
-
-    Args:
-        client: MLflow's.
-        promotion: What is requested.
-        model_id: The logged model.
-        evaluation: What was measured.
+    A model has one version, however often it is measured; its tags are from the last time, even if no promotion is
+    requested.
 
     Returns:
         The decision and its reason; None if there was nothing to do.
@@ -201,7 +189,7 @@ def _decide(measured: "Measurement", champion: "Measurement | None", name: str, 
     """Whether a model is better than the champion, and why."""
     again = f"Measure {name} in this way, and then this model again: {command}"
     if champion is None:
-        return False, f"and {name} was not measured by it. {again}"
+        return False, f"and {name} was not measured by this metric. {again}"
     if different := measured.differences(champion):
         return False, f"and {name} was measured in a different way (here and there {'; '.join(different)}). {again}"
     low, high = measured.interval_of_difference(champion) or (nan, nan)
@@ -222,10 +210,14 @@ def _register(client: Any, name: str, model: Any) -> Any:
 
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    with _as_default_store(client.tracking_uri):
-        version = client.create_model_version(
-            name, f"models:/{model.model_id}", run_id=model.source_run_id, model_id=model.model_id
-        )
+    source, before = f"models:/{model.model_id}", os.environ.get(_STORE)
+    os.environ[_STORE] = client.tracking_uri  # a database's registry looks for logged models there, wherever it is
+    try:
+        version = client.create_model_version(name, source, run_id=model.source_run_id, model_id=model.model_id)
+    finally:
+        del os.environ[_STORE]
+        if before is not None:
+            os.environ[_STORE] = before
     # As `mlflow.register_model` does: the page of the logged model links to its versions by this.
     versions = json.loads(model.tags.get(MLFLOW_MODEL_VERSIONS, "[]"))
     versions.append({"name": name, "version": version.version})
@@ -234,7 +226,7 @@ def _register(client: Any, name: str, model: Any) -> Any:
 
 
 def _find_version(client: Any, name: str, model: Any) -> Any:
-    """The logged model's version, also one made by hand; None where there is none."""
+    """The logged model's version, also one made by hand; None if there is none."""
     sources = (f"models:/{model.model_id}", model.artifact_location)
     token = None
     while True:
@@ -245,22 +237,7 @@ def _find_version(client: Any, name: str, model: Any) -> Any:
             return found
 
 
-@contextmanager
-def _as_default_store(uri: str) -> Iterator[None]:
-    """Makes a store that of the whole process: a database's registry looks there for logged models, wherever it is."""
-    before = os.environ.get(_STORE)
-    os.environ[_STORE] = uri
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_STORE]
-        else:
-            os.environ[_STORE] = before
-
-
 def _command(run_params: Mapping[str, Any]) -> str:
-    """Measures a model as this run does; append the model's name."""
     given = flatten(run_params.get("runtime_params") or {}, "")
     same = [
         f"{name}={value},"

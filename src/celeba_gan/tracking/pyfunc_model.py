@@ -1,6 +1,6 @@
 """The logged generator as MLflow loads it: this file is copied into the model and run by `mlflow.pyfunc.load_model`.
 
-It needs torch, numpy, safetensors and pydantic, and the copy of this project's code that lies in the model under a name
+It needs torch, numpy, safetensors and pydantic, and the copy of this project's code in the model, under a name
 of its own. MLflow's `code_paths` would put that copy before an installed celeba_gan and hide its other packages.
 """
 

@@ -1,4 +1,4 @@
-"""What one Kedro run leaves in MLflow: which MLflow run it is, and what of its datasets goes there."""
+"""Records a Kedro run in MLflow: finds or creates the MLflow run, and logs the datasets that the catalog marks."""
 
 import logging
 import signal
@@ -31,35 +31,33 @@ class KedroRun:
     """What is known of a Kedro run before it starts."""
 
     project: Path
-    names: Mapping[str, str]
-    """The dataset's and the experiment's name."""
+    names: Mapping[str, str]  # `dataset` and `experiment`
     run_params: Mapping[str, Any]
     pipeline: Pipeline
     catalog: DataCatalog
-    paths: Mapping[str, Path]
-    """Where the catalog's entries are on this machine."""
+    paths: Mapping[str, Path]  # of the catalog's entries
 
 
 class Recorder:
-    """Records one Kedro run. The MLflow run is opened by the first node that runs; where none does, there is none.
+    """Records one Kedro run. The first node that runs opens the MLflow run; if none runs, there is none.
 
-    A training that is resumed has its MLflow run already. Whether it resumes shows only when it saves a snapshot:
-    it may be refused, or never be reached. Until then that run is left as it is. A finished training that runs again
-    saves its state once more and nothing new: then the run gets what it lacks, and keeps its end.
+    A resumed training already has an MLflow run. Nothing is logged there before training saves a snapshot: it may be
+    refused, or never be reached. A finished training that runs again saves the same state again: then what is missing
+    is logged, and the run keeps its status.
     """
 
     def __init__(self, settings: TrackingSettings, kedro_run: KedroRun) -> None:
         self._settings = settings
         self._kedro_run = kedro_run
-        self._catalog = kedro_run.catalog
+        self._catalog: Any = kedro_run.catalog
         self._marks = {name: read_mark(name, self._catalog.get(name)) for name in kedro_run.pipeline.datasets()}
         self._run: TrackedRun | None = None
         self._params: dict[str, Any] = {}
         self._promotion: Promotion | None = None
         self._resumed_from: int | None = None  # images of the snapshot that the pipeline resumes
-        self._waiting: list[tuple[str, Any]] | None = None  # datasets for a former run that is not touched yet
+        self._waiting: list[tuple[str, Any]] | None = None  # to be logged when a resumed training saves a snapshot
         self._committed = False
-        self._moved_on = False  # committed more than there was
+        self._moved_on = False  # committed a later snapshot
         self._tagged = False
         self._stopping = False  # the last commit is that of a training that received a signal
         self._unlogged: set[str] = set()  # models saved since they were last logged
@@ -68,20 +66,20 @@ class Recorder:
         """Opens the MLflow run unless it is open. Returns whether it was opened.
 
         Raises:
-            TrackingError: The store cannot be used, or no model promoted: better raised now than after hours of work.
+            TrackingError: The store cannot be used, or no model can be promoted: raised before hours of work.
         """
         if self._run is not None:
             return False
         from celeba_gan.tracking.store import Store
 
-        carried_on, read, self._params = self._cards(resume=True), self._cards(resume=False), self._read_params()
+        resumed, read, self._params = self._cards(resume=True), self._cards(resume=False), self._read_params()
         self._promotion = Promotion.read(self._params, self._kedro_run.run_params)
         try:
             store = Store.connect(self._settings, self._kedro_run.project)
             models = [store.find_model(card.id, card.images) for card in read]
             if self._promotion is not None and read:  # else the model is made, and logged, by this pipeline
                 self._promotion.check(models)
-            self._run = self._former(store, carried_on) or self._start(store, read)
+            self._run = self._find(store, resumed) or self._start(store, read)
             for model_id in models:
                 if model_id is not None:
                     self._run.link_input(model_id)
@@ -102,12 +100,12 @@ class Recorder:
         return RunPage(run.id, run.name, run.store.experiment_id, self._settings.experiment, run.store.uri)
 
     def starts(self, node: Node) -> None:
-        """Logs the models that this node reads: Kedro starts it when the node that made them is done."""
+        """Logs the models that this node reads: the node that made them has finished."""
         for name in self._unlogged & set(node.inputs):
             self._log_model(name)
 
     def saved(self, name: str, data: Any) -> None:
-        """Acts on a saved dataset as its catalog entry requests."""
+        """Logs or commits a saved dataset as its catalog entry requests."""
         run, mark = self._run, self._marks.get(name, Mark())
         if run is None:
             return
@@ -121,10 +119,10 @@ class Recorder:
             self._commit(run, data.card)
 
     def close(self, status: str) -> None:
-        """Ends the MLflow run; a training that ends or stops leaves its model there.
+        """Ends the MLflow run, after logging the model of a training that ended or stopped.
 
-        Not one that is aborted: who presses Ctrl-C twice does not want to wait for an upload, and what the interrupt
-        hit, such as an import, may be unusable.
+        The model of an aborted training is not logged: after a second Ctrl-C nobody wants to wait for an upload, and
+        what the interrupt hit, such as an import, may be unusable.
         """
         run = self._run
         if run is None:
@@ -140,24 +138,24 @@ class Recorder:
             run.close(status if self._resumed_from is None or self._moved_on or lacks_end else None)
 
     def _commit(self, run: "TrackedRun", card: RunCard) -> None:
-        """Notes that a training's state was saved."""
         self._committed = True
-        self._stopping = _is_stopping()
+        stop = getattr(signal.getsignal(signal.SIGINT), "__self__", None)  # training's handler
+        self._stopping = isinstance(stop, StopSignal) and stop.received is not None
         if self._resumed_from is None or card.images > self._resumed_from:
             self._moved_on = True
             self._tagged = self._tagged or run.attempt("the training's id", lambda: self._tag_training(run, card))
         self._stop_waiting(run)
 
     def _stop_waiting(self, run: "TrackedRun") -> None:
-        """Logs to a former run what this Kedro run made before it was known to belong there."""
+        """Logs what was saved before the training was known to resume."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             run.attempt("the parameters", lambda: run.log_params(self._params))
             for name, data in waiting:
                 self._log(run, name, data)
 
-    def _former(self, store: "Store", cards: list[ModelCard]) -> "TrackedRun | None":
-        """The run of the training whose state the pipeline reads."""
+    def _find(self, store: "Store", cards: list[ModelCard]) -> "TrackedRun | None":
+        """The MLflow run of the training that the pipeline resumes; it is not written to yet."""
         from celeba_gan.tracking.store import TrackedRun
 
         for card in cards:
@@ -186,7 +184,7 @@ class Recorder:
         """Cards of the pipeline's inputs: of the training it resumes, or of the models it reads."""
         marks = {name: self._marks[name] for name in sorted(self._kedro_run.pipeline.inputs())}
         names = [name for name, mark in marks.items() if (mark.resume if resume else mark.log == "model")]
-        cards = {name: card for name in names if (card := self._dataset(name).card()) is not None}
+        cards = {name: card for name in names if (card := self._catalog.get(name).card()) is not None}
         replaced = {marks[name].replaces for name in cards}
         return [card for name, card in cards.items() if name not in replaced]
 
@@ -198,12 +196,9 @@ class Recorder:
         flat: dict[str, Any] = {}
         for name in sorted(self._kedro_run.pipeline.inputs()):
             if name == "parameters" or name.startswith("params:"):
-                value = self._dataset(name).load()
+                value = self._catalog.get(name).load()
                 flat |= flatten(value, name.removeprefix("parameters").removeprefix("params:"))
         return flat
-
-    def _dataset(self, name: str) -> Any:
-        return self._catalog.get(name)
 
     def _log(self, run: "TrackedRun", name: str, data: Any) -> None:
         run.attempt(f"the dataset {name}", lambda: self._upload(run, name, self._marks[name], data))
@@ -222,26 +217,32 @@ class Recorder:
             self._log_evaluation(run, data)
             run.log_artifact(self._path(name), mark.folder)
 
-    def _log_evaluation(self, run: "TrackedRun", data: Evaluation) -> None:
-        from celeba_gan.tracking.evaluations import log_evaluation
-
-        model_id = log_evaluation(run, data, self._images(data.protocol.data_digest))
-        promotion = self._promotion
+    def _log_evaluation(self, run: "TrackedRun", evaluation: Evaluation) -> None:
+        """Logs `metrics` as `evaluate/<name>`, the floors and intervals below it, and `protocol` as tags."""
+        protocol, promotion = evaluation.protocol, self._promotion
+        ends = {name: {"low": one.low, "high": one.high} for name, one in evaluation.intervals.items()}
+        below = {"floor": evaluation.floor, "floor_train": evaluation.floor_train, "intervals": ends}
+        values = flatten({**evaluation.metrics, **below}, "evaluate", "/")
+        model_id = run.store.find_model(protocol.training_id, protocol.images)
+        images = self._images(protocol.data_digest)
+        if images is not None:
+            run.link_images(images, "evaluation")
+        run.log_metrics([(key, value, protocol.images) for key, value in values.items()], model_id, images)
+        of_training = {"training_id", "images", "finished"}  # shown by the logged model
+        run.set_tags(flatten(protocol.model_dump(mode="json", exclude=of_training), "protocol"))
         if promotion is not None:
-            run.attempt("the promotion", lambda: settle(run.store.client, promotion, model_id, data))
+            run.attempt("the promotion", lambda: settle(run.store.client, promotion, model_id, evaluation))
 
     def _images(self, digest: str | None) -> "TrackedImages | None":
-        """The packed images of a digest."""
-        from celeba_gan.tracking.store import TrackedImages
+        from celeba_gan.tracking.store import DIGEST_LIMIT, TrackedImages
 
         name = self._kedro_run.names.get("dataset")
         if name is None or digest is None:
             return None
         place = self._kedro_run.paths.get("packed_images", Path(name))
         project = self._kedro_run.project
-        return TrackedImages.of(
-            name, digest, str(place.relative_to(project) if place.is_relative_to(project) else place)
-        )
+        source = place.relative_to(project) if place.is_relative_to(project) else place
+        return TrackedImages(name, digest[:DIGEST_LIMIT], str(source))
 
     def _log_model(self, name: str) -> None:
         self._unlogged.discard(name)
@@ -252,18 +253,13 @@ class Recorder:
     def _upload_model(self, run: "TrackedRun", name: str) -> None:
         from celeba_gan.tracking.logged_model import log_model
 
-        generator = self._dataset(name).load().networks().generator
+        generator = self._catalog.get(name).load().networks().generator
         card = generator.card
         if run.store.find_model(card.id, card.images) is None:  # a finished training, run again, has its model
             model_id = log_model(run.store, run.id, self._marks[name].key or name, generator)
             run.link_output(model_id, card.images)
 
     def _path(self, name: str) -> Path:
-        """Where a dataset is on this machine.
-
-        Raises:
-            ValueError: It has no file here.
-        """
         path = self._kedro_run.paths.get(name)
         if path is None or not path.exists():
             raise ValueError(f"the dataset {name} has no file on this machine that could be uploaded ({path})")
@@ -280,9 +276,3 @@ class Recorder:
             run.resume({**self._origin(), **tags}, self._params)
         if (images := self._images(card.data_digest)) is not None:
             run.attempt("the images", lambda: run.link_images(images, "training"))
-
-
-def _is_stopping() -> bool:
-    """Whether training received a signal to stop, and saves its last tick."""
-    stop = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
-    return isinstance(stop, StopSignal) and stop.received is not None

@@ -10,46 +10,43 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from mlflow.entities import (
-    Dataset,
-    DatasetInput,
-    InputTag,
-    LoggedModelInput,
-    LoggedModelOutput,
-    LoggedModelStatus,
-    Metric,
-    Param,
-    Run,
-    RunTag,
-)
+from mlflow import entities
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
+from celeba_gan.foundation.wording import counted
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
-from celeba_gan.tracking.flat import as_text
 
 logger = logging.getLogger(__name__)
 
 TRAINING_ID = "celeba_gan.training_id"
 RESUMED = "celeba_gan.resumed"
-# MLflow's own patience with a server that does not answer is minutes per call.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-_METRICS_PER_BATCH = 1000  # MLflow's limits
+LIMIT = 6000  # MLflow's limits: characters of a parameter's value,
+DIGEST_LIMIT = 36  # characters of a dataset's digest,
+_METRICS_PER_BATCH = 1000  # and items of one request
 _PARAMS_PER_BATCH = 100
-_DIGEST = 36
-_PAUSE = 10  # a store that fails is left alone for this many times as long as the failure took
+_PAUSE = 10  # after a failure, the store is not used for this many times as long as the failure took
 
 
 def open_client(uri: str) -> Any:
-    """MLflow's client of a store, which neither chats nor waits for minutes."""
+    """MLflow's client of a store, with fewer log messages and shorter timeouts than MLflow's own."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # dozens of lines for each model
-    if uri.startswith("http"):
-        for name, value in _PATIENCE.items():
-            os.environ.setdefault(name, value)
+    if uri.startswith("http"):  # MLflow would wait minutes per call for a server that does not answer
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     for chatty in ("mlflow.store.db.utils", "mlflow.system_metrics", "mlflow.pyfunc"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     return MlflowClient(uri)
+
+
+def as_text(value: Any) -> str:
+    """A value as text that MLflow accepts; its end states how many characters there were if it was cut."""
+    text = str(value)
+    if len(text) <= LIMIT:
+        return text
+    end = f"... ({len(text)} characters)"
+    return text[: LIMIT - len(end)] + end
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Store:
             )
         return cls(client, uri, experiment.experiment_id)
 
-    def find_training(self, training_id: str) -> Run | None:
+    def find_training(self, training_id: str) -> entities.Run | None:
         """The run that trains, or trained, under this id."""
         found = self.client.search_runs([self.experiment_id], f"tags.`{TRAINING_ID}` = '{training_id}'", max_results=1)
         return found[0] if found else None
@@ -84,7 +81,7 @@ class Store:
         """Id of the logged model of this training at this image count."""
         query = f"tags.`{TRAINING_ID}` = '{training_id}' AND params.images = '{images}'"
         found = self.client.search_logged_models([self.experiment_id], query)
-        return next((model.model_id for model in found if model.status == LoggedModelStatus.READY), None)
+        return next((model.model_id for model in found if model.status == entities.LoggedModelStatus.READY), None)
 
 
 @dataclass(frozen=True)
@@ -92,40 +89,32 @@ class TrackedImages:
     """Packed images as a dataset of MLflow."""
 
     name: str
-    digest: str
-    """Its first 36 characters, which is all that MLflow takes."""
-    source: str
-    """Where they lie."""
-
-    @classmethod
-    def of(cls, name: str, digest: str, source: str) -> Self:
-        """From the images' whole digest."""
-        return cls(name, digest[:_DIGEST], source)
+    digest: str  # at most DIGEST_LIMIT characters of it
+    source: str  # their folder
 
 
 class TrackedRun:
     """One MLflow run, written to by its id.
 
     A store that fails while nodes work must not cost them their time: `attempt` warns once, counts what is lost, and
-    leaves the store alone for a while, so that waiting for it takes a tenth of the time at most.
+    does not use the store for a while, so that waiting for it takes a tenth of the time at most.
     """
 
-    def __init__(self, store: Store, run: Run) -> None:
+    def __init__(self, store: Store, run: entities.Run) -> None:
         self.store = store
         self.id: str = run.info.run_id
         self.name: str = run.info.run_name
-        self.status: str = run.info.status
-        """The status when this object was made."""
+        self.status: str = run.info.status  # when this object was made
         self.lost = 0
         self._before = run.data
         self._client = store.client
         self._paused_until = 0.0
         self._monitor: SystemMetricsMonitor | None = None
-        self._pictures: set[str] | None = None  # names of those that the run had already, once read
+        self._pictures: set[str] | None = None  # names of those that the run has already, once read
 
     @classmethod
     def start(cls, store: Store, name: str, tags: Mapping[str, str]) -> Self:
-        """Makes a run."""
+        """Creates a run."""
         tags = {key: as_text(value) for key, value in tags.items()}
         started = cls(store, store.client.create_run(store.experiment_id, tags=tags, run_name=name))
         started._start_monitor(resumed=False)
@@ -133,9 +122,9 @@ class TrackedRun:
         return started
 
     def resume(self, tags: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-        """Resumes a former run: it is running again, with these tags, and records which parameters changed.
+        """Sets an ended run to running again, with these tags, and records which parameters changed.
 
-        A parameter of MLflow cannot change, so a tag `resumed.<name>` holds the present value.
+        A parameter of MLflow cannot change, so a tag `resumed.<name>` holds the new value.
         """
         before = self._before
         changed = {
@@ -148,12 +137,9 @@ class TrackedRun:
         self._start_monitor(resumed=True)
 
     def attempt(self, what: str, action: Callable[[], Any], *, only_chance: bool = False) -> bool:
-        """Does something with the store, and returns whether it worked; a failure is logged and counted, not raised.
+        """Calls the action, and returns whether it worked; a failure is logged as that of `what`, and counted.
 
-        Args:
-            what: Named in the warning.
-            action: What to do.
-            only_chance: Try even if the store failed a moment ago.
+        With `only_chance`, it is called even if the store failed a moment ago.
         """
         began = time.monotonic()
         if began < self._paused_until and not only_chance:
@@ -162,13 +148,13 @@ class TrackedRun:
         try:
             action()
             return True
-        except Exception as error:  # whatever a store, a network or an artifact service comes up with
+        except Exception as error:  # whatever a store, a network or an artifact service raises
             ended = time.monotonic()
             self._paused_until = ended + _PAUSE * (ended - began)
             self.lost += 1
             if self.lost == 1:
-                ahead = "" if only_chance else ". The run goes on and keeps trying"
-                logger.warning("MLflow (%s) did not take %s: %s%s", self.store.uri, what, error, ahead)
+                ahead = "" if only_chance else ". The run continues and keeps trying"
+                logger.warning("MLflow (%s) failed to log %s: %s%s", self.store.uri, what, error, ahead)
             return False
 
     def log_metrics(
@@ -179,19 +165,20 @@ class TrackedRun:
         of = {"model_id": model_id, "run_id": self.id}
         if images is not None:
             of |= {"dataset_name": images.name, "dataset_digest": images.digest}
-        metrics = (Metric(name, float(value), now, step, **of) for name, value, step in points)
+        metrics = (entities.Metric(name, float(value), now, step, **of) for name, value, step in points)
         for batch in _batches(metrics, _METRICS_PER_BATCH):
             self._client.log_batch(self.id, metrics=batch)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Logs the parameters that a former run does not have yet: MLflow's cannot change."""
-        new = [Param(name, as_text(value)) for name, value in params.items() if name not in self._before.params]
+        """Logs the parameters that the run does not have yet: those of MLflow cannot change."""
+        new = [entities.Param(key, as_text(value)) for key, value in params.items() if key not in self._before.params]
         for batch in _batches(new, _PARAMS_PER_BATCH):
             self._client.log_batch(self.id, params=batch)
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Sets tags."""
-        for batch in _batches((RunTag(name, as_text(value)) for name, value in tags.items()), _PARAMS_PER_BATCH):
+        texts = (entities.RunTag(name, as_text(value)) for name, value in tags.items())
+        for batch in _batches(texts, _PARAMS_PER_BATCH):
             self._client.log_batch(self.id, tags=batch)
 
     def log_image(self, pixels: Any, key: str, images: int) -> None:
@@ -209,38 +196,33 @@ class TrackedRun:
 
     def link_input(self, model_id: str) -> None:
         """Records that the run reads this logged model."""
-        self._client.log_inputs(self.id, models=[LoggedModelInput(model_id)])
+        self._client.log_inputs(self.id, models=[entities.LoggedModelInput(model_id)])
 
     def link_images(self, images: TrackedImages, context: str) -> None:
-        """Records that the run reads these images.
-
-        Args:
-            images: Shown once, with the context of their first link.
-            context: `training` or `evaluation`.
-        """
+        """Records that the run reads these images for `training` or `evaluation`; MLflow shows their first context."""
         source = json.dumps({"uri": images.source})
-        dataset = Dataset(images.name, images.digest, source_type="local", source=source)
-        self._client.log_inputs(self.id, datasets=[DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, context)])])
+        dataset = entities.Dataset(images.name, images.digest, source_type="local", source=source)
+        tag = entities.InputTag(MLFLOW_DATASET_CONTEXT, context)
+        self._client.log_inputs(self.id, datasets=[entities.DatasetInput(dataset, [tag])])
 
     def link_output(self, model_id: str, images: int) -> None:
         """Records that the run made this logged model."""
-        self._client.log_outputs(self.id, [LoggedModelOutput(model_id, images)])
+        self._client.log_outputs(self.id, [entities.LoggedModelOutput(model_id, images)])
 
     def close(self, status: str | None) -> None:
-        """Ends the run, or keeps the end it has, and logs what was lost."""
+        """Ends the run, unless `status` is None, and logs what was lost."""
         if self._monitor is not None:
             self._monitor.finish()
         try:
             if status is not None:
                 self._client.set_terminated(self.id, status)
         except Exception as error:
-            logger.warning("MLflow (%s) did not take the status %s of the run: %s", self.store.uri, status, error)
+            logger.warning("MLflow (%s) failed to set the status %s of the run: %s", self.store.uri, status, error)
         if self.lost:
             logger.warning(
-                "Lost for MLflow: %d %s of this run (batches of metrics, pictures, files, models). What is in "
-                "data/ is complete; the model comes when the same command runs again",
-                self.lost,
-                "piece" if self.lost == 1 else "pieces",
+                "Lost for MLflow: %s of this run (batches of metrics, pictures, files, models). What is in "
+                "data/ is complete; the model is logged when the same command runs again",
+                counted(self.lost, "piece"),
             )
 
     def _start_monitor(self, *, resumed: bool) -> None:

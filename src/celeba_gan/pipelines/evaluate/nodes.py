@@ -195,7 +195,7 @@ def _bind(
     seed: int,
     device: str,
 ) -> "tuple[Models, Reals]":
-    """Networks and packed images as evaluation takes them: through functions."""
+    """Networks and packed images as functions, which evaluation reads."""
     import torch
 
     from celeba_gan.evaluation.image_sets import Discriminator, Models, Reals

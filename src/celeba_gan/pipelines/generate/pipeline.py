@@ -7,20 +7,11 @@ from celeba_gan.pipelines.generate.nodes import animate_training, draw_sample_gr
 
 def create_pipeline() -> Pipeline:
     """From generator, or the best measured one, to samples, sample_grid; from training_grids to training_animation."""
-    return Pipeline(
-        [
-            Node(
-                generate_samples, inputs=["training_run", "params:generate"], outputs="samples", name="generate_samples"
-            ),
-            Node(
-                draw_sample_grid,
-                inputs=["training_run", "params:generate"],
-                outputs="sample_grid",
-                name="draw_sample_grid",
-            ),
-            Node(animate_training, inputs="training_grids", outputs="training_animation", name="animate_training"),
-        ],
-        namespace="generate",
-        prefix_datasets_with_namespace=False,
-        tags="generate",
-    )
+    nodes = [
+        Node(generate_samples, inputs=["training_run", "params:generate"], outputs="samples", name="generate_samples"),
+        Node(
+            draw_sample_grid, inputs=["training_run", "params:generate"], outputs="sample_grid", name="draw_sample_grid"
+        ),
+        Node(animate_training, inputs="training_grids", outputs="training_animation", name="animate_training"),
+    ]
+    return Pipeline(nodes)

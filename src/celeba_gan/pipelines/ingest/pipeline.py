@@ -7,16 +7,10 @@ from celeba_gan.pipelines.ingest.nodes import index_images
 
 def create_pipeline() -> Pipeline:
     """From the source to the index of its usable images, and a report."""
-    return Pipeline(
-        [
-            Node(
-                index_images,
-                inputs=["celeba", "params:ingest"],
-                outputs=["image_index", "rejected_images", "source_report"],
-                name="index_images",
-            )
-        ],
-        namespace="ingest",
-        prefix_datasets_with_namespace=False,
-        tags="ingest",
+    index = Node(
+        index_images,
+        inputs=["celeba", "params:ingest"],
+        outputs=["image_index", "rejected_images", "source_report"],
+        name="index_images",
     )
+    return Pipeline([index])

@@ -13,7 +13,7 @@ def print_plan(
     packed_images_previous: PackedImages | UnfinishedPacking | None,
     training_run_previous: Snapshot | None,
 ) -> None:
-    """Prints the networks, the schedule, the memory and the time of the training that these settings ask for."""
+    """Prints the networks, the schedule, the memory and the time of the training that these settings describe."""
     import psutil  # type: ignore[import-untyped]
 
     from celeba_gan.gan.training.plan import plan

@@ -7,50 +7,39 @@ from celeba_gan.pipelines.preprocess.nodes import label_images, pack_images, rep
 
 def create_pipeline() -> Pipeline:
     """From the indexed images to packed images, their labels, and a report about them."""
-    return Pipeline(
-        [
-            Node(
-                pack_images,
-                inputs=[
-                    "celeba",
-                    "image_index",
-                    "rejected_images",
-                    "params:preprocess",
-                    "params:ingest",
-                    "packed_images_previous",
-                ],
-                outputs="packed_images",
-                name="pack_images",
-            ),
-            Node(
-                label_images,
-                inputs=["packed_images", "image_index", "params:preprocess"],
-                outputs=["labels", "classes", "duplicate_images", "unreadable_images"],
-                name="label_images",
-            ),
-            Node(
-                report_data,
-                inputs=[
-                    "image_index",
-                    "source_report",
-                    "packed_images",
-                    "labels",
-                    "classes",
-                    "params:preprocess",
-                    "params:ingest",
-                ],
-                outputs=[
-                    "data_report",
-                    "attribute_chart",
-                    "attribute_page",
-                    "size_chart",
-                    "contact_sheet",
-                    "mean_image",
-                ],
-                name="report_data",
-            ),
-        ],
-        namespace="preprocess",
-        prefix_datasets_with_namespace=False,
-        tags="preprocess",
-    )
+    nodes = [
+        Node(
+            pack_images,
+            inputs=[
+                "celeba",
+                "image_index",
+                "rejected_images",
+                "params:preprocess",
+                "params:ingest",
+                "packed_images_previous",
+            ],
+            outputs="packed_images",
+            name="pack_images",
+        ),
+        Node(
+            label_images,
+            inputs=["packed_images", "image_index", "params:preprocess"],
+            outputs=["labels", "classes", "duplicate_images", "unreadable_images"],
+            name="label_images",
+        ),
+        Node(
+            report_data,
+            inputs=[
+                "image_index",
+                "source_report",
+                "packed_images",
+                "labels",
+                "classes",
+                "params:preprocess",
+                "params:ingest",
+            ],
+            outputs=["data_report", "attribute_chart", "attribute_page", "size_chart", "contact_sheet", "mean_image"],
+            name="report_data",
+        ),
+    ]
+    return Pipeline(nodes)

@@ -7,17 +7,13 @@ from celeba_gan.pipelines.train.nodes import plot_training_curves, train_gan
 
 def create_pipeline() -> Pipeline:
     """packed_images, labels, classes -> metric rows, grids, training_run -> training curves."""
-    return Pipeline(
-        [
-            Node(
-                train_gan,
-                inputs=["packed_images", "labels", "classes", "params:train", "training_run_previous", "experiments"],
-                outputs=["metric_rows", "training_grids", "training_run"],
-                name="train_gan",
-            ),
-            Node(plot_training_curves, inputs=["metric_rows"], outputs="training_curves", name="plot_training_curves"),
-        ],
-        namespace="train",
-        prefix_datasets_with_namespace=False,
-        tags="train",
-    )
+    nodes = [
+        Node(
+            train_gan,
+            inputs=["packed_images", "labels", "classes", "params:train", "training_run_previous", "experiments"],
+            outputs=["metric_rows", "training_grids", "training_run"],
+            name="train_gan",
+        ),
+        Node(plot_training_curves, inputs=["metric_rows"], outputs="training_curves", name="plot_training_curves"),
+    ]
+    return Pipeline(nodes)
