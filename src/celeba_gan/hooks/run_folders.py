@@ -14,8 +14,8 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.datasets.catalog import StaleAwareCatalog
+from celeba_gan.foundation.paths import filepaths, shown
 from celeba_gan.gan.runs.run import Run
-from celeba_gan.hooks.paths import filepaths, shown
 
 logger = logging.getLogger(__name__)
 

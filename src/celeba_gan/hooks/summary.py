@@ -12,11 +12,11 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from celeba_gan.evaluation.documents import Comparison, Evaluation
+from celeba_gan.foundation.paths import filepaths, shown
 from celeba_gan.foundation.settings import is_none
 from celeba_gan.foundation.wording import counted, in_time
 from celeba_gan.gan.runs.cards import RunCard
 from celeba_gan.gan.runs.run import Run
-from celeba_gan.hooks.paths import filepaths, shown
 from celeba_gan.hooks.run_folders import RESUME, RUN
 from celeba_gan.images.packed import PackedImages, Shard
 from celeba_gan.reporting.data.data_report import DataReport

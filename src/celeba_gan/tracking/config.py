@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
+
+from celeba_gan.foundation.settings import Settings
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
@@ -15,16 +17,14 @@ class TrackingError(RuntimeError):
     """Tracking is set up wrongly or its store cannot be used; the message says where and what to do."""
 
 
-class TrackingSettings(BaseModel):
+class TrackingSettings(Settings):
     """The five keys of `mlflow.yml`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tracking_uri: str | None = Field(None, description="store or server; none: SQLite, mlflow.db in the project")
-    artifact_location: str | None = Field(None, description="none: mlartifacts/ in the project, or the server's own")
+    tracking_uri: str | None = Field(None, description="store or server; null: SQLite, mlflow.db in the project")
+    artifact_location: str | None = Field(None, description="null: mlartifacts/ in the project, or the server's own")
     experiment: str = Field("celeba_gan", min_length=1, description="MLflow experiment, made when missing")
     run_name: str | None = Field(
-        None, description="none: the experiment's (or the measured model's) name and the pipelines"
+        None, description="null: the experiment's (or the measured model's) name and the pipelines"
     )
     disable: bool = Field(False, description="track nothing and never import MLflow")
 
@@ -62,14 +62,12 @@ class RunPage:
     tracking_uri: str
 
 
-class Mark(BaseModel):
+class Mark(Settings):
     """A catalog entry's `metadata: {mlflow: ...}`: what tracking does with the dataset."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     log: Literal["metrics", "params", "image", "artifact", "model"] | None = Field(None, description="logged as this")
     key: str | None = Field(None, description="name of the image series or of the model; null: the dataset's name")
-    folder: str | None = Field(None, description="artifact folder; none: the top one")
+    folder: str | None = Field(None, description="artifact folder; null: the top one")
     replaces: str | None = Field(None, description="a model that is not read where this dataset names another")
     commit: bool = Field(False, description="saving it makes a tick of training count")
     resume: bool = Field(False, description="reading it resumes the training it came from, in the same MLflow run")

@@ -16,6 +16,7 @@ from kedro.io import DataCatalog, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from celeba_gan.foundation.paths import filepaths
 from celeba_gan.tracking.config import RunPage, read_settings
 from celeba_gan.tracking.fetch import FetchedModel, ReadsModels, fetch_generator
 from celeba_gan.tracking.promotion import PromotionError, is_requested
@@ -69,11 +70,7 @@ class MLflowTracking:
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, conf_catalog: dict[str, Any]) -> None:
         """Records the paths of the entries, and passes the store to those that read models of MLflow."""
-        self._paths = {
-            name: Path(entry["filepath"])
-            for name, entry in conf_catalog.items()
-            if isinstance(entry, dict) and "filepath" in entry
-        }
+        self._paths = filepaths(conf_catalog)
         for name in ("evaluated_model", "compared_model"):
             dataset = catalog.get(name)
             if isinstance(dataset, ReadsModels):

@@ -325,7 +325,7 @@ def test_best_networks_that_somebody_removed_are_replaced_by_the_last_with_a_war
     commit_all(run, images, make_settings(evaluate_every_kimg=0.16), scripted(1, 2))
     next(run.snapshots.glob("best-*")).unlink()
     assert run.best() is None
-    assert "Using the last networks" in caplog.text
+    assert "has been removed" in caplog.text
     assert run.networks("best").generator.card.images == 320
 
 
@@ -403,7 +403,7 @@ def test_a_finished_training_without_a_measurement_exports_the_last_networks_as_
         assert_same(last.tensors, best.tensors)
     with caplog.at_level(logging.INFO):
         assert run.networks("best").generator.card.images == 320
-    assert "nothing was measured" in caplog.text
+    assert "There are no best networks" in caplog.text
 
 
 def test_an_unfinished_training_is_not_finished_whatever_is_exported(

@@ -15,7 +15,7 @@ from celeba_gan.gan.runs.snapshot import Networks
 from celeba_gan.images.packed import PackedImages
 from celeba_gan.reporting.grids import ImageGrid
 
-if TYPE_CHECKING:  # of functions that are no nodes: Kedro reads the annotations of those
+if TYPE_CHECKING:  # of functions that are not nodes: Kedro reads the annotations of nodes
     from celeba_gan.evaluation.image_sets import Extractor, Models, Reals
     from celeba_gan.gan.networks.config import NetworkSettings
 
