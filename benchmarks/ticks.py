@@ -102,7 +102,7 @@ def main() -> None:
         next(running)
         assert watch.first is not None
         to_first_step = watch.first - began
-        card = RunDataset(str(Path(folder) / "run")).card()
+        card = RunDataset(str(Path(folder) / "run")).run.card()
         assert card is not None
         precision = card.hardware.precision
         loop = bare(images, settings, iterations := round(card.images / settings.images_per_iteration))

@@ -141,11 +141,15 @@ def test_another_model_is_measured_into_a_folder_of_its_own(project: Path) -> No
     assert (folder / "smoke/evaluation.html").is_file()
 
 
-def test_another_experiment_leaves_this_one_alone_and_may_evaluate_it_while_it_trains_its_own(project: Path) -> None:
+def test_another_experiment_leaves_this_one_alone_and_may_evaluate_it(project: Path) -> None:
     data = project / "data"
     files = [file for part in ("06_models", "08_reporting") for file in (data / part / "smoke").rglob("*.*")]
     before = {file: file.read_bytes() for file in files if file.is_file()}
-    kedro_run(project, "--env", "smoke", "--params", "train.kimg=0.32,experiment=short,evaluate.model=smoke")
+    params = "train.kimg=0.32,experiment=short"
+    refused = kedro_run(project, "--env", "smoke", "--params", f"{params},evaluate.model=smoke", status=1)
+    assert "generate.draw_sample_grid, generate.generate_samples, train.train_gan" in refused.words
+    kedro_run(project, "--env", "smoke", "--pipelines", "train", "--params", params)
+    kedro_run(project, "--env", "smoke", "--pipelines", "evaluate", "--params", "experiment=short,evaluate.model=smoke")
     assert json.loads((data / "06_models/short/generator.json").read_text())["images"] == 320
     assert {file: file.read_bytes() for file in before} == before
     assert not (data / "08_reporting/short/evaluation.json").exists()

@@ -53,7 +53,7 @@ def test_networks_are_exported_as_weights_and_readable_cards(tmp_path: Path, mak
         loaded = Checkpoint.load(path, name.removeprefix("best_"), ModelCard)
         assert loaded.card == expected
         assert loaded.tensors["w"].tolist() == [1000] * 3
-    assert json.loads(dataset.preview()) == expected.model_dump(mode="json")
+    assert json.loads(dataset.preview()) == expected.to_json()
 
 
 @pytest.mark.parametrize("name", EXPORTED)
@@ -141,7 +141,7 @@ def test_the_best_networks_are_the_last_ones_where_nothing_was_measured(
     RunDataset(str(tmp_path)).save(make_snapshot(1000, finished=True))
     with caplog.at_level(logging.INFO, "celeba_gan"):
         assert Run(tmp_path).networks("best").generator.card.images == 1000
-    assert "nothing was measured" in caplog.text
+    assert "There are no best networks" in caplog.text
     assert (tmp_path / "best_generator.json").read_bytes() == (tmp_path / "generator.json").read_bytes()
 
 

@@ -42,7 +42,7 @@ def test_another_model_is_read_beside_the_experiments_own_and_evaluated_into_its
     assert own.load("evaluated_model") is None
     assert own.load("training_run").networks().generator.card.id == "demo"
     assert other.load("training_run").networks().generator.card.id == "demo"
-    networks = other.load("evaluated_model").networks("best")
+    networks = other.load("evaluated_model").networks()
     assert networks.generator.card.id == networks.discriminator.card.id == "mine"
     assert other["evaluated_model"].card().images == 7  # tracking links the run to the model by it
     reports = project / "data/08_reporting/demo"
@@ -105,3 +105,26 @@ def test_none_is_no_name(catalog_of: Callable[..., DataCatalog], word: str) -> N
     catalog = catalog_of(model=word, compare_with=word)
     assert catalog.load("evaluated_model") is catalog.load("compared_model") is None
     assert place(catalog, "evaluation").parent.name == "demo"
+
+
+@pytest.mark.parametrize("others", ["__default__", "train", "generate"])
+def test_stages_that_use_the_experiments_own_networks_are_refused_beside_another_model(
+    catalog_of: Callable[..., DataCatalog], others: str
+) -> None:
+    both = pipelines["evaluate"] + pipelines[others]
+    with pytest.raises(ParameterError, match=r"evaluate\.model .*(train_gan|generate_samples).*--pipelines evaluate"):
+        ParameterGuard().before_pipeline_run(both, catalog_of(model="mine"))
+    ParameterGuard().before_pipeline_run(both, catalog_of(compare_with="mine"))
+    ParameterGuard().before_pipeline_run(both, catalog_of(model="none"))
+
+
+def test_the_requested_tick_of_a_named_model_is_given_where_the_catalog_reads_it(
+    load_context: Load, project: Path
+) -> None:
+    (project / "conf/local/parameters.yml").write_text(yaml.safe_dump({"evaluate": {"checkpoint": "best"}}))
+    load_context()
+    load_context(evaluate={"model": "mine", "checkpoint": "last"})
+    with pytest.raises(ParameterError, match=r"--params evaluate\.checkpoint=best"):
+        load_context(evaluate={"model": "mine"})
+    (project / "conf/local/parameters.yml").write_text(yaml.safe_dump({"evaluate": {"model": "none"}}))
+    load_context()

@@ -18,7 +18,7 @@ from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.gan.runs.cards import BestTick
 from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.gan.runs.models import Experiments, NamedModel
-from celeba_gan.gan.runs.run import Run, export
+from celeba_gan.gan.runs.run import Run, Which, export
 from celeba_gan.gan.runs.snapshot import save_best
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.packed import hash_texts
@@ -123,8 +123,8 @@ def evaluate(labels: pd.DataFrame, classifier: Checkpoint[ClassifierCard], tmp_p
     return run
 
 
-def named(run: Run, label: str = "other") -> NamedModel:
-    return NamedModel.at(run.folder, label)
+def named(run: Run, label: str = "other", which: Which = "last") -> NamedModel:
+    return NamedModel.at(run.folder, label, which)
 
 
 def test_numbers_attributes_and_pictures(evaluate: Any, train: Any) -> None:
@@ -191,7 +191,7 @@ def test_the_best_networks_are_measured_where_requested(evaluate: Any, train: An
     assert (chosen.protocol.images, chosen.protocol.which) == (8, "best")
     assert chosen.metrics["swd"] != last.metrics["swd"]
     # Both models of a comparison are those of the requested tick.
-    compared = evaluate(run, compared_model=named(run, "itself"), settings={"checkpoint": "best"})[0].comparison
+    compared = evaluate(run, compared_model=named(run, "itself", "best"), settings={"checkpoint": "best"})[0].comparison
     assert compared.measured.metrics == chosen.metrics
 
 

@@ -4,13 +4,14 @@ import hashlib
 import re
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from celeba_gan.datasets.file_dataset import Metadata, ReadOnlyDataset
 from celeba_gan.foundation.settings import is_none
 from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.models import Experiments, NamedModel
+from celeba_gan.gan.runs.run import Which
 from celeba_gan.tracking.config import TrackingError
 from celeba_gan.tracking.fetch import ModelStore, is_model_uri
 
@@ -24,20 +25,28 @@ class NamedModelError(ValueError):
 class NamedModelDataset(ReadOnlyDataset[NamedModel | None]):
     """The model that a parameter names: an experiment, its folder, a generator's file, or an MLflow model's URI.
 
-    `filepath` is the folder of all experiments; messages name the `parameter`. Without a `name`, None is loaded.
+    `filepath` is the folder of all experiments; messages name the `parameter`. Without a `name`, None is loaded. Of an
+    experiment it is the model of the `last` tick, or of the `best` one.
     """
 
     reason = "a named model is only read"
     store: ModelStore | None = None  # set by the tracking hook before anything is loaded
 
-    def __init__(self, filepath: str, parameter: str, name: object = None, metadata: Metadata | None = None) -> None:
+    def __init__(
+        self,
+        filepath: str,
+        parameter: str,
+        name: object = None,
+        which: Which = "last",
+        metadata: Metadata | None = None,
+    ) -> None:
         super().__init__(filepath, metadata)
         self._parameter = parameter
         self._name = None if is_none(name) else str(name)
+        self._which = which
         self._found: NamedModel | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = (
-            None  # of a downloaded model; deleted when the process ends
-        )
+        # Of a downloaded model; deleted when the process ends.
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def card(self) -> ModelCard | None:
         """The card of its generator; None if no model is named."""
@@ -59,12 +68,16 @@ class NamedModelDataset(ReadOnlyDataset[NamedModel | None]):
 
     def _find(self, name: str) -> NamedModel:
         if not is_model_uri(name):
-            return NamedModel.at(Experiments(self._filepath).find(name), name)
+            return NamedModel.at(Experiments(self._filepath).find(name), name, self._which)
         if self.store is None:
             raise TrackingError(f"{name} is a model of MLflow, and no store is configured in this session")
         self._folder = tempfile.TemporaryDirectory(prefix="celeba_gan-", ignore_cleanup_errors=True)
         fetched = self.store.fetch_model(name, Path(self._folder.name))
         return NamedModel.at(fetched.file, fetched.label)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For ParallelRunner's processes, which read a model that was found before."""
+        return {**self.__dict__, "store": None, "_folder": None}
 
     def _exists(self) -> bool:
         return True

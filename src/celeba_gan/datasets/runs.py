@@ -10,7 +10,7 @@ from celeba_gan.datasets.file_dataset import FileDataset, Metadata, ReadOnlyData
 from celeba_gan.datasets.previews import JSONPreview
 from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.foundation.settings import is_none
-from celeba_gan.gan.runs.cards import RunCard
+from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint, read_card
 from celeba_gan.gan.runs.models import Experiments
 from celeba_gan.gan.runs.run import Run, export
@@ -36,9 +36,9 @@ class RunDataset(FileDataset[Snapshot, Run | Snapshot | None]):
         self.part = part
         self.resume_from = None if resume_from is None or is_none(resume_from) else float(resume_from)
 
-    def card(self) -> RunCard | None:
-        """The card of the snapshot; None if there is none."""
-        return self.run.card(self.resume_from)
+    def card(self) -> ModelCard | None:
+        """The card of the networks, or of the snapshot to resume from; None where there is none."""
+        return self.run.networks_card() if self.part == "run" else self.run.card(self.resume_from)
 
     def load(self) -> Run | Snapshot | None:
         """Returns the run, or reads the snapshot.
@@ -53,9 +53,9 @@ class RunDataset(FileDataset[Snapshot, Run | Snapshot | None]):
         self.run.append(data)
 
     def preview(self) -> JSONPreview:
-        """The card of the newest snapshot."""
+        """The card of the networks, or of the snapshot."""
         card = self.card()
-        return JSONPreview(json.dumps({} if card is None else card.of_networks().model_dump(mode="json")))
+        return JSONPreview(json.dumps({} if card is None else card.to_json()))
 
     def _exists(self) -> bool:
         return self.run.finished()

@@ -13,6 +13,7 @@ from kedro.pipeline import Pipeline
 from pydantic import BaseModel, ValidationError
 
 from celeba_gan.datasets.models import NamedModelDataset
+from celeba_gan.foundation.settings import is_none
 
 if TYPE_CHECKING:
     from celeba_gan.sources.source import Source
@@ -68,10 +69,21 @@ class ParameterGuard:
 
         Raises:
             NamedModelError: There is no such model; the message lists those there are.
+            ParameterError: A model is named to be evaluated, and other stages use the experiment's own.
         """
         for name in pipeline.inputs():
-            if isinstance(dataset := catalog.get(name), NamedModelDataset):
-                dataset.load()
+            dataset = catalog.get(name)
+            named = dataset.load() if isinstance(dataset, NamedModelDataset) else None
+            others = sorted(
+                node.name
+                for node in pipeline.nodes
+                if "evaluate" not in node.tags and "training_run" in {*node.inputs, *node.outputs}
+            )
+            if name == "evaluated_model" and named is not None and others:
+                raise ParameterError(
+                    f"evaluate.model names the model to evaluate, and this run also has {', '.join(others)}, which use "
+                    "the experiment's own; run kedro run --pipelines evaluate --params evaluate.model=..."
+                )
 
 
 def _check_environment(conf: Path, environment: str | None) -> None:
@@ -152,9 +164,14 @@ def _sources(conf: Path) -> dict[str, "type[Source]"]:
 def _fixed_models(parameters: Mapping[str, Any], runtime: Mapping[str, Any]) -> Iterable[str]:
     """Names of models are read by the catalog, and it can read --params alone."""
     section, given = parameters.get("evaluate"), runtime.get("evaluate")
-    for key in ("model", "compare_with"):
-        model = section.get(key) if isinstance(section, Mapping) else None
-        if model is not None and not (isinstance(given, Mapping) and given.get(key) is not None):
+    in_params = given if isinstance(given, Mapping) else {}
+    in_files = section if isinstance(section, Mapping) else {}
+    keys = ["model", "compare_with"]
+    if any(not is_none(in_params.get(key)) for key in keys) and in_files.get("checkpoint") == "best":
+        keys.append("checkpoint")
+    for key in keys:
+        model = in_files.get(key)
+        if not is_none(model) and in_params.get(key) is None:
             yield (
                 f"evaluate.{key} is {model!r} in the parameters.yml files, which the catalog cannot read; give it with "
                 f"--params evaluate.{key}={model}"

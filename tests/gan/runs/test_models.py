@@ -9,7 +9,7 @@ from celeba_gan.gan.inputs.feed import TrainingImages
 from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError
 from celeba_gan.gan.runs.models import Experiments, NamedModel
-from celeba_gan.gan.runs.run import Run
+from celeba_gan.gan.runs.run import Run, Which
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import train
 
@@ -37,12 +37,12 @@ def experiments(tmp_path: Path, save: Save) -> Experiments:
     return Experiments(folder)
 
 
-def find(name: str, experiments: Experiments) -> NamedModel:
-    return NamedModel.at(experiments.find(name), name)
+def find(name: str, experiments: Experiments, which: Which = "last") -> NamedModel:
+    return NamedModel.at(experiments.find(name), name, which)
 
 
-def images_of(model: NamedModel, which: str = "last") -> list[int]:
-    networks = model.networks(which)  # type: ignore[arg-type]
+def images_of(model: NamedModel) -> list[int]:
+    networks = model.networks()
     return [network.card.images for network in (networks.generator, networks.discriminator) if network is not None]
 
 
@@ -60,13 +60,15 @@ def test_experiment_folder_and_file_name_the_same_networks(experiments: Experime
 
 
 def test_the_best_networks_are_read_where_they_are_requested_and_there(experiments: Experiments, save: Save) -> None:
-    demo = find("demo", experiments)
-    assert images_of(demo, "best") == [10, 10]
-    assert demo.card.images == 20
-    file = find(str(experiments.folder / "demo/generator.safetensors"), experiments)
-    assert images_of(file, "best") == [20, 20]  # a file has only one pair
+    demo = find("demo", experiments, "best")
+    assert images_of(demo) == [10, 10]
+    assert demo.card.images == 10  # tracking links an evaluation to its model by it
+    file = find(str(experiments.folder / "demo/generator.safetensors"), experiments, "best")
+    assert images_of(file) == [20, 20]  # a file has only one pair
     save(experiments.folder / "other/generator.safetensors")
-    assert images_of(find("other", experiments), "best") == [5]
+    assert images_of(find("other", experiments, "best")) == [5]
+    save(experiments.folder / "only/best_generator.safetensors")
+    assert images_of(find("only", experiments, "best")) == [5]
 
 
 def test_a_training_here_is_read_from_its_snapshot(
@@ -79,7 +81,8 @@ def test_a_training_here_is_read_from_its_snapshot(
         run.append(tick.snapshot)
     model = find("demo", experiments)
     assert model.card == tick.snapshot.card.of_networks()
-    assert (images_of(model), images_of(model, "best")) == ([160, 160], [80, 80])
+    best = find("demo", experiments, "best")
+    assert (images_of(model), images_of(best), best.card.images) == ([160, 160], [80, 80], 80)
 
 
 def test_a_discriminator_of_another_training_is_ignored_and_logged(

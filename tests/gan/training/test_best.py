@@ -169,6 +169,9 @@ def test_finished_training_run_again_measures_nothing(
     last = run(images, settings, Scripted(2, 1))[-1]
     (again,) = run(images, settings, Scripted(), through_disk(last.snapshot, tmp_path))
     assert again.snapshot.card == last.snapshot.card
+    other = make_settings(evaluate_every_kimg=0.2, evaluate_images=16)  # a value of another count does not compare
+    (again,) = run(images, other, Scripted(), through_disk(last.snapshot, tmp_path))
+    assert again.snapshot.card.best == last.snapshot.card.best is not None
 
 
 def test_keeping_the_best_needs_a_measurement(make_settings: MakeSettings) -> None:

@@ -115,5 +115,7 @@ def _read_header(path: Path) -> dict[str, Any]:
         if not isinstance(card, dict):
             raise TypeError("its card is not a table")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not a checkpoint of celeba_gan ({error})") from error
+        raise CheckpointError(
+            f"{path} is not a checkpoint of celeba_gan ({error}). If it was one, restore it, or delete it to start anew"
+        ) from error
     return card

@@ -40,28 +40,29 @@ class NamedModel:
 
     label: str  # for people
     path: Path  # the folder of a run, or a generator's file
-    card: ModelCard  # the generator's, of the last tick
+    card: ModelCard  # the generator's
+    which: Which = "last"  # of a run's ticks
 
     @classmethod
-    def at(cls, path: Path, label: str) -> "NamedModel":
-        """The model in a folder with networks, or in a generator's file.
+    def at(cls, path: Path, label: str, which: Which = "last") -> "NamedModel":
+        """The model in a folder with networks, of its last or best tick, or in a generator's file.
 
         Raises:
             CheckpointError: There is no generator.
         """
         if path.is_file():
             return cls(label, path, read_card(path, "generator", ModelCard))
-        card = Run(path).networks_card()
+        card = Run(path).networks_card(which)
         if card is None:
             raise CheckpointError(
                 f"there is no generator.safetensors in {path}; a training writes one at its first tick"
             )
-        return cls(label, path, card)
+        return cls(label, path, card, which)
 
-    def networks(self, which: Which = "last") -> Networks:
-        """Reads the networks: those of a run's last or best tick, or the only pair of a file.
+    def networks(self) -> Networks:
+        """Reads the networks.
 
         Raises:
             CheckpointError: A file is damaged.
         """
-        return read_exported(self.path) if self.path.is_file() else Run(self.path).networks(which)
+        return read_exported(self.path) if self.path.is_file() else Run(self.path).networks(self.which)

@@ -12,7 +12,16 @@ from celeba_gan.foundation.documents import VERSION_KEY
 from celeba_gan.foundation.files import staged
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.checkpoint import Card, Checkpoint, CheckpointError, read_card
-from celeba_gan.gan.runs.snapshot import SNAPSHOT, Networks, Snapshot, networks_of, read_best, read_networks, save_best
+from celeba_gan.gan.runs.snapshot import (
+    BEST,
+    SNAPSHOT,
+    Networks,
+    Snapshot,
+    networks_of,
+    read_best,
+    read_networks,
+    save_best,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -81,19 +90,24 @@ class Run:
             if which == "best":
                 logger.info("There are no best networks in %s: using the last ones", self.folder)
             return read_networks(self._newest)
-        file = self.folder / (GENERATOR if which == "last" else f"best_{GENERATOR}")
-        if which == "best" and not file.is_file():
-            logger.info("%s has no %s: using the last networks", self.folder, file.name)
-            file = self.folder / GENERATOR
+        file = self._exported(which)
+        if which == "best" and file.name == GENERATOR:
+            logger.info("There are no best networks in %s: using the last ones", self.folder)
         return read_exported(file)
 
-    def networks_card(self) -> ModelCard | None:
-        """The card of the last networks; None where there are none."""
+    def networks_card(self, which: Which = "last") -> ModelCard | None:
+        """The card of the pair that `networks` reads; None where there is none."""
         card = self.card()
-        if card is not None:
-            return card.of_networks()
-        path = self.folder / GENERATOR
-        return read_card(path, "generator", ModelCard) if path.is_file() else None
+        if card is None:
+            path = self._exported(which)
+            return read_card(path, "generator", ModelCard) if path.is_file() else None
+        if which == "best" and card.best is not None and (path := self._file("best", card.best.images)).is_file():
+            return read_card(path, BEST, ModelCard)
+        return card.of_networks()
+
+    def _exported(self, which: Which) -> Path:
+        best = self.folder / f"best_{GENERATOR}"
+        return best if which == "best" and best.is_file() else self.folder / GENERATOR
 
     def has_snapshot(self) -> bool:
         """Whether there is anything to resume from."""

@@ -128,6 +128,7 @@ def train(
             training.images,
             settings.kimg,
         )
+        training.best.card = card.best if card else None  # other settings of the measurement forget nothing here
         yield training.tick([])
         return
     if resumed is None:

@@ -117,7 +117,7 @@ def plan(
     probe = Probe(settings, network_size, hardware, classes)
     generator, discriminator = tabulate_pair(settings.network, settings.latent, network_size, classes)
     resident = pixels if is_resident(settings.data, pixels, on_device) else 0
-    memory, speed = probe.measure(resident, free, seconds if schedule.left else 0.0)
+    memory, speed = probe.measure(resident, free, seconds)
     return Plan(
         settings=settings,
         size=network_size,

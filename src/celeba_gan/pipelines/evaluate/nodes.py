@@ -106,7 +106,7 @@ def evaluate_generator(
     use_all_cores()
     device = find_device("auto")
     extractors = _extractors(attribute_classifier, settings, device)
-    networks = (evaluated_model or training_run).networks(settings.checkpoint)
+    networks = evaluated_model.networks() if evaluated_model else training_run.networks(settings.checkpoint)
     model = networks.generator.card
     measured_best = settings.checkpoint == "best" and model.best is not None and model.best.images == model.images
     new_network = model.network  # the same new discriminator for both models: a weaker one would flatter
@@ -135,7 +135,7 @@ def evaluate_generator(
     if compared_model is not None:
         label = compared_model.label
         logger.info("Measuring %s in the same way", label)
-        other, _ = measure(compared_model.networks(settings.checkpoint))
+        other, _ = measure(compared_model.networks())
         comparison = compare_models(settings.model or "this model", evaluation, label, other)
         evaluation = evaluation.model_copy(update={"comparison": comparison})
     found = result.neighbours
