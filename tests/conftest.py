@@ -28,6 +28,13 @@ settings.register_profile("printed", print_blob=True)  # with what a failure can
 settings.load_profile("printed")
 
 
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """Draws without a seed of their own are the same in whatever order the tests run."""
+    if "torch" in sys.modules:  # a test that needs no torch does not import it
+        sys.modules["torch"].manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY

@@ -37,7 +37,7 @@ class RunDataset(FileDataset[Snapshot, Run | Snapshot | None]):
         self.resume_from = None if resume_from is None or is_none(resume_from) else float(resume_from)
 
     def card(self) -> ModelCard | None:
-        """The card of the networks, or of the snapshot to resume from; None where there is none."""
+        """The card of the networks, or of the snapshot to resume from; None if the folder has neither."""
         return self.run.networks_card() if self.part == "run" else self.run.card(self.resume_from)
 
     def load(self) -> Run | Snapshot | None:

@@ -96,7 +96,7 @@ class Run:
         return read_exported(file)
 
     def networks_card(self, which: Which = "last") -> ModelCard | None:
-        """The card of the pair that `networks` reads; None where there is none."""
+        """The card of the pair that `networks` reads; None if the folder has no networks."""
         card = self.card()
         if card is None:
             path = self._exported(which)
