@@ -14,7 +14,7 @@ from celeba_gan.evaluation.code_version import code_version
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.documents import Evaluation, EvaluationProtocol
 from celeba_gan.evaluation.features.store import FeatureStore
-from celeba_gan.evaluation.image_sets import Extractor, Images, Models, Reals, RealSet, Samples, make_samples
+from celeba_gan.evaluation.image_sets import Extractor, Models, Reals, RealSet, Samples, make_samples
 from celeba_gan.evaluation.metrics.age import average_generalisation_error, find_centre
 from celeba_gan.evaluation.metrics.inception_score import measure_inception_score
 from celeba_gan.evaluation.metrics.intervals import share_interval
@@ -23,6 +23,7 @@ from celeba_gan.evaluation.metrics.originality import measure_originality
 from celeba_gan.evaluation.metrics.registry import measures
 from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.neighbours import Neighbours, find_neighbours
+from celeba_gan.foundation.pixels import Images
 from celeba_gan.foundation.wording import counted
 
 logger = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from torch import nn
 from celeba_gan.evaluation.code_version import code_version
 from celeba_gan.evaluation.features.store import Described, FeatureStore
 from celeba_gan.evaluation.metrics.age import Probability
+from celeba_gan.foundation.pixels import Images
 
-Images = NDArray[np.uint8]
 Labels = NDArray[np.float32]
 Scores = NDArray[np.float64]
 Score = Callable[[Images, Labels], Scores]

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.evaluation.image_sets import Extractor, Images, RealSet, Samples
+from celeba_gan.evaluation.image_sets import Extractor, RealSet, Samples
 from celeba_gan.evaluation.metrics.manifolds import nearest
+from celeba_gan.foundation.pixels import Images
 
 FIRST, NEAREST, SHOWN = 5, 5, 7
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
+from celeba_gan.foundation.pixels import Images
 
-Images = NDArray[np.uint8]
 PROJECTIONS, PATCHES = 128, 16
 
 

@@ -1,9 +1,15 @@
 """The base of all settings."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator, model_validator
+
+Names = Annotated[
+    list[str],
+    BeforeValidator(lambda value: [name.strip() for name in value.split("+")] if isinstance(value, str) else value),
+]
+"""Several names, on a command line as in `Male+Smiling`."""
 
 
 class Settings(BaseModel):

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from celeba_gan.foundation.settings import Settings
+from celeba_gan.foundation.settings import Names, Settings
 
 _MAX_SHARD_BYTES: Final = 512 * 2**20
 
@@ -30,7 +30,7 @@ class PreprocessSettings(Settings):
         pattern="^#[0-9a-fA-F]{6}$",
         description="The colour behind transparent pixels, #rrggbb; applied before resizing.",
     )
-    condition_on: list[str] = Field(
+    condition_on: Names = Field(
         default=[],
         max_length=8,
         description="Attributes whose combinations are the classes, at most 8; label stands for the labels of a "
@@ -44,11 +44,6 @@ class PreprocessSettings(Settings):
     workers: int | None = Field(
         default=None, ge=1, description="Processes that decode photographs; null: one per CPU core."
     )
-
-    @field_validator("condition_on", mode="before")
-    @classmethod
-    def _from_one_word(cls, value: object) -> object:
-        return [name.strip() for name in value.split("+")] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _no_attribute_twice(self) -> Self:

@@ -18,10 +18,9 @@ from torch import Tensor, nn
 
 from celeba_gan.evaluation.documents import AttributeQuality
 from celeba_gan.evaluation.features.card import ClassifierReport
-from celeba_gan.foundation.pixels import from_uint8
+from celeba_gan.foundation.pixels import Images, from_uint8
 from celeba_gan.foundation.precision import full_float32
 
-Images = NDArray[np.uint8]
 CLASSIFIER_VERSION = 1  # another architecture or way of training makes other features
 FEATURES = 128
 LEAST_IMAGES = 64  # for training

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from celeba_gan.evaluation.features.config import FeatureFileSettings
+from celeba_gan.foundation.pixels import Images
 from celeba_gan.foundation.precision import full_float32
 
-Images = NDArray[np.uint8]
 Run = Callable[[Tensor], Tensor]
 """Pixels float32 (n, 3, size, size) -> what the file gives for them, (n, ...)."""
 

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from celeba_gan.foundation.pixels import Images
 from celeba_gan.foundation.precision import full_float32
 
 logger = logging.getLogger(__name__)
 
-Images = NDArray[np.uint8]
 NAME = "weights-inception-2015-12-05-6726825d.pth"
 SIDE = 299
 _BATCH = 32

@@ -2,12 +2,11 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.metrics.metric import Measured, Metric, Number
+from celeba_gan.foundation.pixels import Images
 
-Images = NDArray[np.uint8]
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first (Wang et al. 2003)
 WINDOW = 11  # pixels
 _BLOCK = 64

@@ -7,18 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.metrics.intervals import STUDENT_9, around
 from celeba_gan.evaluation.metrics.metric import LEAST_IMAGES, Measured, Metric, Number
+from celeba_gan.foundation.pixels import Images
 
 PATCH = 7  # pixels
 COARSEST = 16  # pixels
 SCALE = 1000.0  # the paper's tables print the distance times 1000
 
-Images = NDArray[np.uint8]
 Scale = tuple[Tensor, Tensor]
 """Deviation and mean of each colour, (1, 3, 1, 1)."""
 

@@ -11,16 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from celeba_gan.evaluation.features.classifier import area_under_curve
 from celeba_gan.evaluation.metrics.age import average_generalisation_error
 from celeba_gan.evaluation.metrics.metric import Metric, Number
-from celeba_gan.foundation.pixels import from_uint8
+from celeba_gan.foundation.pixels import Images, from_uint8
 from celeba_gan.foundation.precision import full_float32
 
-Images = NDArray[np.uint8]
 _BATCH = 64
 
 

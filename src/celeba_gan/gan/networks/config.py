@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from celeba_gan.foundation.settings import Settings
+from celeba_gan.foundation.settings import Names, Settings
 
 
 class NetworkError(ValueError):
@@ -136,9 +136,4 @@ class ConditionSettings(Settings):
         "none",
         description="nothing; its class, one of those that preprocess.condition_on makes; or attributes, each 0 or 1",
     )
-    attributes: tuple[str, ...] = Field((), description="which, as in Male+Smiling; empty: all there are")
-
-    @field_validator("attributes", mode="before")
-    @classmethod
-    def _from_one_word(cls, value: object) -> object:
-        return tuple(name.strip() for name in value.split("+")) if isinstance(value, str) else value
+    attributes: Names = Field([], description="which, as in Male+Smiling; empty: all there are")

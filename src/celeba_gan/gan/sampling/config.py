@@ -2,9 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from celeba_gan.foundation.settings import Settings
+from celeba_gan.foundation.settings import Names, Settings
 
 
 class GenerateSettings(Settings):
@@ -16,7 +16,7 @@ class GenerateSettings(Settings):
     checkpoint: Literal["last", "best"] = Field(
         default="last", description="The generator of the last tick, or of the one with the lowest swd_valid."
     )
-    labels: list[str] = Field(
+    labels: Names = Field(
         default=[],
         description="Of a generator that was trained with labels: those of every sample, as in "
         "Male+Smiling, or the name of one class; empty: all of them, as frequent as among the training images.",
@@ -24,8 +24,3 @@ class GenerateSettings(Settings):
     seed: int = Field(default=0, ge=0, description="Decides the latents.")
     grid_rows: int = Field(default=6, ge=1, le=64, description="Rows of the sample grid.")
     grid_columns: int = Field(default=10, ge=1, le=64, description="Samples in a row of the grid.")
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _from_one_word(cls, value: object) -> object:
-        return [name.strip() for name in value.split("+")] if isinstance(value, str) else value
