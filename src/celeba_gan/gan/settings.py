@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from celeba_gan.foundation.settings import Settings
 from celeba_gan.gan.augment.config import AugmentSettings
-from celeba_gan.gan.inputs.config import InputSettings
+from celeba_gan.gan.inputs.config import InputSettings, SeedSettings
 from celeba_gan.gan.losses.combinations import Choices, check_combination
 from celeba_gan.gan.losses.config import ObjectiveSettings, PenaltySettings
 from celeba_gan.gan.networks.config import ConditionSettings, LatentSettings, NetworkError, NetworkSettings
@@ -43,7 +43,40 @@ class GridSettings(Settings):
     refresh_every: int = Field(0, ge=0, description="generator updates after which the noise is drawn anew; 0: never")
 
 
-class TrainSettings(InputSettings, RuntimeSettings):
+class StepSettings(InputSettings):
+    """What the steps of one iteration compute."""
+
+    micro_batch: int | None = Field(
+        None, ge=1, description="images computed at a time, a divisor of batch_size, to save memory; null: all at once"
+    )
+    n_critic: int = Field(5, ge=1, le=100, description="discriminator steps per generator step")
+    objective: ObjectiveSettings = ObjectiveSettings()
+    penalty: PenaltySettings = PenaltySettings()
+    augment: AugmentSettings = AugmentSettings()
+
+    @property
+    def images_per_iteration(self) -> int:
+        """Images seen by the discriminator in one iteration (`n_critic` discriminator steps, one generator step)."""
+        return self.batch_size * self.n_critic
+
+
+class PairSettings(SeedSettings):
+    """Both networks, and how they are updated."""
+
+    network: NetworkSettings = NetworkSettings()
+    latent: LatentSettings = LatentSettings()
+    weight_clip: float | None = Field(
+        None, gt=0, description="largest absolute value of a weight of the discriminator (WGAN: 0.01); null: no limit"
+    )
+    clip_gradient_norm: float | None = Field(
+        None, gt=0, description="largest norm of each network's gradient; longer ones are scaled down; null: no limit"
+    )
+    generator_optimizer: AdamSettings = AdamSettings()
+    discriminator_optimizer: AdamSettings = AdamSettings()
+    ema: EMASettings = EMASettings()
+
+
+class TrainSettings(StepSettings, PairSettings, RuntimeSettings):
     """All settings of training."""
 
     resume: bool = Field(True, description="resume from the newest snapshot; false sets the old results aside")
@@ -70,25 +103,7 @@ class TrainSettings(InputSettings, RuntimeSettings):
         256, ge=2, le=65536, description="samples measured, against as many images of the valid split"
     )
     rows_per_tick: int = Field(4, ge=1, le=1000, description="metric rows per tick, each a mean over its share")
-    micro_batch: int | None = Field(
-        None, ge=1, description="images computed at a time, a divisor of batch_size, to save memory; null: all at once"
-    )
-    n_critic: int = Field(5, ge=1, le=100, description="discriminator steps per generator step")
-    network: NetworkSettings = NetworkSettings()
-    latent: LatentSettings = LatentSettings()
     condition: ConditionSettings = ConditionSettings()
-    objective: ObjectiveSettings = ObjectiveSettings()
-    penalty: PenaltySettings = PenaltySettings()
-    weight_clip: float | None = Field(
-        None, gt=0, description="largest absolute value of a weight of the discriminator (WGAN: 0.01); null: no limit"
-    )
-    clip_gradient_norm: float | None = Field(
-        None, gt=0, description="largest norm of each network's gradient; longer ones are scaled down; null: no limit"
-    )
-    augment: AugmentSettings = AugmentSettings()
-    generator_optimizer: AdamSettings = AdamSettings()
-    discriminator_optimizer: AdamSettings = AdamSettings()
-    ema: EMASettings = EMASettings()
     grid: GridSettings = GridSettings()
 
     @model_validator(mode="after")
@@ -117,11 +132,6 @@ class TrainSettings(InputSettings, RuntimeSettings):
         """As `losses.combinations.check_combination`, given which of both networks have batch norm."""
         split = self.micro_batch is not None and self.micro_batch < self.batch_size
         check_combination(Choices(self.objective, self.penalty, self.network, self.weight_clip, split, batch_norm))
-
-    @property
-    def images_per_iteration(self) -> int:
-        """Images seen by the discriminator in one iteration (`n_critic` discriminator steps, one generator step)."""
-        return self.batch_size * self.n_critic
 
     def network_size(self, packed: int) -> int:
         """Height and width in pixels of the images that the networks see, given those of the packed images.

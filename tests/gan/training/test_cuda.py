@@ -340,7 +340,7 @@ def test_once_broken_nothing_moves_any_more() -> None:
         pair.step_discriminator()
         pair.backward(pair.discriminator(pair.generator(latents)).mean() * factor, pair.generator)
         pair.step_generator()
-        pair.update_average(16)
+        pair.update_average(16, 16)
 
     step(1)
     before = copy.deepcopy(pair.state_dict())

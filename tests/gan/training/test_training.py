@@ -336,7 +336,7 @@ def test_once_broken_nothing_moves_any_more(make_settings: MakeSettings, fused: 
         pair.step_discriminator()
         pair.backward(pair.discriminator(pair.generator(torch.rand(2, 8))).mean() * factor, pair.generator)
         pair.step_generator()
-        pair.update_average(16)
+        pair.update_average(16, 16)
 
     step(1)
     before = copy.deepcopy(pair.state_dict())

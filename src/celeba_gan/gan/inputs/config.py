@@ -7,10 +7,15 @@ from pydantic import Field
 from celeba_gan.foundation.settings import Settings
 
 
-class InputSettings(Settings):
-    """Which real images the discriminator sees, and how."""
+class SeedSettings(Settings):
+    """What all draws have in common."""
 
     seed: int = Field(0, description="decides every random draw")
+
+
+class InputSettings(SeedSettings):
+    """Which real images the discriminator sees, and how."""
+
     batch_size: int = Field(ge=1, le=65536, description="images per discriminator step")
     random_crop: int | None = Field(
         None, ge=1, description="side in pixels of the square cut at random from each image; null: whole images"

@@ -184,6 +184,7 @@ class _Training:
         self.images_card, self.health, self.measure = images_card, health, measure
         condition = self.condition = images_card.condition
         self.pair = Pair(settings, images_card.size, hardware, len(condition.names) if condition else None)
+        settings.check_combination(self.pair.with_batch_norm)
         self.steps = Steps(settings, hardware, self.pair)
         self.stateful: list[Stateful] = [self.pair, self.steps.augmentation]
         card = resumed.card if resumed else None

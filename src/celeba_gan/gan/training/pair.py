@@ -13,7 +13,7 @@ from celeba_gan.gan.networks.layers import has_batch_norm
 from celeba_gan.gan.networks.spectral_norm import power_iterate
 from celeba_gan.gan.runtime.hardware import Hardware
 from celeba_gan.gan.schedule import factor
-from celeba_gan.gan.settings import AdamSettings, TrainSettings
+from celeba_gan.gan.settings import AdamSettings, PairSettings
 
 
 class Pair:
@@ -23,7 +23,7 @@ class Pair:
     the fused optimisers as `found_inf` and freezes the average: from then on nothing changes, without a host sync.
     """
 
-    def __init__(self, settings: TrainSettings, size: int, hardware: Hardware, classes: int | None = None) -> None:
+    def __init__(self, settings: PairSettings, size: int, hardware: Hardware, classes: int | None = None) -> None:
         """Builds both networks with fresh weights, for images of `size` pixels and labels of so many `classes`, if any.
 
         Raises:
@@ -34,8 +34,6 @@ class Pair:
             torch.manual_seed(random_generator(settings.seed, "weights", 0).initial_seed())
             generator = build_generator(settings.network, settings.latent, size, classes)
             discriminator = build_discriminator(settings.network, size, classes)
-        networks = {"generator": generator, "discriminator": discriminator}
-        settings.check_combination({name for name, network in networks.items() if has_batch_norm(network)})
         self.generator = generator.to(hardware.device).to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(hardware.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
@@ -46,6 +44,7 @@ class Pair:
         self.optimizers = {name: _adam(self.networks[name], adam, self._fused) for name, adam in self.adams.items()}
         for optimizer in self.optimizers.values():
             optimizer.found_inf = self.broken if self._fused else None  # type: ignore[attr-defined]  # the fused optimiser's own protocol
+        self.with_batch_norm = {name for name in self.adams if has_batch_norm(self.networks[name])}
         self.clip_weights()
 
     def set_learning_rates(self, images: int) -> None:
@@ -72,15 +71,15 @@ class Pair:
         """Updates the generator. Returns its gradient's norm, a scalar on the device."""
         return self._step("generator")
 
-    def update_average(self, images: int) -> None:
-        """Moves the average towards the generator.
+    def update_average(self, images: int, since: int) -> None:
+        """Moves the average towards the generator, `since` images after the last time.
 
         Its half-life counts images, and is at most a share of the images seen, so that the first weights do not
         linger in a short run.
         """
         ema = self.settings.ema
         half_life = min(ema.half_life_kimg * 1000, ema.ramp_up * images)
-        weight = (1 - self.broken) * (1 - 0.5 ** (self.settings.images_per_iteration / half_life))
+        weight = (1 - self.broken) * (1 - 0.5 ** (since / half_life))
         kept: list[Tensor] = list(self.average.parameters())
         now: list[Tensor] = list(self.generator.parameters())
         steps = list(torch._foreach_sub(now, kept))

@@ -59,6 +59,7 @@ class Probe:
         self.hardware = Hardware.model_validate({**hardware.model_dump(), "compiled": False})
         self.classes = classes or 0
         self.pair = Pair(settings, size, hardware, classes)
+        settings.check_combination(self.pair.with_batch_norm)
 
     def measure(self, resident: int, free: int | None, seconds: float) -> tuple[Memory, Speed]:
         """Runs iterations of growing batches, up to the requested one as far as memory and time allow.

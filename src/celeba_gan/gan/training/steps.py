@@ -15,7 +15,7 @@ from celeba_gan.gan.losses.penalties import Penalty
 from celeba_gan.gan.runtime.compiling import Compiler
 from celeba_gan.gan.runtime.hardware import Hardware
 from celeba_gan.gan.schedule import factor
-from celeba_gan.gan.settings import TrainSettings
+from celeba_gan.gan.settings import StepSettings
 from celeba_gan.gan.training.health import auc
 from celeba_gan.gan.training.pair import Pair
 
@@ -29,7 +29,7 @@ class Steps:
 
     valid: Feed | None = None  # images of the valid split, where `augmentation.needs_valid`
 
-    def __init__(self, settings: TrainSettings, hardware: Hardware, pair: Pair) -> None:
+    def __init__(self, settings: StepSettings, hardware: Hardware, pair: Pair) -> None:
         self.settings = settings
         self.hardware = hardware
         self.pair = pair
@@ -64,7 +64,7 @@ class Steps:
         self.augmentation.advance(self._scores, iteration + 1, self.settings.images_per_iteration, self.pair.broken)
         if self.augmentation.steered:
             terms["augment_p"] = self.augmentation.p.clone()
-        self.pair.update_average(images)
+        self.pair.update_average(images, self.settings.images_per_iteration)
         return terms
 
     def _step_discriminator(self, step: int, images: int, real: Tensor, labels: Tensor) -> Terms:
@@ -160,7 +160,7 @@ class Steps:
 
     def _latents(self, purpose: str, index: int) -> Tensor:
         generator = random_generator(self.settings.seed, f"latents of the {purpose}", index)
-        return self.hardware.send(draw_latents(self.settings.latent, self.settings.batch_size, generator))
+        return self.hardware.send(draw_latents(self.pair.settings.latent, self.settings.batch_size, generator))
 
 
 def _gradients(loss: Tensor, network: torch.nn.Module) -> tuple[Tensor | None, ...]:
