@@ -68,11 +68,14 @@ def test_objective_penalties_and_labels(planned: Plan, say: Any) -> None:
     assert "double backward" not in said
 
 
-def test_what_changes_on_the_way_is_a_table(planned: Plan, say: Any) -> None:
-    assert "0.0004 for the generator, 0.0004 for the discriminator" in say(planned)
+def test_learning_rates_and_how_they_change(planned: Plan, say: Any) -> None:
+    said = say(planned)
+    assert "Generator's learning rate 0.0004 Discriminator's learning rate 0.0004 Factor of the penalties 1 " in said
     first, *others = planned.schedule.values
     moving = replace(planned.schedule, values=(replace(first, end=1e-05), *others))
-    assert "generator's learning rate 0.0004 0.0004 1e-05" in say(replace(planned, schedule=moving))
+    assert "Generator's learning rate 0.0004 at first, 0.0004 half-way, 1e-05 at the end" in say(
+        replace(planned, schedule=moving)
+    )
 
 
 def test_memory_that_is_short_says_what_to_try(planned: Plan, say: Any) -> None:

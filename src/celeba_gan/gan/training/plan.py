@@ -23,11 +23,6 @@ class Value:
     middle: float
     end: float
 
-    @property
-    def constant(self) -> bool:
-        """Whether it never changes."""
-        return self.start == self.middle == self.end
-
 
 @dataclass(frozen=True)
 class Schedule:
@@ -57,7 +52,6 @@ class Plan:
 
     settings: TrainSettings
     size: int  # height and width of what the networks see, in pixels
-    classes: int | None
     train_images: int | None
     hardware: Hardware
     generator: NetworkTable
@@ -121,7 +115,6 @@ def plan(
     return Plan(
         settings=settings,
         size=network_size,
-        classes=classes,
         train_images=train_images,
         hardware=hardware,
         generator=generator,
@@ -164,8 +157,8 @@ def _schedule(settings: TrainSettings, done: int, train_images: int | None) -> S
         ticks=clock.ticks_after(done),
         epochs=clock.length / train_images if train_images else None,
         values=(
-            value("generator's learning rate", generator.learning_rate, generator.schedule),
-            value("discriminator's learning rate", discriminator.learning_rate, discriminator.schedule),
-            value("factor of the penalties", 1.0, settings.penalty.schedule),
+            value("Generator's learning rate", generator.learning_rate, generator.schedule),
+            value("Discriminator's learning rate", discriminator.learning_rate, discriminator.schedule),
+            value("Factor of the penalties", 1.0, settings.penalty.schedule),
         ),
     )

@@ -17,7 +17,7 @@ from celeba_gan.images.labels import LABEL, class_names
 if TYPE_CHECKING:
     from celeba_gan.gan.networks.table import NetworkTable
     from celeba_gan.gan.runs.cards import RunCard
-    from celeba_gan.gan.training.plan import Plan, Schedule
+    from celeba_gan.gan.training.plan import Plan
 
 _ASSUMED: Final = {"class": 10, "attributes": 40}
 """Labels where their number is not known before the images are packed; CelebA has forty attributes."""
@@ -53,12 +53,10 @@ def print_page(plan: "Plan", labels: Labels) -> None:
         _network("Generator", plan.generator),
         _network("Discriminator", plan.discriminator),
         _facts(_schedule(plan)),
-        _changing(plan.schedule),
         _memory(plan),
         _facts([*_room(plan), ("Time", _time(plan))]),
     ):
-        if part is not None:
-            console.print(part)
+        console.print(part)
 
 
 def _subject(plan: "Plan", labels: Labels) -> list[tuple[str, str]]:
@@ -114,22 +112,12 @@ def _schedule(plan: "Plan") -> list[tuple[str, str]]:
     ema = settings.ema
     average = f"half-life {ema.half_life_kimg:g} kimg, at most {ema.ramp_up:.0%} of the images so far"
     facts += [("Remaining", ticks), ("Average", average)]
-    if all(value.constant for value in schedule.values):
-        generator, discriminator, _ = schedule.values
-        rates = f"{generator.end:g} for the generator, {discriminator.end:g} for the discriminator"
-        facts.append(("Learning rates", rates))
-    return facts
-
-
-def _changing(schedule: "Schedule") -> Table | None:
-    if all(value.constant for value in schedule.values):
-        return None
-    table = Table("", box=box.SIMPLE_HEAD)
-    for heading in ("first iteration", "half-way", "end"):
-        table.add_column(heading, justify="right")
     for value in schedule.values:
-        table.add_row(value.name, *(f"{number:.3g}" for number in (value.start, value.middle, value.end)))
-    return table
+        now, middle, end = (f"{number:.3g}" for number in (value.start, value.middle, value.end))
+        facts.append(
+            (value.name, now if now == middle == end else f"{now} at first, {middle} half-way, {end} at the end")
+        )
+    return facts
 
 
 def _memory(plan: "Plan") -> Table:
