@@ -2,8 +2,9 @@
 
 import functools
 import hashlib
-import importlib.metadata
 from pathlib import Path
+
+from celeba_gan import __version__
 
 
 @functools.cache
@@ -12,8 +13,4 @@ def code_version() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
-    try:
-        version = importlib.metadata.version("celeba-gan")
-    except importlib.metadata.PackageNotFoundError:  # run from its source, as on a machine with torch alone
-        version = "0"
-    return f"{version}+{digest.hexdigest()[:16]}"
+    return f"{__version__}+{digest.hexdigest()[:16]}"
