@@ -18,7 +18,7 @@ import torch
 from safetensors import safe_open
 
 from celeba_gan.datasets.packed_images import PackedImagesDataset
-from celeba_gan.datasets.runs import ClassifierDataset, ExperimentsDataset, RunDataset
+from celeba_gan.datasets.runs import ClassifierDataset, RunDataset
 from celeba_gan.datasets.ticks import MetricRowsDataset, TrainingGridsDataset
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.features.store import FeatureStore
@@ -26,7 +26,7 @@ from celeba_gan.foundation.documents import VERSION_KEY
 from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import read_card
 from celeba_gan.gan.runs.initial import load_initial
-from celeba_gan.gan.runs.models import NamedModel
+from celeba_gan.gan.runs.models import Experiments, NamedModel
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.gan.sampling.trained import TrainedGenerator
@@ -77,7 +77,7 @@ def train(data: Path, resumed: Snapshot | None, **changes: Any) -> list[Snapshot
     experiment, ticks = RunDataset(str(data / "06_models/smoke")), []
     output = data / "07_model_output/smoke"
     rows, grids = MetricRowsDataset(str(output / "metric_rows")), TrainingGridsDataset(str(output / "training_grids"))
-    experiments = ExperimentsDataset(str(data / "06_models")).load()
+    experiments = Experiments(data / "06_models")
     settings = TrainSettings.model_validate(SETTINGS | changes)
     for tick in train_gan(*inputs(data), settings, resumed, experiments):
         for dataset, part in zip((rows, grids, experiment), tick, strict=True):
@@ -120,6 +120,8 @@ def test_the_finished_training_is_complete_and_has_nothing_to_train(data: Path) 
     assert RunDataset(str(experiment)).exists()
     before = contents(experiment)
     rows = MetricRowsDataset(str(data / "07_model_output/smoke/metric_rows")).load()
+    assert rows["swd_absolute_valid"].dropna().tolist() == [988.4014129638672, 910.6208980083466]  # was swd_valid
+    assert not [name for name in rows if name.startswith("swd_valid")]
     train(data, run_of(data).newest())
     after = contents(experiment)
     for path, (card, tensors) in before.items():
@@ -157,7 +159,7 @@ def test_it_trains_on_and_its_weights_start_another(data: Path) -> None:
         "state-000000000640.safetensors",
         "state.safetensors",
     ]
-    initial = load_initial(ExperimentsDataset(str(data / "06_models")).load(), "smoke")
+    initial = load_initial(Experiments(data / "06_models"), "smoke")
     assert (initial.card.id, initial.card.images) == (newest.card.id, 960)
 
 
@@ -183,7 +185,7 @@ def test_it_is_evaluated_with_the_same_numbers(data: Path, tmp_path: Path) -> No
         before = ClassifierDataset(str(data / "06_models/datasets/smoke/attribute_classifier")).load()
         classifier = fit_attribute_classifier(packed, labels, settings, before)
         assert classifier is before
-        model = NamedModel.at(ExperimentsDataset(str(data / "06_models")).load().find("smoke"), "smoke")
+        model = NamedModel.at(Experiments(data / "06_models").find("smoke"), "smoke")
         evaluation = evaluate_generator(
             run_of(data), None, packed, labels, classes, classifier, FeatureStore(tmp_path), model, settings
         )[0]

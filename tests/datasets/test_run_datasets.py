@@ -8,7 +8,8 @@ import pytest
 import torch
 from kedro.io import DatasetError
 
-from celeba_gan.datasets.runs import ClassifierDataset, ExperimentsDataset, RunDataset
+from celeba_gan.datasets.file_dataset import FolderDataset
+from celeba_gan.datasets.runs import ClassifierDataset, RunDataset
 from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.foundation.documents import VERSION_KEY
 from celeba_gan.gan.runs.cards import ModelCard
@@ -167,11 +168,19 @@ def test_a_network_under_the_name_of_another_is_refused(tmp_path: Path, make_sna
 
 
 def test_experiments_are_read_from_and_never_written_as_a_whole(tmp_path: Path) -> None:
-    dataset = ExperimentsDataset(str(tmp_path))
+    dataset = FolderDataset(str(tmp_path), "celeba_gan.gan.runs.models.Experiments")
     (tmp_path / "demo").mkdir()
     assert dataset.load().find("demo") == tmp_path / "demo"
-    with pytest.raises(DatasetError, match="one by one"):
+    with pytest.raises(DatasetError, match="nodes fill"):
         dataset.save("demo")
+
+
+def test_numbers_are_kept_in_the_feature_store(tmp_path: Path) -> None:
+    store = FolderDataset(str(tmp_path / "features"), "celeba_gan.evaluation.features.store.FeatureStore")
+    assert not store.exists()
+    assert store.load().numbers("key", lambda: {"x": 1.0}) == {"x": 1.0}
+    assert store.exists()
+    assert store.load().numbers("key", lambda: {"x": 2.0}) == {"x": 1.0}
 
 
 def test_an_attribute_classifier_is_kept_as_weights_and_readable_card(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
+from kedro.utils import load_obj
 
 Saved = TypeVar("Saved")
 Loaded = TypeVar("Loaded")
@@ -32,3 +33,17 @@ class ReadOnlyDataset(FileDataset[Any, Loaded]):
     def save(self, data: Any) -> NoReturn:
         """Raises a DatasetError."""
         raise DatasetError(f"{self._filepath}: {self.reason}")
+
+
+class FolderDataset(ReadOnlyDataset[Any]):
+    """A folder that nodes read, or fill by themselves; `holds` is the full name of its class, which takes the path."""
+
+    reason = "nodes fill this folder by themselves"
+
+    def __init__(self, filepath: str, holds: str, metadata: Metadata | None = None) -> None:
+        super().__init__(filepath, metadata)
+        self._holds = holds
+
+    def load(self) -> Any:
+        """The folder as its class; nothing is read yet."""
+        return load_obj(self._holds)(self._filepath)

@@ -1,4 +1,4 @@
-"""The run of a training, the folder of all experiments, and the attribute classifier."""
+"""The run of a training, and the attribute classifier."""
 
 import json
 from pathlib import Path
@@ -6,13 +6,12 @@ from typing import Literal
 
 from kedro.io import DatasetError
 
-from celeba_gan.datasets.file_dataset import FileDataset, Metadata, ReadOnlyDataset
+from celeba_gan.datasets.file_dataset import FileDataset, Metadata
 from celeba_gan.datasets.previews import JSONPreview
 from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.foundation.settings import is_none
 from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint, read_card
-from celeba_gan.gan.runs.models import Experiments
 from celeba_gan.gan.runs.run import Run, export
 from celeba_gan.gan.runs.snapshot import Snapshot
 
@@ -59,16 +58,6 @@ class RunDataset(FileDataset[Snapshot, Run | Snapshot | None]):
 
     def _exists(self) -> bool:
         return self.run.finished()
-
-
-class ExperimentsDataset(ReadOnlyDataset[Experiments]):
-    """The folder in which every experiment has its folder; a training may start from the weights of one of them."""
-
-    reason = "experiments are saved one by one, by training"
-
-    def load(self) -> Experiments:
-        """Returns the folder; nothing is read yet."""
-        return Experiments(self._filepath)
 
 
 class ClassifierDataset(FileDataset[Checkpoint[ClassifierCard], Checkpoint[ClassifierCard] | None]):
