@@ -90,13 +90,14 @@ def _fill(make_snapshot: Callable[..., Snapshot], data: Path, *, finished: bool)
     classes.to_csv(packed / "classes.csv", index=False)
     report = data / "08_reporting/datasets/synthetic/data_report.json"
     report.parent.mkdir(parents=True)
+    (report.parent / "data.html").write_text("<html></html>")
     write_findings(report, [f"Finding {number}." for number in range(7)])
     manifest.write_text(json.dumps({
         "format_version": 2, "count": 4094, "size": 32, "shard_images": 4096, "source_digest": "", "images_digest": "",
         "recipe": {"crop": 178, "size": 32, "filter": "box", "background": "#ffffff", "decoder": 2, "pillow": "12"},
         "splits": {}, "shards": [], "unreadable": [], "leaks": [], "duplicates": [], "digest": "",
     }))  # fmt: skip
-    best = BestTick(metric="swd_valid", value=11.5, evaluate_images=256, images=150_000)
+    best = BestTick(metric="swd_absolute_valid", value=11.5, evaluate_images=256, images=150_000)
     run = Run(data / "06_models/demo")
     run.append(make_snapshot(150_000))
     save_best(make_snapshot(150_000), run.snapshots / "best-000000150000.safetensors")
@@ -118,12 +119,12 @@ def test_the_whole_line_is_summarised_with_every_place(account: Say, project: Pa
     ) in lines
     assert [line for line in lines if line.startswith("Data ")] == [
         *(f"Data Finding {number}." for number in range(5)),
-        "Data report data/08_reporting/datasets/synthetic/data_report.json, with 2 more findings",
+        "Data 2 more findings in the report",
+        "Data report data/08_reporting/datasets/synthetic/data.html",
     ]
-    assert "Contact sheet data/08_reporting/datasets/synthetic/contact_sheet.png" in lines
     assert "Trained on 180,000 images (180 kimg), finished" in lines
     assert "Generator data/06_models/demo/generator.safetensors" in lines
-    assert "Best swd_valid 11.5 after 150,000 images: data/06_models/demo/best_generator.safetensors" in lines
+    assert "Best swd_absolute_valid 11.5 after 150,000 images: data/06_models/demo/best_generator.safetensors" in lines
     assert "Grids data/07_model_output/demo/training_grids" in lines
     assert any(line.startswith("SWD 12.3 (real images 3.21): distance") for line in lines)
     assert any(line.startswith("AGE 0.432: of the discriminator: 0.5 for chance") for line in lines)
@@ -144,13 +145,12 @@ def test_what_does_not_exist_is_not_listed(account: Say, project: Path, fill: Ca
     report = project / "data/08_reporting/datasets/synthetic/data_report.json"
     write_findings(report, ["Nothing unusual was found."])
     lines = [line for line in account("preprocess") if line]
-    assert lines[:4] == [
+    assert lines[:3] == [
         "Packed 4,094 images of 32x32 pixels",
         "Data Nothing unusual was found.",
-        "Data report data/08_reporting/datasets/synthetic/data_report.json",
-        "Contact sheet data/08_reporting/datasets/synthetic/contact_sheet.png",
+        "Data report data/08_reporting/datasets/synthetic/data.html",
     ]
-    assert [line.split()[0] for line in lines[4:]] == ["Time", "Look"]
+    assert [line.split()[0] for line in lines[3:]] == ["Time", "Look"]
 
 
 def test_only_what_the_run_made_is_listed(account: Say, project: Path, fill: Callable[..., None]) -> None:

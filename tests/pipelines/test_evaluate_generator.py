@@ -181,14 +181,14 @@ def test_the_best_networks_are_measured_where_requested(evaluate: Any, train: An
     run = train("none")
     assert evaluate(run, settings={"checkpoint": "best"})[0] == evaluate(run)[0]  # none was measured
     newest, other = run.newest(), train("none", seed=1).newest()
-    best = BestTick(metric="swd_valid", evaluate_images=2, value=1.0, images=8)
+    best = BestTick(metric="swd_absolute_valid", evaluate_images=2, value=1.0, images=8)
     earlier = newest.card.model_copy(update={"images": 8, "best": best})
     save_best(replace(other, card=earlier), run.snapshots / "best-000000000008.safetensors")
     run.append(replace(newest, card=newest.card.model_copy(update={"images": 16, "best": best})))
 
     last, chosen = evaluate(run)[0], evaluate(run, settings={"checkpoint": "best"})[0]
-    assert (last.protocol.images, last.protocol.which) == (16, "last")
-    assert (chosen.protocol.images, chosen.protocol.which) == (8, "best")
+    assert (last.protocol.images, last.protocol.checkpoint) == (16, "last")
+    assert (chosen.protocol.images, chosen.protocol.checkpoint) == (8, "best")
     assert chosen.metrics["swd"] != last.metrics["swd"]
     # Both models of a comparison are those of the requested tick.
     compared = evaluate(run, compared_model=named(run, "itself", "best"), settings={"checkpoint": "best"})[0].comparison

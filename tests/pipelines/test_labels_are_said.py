@@ -113,7 +113,7 @@ def test_the_best_generator_samples_where_requested(start: Any) -> None:
     assert (last == sample("best")).all()  # none was measured
 
     newest = run.newest()
-    best = BestTick(metric="swd_valid", evaluate_images=2, value=1.0, images=8)
+    best = BestTick(metric="swd_absolute_valid", evaluate_images=2, value=1.0, images=8)
     earlier = replace(
         newest,
         card=newest.card.model_copy(update={"images": 8, "best": best}),

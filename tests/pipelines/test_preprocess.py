@@ -77,7 +77,9 @@ def test_every_report_is_there(project: tuple[Path, str]) -> None:
 
     for chart, title in (("attribute_chart", "Images with each attribute"), ("size_chart", "All 160 photographs")):
         assert title in json.loads((reports / f"{chart}.json").read_text())["layout"]["title"]["text"]
-    assert "plotly" in (reports / "attribute_chart.html").read_text()
+    page = (reports / "data.html").read_text()
+    assert "160 images of 16 × 16 pixels" in page
+    assert all(finding in page for finding in report["findings"])
     for picture in ("contact_sheet", "mean_image"):
         with Image.open(reports / f"{picture}.png") as image:
             assert np.asarray(image).std() > 10

@@ -63,7 +63,7 @@ class EvaluationProtocol(Record):
     age_centre_from: str
     model: str | None = None
     """`evaluate.model`."""
-    which: Literal["last", "best"] = "last"
+    checkpoint: Literal["last", "best"] = Field("last", alias="which")
     """`evaluate.checkpoint`."""
 
 

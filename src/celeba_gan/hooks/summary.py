@@ -143,8 +143,8 @@ def _findings(path: Path) -> Lines:
     findings = DataReport.read(path).findings
     for finding in findings[:_MOST_FINDINGS]:
         yield "Data", finding
-    more = len(findings) - _MOST_FINDINGS
-    yield "Data report", shown(path) + (f", with {counted(more, 'more finding')}" if more > 0 else "")
+    if (more := len(findings) - _MOST_FINDINGS) > 0:
+        yield "Data", f"{counted(more, 'more finding')} in the report"
 
 
 def _trained(path: Path) -> Lines:
@@ -203,7 +203,7 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "unreadable_images": _unreadable,
     "classes": _classes,
     "data_report": _findings,
-    "contact_sheet": _place("Contact sheet"),
+    "data_page": _place("Data report"),
     RUN: _trained,
     "training_grids": _place("Grids"),
     "evaluation": _measured,

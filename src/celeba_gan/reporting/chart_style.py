@@ -11,18 +11,18 @@ Point = tuple[int, str, float | None]
 _ONE_COLUMN: Final = 12  # rows; more are drawn in two columns, since kedro-viz fixes the height of figures
 
 
-def finish(figure: Any, title: str) -> Any:
-    """Gives a plotly figure its title and the look of all charts."""
-    figure.update_layout(
-        title={"text": title, "font": {"size": 15}},
-        font={"color": TEXT, "size": 11},
-        paper_bgcolor="rgba(0, 0, 0, 0)",
-        plot_bgcolor="rgba(0, 0, 0, 0)",
-        legend={"orientation": "h", "y": -0.1},
-        margin={"l": 60, "r": 20, "t": 60, "b": 60},
-        hovermode="closest",
-    )
-    return figure
+def finish(figure: Any, title: str | None = None, **layout: Any) -> Any:
+    """Gives a plotly figure its title and the look of all charts, but for what `layout` says."""
+    look = {
+        "title": {"text": title, "font": {"size": 15}},
+        "font": {"color": TEXT, "size": 11},
+        "paper_bgcolor": "rgba(0, 0, 0, 0)",
+        "plot_bgcolor": "rgba(0, 0, 0, 0)",
+        "legend": {"orientation": "h", "y": -0.1},
+        "margin": {"l": 60, "r": 20, "t": 60, "b": 60},
+        "hovermode": "closest",
+    }
+    return figure.update_layout(look | layout)
 
 
 def in_columns(names: Sequence[str], add: Callable[[Any, Sequence[str], int], float], start: float, **axis: Any) -> Any:

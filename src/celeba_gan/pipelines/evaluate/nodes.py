@@ -129,7 +129,7 @@ def evaluate_generator(
         )
     evaluation, result = measure(networks)
     protocol = evaluation.protocol.model_copy(
-        update={"model": settings.model, "which": "best" if measured_best else "last"}
+        update={"model": settings.model, "checkpoint": "best" if measured_best else "last"}
     )
     evaluation = evaluation.model_copy(update={"protocol": protocol})
     if compared_model is not None:

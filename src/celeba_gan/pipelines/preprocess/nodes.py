@@ -82,12 +82,11 @@ def report_data(
     classes: Any,
     settings: PreprocessSettings,
     ingest: IngestSettings,
-) -> tuple[DataReport, Any, Any, Any, Any, Any]:
+) -> tuple[DataReport, Any, Any, Any, Any]:
     """Summarises the data in numbers, words and pictures.
 
     Returns:
-        `data_report`, the chart of attributes for kedro-viz and again for browsers, the chart of sizes, a contact
-        sheet, and the mean image.
+        `data_report`, the charts of attributes and of sizes, a contact sheet, and the mean image.
     """
     from celeba_gan.reporting.data.charts import plot_attributes, plot_sizes
     from celeba_gan.reporting.data.contact_sheet import draw_contact_sheet
@@ -105,12 +104,17 @@ def report_data(
         ingest.max_rejected_fraction,
         PUBLISHED_RATES,
     )
-    attribute_chart = plot_attributes(report)
     return (
         report,
-        attribute_chart,
-        attribute_chart,
+        plot_attributes(report),
         plot_sizes(image_index, settings.crop),
         draw_contact_sheet(packed_images, labels, classes),
         draw_mean(pixels),
     )
+
+
+def write_data_page(data_report: DataReport, *charts_pictures_and_tables: Any) -> str:
+    """Writes the page that shows all of it, as HTML."""
+    from celeba_gan.reporting.data.page import render_data
+
+    return render_data(data_report, *charts_pictures_and_tables)

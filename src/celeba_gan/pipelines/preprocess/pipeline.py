@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from celeba_gan.pipelines.preprocess.nodes import label_images, pack_images, report_data
+from celeba_gan.pipelines.preprocess.nodes import label_images, pack_images, report_data, write_data_page
 
 
 def create_pipeline() -> Pipeline:
@@ -38,8 +38,23 @@ def create_pipeline() -> Pipeline:
                 "params:preprocess",
                 "params:ingest",
             ],
-            outputs=["data_report", "attribute_chart", "attribute_page", "size_chart", "contact_sheet", "mean_image"],
+            outputs=["data_report", "attribute_chart", "size_chart", "contact_sheet", "mean_image"],
             name="report_data",
+        ),
+        Node(
+            write_data_page,
+            inputs=[
+                "data_report",
+                "attribute_chart",
+                "size_chart",
+                "contact_sheet",
+                "mean_image",
+                "rejected_images",
+                "unreadable_images",
+                "duplicate_images",
+            ],
+            outputs="data_page",
+            name="write_data_page",
         ),
     ]
     return Pipeline(nodes)

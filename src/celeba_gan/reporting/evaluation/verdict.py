@@ -176,7 +176,7 @@ def _compared(evaluation: Evaluation) -> Iterator[str]:
 
 def _caveats(evaluation: Evaluation) -> Iterator[str]:
     protocol = evaluation.protocol
-    if not protocol.finished and protocol.which != "best":
+    if not protocol.finished and protocol.checkpoint != "best":
         yield f"Training is unfinished, after {protocol.images:,} images."
     if protocol.trained_on != protocol.data_digest:
         yield "The generator was trained on other images than it is compared with: the numbers measure a transfer."

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from celeba_gan.reporting.chart_style import FAINT, TEXT
+from celeba_gan.reporting.chart_style import FAINT, finish
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -12,10 +12,8 @@ PANELS = {
     "Losses": {"discriminator_loss": "#4f9ddb", "generator_loss": "#ee6677"},
     "Mean scores": {"score_real": "#3aa655", "score_fake": "#d1a400"},
     "Penalty": {"penalty": "#aa3377", "gradient_norm": "#44bbcc"},
-    "Distance to valid images": {"swd_valid": "#ee8866", "swd_valid_floor": "#999999"},
+    "Distance to valid images": {"swd_absolute_valid": "#ee8866", "swd_absolute_valid_floor": "#999999"},
 }
-SPEED = {"Images per second": {"images_per_second": "#999999"}}
-"""In place of a panel that has nothing to show."""
 
 
 def plot_curves(rows: "pd.DataFrame") -> Any:
@@ -27,7 +25,7 @@ def plot_curves(rows: "pd.DataFrame") -> Any:
 
     panels = {title: curves for title, curves in PANELS.items() if any(name in rows for name in curves)}
     if len(panels) < len(PANELS):
-        panels |= SPEED
+        panels |= {"Images per second": {"images_per_second": "#999999"}}  # a panel had nothing to show
     figure = make_subplots(rows=2, cols=2, subplot_titles=list(panels), vertical_spacing=0.25, horizontal_spacing=0.1)
     for panel, curves in enumerate(panels.values()):
         for name, colour in curves.items():
@@ -45,12 +43,5 @@ def plot_curves(rows: "pd.DataFrame") -> Any:
     figure.update_xaxes(gridcolor=FAINT, zerolinecolor=FAINT, matches="x")  # one clock, also where points are few
     figure.update_xaxes(title_text="kimg", row=2)
     figure.update_yaxes(gridcolor=FAINT, zerolinecolor=FAINT)
-    figure.update_layout(
-        font={"color": TEXT, "size": 11},
-        paper_bgcolor="rgba(0, 0, 0, 0)",
-        plot_bgcolor="rgba(0, 0, 0, 0)",
-        legend={"orientation": "h", "y": -0.2},
-        margin={"l": 45, "r": 15, "t": 30, "b": 45},
-        hovermode="x unified",
-    )
-    return figure
+    legend, margin = {"orientation": "h", "y": -0.2}, {"l": 45, "r": 15, "t": 30, "b": 45}
+    return finish(figure, legend=legend, margin=margin, hovermode="x unified")

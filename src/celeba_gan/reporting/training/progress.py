@@ -31,5 +31,5 @@ class TrainingProgress(Progress):
                 row["discriminator_loss"],
                 row["generator_loss"],
                 row["images_per_second"],
-                f"  swd_valid {row['swd_valid']:.4g}" if "swd_valid" in row else "",
+                f"  swd_absolute_valid {row['swd_absolute_valid']:.4g}" if "swd_absolute_valid" in row else "",
             )

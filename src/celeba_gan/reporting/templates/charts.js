@@ -36,7 +36,8 @@
     if (small) {
       const panels = stack(layout, Number(box.dataset.stacked));
       if (panels > 1) layout.height = panels * Number(box.dataset.stacked) + 150;
-      layout.margin = { ...layout.margin, l: 40, r: 10 };
+      const bar = figure.data.some((trace) => trace.colorbar);
+      layout.margin = { ...layout.margin, l: 40, r: bar ? 90 : 10 };
     }
     layout.font = { ...layout.font, color: colour("--soft"), size: 12, family: getComputedStyle(box).fontFamily };
     const titled = Object.keys(layout).some((key) => key.startsWith("xaxis") && layout[key].title);
