@@ -91,7 +91,7 @@ class Metrics:
         values: dict[str, float] = {}
         for of_images in measures("images"):
             values |= of_images(self.real, fake, SETTINGS).values
-        values |= {"swd_valid": self.in_training(lambda count, seed: fake[:count])["swd_valid"]}
+        values |= {"swd_absolute_valid": self.in_training(lambda count, seed: fake[:count])["swd_absolute_valid"]}
         features, probabilities = self.classifier.describe(fake)
         for of_features in measures("features"):
             values |= of_features(self.real_features, features, SETTINGS).values

@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 NOTICED = 3.0  # spreads of the floor
 MIDDLE = 3  # of the levels
 LESS_IS_WORSE = {"precision", "recall", "density", "coverage", "distance_ratio", "c2st_age"}
-VARIANTS = {"frechet_infinity", "swd_valid", "c2st_accuracy", "c2st_age"}  # say nearly what their relatives say
+VARIANTS = {
+    "frechet_infinity",
+    "swd_absolute_valid",
+    "c2st_accuracy",
+    "c2st_age",
+}  # say nearly what their relatives say
 ORIGINALITY = {"memorised", "distance_ratio", "repeated"}  # not meant to notice worse images
 SHOWN = 5  # portraits beside each row of the chart
 
@@ -234,10 +239,10 @@ PAGE = """# Which metric notices what
 {images:,} portraits at 32x32 are compared with {images:,} others, which are spoilt in one known way: images that are
 worse, or sets that are worse although every image in them is good. Features are those of the attribute classifier,
 trained on 4 x {images:,} further portraits; these are also the training images. Sliced Wasserstein distances (`swd`,
-and of its scales) with 128 directions and 16 patches per image and scale; `swd_valid` is the cheap one that training
-is watched by, on half of the images. `attribute_shares` is the mean difference of how often samples and reals have an
-attribute, in the classifier's eyes. `c2st_*`: a fresh small discriminator learns from two fifths of both sides, and is
-measured on half of them. Inception features are not in it: nothing here downloads weights.
+and of its scales) with 128 directions and 16 patches per image and scale; `swd_absolute_valid` is the cheap one that
+training is watched by, on half of the images. `attribute_shares` is the mean difference of how often samples and reals
+have an attribute, in the classifier's eyes. `c2st_*`: a fresh small discriminator learns from two fifths of both sides,
+and is measured on half of them. Inception features are not in it: nothing here downloads weights.
 
 The floor is ten sets of as many other portraits in the samples' place: mean ± standard deviation, a spread below. A
 response is the difference from the floor in spreads, turned so that more is worse. A metric *notices* a corruption
@@ -266,8 +271,8 @@ The strengths:
 
 ## What it says
 
-The variants (`frechet_infinity`, `swd_valid`, `c2st_accuracy`, `c2st_age`) are left out: they say what their relatives
-do. Who notices is in the order of the response at middle strength.
+The variants (`frechet_infinity`, `swd_absolute_valid`, `c2st_accuracy`, `c2st_age`) are left out: they say what their
+relatives do. Who notices is in the order of the response at middle strength.
 
 {sentences}
 
@@ -275,7 +280,7 @@ Why:
 
 - The sliced Wasserstein distance brings both sets of patches to mean 0 and deviation 1 in each colour, by the paper's
   definition. So it cannot see what scales a colour, or all of them, in every image alike, until colours are clipped.
-  `swd_absolute`, and with it `swd_valid`, brings samples to what the reals need, and sees it.
+  `swd_absolute`, and with it `swd_absolute_valid`, brings samples to what the reals need, and sees it.
 - Features of an attribute classifier know what tells attributes apart. They see a missing kind of person first, and
   look past what no attribute depends on: noise, contrast (its group norm divides most of it out), small squares, and
   images that are no faces, which land in the midst of the faces: `precision` hardly falls.

@@ -163,7 +163,15 @@ def training(preset: str, arguments: argparse.Namespace, work: Path) -> None:
 def shown_of(tick: Tick) -> str:
     """What is worth a line."""
     row = tick.rows[-1] if tick.rows else {}
-    names = ("images_per_second", "swd_valid", "swd_valid_floor", "auc", "gradient_norm", "diversity", "gpu_memory_gib")
+    names = (
+        "images_per_second",
+        "swd_absolute_valid",
+        "swd_absolute_valid_floor",
+        "auc",
+        "gradient_norm",
+        "diversity",
+        "gpu_memory_gib",
+    )
     return "".join(f", {name} {row[name]:.4g}" for name in names if name in row)
 
 

@@ -102,7 +102,7 @@ def make_snapshot() -> Callable[..., "Snapshot"]:
     from celeba_gan.gan.runtime.card import HardwareCard
 
     def make(images: int, *, best: int | None = None, keep: int = 1, **changes: Any) -> "Snapshot":
-        tick = BestTick(metric="swd_valid", evaluate_images=8, value=1.0, images=best or 0)
+        tick = BestTick(metric="swd_absolute_valid", evaluate_images=8, value=1.0, images=best or 0)
         networks = {
             "id": "abc",
             "images": images,

@@ -46,7 +46,7 @@ def card(project: Path, experiment: str = "smoke") -> RunCard:
 
 def test_training_is_measured_and_its_best_networks_can_be_used(trained_project: Path) -> None:
     project = trained_project
-    measured = rows(project).set_index("images")["swd_valid"].dropna()
+    measured = rows(project).set_index("images")["swd_absolute_valid"].dropna()
     assert measured.index.tolist() == [320, 640, 960]
     best = json.loads((models(project) / "best_generator.json").read_text())
     assert best["images"] == best["best"]["images"] == measured.idxmin()
@@ -56,7 +56,7 @@ def test_training_is_measured_and_its_best_networks_can_be_used(trained_project:
     assert next(TrainedGenerator(generator).sample(2, 0)).shape == (2, 16, 16, 3)
     kept = {path.name for path in (models(project) / "training_state").glob("state*")}
     assert {"state.safetensors", "state-000000000640.safetensors", "state-000000000320.safetensors"} == kept
-    assert (rows(project)["swd_valid_floor"].dropna() > 0).all()
+    assert (rows(project)["swd_absolute_valid_floor"].dropna() > 0).all()
 
 
 def test_going_back_to_a_kept_snapshot_is_exact_and_drops_what_came_later(project: Path) -> None:

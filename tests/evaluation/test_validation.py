@@ -31,8 +31,8 @@ def test_it_is_the_sliced_wasserstein_distance_to_one_half_and_the_floor_is_that
 
     options = {"projections": PROJECTIONS, "patches": PATCHES, "seed": 0}
     assert measure(sample) == {
-        "swd_valid": sliced_wasserstein(reals[:20], samples, **options)["swd_absolute"],
-        "swd_valid_floor": sliced_wasserstein(reals[:20], reals[20:40], **options)["swd_absolute"],
+        "swd_absolute_valid": sliced_wasserstein(reals[:20], samples, **options)["swd_absolute"],
+        "swd_absolute_valid_floor": sliced_wasserstein(reals[:20], reals[20:40], **options)["swd_absolute"],
     }
     assert measure(sample) == measure(sample)
     assert set(asked) == {(20, 0)}
@@ -44,8 +44,8 @@ def test_it_tells_reals_from_worse_and_worse_images() -> None:
     noise = np.random.default_rng(1).normal(0, 1, (64, 16, 16, 3))
     others = smooth(64, 2).astype(float)
     worse = [(others + much * noise).clip(0, 255).astype(np.uint8) for much in (0, 60, 100)]
-    distances = [measure(partial(given, images))["swd_valid"] for images in worse]
-    assert measure(partial(given, reals[:64]))["swd_valid"] == 0
+    distances = [measure(partial(given, images))["swd_absolute_valid"] for images in worse]
+    assert measure(partial(given, reals[:64]))["swd_absolute_valid"] == 0
     assert distances == sorted(distances)
     assert distances[0] < 1.25 * measure.floor < distances[-1]
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_RENAMED = {"swd_valid": "swd_absolute_valid", "swd_valid_floor": "swd_absolute_valid_floor"}  # in version 0.1.0
+
+
 class _Ticks(FileDataset[Saved, Loaded]):
     """The folder. Training saves its snapshot last, so after a crash there may be ticks later than the snapshot."""
 
@@ -59,7 +62,8 @@ class MetricRowsDataset(_Ticks[MetricRows, "pd.DataFrame"]):
         """All rows of all ticks."""
         import pandas as pd
 
-        return pd.DataFrame([row for file in self.files() for row in json.loads(file.read_text(encoding="utf-8"))])
+        rows = (row for file in self.files() for row in json.loads(file.read_text(encoding="utf-8")))
+        return pd.DataFrame([{_RENAMED.get(name, name): value for name, value in row.items()} for row in rows])
 
 
 class TrainingGridsDataset(_Ticks[ImageGrid, list[ImageGrid]]):

@@ -42,7 +42,7 @@ class EvaluateSettings(Settings):
         None, min_length=1, coerce_numbers_to_str=True, description="a second model, named likewise, to compare with"
     )
     checkpoint: Literal["last", "best"] = Field(
-        "last", description="networks of the last tick, or of the tick with the lowest swd_valid"
+        "last", description="networks of the last tick, or of the tick with the lowest swd_absolute_valid"
     )
     promote: bool = Field(False, description="register the model in MLflow, as champion if it beats the present one")
     promote_metric: str = Field(

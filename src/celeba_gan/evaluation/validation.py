@@ -37,9 +37,9 @@ class ValidationDistance:
         self.floor = self._distance(reals[half : 2 * half])
 
     def __call__(self, sample: Callable[[int, int], Images]) -> dict[str, float]:
-        """`swd_valid` and `swd_valid_floor`: `swd_absolute` of samples, from (count, seed), and of other reals."""
+        """`swd_absolute` of samples, from (count, seed), as `swd_absolute_valid`; of other reals, as its `_floor`."""
         samples = sample(len(self._reals), self._seed)
-        return {"swd_valid": self._distance(samples), "swd_valid_floor": self.floor}
+        return {"swd_absolute_valid": self._distance(samples), "swd_absolute_valid_floor": self.floor}
 
     def _distance(self, images: Images) -> float:
         # Not the paper's distance, which ignores colour and contrast: the best networks must have those of the reals.

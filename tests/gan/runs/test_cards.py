@@ -20,7 +20,9 @@ def card(images: TrainingImages, make_settings: Callable[..., TrainSettings]) ->
     settings = make_settings(condition={"name": "class"}, evaluate_every_kimg=0.08, keep_states=3, keep_best=True)
     conditions = Conditions("class", ("a", "b"), np.arange(100) % 2)
     values = iter((4.0, 3.0, 2.0, 1.0))
-    *_, last = train(images, settings, conditions=conditions, measure=lambda sample: {"swd_valid": next(values)})
+    *_, last = train(
+        images, settings, conditions=conditions, measure=lambda sample: {"swd_absolute_valid": next(values)}
+    )
     return last.snapshot.card
 
 
@@ -42,7 +44,7 @@ def test_stored_names_are_those_of_the_format(card: RunCard) -> None:
     assert stored.keys() == networks | {"iteration", "course", "identity", "hardware", "health", "keep"}
     assert stored["format_version"] == 2
     assert stored["course"] == list(card.history) == [0, 80, 160, 240]
-    assert stored["best"] == {"metric": "swd_valid", "evaluate_images": 256, "value": 1.0, "images": 320}
+    assert stored["best"] == {"metric": "swd_absolute_valid", "evaluate_images": 256, "value": 1.0, "images": 320}
     assert stored["keep"] == {"states": 3, "best": True}
     assert stored["hardware"].keys() == {"device", "device_name", "precision", "threads", "torch", "compiled"}
     assert stored["health"].keys() == {"best", "penalty", "auc"}

@@ -77,7 +77,7 @@ def test_a_training_here_is_read_from_its_snapshot(
     run = Run(experiments.folder / "demo")
     values = iter((2.0, 3.0))
     settings = make_settings(kimg=0.16, evaluate_every_kimg=0.08)
-    for tick in train(images, settings, measure=lambda sample: {"swd_valid": next(values)}):
+    for tick in train(images, settings, measure=lambda sample: {"swd_absolute_valid": next(values)}):
         run.append(tick.snapshot)
     model = find("demo", experiments)
     assert model.card == tick.snapshot.card.of_networks()

@@ -25,7 +25,7 @@ TICKS = (0, 80, 160, 240, 320)
 
 def scripted(*values: float) -> Callable[..., dict[str, float]]:
     left = list(values)
-    return lambda sample: {"swd_valid": left.pop(0)}
+    return lambda sample: {"swd_absolute_valid": left.pop(0)}
 
 
 def commit_all(
@@ -179,7 +179,7 @@ def test_best_networks_are_those_of_the_best_tick(
     settings = make_settings(keep_states=5, evaluate_every_kimg=0.08)
     assert run.best() is None
     values = iter((4, 2, 3, 5))
-    for tick in train(images, settings, measure=lambda sample: {"swd_valid": next(values)}):
+    for tick in train(images, settings, measure=lambda sample: {"swd_absolute_valid": next(values)}):
         run.append(tick.snapshot)
         assert (run.best() is None) == (tick.images == 0)
     best = run.best()
@@ -187,7 +187,7 @@ def test_best_networks_are_those_of_the_best_tick(
     assert best.discriminator is not None
     assert (best.generator.kind, best.discriminator.kind) == ("generator", "discriminator")
     assert best.generator.card == best.discriminator.card
-    assert best.generator.card.best == BestTick(metric="swd_valid", evaluate_images=256, value=2, images=160)
+    assert best.generator.card.best == BestTick(metric="swd_absolute_valid", evaluate_images=256, value=2, images=160)
     assert best.generator.card.images == 160
     assert_is_of(best.generator, tensors_at(run, 0.16))
     assert_is_of(best.discriminator, tensors_at(run, 0.16))
@@ -371,7 +371,7 @@ def test_exported_files_follow_the_newest_snapshot(
     settings = make_settings(keep_states=5, evaluate_every_kimg=0.08)
     values = iter((4, 2, 3, 1))
     best = {0: None, 80: 80, 160: 160, 240: 160, 320: 320}
-    for tick in train(images, settings, measure=lambda sample: {"swd_valid": next(values)}):
+    for tick in train(images, settings, measure=lambda sample: {"swd_absolute_valid": next(values)}):
         run.append(tick.snapshot)
         for kind in ("generator", "discriminator"):
             network = exported(run, kind)

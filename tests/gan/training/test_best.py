@@ -57,7 +57,11 @@ def through_disk(snapshot: Snapshot, folder: Path) -> Snapshot:
 
 
 def measured(ticks: list[Tick]) -> dict[int, float]:
-    return {tick.images: tick.rows[-1]["swd_valid"] for tick in ticks if tick.rows and "swd_valid" in tick.rows[-1]}
+    return {
+        tick.images: tick.rows[-1]["swd_absolute_valid"]
+        for tick in ticks
+        if tick.rows and "swd_absolute_valid" in tick.rows[-1]
+    }
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,7 @@ def test_measuring_does_not_change_the_weights(
     assert without.snapshot.tensors.keys() == with_it.snapshot.tensors.keys()
     assert all(torch.equal(tensor, with_it.snapshot.tensors[name]) for name, tensor in without.snapshot.tensors.items())
     assert np.array_equal(without.samples, with_it.samples)
-    assert without.rows[-1].keys() | {"swd_valid", "floor"} == with_it.rows[-1].keys()
+    assert without.rows[-1].keys() | {"swd_absolute_valid", "floor"} == with_it.rows[-1].keys()
 
 
 def test_articles_batch_statistics_are_left_alone(

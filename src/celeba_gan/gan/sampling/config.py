@@ -14,7 +14,7 @@ class GenerateSettings(Settings):
 
     images: int = Field(default=64, ge=1, le=1_000_000, description="Samples saved as PNG.")
     checkpoint: Literal["last", "best"] = Field(
-        default="last", description="The generator of the last tick, or of the one with the lowest swd_valid."
+        default="last", description="The generator of the last tick, or of the one with the lowest swd_absolute_valid."
     )
     labels: Names = Field(
         default=[],

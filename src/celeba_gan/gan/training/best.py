@@ -11,7 +11,7 @@ from celeba_gan.gan.runs.cards import BestTick
 
 logger = logging.getLogger(__name__)
 
-METRIC = "swd_valid"  # the measured value by which the best tick is chosen: less is better
+METRIC = "swd_absolute_valid"  # the measured value by which the best tick is chosen: less is better
 
 Sample = Callable[[int, int], NDArray[np.uint8]]
 """(count, seed) -> images of the averaged generator, uint8 (count, size, size, 3)."""
