@@ -34,6 +34,14 @@ SCRUBBED = {
     r"(?:/[\w.-]{1,99}){1,20}/(before|after)(?=/data/)": "folder of a project",
     r"(?<=<dd>)[0-9a-f]{32}(?=</dd>)": "random id of a training",
     r'(?<="name": "images per second")[^}]*': "speed in a page's chart",
+    r"\bswd[_ ](absolute[_ ])?valid": "earlier and present name of the distance measured in training",
+}
+# Patterns in the names of values that had another name in earlier revisions, and what both are compared under.
+RENAMED = {
+    r"\bswd[_ ](absolute[_ ])?valid": "swd_absolute_valid",
+    r"^parameters\.evaluate\.against$": "parameters.evaluate.compare_with",
+    r"^parameters\.(evaluate|generate)\.which$": r"parameters.\1.checkpoint",
+    r"\bprotocol\.which$": "protocol.checkpoint",
 }
 UNNAMED = "data/04_feature/"  # a cache whose file names include a digest of the code: only contents compare
 NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
@@ -49,6 +57,7 @@ class Comparison:
 
     def compare(self, title: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Compares two tables under this title."""
+        before, after = ({_present(name): value for name, value in table.items()} for table in (before, after))
         lines = list(self._differences(title, before, after))
         for line in lines[:SHOWN]:
             print(f"{title}: {line}")
@@ -67,6 +76,12 @@ class Comparison:
             self.counts[_kind(old)] += 1
             if not _same(old, new):
                 yield f"{name}: {_describe(old, new)}"
+
+
+def _present(name: str) -> str:
+    for pattern, now in RENAMED.items():
+        name = re.sub(pattern, now, name)
+    return name
 
 
 def _kind(value: object) -> str:
