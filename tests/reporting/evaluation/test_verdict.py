@@ -92,7 +92,7 @@ def test_a_generator_that_only_drops_is_not_said_to_make_something_too_often() -
     evaluation = example()
     evaluation["attributes"]["samples"]["Smiling"] = 0.48
     text = said(evaluation, "Variety")
-    assert "1 is clearly off, by 2 points or more; most of all Eyeglasses, too rare" in text
+    assert "1 is clearly off, by 2 points or more: Eyeglasses, too rare" in text
     assert "too frequent" not in text
 
 

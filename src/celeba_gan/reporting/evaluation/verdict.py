@@ -119,8 +119,10 @@ def _prevalence(attributes: Attributes | None) -> Iterator[str]:
         if (off[name] < 0) == (choose is min):
             sides = f"{write(attributes.samples[name], 'share')} of samples, {write(attributes.reals[name], 'share')}"
             found.append(f"{write_attribute(name)}, {words} ({sides} of reals)")
-    clearly = f"{len(off)} {'is' if len(off) == 1 else 'are'} clearly off, by 2 points or more"
-    yield f"Of {len(attributes.names)} attributes {clearly}; most of all {enumerate_names(found)}."
+    clearly = (
+        "is clearly off, by 2 points or more:" if len(off) == 1 else "are clearly off, by 2 points or more; most of all"
+    )
+    yield f"Of {len(attributes.names)} attributes {len(off)} {clearly} {enumerate_names(found)}."
 
 
 def _originality(evaluation: Evaluation) -> Iterator[str]:
