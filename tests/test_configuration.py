@@ -77,16 +77,17 @@ def test_every_dataset_is_declared_has_a_layer_and_its_file_in_the_data_folder(c
     assert set(catalog.keys()) - {name for name in catalog.keys() if name.startswith("param")} == names  # noqa: SIM118
 
 
-def test_the_graph_opens_as_five_stages_with_a_layer_between_two(context: KedroContext) -> None:
+def test_the_graph_opens_as_five_stages_with_a_layer_between_two() -> None:
     """What kedro-viz draws outside of the collapsed stages: each row of it is one layer, from raw to reporting."""
     layers = ["raw", "primary", "model_input", "models", "reporting"]
     stages = ("ingest", "preprocess", "train", "evaluate", "generate")
     whole, shown = pipelines["__default__"], set()
+    entries = context_of("base").config_loader["catalog"]
 
     def rows(names: set[str]) -> set[int]:
         data = {name for name in names if not name.startswith("param")}
         shown.update(data)
-        return {layers.index(context.catalog.get(name).metadata["kedro-viz"]["layer"]) for name in data}
+        return {layers.index(entries[name]["metadata"]["kedro-viz"]["layer"]) for name in data}
 
     for stage in stages:
         inside = whole.only_nodes_with_namespaces([stage])
