@@ -29,8 +29,27 @@ def test_every_environment_of_the_project_passes(load_context: Load, env: str) -
 
 def test_allowed_runtime_parameters_pass(load_context: Load) -> None:
     load_context(dataset="my_faces", experiment="a.b-c_1", train={"kimg": 5})
-    load_context(experiment=5)
     load_context("celeba", source={"path": "/mnt/celeba"})
+
+
+@pytest.mark.parametrize("value", [5, 1.1, False, ["a"], {"nested": 1}])
+def test_text_that_was_read_as_something_else_is_refused_with_its_spelling(load_context: Load, value: object) -> None:
+    """From kedro viz, notebooks and files: there is no way back from 1.1 to the 1.10 that was typed."""
+    message = refusal(load_context, experiment=value, train={"init_from": value})
+    assert (
+        f"experiment in --params is {value!r}, which is not text; write it in quotes: \"experiment='TEXT'\"" in message
+    )
+    assert "train.init_from" in message
+    if not isinstance(value, list | dict):
+        assert f"train.init_from is {value!r}, which is not text; write it in quotes" in message
+    assert f"source.path in --params is {value!r}, which" in refusal(load_context, "folder", source={"path": value})
+
+
+def test_a_number_as_a_name_in_globals_is_refused(load_context: Load, project: Path) -> None:
+    (project / "conf/local/globals.yml").write_text("dataset: 0123\n")
+    assert "dataset in globals.yml is 83, which is not text; write it in quotes: dataset: 'TEXT'" in refusal(
+        load_context
+    )
 
 
 def test_a_misspelt_top_level_key_names_the_nearest_and_all(load_context: Load, project: Path) -> None:
@@ -65,7 +84,7 @@ def test_templates_in_files_pass(load_context: Load, project: Path) -> None:
     load_context()
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "..", "", None, "a b", "x\n", {"nested": 1}])
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "..", "", None, "a b", "x\n"])
 def test_a_name_that_leaves_its_folder_is_refused(load_context: Load, name: object) -> None:
     message = refusal(load_context, dataset=name, experiment=name)
     assert "dataset in --params names a folder" in message

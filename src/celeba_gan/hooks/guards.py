@@ -13,13 +13,13 @@ from kedro.pipeline import Pipeline
 from pydantic import BaseModel, ValidationError
 
 from celeba_gan.datasets.models import NamedModelDataset
+from celeba_gan.foundation.params import NAMES, spell_param
 from celeba_gan.foundation.settings import is_none
 
 if TYPE_CHECKING:
     from celeba_gan.sources.source import Source
 
 # Top-level keys that the catalog reads from --params (`${runtime_params:...}`), and no pipeline reads at all.
-NAMES: Final = ("dataset", "experiment")
 RUNTIME_ONLY: Final = (*NAMES, "source")
 
 # One folder name. A leading dot would hide the folder or leave it (`..`).
@@ -113,8 +113,10 @@ def _unread_keys(parameters: Mapping[str, Any], runtime: Mapping[str, Any], sect
 def _wrong_names(runtime: Mapping[str, Any], globals_: Mapping[str, Any]) -> Iterable[str]:
     for key in NAMES:
         name = runtime[key] if key in runtime else globals_.get(key)
-        if name is None or not _NAME.fullmatch(str(name)):  # --params turns 5 into a number: as a name that is fine
-            where = "--params" if key in runtime else "globals.yml"
+        where = "--params" if key in runtime else "globals.yml"
+        if name is not None and not isinstance(name, str):
+            yield f"{key} in {where} is {name!r}, which is not text; {_quoted(key, where)}"
+        elif name is None or not _NAME.fullmatch(name):
             given = "nothing" if name is None else repr(name)
             yield (
                 f"{key} in {where} names a folder: letters, digits, dots, underscores and hyphens, not beginning with "
@@ -140,6 +142,9 @@ def _wrong_source(runtime: Mapping[str, Any], loader: Mapping[str, Any], conf: P
             yield f"There is no parameter source.{field} in --params{_instead(field, fields)}"
         elif value is None:
             yield f"source.{field} in --params is empty; give {fields[field]}"
+        elif not isinstance(value, str):
+            quoted = _quoted(f"source.{field}", "--params")
+            yield f"source.{field} in --params is {value!r}, which is not text; {quoted}"
         elif read.get(field) != value:
             kind = str(entry.get("source")).rpartition(".")[2]
             wanted = " or ".join(f"--env {name}" for name, one in classes.items() if field in one.parameters)
@@ -174,7 +179,7 @@ def _fixed_models(parameters: Mapping[str, Any], runtime: Mapping[str, Any]) -> 
         if not is_none(model) and in_params.get(key) is None:
             yield (
                 f"evaluate.{key} is {model!r} in the parameters.yml files, which the catalog cannot read; give it with "
-                f"--params evaluate.{key}={model}"
+                f"--params {spell_param(f'evaluate.{key}', model)}"
             )
 
 
@@ -220,7 +225,15 @@ def _finding(section: str, model: type[BaseModel], details: Mapping[str, Any]) -
     if details["type"] == "missing":
         return f"{name} is missing; give it in parameters.yml or with --params"
     value = details["input"]
+    if details["type"] == "string_type" and not isinstance(value, Mapping):
+        return f"{name} is {value!r}, which is not text; {_quoted(name, '--params')}, or in quotes in parameters.yml"
     return f"{name}: {message}" if isinstance(value, Mapping) else f"{name} is {value!r}: {message}"
+
+
+def _quoted(name: str, where: str) -> str:
+    """How text is written that would be read as something else."""
+    written = f"{name}: 'TEXT'" if where == "globals.yml" else f"\"{name}='TEXT'\""
+    return f"write it in quotes: {written}"
 
 
 def _instead(word: str, allowed: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from celeba_gan.evaluation.documents import Comparison, Evaluation
+from celeba_gan.foundation.params import NAMES, params_option
 from celeba_gan.foundation.paths import filepaths, shown
 from celeba_gan.foundation.settings import is_none
 from celeba_gan.foundation.wording import counted, in_time
@@ -217,11 +218,11 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
 def _viz_command(run_params: Mapping[str, Any]) -> str:
     """The command that shows the graph with this run's artifacts."""
     params = run_params.get("runtime_params") or {}
-    names = [f"{key}={params[key]}" for key in ("dataset", "experiment") if key in params]
+    names = {key: params[key] for key in NAMES if key in params}
     if not is_none(model := (params.get("evaluate") or {}).get("model")):  # its results are in a folder of their own
-        names.append(f"evaluate.model={model}")
+        names["evaluate.model"] = model
     options = [f"--env {run_params['env']}"] if run_params.get("env") else []
-    options += [f"--params {','.join(names)}"] if names else []
+    options += [params_option(names)] if names else []
     command = " ".join(["kedro viz run", *options])
     return f"{command}  (the pipeline with its pictures, curves and numbers)" + ("" if options else "; or make viz")
 

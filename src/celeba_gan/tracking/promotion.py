@@ -13,6 +13,7 @@ from kedro.pipeline import Pipeline
 
 from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.foundation.flat import flatten
+from celeba_gan.foundation.params import spell_param
 from celeba_gan.tracking.config import TrackingError
 
 if TYPE_CHECKING:  # imports torch
@@ -240,7 +241,7 @@ def _find_version(client: Any, name: str, model: Any) -> Any:
 def _command(run_params: Mapping[str, Any]) -> str:
     given = flatten(run_params.get("runtime_params") or {}, "")
     same = [
-        f"{name}={value},"
+        f"{spell_param(name, value)},"
         for name, value in given.items()
         if name in ("dataset", "experiment") or (name.startswith("evaluate.") and name not in _OWN)
     ]

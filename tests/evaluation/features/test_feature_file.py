@@ -223,7 +223,3 @@ def test_without_onnxruntime_it_is_said_how_to_get_it(tmp_path: Path, monkeypatc
 def test_names_that_numbers_cannot_end_in_are_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="name"):
         FeatureFileSettings(name=name)
-
-
-def test_a_number_on_the_command_line_names_an_output() -> None:
-    assert FeatureFileSettings.model_validate({"output": 1}).output == "1"

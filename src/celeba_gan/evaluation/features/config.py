@@ -32,12 +32,6 @@ class FeatureFileSettings(Settings):
     )
     batch_size: int = Field(32, ge=1, le=4096, description="images at a time; the numbers do not depend on it")
 
-    @field_validator("output", mode="before")
-    @classmethod
-    def _number_as_text(cls, value: object) -> object:
-        """`--params evaluate.features.output=1` comes as a number."""
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
     @field_validator("name")
     @classmethod
     def _not_taken(cls, name: str) -> str:
