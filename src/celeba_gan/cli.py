@@ -1,12 +1,14 @@
-"""The command `kedro run` of this project: Kedro's own, but for how it reads --params."""
+"""The command `kedro run` of this project: Kedro's own, but for how it reads --params and prints its first errors."""
 
 import copy
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.utils import load_obj
 
 from celeba_gan.foundation.params import ParamsError, read_params
+from celeba_gan.hooks.errors import shorten_errors
 
 
 def _read(context: click.Context, option: click.Parameter, typed: Any) -> Any:
@@ -21,12 +23,30 @@ def _read(context: click.Context, option: click.Parameter, typed: Any) -> Any:
         context.fail(str(error))
 
 
+def _run(**options: Any) -> Any:
+    shorten_errors()
+    if options["is_async"] or options["runner_params"].get("is_async"):
+        raise click.UsageError(
+            "--async does not work here: packing, training and sampling save while they compute, which Kedro cannot "
+            "do asynchronously. Leave it out"
+        )
+    try:
+        load_obj(options["runner"] or "SequentialRunner", "kedro.runner")
+    except (AttributeError, ImportError, ValueError) as error:
+        raise click.UsageError(
+            f"There is no runner {options['runner']!r}. Kedro has SequentialRunner, ThreadRunner and ParallelRunner; "
+            "for another, give the full name of its class"
+        ) from error
+    return kedro_run.callback(**options)  # type: ignore[misc]  # a command has one
+
+
 @click.group(name="celeba_gan")
 def cli() -> None:
     """Commands of this project."""
 
 
 run = copy.copy(kedro_run)
+run.callback = _run
 run.params = [copy.copy(option) for option in kedro_run.params]
 next(option for option in run.params if option.name == "params").callback = _read
 cli.add_command(run)

@@ -4,6 +4,7 @@ import warnings
 
 from celeba_gan.datasets.catalog import StaleAwareCatalog
 from celeba_gan.datasets.models import reporting_folder
+from celeba_gan.hooks.config_loader import ConfigLoader
 from celeba_gan.hooks.errors import ShortErrors
 from celeba_gan.hooks.guards import ParameterGuard
 from celeba_gan.hooks.run_folders import RunFolders
@@ -18,6 +19,7 @@ tracking = MLflowTracking()
 HOOKS = (ShortErrors(), ParameterGuard(), RunFolders(), tracking, Summary(tracking))
 DATA_CATALOG_CLASS = StaleAwareCatalog
 
+CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

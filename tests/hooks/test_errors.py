@@ -34,9 +34,11 @@ FILES = {
     "conf/local/.gitkeep": "",
     "src/mini/__init__.py": "",
     "src/mini/settings.py": """
+        from celeba_gan.hooks.config_loader import ConfigLoader
         from celeba_gan.hooks.errors import ShortErrors
         from celeba_gan.hooks.guards import ParameterGuard
 
+        CONFIG_LOADER_CLASS = ConfigLoader
         HOOKS = (ParameterGuard(), ShortErrors())
     """,
     "src/mini/stages.py": """

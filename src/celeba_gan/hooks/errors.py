@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DatasetError
+from kedro.io import DatasetError, DatasetNotFoundError
 
 TRACEBACK_VARIABLE: Final = "CELEBA_GAN_TRACEBACK"
 
@@ -17,9 +17,11 @@ _ExceptHook = Callable[[type[BaseException], BaseException, TracebackType | None
 # Modules whose errors are written for users: this project's, and those that read conf/ and --params.
 _USER_ERRORS: Final = ("celeba_gan", "kedro.config", "kedro.validation", "omegaconf", "yaml")
 # Classes whose errors are written for users only if these modules raise them: Kedro raises a plain ValueError for
-# misspelt names of pipelines and nodes, and our datasets raise Kedro's DatasetError.
+# misspelt names of pipelines and nodes, and others for runners and versions; our datasets raise Kedro's DatasetError.
 _USER_ERRORS_RAISED_IN: Final[dict[type[BaseException], tuple[str, ...]]] = {
-    ValueError: ("kedro.framework.session", "kedro.pipeline"),
+    ValueError: ("kedro.framework", "kedro.pipeline", "kedro.runner"),
+    TypeError: ("kedro.framework.cli",),
+    DatasetNotFoundError: ("kedro",),
     DatasetError: ("celeba_gan",),
 }
 
@@ -37,8 +39,13 @@ class ShortErrors:
         This is Kedro's first hook. The catalog, the parameters, datasets and nodes all come after it, and what they
         raise passes through Kedro and click unchanged to `sys.excepthook`.
         """
-        if os.environ.get(TRACEBACK_VARIABLE, "0") == "0" and not isinstance(sys.excepthook, _ShortExceptHook):
-            sys.excepthook = _ShortExceptHook(sys.excepthook)
+        shorten_errors()
+
+
+def shorten_errors() -> None:
+    """Prints errors short from now on, unless CELEBA_GAN_TRACEBACK=1 is set."""
+    if os.environ.get(TRACEBACK_VARIABLE, "0") == "0" and not isinstance(sys.excepthook, _ShortExceptHook):
+        sys.excepthook = _ShortExceptHook(sys.excepthook)
 
 
 class _ShortExceptHook:

@@ -3,8 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from celeba_gan.datasets.models import NamedModelDataset
 from celeba_gan.foundation.params import NAMES, spell_param
 from celeba_gan.foundation.settings import is_none
+from celeba_gan.hooks.config_loader import ConfigLoader
 
 if TYPE_CHECKING:
     from celeba_gan.sources.source import Source
@@ -45,8 +45,8 @@ class ParameterGuard:
         """
         from kedro.framework.project import pipelines
 
-        loader = context.config_loader
-        _check_environment(Path(loader.conf_source), loader.env)
+        loader = cast("ConfigLoader", context.config_loader)
+        _check_environment(loader)
         runtime: Mapping[str, Any] = loader.runtime_params or {}
         parameters: dict[str, Any] = loader["parameters"]
         registered = dict(pipelines)
@@ -55,7 +55,7 @@ class ParameterGuard:
         problems = [
             *_unread_keys(parameters, runtime, sections),
             *_wrong_names(runtime, loader["globals"]),
-            *_wrong_source(runtime, loader, Path(loader.conf_source)),
+            *_wrong_source(runtime, loader),
             *_fixed_models(parameters, runtime),
             *_wrong_values(parameters, registered),
             *_wrong_size(parameters),
@@ -86,12 +86,11 @@ class ParameterGuard:
                 )
 
 
-def _check_environment(conf: Path, environment: str | None) -> None:
+def _check_environment(loader: ConfigLoader) -> None:
     """Refuses an environment that has no folder; Kedro's own message names neither the others nor the option."""
-    if environment is None or not conf.is_dir() or (conf / environment).is_dir():
-        return
-    known = sorted(folder.name for folder in conf.iterdir() if folder.is_dir())
-    raise ParameterError(f"There is no environment {environment!r} in {conf}{_instead(environment, known)}")
+    known, wanted = loader.environments, loader.env
+    if wanted and wanted not in known:
+        raise ParameterError(f"There is no environment {wanted!r} in {loader.conf_source}{_instead(wanted, known)}")
 
 
 def _unread_keys(parameters: Mapping[str, Any], runtime: Mapping[str, Any], sections: set[str]) -> Iterable[str]:
@@ -126,11 +125,11 @@ def _wrong_names(runtime: Mapping[str, Any], globals_: Mapping[str, Any]) -> Ite
             yield f"experiment is {name!r}, which is the folder of the reports on data; give it another name"
 
 
-def _wrong_source(runtime: Mapping[str, Any], loader: Mapping[str, Any], conf: Path) -> Iterable[str]:
+def _wrong_source(runtime: Mapping[str, Any], loader: ConfigLoader) -> Iterable[str]:
     """Every field of `source` must be one that the environment's entry `celeba` reads."""
     if "source" not in runtime:
         return
-    source, classes = runtime["source"], _sources(conf)
+    source, classes = runtime["source"], _sources(loader)
     fields = {field: wanted for one in classes.values() for field, wanted in one.parameters.items()}
     if not isinstance(source, Mapping):
         yield f"source in --params has the fields {', '.join(fields)}: give source.path={source}"
@@ -154,15 +153,11 @@ def _wrong_source(runtime: Mapping[str, Any], loader: Mapping[str, Any], conf: P
             )
 
 
-def _sources(conf: Path) -> dict[str, "type[Source]"]:
+def _sources(loader: ConfigLoader) -> dict[str, "type[Source]"]:
     """The sources of photographs of the environments that name one in their catalog."""
-    import yaml
     from kedro.utils import load_obj
 
-    entries = {
-        file.parent.name: (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("celeba", {})
-        for file in sorted(conf.glob("*/catalog.yml"))
-    }
+    entries = {name: loader.read_file(name, "catalog.yml").get("celeba", {}) for name in loader.environments}
     return {name: load_obj(entry["source"]) for name, entry in entries.items() if "source" in entry}
 
 
