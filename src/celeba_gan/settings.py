@@ -8,6 +8,7 @@ from celeba_gan.hooks.config_loader import ConfigLoader
 from celeba_gan.hooks.errors import ShortErrors
 from celeba_gan.hooks.guards import ParameterGuard
 from celeba_gan.hooks.run_folders import RunFolders
+from celeba_gan.hooks.signals import Signals
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.tracking.hook import MLflowTracking
 
@@ -16,7 +17,7 @@ for message in ("register_new_resolver", "Accessing the 'model_fields' attribute
     warnings.filterwarnings("ignore", message=message)
 
 tracking = MLflowTracking()
-HOOKS = (ShortErrors(), ParameterGuard(), RunFolders(), tracking, Summary(tracking))
+HOOKS = (ShortErrors(), ParameterGuard(), RunFolders(), Signals(), tracking, Summary(tracking))
 DATA_CATALOG_CLASS = StaleAwareCatalog
 
 CONFIG_LOADER_CLASS = ConfigLoader

@@ -3,8 +3,6 @@
 import atexit
 import logging
 import os
-import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -45,7 +43,6 @@ class MLflowTracking:
         self._recorder: Recorder | None = None
         self._page: RunPage | None = None
         self._process: int | None = None
-        self._caught_sigterm = False
 
     def page(self) -> RunPage | None:
         """Where the last run is shown, also after it is closed; None if nothing was tracked."""
@@ -152,23 +149,14 @@ class MLflowTracking:
     def _close(self, status: str) -> None:
         with self._lock:
             recorder, self._recorder = self._recorder, None
-            try:
-                if recorder is not None:
-                    recorder.close(status)
-            finally:
-                if self._caught_sigterm:
-                    self._caught_sigterm = False
-                    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            if recorder is not None:
+                recorder.close(status)
 
     def _close_on_exit(self) -> None:
-        """Closes the run when the process exits or receives SIGTERM. Training has signal handlers of its own."""
+        """Closes the run when the process exits; the hook `Signals` lets it exit at SIGTERM and others."""
         if self._process != os.getpid():
             self._process = os.getpid()
             _before_threads_end(self._close_at_exit)
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-            self._caught_sigterm = True
 
     def _close_at_exit(self) -> None:
         if self._process != os.getpid():  # forked workers call this too

@@ -1,7 +1,6 @@
 """Records a Kedro run in MLflow: finds or creates the MLflow run, and logs the datasets that the catalog marks."""
 
 import logging
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
-from celeba_gan.gan.runtime.signals import StopSignal
+from celeba_gan.gan.runtime.signals import is_stopping
 from celeba_gan.tracking.config import Mark, RunPage, TrackingError, TrackingSettings, read_mark
 from celeba_gan.tracking.origin import describe_origin, pipeline_names
 from celeba_gan.tracking.promotion import Promotion, PromotionError, settle
@@ -139,8 +138,7 @@ class Recorder:
 
     def _commit(self, run: "TrackedRun", card: RunCard) -> None:
         self._committed = True
-        stop = getattr(signal.getsignal(signal.SIGINT), "__self__", None)  # training's handler
-        self._stopping = isinstance(stop, StopSignal) and stop.received is not None
+        self._stopping = is_stopping()
         if self._resumed_from is None or card.images > self._resumed_from:
             self._moved_on = True
             self._tagged = self._tagged or run.attempt("the training's id", lambda: self._tag_training(run, card))

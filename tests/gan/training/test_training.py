@@ -21,6 +21,7 @@ from celeba_gan.gan.runs.cards import RunCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.gan.runs.snapshot import SNAPSHOT, Snapshot
 from celeba_gan.gan.runtime.hardware import Hardware
+from celeba_gan.gan.runtime.signals import SIGNALS
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training import steps
 from celeba_gan.gan.training.loop import Tick, TrainingError, train
@@ -118,7 +119,7 @@ def test_random_crop_is_part_of_the_run_and_must_fit_into_the_images(
         next(train(images, make_settings(random_crop=48)))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_signal_saves_a_whole_state_from_which_the_run_carries_on_exactly(
     images: TrainingImages, make_settings: MakeSettings, tmp_path: Path, number: int
 ) -> None:
@@ -129,13 +130,13 @@ def test_signal_saves_a_whole_state_from_which_the_run_carries_on_exactly(
         if shown == 112:  # in the middle of the second tick
             os.kill(os.getpid(), number)
 
-    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    handlers = [signal.getsignal(one) for one in SIGNALS]
     stopped: list[Tick] = []
     with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit) as raised:
         stopped.extend(replace(t, snapshot=copy.deepcopy(t.snapshot)) for t in train(images, settings, None, interrupt))
-    if number == signal.SIGTERM:
-        assert raised.value.code == 143  # type: ignore[union-attr]
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    if number != signal.SIGINT:
+        assert raised.value.code == 128 + number  # type: ignore[union-attr]
+    assert [signal.getsignal(one) for one in SIGNALS] == handlers
     state = stopped[-1].snapshot
     assert (state.card.images, state.card.finished) == (112, False)
     resumed = run(images, settings, through_disk(state, tmp_path))

@@ -2,12 +2,13 @@
 
 import warnings
 
+from celeba_gan.hooks.signals import Signals
 from celeba_gan.tracking.hook import MLflowTracking
 
 warnings.filterwarnings("ignore", message="register_new_resolver")
 
 TRACKING = MLflowTracking()
-HOOKS = (TRACKING,)
+HOOKS = (TRACKING, Signals())
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
