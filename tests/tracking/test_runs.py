@@ -163,12 +163,17 @@ latents = np.load("latents.npy")
 np.save("images.npy", model.predict(latents))
 assert "kedro" not in sys.modules
 assert find_spec("celeba_gan") is None
-try:
-    model.predict(latents[:, :7])
-except Exception as error:
-    assert "shape" in str(error), error
-else:
-    raise AssertionError("the signature let latents of another size pass")
+for bad, params, reason in (
+    (latents[:, :7], None, "shape"),
+    (np.full_like(latents, np.nan), None, "finite numbers"),
+    (latents, {"labels": "Male"}, "trained without labels"),
+):
+    try:
+        model.predict(bad, params)
+    except Exception as error:
+        assert reason in str(error), error
+    else:
+        raise AssertionError(f"it answered where there should be an error: {reason}")
 """
     latents = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
     np.save(project / "latents.npy", latents)

@@ -62,7 +62,7 @@ def _build(folder: Path, name: str, generator: Network, model_id: str, run_id: s
         signature=ModelSignature(
             Schema([TensorSpec(np.dtype("float32"), (-1, latent.size))]),
             Schema([TensorSpec(np.dtype("uint8"), (-1, size, size, 3))]),
-            params=ParamSchema([ParamSpec("labels", "string", "")]) if generator.card.condition else None,
+            params=ParamSchema([ParamSpec("labels", "string", "")]),  # MLflow would ignore those of a model without
         ),
         input_example=draw_latents(latent, 1, random_generator(0, "example", 0)).numpy(),
         # Without a local version such as +cu128, which the package index does not have.

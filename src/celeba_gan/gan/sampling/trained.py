@@ -16,6 +16,10 @@ from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.runs.snapshot import Network
 
 
+class InputError(ValueError):
+    """Latents or labels that a generator does not take; the message says what it takes."""
+
+
 class TrainedGenerator:
     """A generator ready to sample from, in float32, on any device."""
 
@@ -67,7 +71,14 @@ class TrainedGenerator:
         """Images uint8 (batch, size, size, 3) of latents (batch, latent size) and labels (batch, names), both float32.
 
         Without labels, they are as frequent as among the training images, the same in every call.
+
+        Raises:
+            InputError: Their shape is another, or a number is NaN or infinite.
         """
+        names = [] if self.condition is None else self.condition.names
+        _check("latents", latents, (len(latents), self.latent.size))
+        if labels is not None:
+            _check(f"labels ({', '.join(names) or 'it was trained without'})", labels, (len(latents), len(names)))
         if labels is None:
             labels = draw_labels(self.condition, len(latents), random_generator(0, "labels", 0))
         with torch.inference_mode(), full_float32():
@@ -91,6 +102,14 @@ class TrainedDiscriminator:
             scores = discriminator(from_uint8(torch.from_numpy(images).to(self.device)))
         result: NDArray[np.float64] = scores.cpu().double().numpy()
         return result
+
+
+def _check(what: str, numbers: Tensor, shape: tuple[int, int]) -> None:
+    if numbers.shape != shape:
+        raise InputError(f"The generator's {what} have the shape {shape}, not {tuple(numbers.shape)}")
+    if not torch.isfinite(numbers).all():
+        row = int((~torch.isfinite(numbers)).any(dim=1).nonzero()[0])
+        raise InputError(f"The generator's {what} must be finite numbers; row {row} has one that is NaN or infinite")
 
 
 def _classes(condition: Condition | None) -> int | None:
