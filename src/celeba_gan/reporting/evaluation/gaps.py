@@ -35,7 +35,8 @@ def _quality(evaluation: Evaluation) -> Iterator[str]:
     if not found and count < LEAST_IMAGES:
         yield (
             f"Fréchet distance, precision and others in features are missing: {count} images a side are too few. "
-            f"Valid and test need at least {LEAST_IMAGES} images (ingest.valid_images)."
+            f"Valid and test need at least {LEAST_IMAGES} images; a split that is drawn has more with "
+            "a larger ingest.valid_share."
         )
     elif not found:
         yield (
