@@ -50,9 +50,13 @@ def read_custom_attributes(source: Path | str | TextFile) -> tuple[DataFrame, li
         SourceError: It is not such a table, a required cell is empty, a column has no name or the name of another, a
             path leads out of the folder, or two rows of one image differ.
     """
+    return interpret_cells(_read_table(source))
+
+
+def interpret_cells(table: Cells) -> tuple[DataFrame, list[str]]:
+    """The annotations in a table of text; see `read_custom_attributes`."""
     import pandas as pd
 
-    table = _read_table(source)
     named = {column.lower(): column for column in table.cells.columns}
     paths = next((named[name] for name in NAME_COLUMNS if name in named), table.cells.columns[0])
     found: dict[str, Series[Any]] = {"image_id": _relative_paths(table, paths)}
@@ -84,8 +88,13 @@ def read_custom_attributes(source: Path | str | TextFile) -> tuple[DataFrame, li
 
 
 @dataclass(frozen=True)
-class _Table:
-    """The stripped cells; the index is the line number in the file, from 1."""
+class Cells:
+    """A table of text.
+
+    Attributes:
+        where: The file's name, for messages.
+        cells: The stripped cells (str); the index is the line number in the file, from 1.
+    """
 
     where: str
     cells: DataFrame
@@ -103,7 +112,7 @@ class _Table:
         return cells
 
 
-def _read_table(source: Path | str | TextFile) -> _Table:
+def _read_table(source: Path | str | TextFile) -> Cells:
     import pandas as pd
 
     file = TextFile.of(source, "attributes.csv")
@@ -128,7 +137,7 @@ def _read_table(source: Path | str | TextFile) -> _Table:
     used = [bool(name) or (cells.iloc[:, column] != "").any() for column, name in enumerate(header)]
     cells, header = cells.loc[:, used], [name for name, is_used in zip(header, used, strict=True) if is_used]
     _check_header(where, header)
-    return _Table(where, cells.set_axis(header, axis="columns"))
+    return Cells(where, cells.set_axis(header, axis="columns"))
 
 
 def _split_rows(where: str, text: str) -> list[tuple[int, list[str]]]:
@@ -158,7 +167,7 @@ def _check_header(where: str, header: list[str]) -> None:
         raise SourceError(f"{where} has columns called {' and '.join(twice)}. Remove all but one, or rename them.")
 
 
-def _check_attribute_name(table: _Table, name: str) -> None:
+def _check_attribute_name(table: Cells, name: str) -> None:
     if name.lower() == "class":
         raise SourceError(
             f"{table.where}: the column name {name!r} is reserved for classes. Rename it in the header line, "
@@ -171,7 +180,7 @@ def _check_attribute_name(table: _Table, name: str) -> None:
         )
 
 
-def _binary(table: _Table, column: str) -> Series[Any] | None:
+def _binary(table: Cells, column: str) -> Series[Any] | None:
     """A column as 0 and 1; None if it holds anything else."""
     import pandas as pd
 
@@ -185,7 +194,7 @@ def _binary(table: _Table, column: str) -> Series[Any] | None:
     return pd.Series(has, index=table.cells.index)
 
 
-def _splits(table: _Table, column: str) -> Series[Any]:
+def _splits(table: Cells, column: str) -> Series[Any]:
     cells = table.filled(column).str.lower()
     numbers = {str(number): number for number in range(len(SPLITS))}
     meaning = numbers if cells.isin(numbers).any() else SPLIT_WORDS
@@ -199,13 +208,13 @@ def _splits(table: _Table, column: str) -> Series[Any]:
     return cells.map({value: SPLITS[number] for value, number in meaning.items()}).astype("str")
 
 
-def _labels(table: _Table, column: str) -> Series[Any]:
+def _labels(table: Cells, column: str) -> Series[Any]:
     cells = table.filled(column)
     table.refuse(~cells.map(str.isprintable).astype(bool), column, "holds control characters; remove them")
     return cells.astype("str")
 
 
-def _identities(table: _Table, column: str) -> Series[Any]:
+def _identities(table: Cells, column: str) -> Series[Any]:
     cells = table.filled(column)
     odd = ~cells.str.fullmatch(r"[0-9]{1,9}").astype(bool)
     table.refuse(odd, column, "is not a number; number the people 1, 2, 3 ...")
@@ -216,7 +225,7 @@ _SPECIAL: Final = {"split": _splits, "label": _labels, "identity": _identities}
 _OTHER_NAMES: Final = {"partition": "split", "set": "split", "subset": "split"}
 
 
-def _relative_paths(table: _Table, column: str) -> Series[str]:
+def _relative_paths(table: Cells, column: str) -> Series[str]:
     """The paths with `/`, and without `./`."""
     import pandas as pd
 
