@@ -158,7 +158,7 @@ def test_any_other_table_is_named_with_what_to_do(source_of, name, text, looks, 
     (note,) = index.report.notes
     assert note.startswith(f"{name} is not read; it looks like")
     assert looks in note
-    assert "save it as attributes.csv" in note
+    assert "as attributes.csv" in note
 
 
 def test_texts_that_are_no_tables_are_not_mentioned_and_of_two_tables_one_is_read(source_of):
@@ -167,3 +167,19 @@ def test_texts_that_are_no_tables_are_not_mentioned_and_of_two_tables_one_is_rea
     (note,) = source.notes()
     assert note.startswith("metadata.csv is not read; ")
     assert note.endswith("Only attributes.csv is: add what you need of it there.")
+
+
+def test_a_table_beside_the_folder_or_zip_itself_is_named_if_it_is_of_these_images(source_of, tmp_path):
+    (tmp_path / "labels.csv").write_text("id,breed\n0,pug\n1,chow\n")
+    (tmp_path / "prices.csv").write_text("day,price\n1.1.,200\n")
+    source = source_of(IMAGES, {})
+    (note,) = source.notes()
+    assert note.startswith(f"{tmp_path / 'labels.csv'} is not read; it looks like a table with the columns id, breed;")
+    assert f"in {source.path}" in note or "in the zip" in note
+
+
+def test_a_table_that_would_replace_another_says_so(source_of):
+    labels = json.dumps({"labels": list(map(list, CLASSES.items()))})
+    source = source_of(SHARDS, {"dataset.json": labels, "labels.csv": "id,breed\nimg00000000,pug\n"})
+    (note,) = source.notes()
+    assert "To use it in place of dataset.json, save it" in note

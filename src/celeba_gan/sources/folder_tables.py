@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from celeba_gan.foundation.wording import counted
@@ -16,6 +16,7 @@ from celeba_gan.sources.tables.attributes_csv import read_custom_attributes
 from celeba_gan.sources.tables.name_matching import Match, match_names
 from celeba_gan.sources.tables.published_tables import (
     HEAD_BYTES,
+    NAMES_IMAGES,
     TABLE_SUFFIXES,
     describe_table,
     read_dataset_json,
@@ -35,6 +36,8 @@ _READERS: Final[dict[str, Callable[[TextFile], _Read | None]]] = {
     "metadata.jsonl": read_metadata_lines,
     "dataset.json": read_dataset_json,
 }
+_TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt")
+_MOST_OUTSIDE: Final = 50
 
 logger = logging.getLogger(__name__)
 
@@ -84,16 +87,19 @@ class FolderTables:
         sentences = []
         if self._read is not None and self.annotation is None:
             sentences.append(f"{read[0]} has no column that can be used: {' '.join(self._read[1]) or 'only names.'}")
+        place = "in the zip" if isinstance(self._files, ZipFiles) else f"in {self._files.path}"
         advice = (
-            f"Only {read[0]} is: add what you need of it there"
-            if read
-            else f"To use it, save it as {CUSTOM_FILE}, with the images' names in a column image_id, and their class "
-            "in a column label, or attributes in columns of 0 and 1"
+            f"Only {CUSTOM_FILE} is: add what you need of it there"
+            if read and read[0].endswith(CUSTOM_FILE)
+            else f"To use it{f' in place of {read[0]}' if read else ''}, save it {place} as {CUSTOM_FILE}, with the "
+            "images' names in a column image_id, and their class in a column label, or attributes in columns of 0 and 1"
         )
         stems = {PurePosixPath(name).stem.lower() for name in self._files.names}
-        for name in self._beside():
-            if name not in read and (looks := describe_table(name, self._head(name), stems)):
-                sentences.append(f"{name} is not read; it looks like {looks}. {advice}.")
+        found = {name: describe_table(name, self._head(name), stems) for name in self._beside() if name not in read}
+        for path in self._outside():
+            look = describe_table(path.name, _head_of(path), stems)
+            found[str(path)] = look if look and NAMES_IMAGES in look else None
+        sentences += [f"{name} is not read; it looks like {look}. {advice}." for name, look in found.items() if look]
         return sentences
 
     @cached_property
@@ -163,6 +169,14 @@ class FolderTables:
             names = [folder + path.name for folder, place in above for path in place.iterdir() if path.is_file()]
         return sorted(name for name in names if name.lower().endswith(TABLE_SUFFIXES) and "/." not in f"/{name}")
 
+    def _outside(self) -> list[Path]:
+        """The text files beside the folder or zip itself, where Kaggle puts a table."""
+        try:
+            beside = sorted(self._files.path.parent.iterdir())
+            return [path for path in beside if path.suffix.lower() in _TEXT_SUFFIXES and path.is_file()][:_MOST_OUTSIDE]
+        except OSError:  # this folder need not be readable
+            return []
+
     def _exists(self, name: str) -> bool:
         if isinstance(self._files, ZipFiles):
             return name in self._files.others
@@ -171,5 +185,12 @@ class FolderTables:
     def _head(self, name: str) -> bytes:
         if isinstance(self._files, ZipFiles):
             return (self._files.read_other(name) or b"")[:HEAD_BYTES]
-        with (self._files.path / name).open("rb") as file:
+        return _head_of(self._files.path / name)
+
+
+def _head_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
             return file.read(HEAD_BYTES)
+    except OSError:  # it is only described
+        return b""

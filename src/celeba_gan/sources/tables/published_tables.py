@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".xlsx")
 HEAD_BYTES: Final = 2**16
 """How much of a table `describe_table` needs."""
+NAMES_IMAGES: Final = "names the images"
+"""In `describe_table`, about a column."""
 
 _IN_EACH_LINE: Final = (
     'It should have a JSON object in each line, such as {"file_name": "a.jpg", "label": "cat"}. Correct the file, or '
@@ -131,7 +133,7 @@ def describe_table(name: str, head: bytes, stems: Set[str]) -> str | None:
     for place, column in enumerate(header):
         cells = [row[place].strip().lower() for row in body if len(row) > place]
         if cells and 2 * sum(PurePosixPath(cell).stem in stems or cell in stems for cell in cells) >= len(cells):
-            return f"a table with the columns {listed(header, _SHOWN)}; {column!r} names the images"
+            return f"a table with the columns {listed(header, _SHOWN)}; {column!r} {NAMES_IMAGES}"
     is_table = suffix != ".txt" and len(header) > 1
     return f"a table with the columns {listed(header, _SHOWN)}" if is_table else None
 
