@@ -180,9 +180,9 @@ def test_an_unknown_attribute_is_refused_with_near_matches(manifest):
         label_images(manifest, INDEX, ["smilling"])
     with pytest.raises(ValueError, match="the attributes are Male, Smiling"):
         label_images(manifest, INDEX, ["xyz"])
-    with pytest.raises(ValueError, match=r"add list_attr_celeba\.txt"):
+    with pytest.raises(ValueError, match=r"add attributes\.csv \(to CelebA list_attr_celeba\.txt\), or leave"):
         label_images(manifest, INDEX.drop(columns=["Male", "Smiling"]), ["Male"])
-    with pytest.raises(ValueError, match=r"no labels.*source\.labels=subfolders"):
+    with pytest.raises(ValueError, match=r"no labels\. A folder of your own .*source\.labels=subfolders"):
         label_images(manifest, INDEX.drop(columns="label"), ["label"])
     with pytest.raises(ValueError, match="'identity'"):
         label_images(manifest, INDEX, ["identity"])

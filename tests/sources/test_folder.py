@@ -163,6 +163,42 @@ def test_other_names_for_the_split_are_understood_and_two_are_refused(tmp_path):
         index_of(ImageFolder(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("names", "table", "advice"),
+    [
+        (["1.jpg", "2.jpg"], "", "Add images: the split is drawn from three images at least"),
+        (["1.jpg", "2.jpg"], "file,identity\n1.jpg,1\n2.jpg,2\n",
+         "Add images: the split is drawn from three persons at least"),
+        (["1.jpg", "2.jpg"], "file,split\n1.jpg,train\n2.jpg,train\n",
+         "Add images, or remove attributes.csv to have a split drawn from three images at least"),
+        (["1.jpg", "2.jpg"], "file,split,Hat\n1.jpg,train,1\n2.jpg,train,0\n",
+         "Add images, or remove the column split of attributes.csv to have a split drawn"),
+        (["train/1.jpg", "test/1.jpg"], "", "Add images to these subfolders, or rename them to have a split drawn"),
+    ],
+)  # fmt: skip
+def test_too_few_images_get_the_advice_that_helps_there(tmp_path, names, table, advice):
+    source = ImageFolder(write(tmp_path, names, **({"attributes__csv": table} if table else {})))
+    with pytest.raises(SourceError, match="Too few images to train on") as caught:
+        index_of(source)
+    assert advice in str(caught.value)
+    assert "CelebA" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("zipped", "advice"),
+    [
+        ("cats.zip:1.jpg", r"To use the zip in it: --params source\.path=.*cats\.zip\. Name the folder"),
+        ("archive.zip:img_align_celeba/000001.jpg", r"Is it CelebA\? Then use --env celeba\. Name the folder"),
+    ],
+)
+def test_a_folder_with_nothing_but_a_zip_is_told_how_to_use_it(tmp_path, zipped, advice):
+    name, inner = zipped.split(":")
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr(inner, picture())
+    with pytest.raises(SourceError, match=advice):
+        ImageFolder(tmp_path).image_names  # noqa: B018
+
+
 def test_of_two_ways_into_a_folder_the_real_one_names_the_images(tmp_path):
     write(tmp_path, ["zoo/1.jpg", "zoo/2.jpg", "dogs/1.jpg", "dogs/2.jpg"])
     (tmp_path / "cats").symlink_to(tmp_path / "zoo", target_is_directory=True)

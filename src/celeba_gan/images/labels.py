@@ -57,8 +57,8 @@ def label_images(
         )
     if "class" in packed:
         raise LabelError(
-            "These images have an attribute named class, which is reserved for the class numbers. Rename it in "
-            "attributes.csv."
+            "These images have an attribute named class, which is reserved for the class numbers. Rename it in their "
+            "table."
         )
     attributes = _known_attributes(packed, condition_on)
     labels = packed[["image_id", "split", *([LABEL] if LABEL in packed else []), *attributes]].copy()
@@ -195,7 +195,7 @@ def name_labels(
         if len(classes) < 2:
             raise LabelError(
                 "train.condition.name is class, but there is only one class; name attributes whose combinations "
-                "are the classes in preprocess.condition_on (Male+Smiling), or choose attributes, or none"
+                "are the classes in preprocess.condition_on (Male+Smiling, or label), or choose attributes, or none"
             )
         return [str(name) for name in classes["name"]], labels["class"].to_numpy(np.int64)
     known = attribute_names(labels)
@@ -205,8 +205,8 @@ def name_labels(
     names = list(attributes) or known
     if not names:
         raise LabelError(
-            "train.condition.name is attributes, but these images have none: add list_attr_celeba.txt, or "
-            "attributes.csv to a folder of other images, or choose class or none"
+            "train.condition.name is attributes, but these images have none: add attributes.csv (to "
+            "CelebA list_attr_celeba.txt), or choose class or none"
         )
     return names, labels[names].to_numpy(np.int64)
 
@@ -271,13 +271,14 @@ def _class_codes(labels: DataFrame, condition_on: Sequence[str]) -> NDArray[np.i
 def _unknown(name: str, attributes: list[str]) -> str:
     if name == LABEL:
         return (
-            "preprocess.condition_on names 'label', but these images have no labels: take them from the names of "
-            "subfolders with --params source.labels=subfolders, or give attributes.csv a column label."
+            "preprocess.condition_on names 'label', but these images have no labels. A folder of your own "
+            "gets them from its subfolders' names with --params source.labels=subfolders, or from a column label of "
+            "attributes.csv; CelebA has none, but attributes."
         )
     if not attributes:
         return (
-            f"preprocess.condition_on names {name!r}, but these images have no attributes: add list_attr_celeba.txt, "
-            f"or attributes.csv to a folder of other images, or leave condition_on empty."
+            f"preprocess.condition_on names {name!r}, but these images have no attributes: add "
+            "attributes.csv (to CelebA list_attr_celeba.txt), or leave condition_on empty."
         )
     lower = {attribute.lower(): attribute for attribute in attributes}
     near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]

@@ -14,10 +14,8 @@ from celeba_gan.sources.celeba import CelebA
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.folder_tables import FolderTables
 from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
-from celeba_gan.sources.source import Annotation, Source
+from celeba_gan.sources.source import SUBFOLDERS, Annotation, Source
 from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
-
-SUBFOLDERS: Final = "the subfolders' names"
 
 _THOUSAND: Final = re.compile(r"(?:^|/)([0-9]{5})/[^/0-9]*([0-9]+)\.[^./]*$")  # StyleGAN's and FFHQ's folders
 
@@ -53,7 +51,12 @@ class ImageFolder(Source):
 
     def advice(self) -> str:
         """As `Source.advice`."""
-        hint = "Is it CelebA? Then use --env celeba. " if self.path.exists() and CelebA(self.path).has_images else ""
+        celeba = CelebA(self.path)
+        zips = sorted(self.path.glob("*.zip"))
+        if self.path.exists() and celeba.has_images and (celeba.tables or "celeba" in celeba.files.names[0].lower()):
+            hint = "Is it CelebA? Then use --env celeba. "
+        else:
+            hint = f"To use the zip in it: --params source.path={zips[0]}. " if zips else ""
         return (
             f"{hint}Name the folder of your images, or a zip of them: --params source.path=DIR. JPEG, PNG, WebP, BMP, "
             "TIFF and GIF files are read, in it and in all folders below it"

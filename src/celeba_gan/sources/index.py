@@ -17,9 +17,8 @@ from celeba_gan.images.decoding import NeedsMoreError, UnreadableImageError, ima
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.drawn_split import draw_missing_splits
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.source import Annotation, Source
+from celeba_gan.sources.source import SUBFOLDERS, Annotation, Source
 from celeba_gan.sources.source_report import SourceReport, count_reasons, report_source
-from celeba_gan.sources.tables.celeba_tables import PARTITION_FILE
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -69,7 +68,7 @@ def build_index(source: Source, settings: IngestSettings, progress: Callable[[in
     if "split" not in index:
         index["split"] = "train"
     index["split"] = draw_missing_splits(index, settings)
-    _check_splits(source, index, rejected)
+    _check_splits(source, index, rejected, annotations)
     index.insert(1, "split", index.pop("split"))
     return Index(index, pd.DataFrame(rejected, columns=["image_id", "reason"], dtype="str"), report)
 
@@ -112,7 +111,7 @@ def check_rejected(
 _REPAIR: Final = "Repair the source, or take those files out of it"
 _WAYS_OUT: Final = {
     "smaller than the crop": "For images smaller than the crop: --params preprocess.crop=none takes the largest square "
-    "of each (of half-size CelebA, 89x109, it shows what 178 shows of the full size)",
+    "of each",
     "smaller than the target": "For images smaller than the target: give a smaller preprocess.size",
     "no row in": "There is {}: if that table is truncated or belongs to other images, replace it, or remove it to go "
     "on without it",
@@ -170,12 +169,22 @@ def _size(source: Source, name: str) -> tuple[int, int]:
         raise UnreadableImageError(f"cannot be read: {error}") from error
 
 
-def _check_splits(source: Source, index: DataFrame, rejected: list[tuple[str, str]]) -> None:
+def _check_splits(
+    source: Source, index: DataFrame, rejected: list[tuple[str, str]], annotations: Sequence[Annotation]
+) -> None:
     counts = index["split"].value_counts()
-    if set(counts.index) != set(SPLITS):
-        raise SourceError(
-            f"Too few images to train on and to measure with in {source.describe()}: {len(index):,} usable, "
-            f"{len(rejected):,} rejected, by split {counts.to_dict()}. Each of train, valid and test needs images. Add "
-            f"images (000001.jpg to 162770.jpg are train in CelebA), or remove {PARTITION_FILE} to have a split drawn "
-            "from the images that are there (three at least)."
-        )
+    if set(counts.index) == set(SPLITS):
+        return
+    drawn = f"drawn from {'three persons' if 'identity' in index else 'three images'} at least"
+    given = next((annotation for annotation in annotations if "split" in annotation.table), None)
+    if given is None:
+        advice = f"Add images: the split is {drawn}"
+    elif given.file == SUBFOLDERS:
+        advice = f"Add images to these subfolders, or rename them to have a split {drawn}"
+    else:
+        which = "" if len(given.table.columns) == 1 else "the column split of "
+        advice = f"Add images, or remove {which}{given.file} to have a split {drawn}"
+    raise SourceError(
+        f"Too few images to train on and to measure with in {source.describe()}: {len(index):,} usable, "
+        f"{len(rejected):,} rejected, by split {counts.to_dict()}. Each of train, valid and test needs images. {advice}"
+    )

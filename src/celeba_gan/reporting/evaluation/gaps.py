@@ -25,7 +25,7 @@ def attributes_missing(evaluation: Evaluation) -> str:
         return f"There are too few images to compare attributes ({count} a side)."
     return (
         "The samples’ attributes are unknown: that needs the attribute classifier, which is trained on images with "
-        "attributes (list_attr_celeba.txt, or custom annotations), at least 64 of them."
+        "attributes (attributes.csv, or list_attr_celeba.txt of CelebA), at least 64 of them."
     )
 
 
