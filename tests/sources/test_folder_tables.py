@@ -162,7 +162,11 @@ def test_any_other_table_is_named_with_what_to_do(source_of, name, text, looks, 
 
 
 def test_texts_that_are_no_tables_are_not_mentioned_and_of_two_tables_one_is_read(source_of):
-    tables = {"LICENSE.txt": "Free for all.\nReally, yes.\n", "attributes.csv": "file,Hat\n" + "0.png,1\n" * 3}
+    tables = {
+        "LICENSE.txt": "Free for all.\nReally, yes.\n",
+        "blank.csv": "\n \n\n",
+        "attributes.csv": "file,Hat\n" + "0.png,1\n" * 3,
+    }
     source = source_of(IMAGES, tables | {"metadata.csv": "file_name,label\n0.png,a\n"})
     (note,) = source.notes()
     assert note.startswith("metadata.csv is not read; ")

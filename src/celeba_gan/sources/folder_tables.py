@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -165,9 +166,9 @@ class FolderTables:
         if isinstance(self._files, ZipFiles):
             names = [name for name in self._files.others if name[: name.rfind("/") + 1] in self._folders]
         else:
-            above = [(folder, self._files.path / folder) for folder in self._folders]
-            names = [folder + path.name for folder, place in above for path in place.iterdir() if path.is_file()]
-        return sorted(name for name in names if name.lower().endswith(TABLE_SUFFIXES) and "/." not in f"/{name}")
+            names = [folder + name for folder in self._folders for name in os.listdir(self._files.path / folder)]  # noqa: PTH208
+        found = (name for name in names if name.lower().endswith(TABLE_SUFFIXES) and "/." not in f"/{name}")
+        return sorted(name for name in found if self._exists(name))
 
     def _outside(self) -> list[Path]:
         """The text files beside the folder or zip itself, where Kaggle puts a table."""

@@ -46,12 +46,16 @@ def match_names(images: Sequence[str], rows: Sequence[str]) -> Match:
     best, refused = Match({}, "", ""), (0, "")
     for folders, of_image, of_row in _ways_to_read_folders(images, rows):
         ignored: list[str] = []
+        before: tuple[set[str], set[str]] | None = None
         for what, spelling in _SPELLINGS:
             if len(best.rows) == len(images):
                 return best
-            ignored += [what] if what else []
             by_key = {spelling(of_row(row)): row for row in rows}
             keys = {image: spelling(of_image(image)) for image in images}
+            if before == (now := (set(by_key), set(keys.values()))):
+                continue
+            before = now
+            ignored += [what] if what else []
             found = {image: by_key[key] for image, key in keys.items() if key in by_key}
             if len(found) <= len(best.rows):
                 continue

@@ -129,6 +129,8 @@ def describe_table(name: str, head: bytes, stems: Set[str]) -> str | None:
     rows = [row for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=separator) if row]
     if separator not in lines[0]:
         rows = [line.split() for line in lines if line.strip()]
+    if not rows:
+        return None
     header, body = rows[0], rows[1:]
     for place, column in enumerate(header):
         cells = [row[place].strip().lower() for row in body if len(row) > place]
