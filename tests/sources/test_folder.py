@@ -130,7 +130,7 @@ def test_two_tellers_of_one_thing_are_refused(tmp_path):
     names = ["a/1.jpg", "a/2.jpg", "b/1.jpg"]
     write(tmp_path, names, attributes__csv="file,label\n" + "".join(f"{name},x\n" for name in names))
     assert set(column(index_of(ImageFolder(tmp_path)), "label").values()) == {"x"}
-    with pytest.raises(SourceError, match=r"has a column label, and .*subfolders' names"):
+    with pytest.raises(SourceError, match=r"column label, and .*subfolders' names\. Leave out source\.labels"):
         index_of(ImageFolder(tmp_path, labels="subfolders"))
 
 

@@ -87,7 +87,7 @@ class ImageFolder(Source):
                 if found and column in found[0].table:
                     raise SourceError(
                         f"{found[0].file} in {self.path} has a column {column}, and so do the subfolders' names. "
-                        f"Remove the column{', or leave out source.labels' if column == 'label' else ''}"
+                        f"{'Leave out source.labels, or remove' if column == 'label' else 'Remove'} the column"
                     )
             table = pd.DataFrame(of_folders, dtype="str")
             found.append(Annotation(SUBFOLDERS, table.rename(index=self.key)))
