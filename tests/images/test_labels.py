@@ -12,12 +12,14 @@ from PIL import Image
 
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.labels import (
+    LabelError,
     attribute_names,
     check_labels,
     class_names,
     count_classes,
     label_images,
     list_duplicates,
+    without_rare_classes,
 )
 from celeba_gan.images.packed import Manifest, PackedImagesError, Recipe, hash_texts
 from celeba_gan.images.packing import pack_images, packing_order
@@ -178,9 +180,9 @@ def test_an_unknown_attribute_is_refused_with_near_matches(manifest):
         label_images(manifest, INDEX, ["smilling"])
     with pytest.raises(ValueError, match="the attributes are Male, Smiling"):
         label_images(manifest, INDEX, ["xyz"])
-    with pytest.raises(ValueError, match=r"add list_attr_celeba\.txt"):
+    with pytest.raises(ValueError, match=r"add attributes\.csv \(to CelebA list_attr_celeba\.txt\), or leave"):
         label_images(manifest, INDEX.drop(columns=["Male", "Smiling"]), ["Male"])
-    with pytest.raises(ValueError, match=r"no labels.*source\.labels=subfolders"):
+    with pytest.raises(ValueError, match=r"no labels\. A folder of your own .*source\.labels=subfolders"):
         label_images(manifest, INDEX.drop(columns="label"), ["label"])
     with pytest.raises(ValueError, match="'identity'"):
         label_images(manifest, INDEX, ["identity"])
@@ -201,6 +203,84 @@ def test_empty_classes_are_refused_by_name_and_number(manifest):
     index = INDEX.assign(label=np.where(INDEX["image_id"] == "e", "only in test", INDEX["label"]))
     with pytest.raises(ValueError, match=r"only in test \(valid 0, test 1\)\. The others have 2 to 3\."):
         label_images(manifest, index, ["label"])
+
+
+def test_the_way_out_of_empty_classes_fits_the_names(manifest):
+    index = INDEX.assign(Smiling=0, label=np.where(INDEX["image_id"] == "e", "only in test", INDEX["label"]))
+    for condition_on, advice in {
+        ("Smiling",): r"Choose another attribute, which some images of train have and others do not\.$",
+        ("label",): r"Leave out such classes with --params preprocess\.min_class_images=1\.$",
+        ("Male", "Smiling"): r"Remove one of the names, or leave out such classes with .*min_class_images=1\.$",
+    }.items():
+        with pytest.raises(LabelError, match=advice):
+            without_rare_classes(index, condition_on, 0)
+        with pytest.raises(LabelError, match=advice):
+            label_images(manifest_of(index), index, condition_on)
+
+
+def persons():
+    """Person k has k photographs in train, and one each in valid and test."""
+    rows = [
+        (f"{person}/{split}{number}", split, f"person {person}", number % 2)
+        for person in range(1, 6)
+        for split, count in (("train", person), ("valid", 1), ("test", 1))
+        for number in range(count)
+    ]
+    return pd.DataFrame(rows, columns=["image_id", "split", "label", "Male"])
+
+
+@pytest.mark.parametrize("fewest", [1, 3, 5])
+def test_rare_classes_are_left_out_and_listed(fewest):
+    index = persons()
+    kept, left_out = without_rare_classes(index, ["label"], fewest)
+    assert left_out.to_dict("list") == {
+        "name": [f"person {person}" for person in range(1, fewest)],
+        "train": list(range(1, fewest)),
+        "valid": [1] * (fewest - 1),
+        "test": [1] * (fewest - 1),
+    }
+    names = [f"person {person}" for person in range(fewest, 6)]
+    assert kept["image_id"].tolist() == index.loc[index["label"].isin(names), "image_id"].tolist()
+    labels = label_images(manifest_of(kept), kept, ["label"], min_class_images=fewest)
+    assert [names[number] for number in labels["class"]] == labels["label"].tolist()
+    counted = count_classes(labels, ["label"])
+    assert counted[["class", "name", "train"]].to_numpy().tolist() == [
+        [number, name, fewest + number] for number, name in enumerate(names)
+    ]
+
+
+def test_combinations_without_an_image_are_no_classes_once_rare_ones_are_left_out():
+    index = persons()  # person 1 is never Male, and all in valid and test are not
+    kept, left_out = without_rare_classes(index, ["label", "Male"], 2)
+    assert left_out["name"].tolist() == [
+        "person 1 + not Male", "person 2 + not Male", "person 2 + Male", "person 3 + Male"
+    ]  # fmt: skip
+    labels = label_images(manifest_of(kept), kept, ["label", "Male"], min_class_images=2)
+    counted = count_classes(labels, ["label", "Male"])
+    assert counted["name"].tolist() == [
+        "person 3 + not Male", "person 4 + not Male", "person 4 + Male", "person 5 + not Male", "person 5 + Male"
+    ]  # fmt: skip
+    assert counted["train"].tolist() == [2, 2, 2, 3, 2]
+    assert str(labels["class"].dtype) == "int16"
+
+
+def test_with_zero_nothing_is_left_out_and_the_numbers_are_those_of_all_combinations(manifest):
+    kept, left_out = without_rare_classes(INDEX, ["Male", "Smiling"], 0)
+    assert kept.equals(INDEX)
+    assert len(left_out) == 0
+    every = label_images(manifest, INDEX, ["Male", "Smiling"])
+    assert every["class"].tolist() == (2 * every["Male"] + every["Smiling"]).tolist()
+
+
+def test_a_minimum_that_leaves_a_split_empty_is_refused():
+    with pytest.raises(
+        LabelError, match=r"5 of 5 classes and all images of train and valid and test\. The largest class has 5 images"
+    ):
+        without_rare_classes(persons(), ["label"], 6)
+    few = persons()
+    few = few[(few["split"] != "valid") | (few["label"] == "person 1")]
+    with pytest.raises(LabelError, match="leaves out 1 of 5 classes and all images of valid"):
+        without_rare_classes(few, ["label"], 2)
 
 
 def test_more_classes_than_numbers_are_refused_before_they_are_made():

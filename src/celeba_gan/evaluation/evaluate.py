@@ -162,8 +162,8 @@ def _choose(reals: Reals, split: str, settings: EvaluateSettings, store: Feature
     start, stop = reals.splits[split]
     if stop - start < 2:
         raise EvaluationError(
-            f"The {split} split has {counted(stop - start, 'image')}, evaluation needs at least 2. Set a larger "
-            "ingest.valid_images (without a partition file, valid and test have that many), or add images"
+            f"The {split} split has {counted(stop - start, 'image')}, evaluation needs at least 2. Add images "
+            "to it, or, if the split is drawn (there is no partition), set a larger ingest.valid_share"
         )
     order = np.random.default_rng(settings.seed).permutation(stop - start)
     most = settings.train_images if split == "train" else settings.images

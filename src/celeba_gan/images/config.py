@@ -36,6 +36,12 @@ class PreprocessSettings(Settings):
         description="Attributes whose combinations are the classes, at most 8; label stands for the labels of a "
         "folder. Empty: one class. In --params, which has no lists: Male+Smiling.",
     )
+    min_class_images: int = Field(
+        default=0,
+        ge=0,
+        description="Images of the train split that a class needs; the images of smaller classes are left out, and the "
+        "classes listed. 0: every class must have one.",
+    )
     shard_images: int = Field(
         default=4096,
         ge=1,

@@ -30,10 +30,13 @@ class LabelError(ValueError):
     """The images cannot be labelled as requested; the message says why and what to do."""
 
 
-def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Sequence[str]) -> DataFrame:
+def label_images(
+    manifest: Manifest, image_index: DataFrame, condition_on: Sequence[str], *, min_class_images: int = 0
+) -> DataFrame:
     """Labels every packed image, with the index they were packed from.
 
     The combinations of `condition_on`, attributes or `label`, are the classes; without any, every image is of class 0.
+    With `min_class_images` above 0 combinations without any image are no classes; see `without_rare_classes`.
 
     Returns:
         A table whose row i describes packed image i: `image_id`, `split`, `label` where the index has it (str), every
@@ -54,13 +57,14 @@ def label_images(manifest: Manifest, image_index: DataFrame, condition_on: Seque
         )
     if "class" in packed:
         raise LabelError(
-            "These images have an attribute named class, which is reserved for the class numbers. Rename it in "
-            "attributes.csv."
+            "These images have an attribute named class, which is reserved for the class numbers. Rename it in their "
+            "table."
         )
     attributes = _known_attributes(packed, condition_on)
     labels = packed[["image_id", "split", *([LABEL] if LABEL in packed else []), *attributes]].copy()
-    labels["class"] = _class_numbers(labels, condition_on)
-    _check_no_class_is_empty(labels, condition_on)
+    codes = _class_codes(labels, condition_on)
+    _check_no_class_is_empty(labels, condition_on, codes, min_class_images)
+    labels["class"] = np.unique(codes, return_inverse=True)[1].astype(np.int16)
     return labels
 
 
@@ -77,15 +81,54 @@ def check_labels(labels: DataFrame, manifest: Manifest) -> None:
         )
 
 
-def check_condition(image_index: DataFrame, condition_on: Sequence[str]) -> None:
-    """Validates `condition_on` before anything is packed, as `label_images` does after it.
+def without_rare_classes(
+    image_index: DataFrame, condition_on: Sequence[str], min_class_images: int
+) -> tuple[DataFrame, DataFrame]:
+    """Leaves out the images of rare classes, and validates `condition_on` before anything is packed.
+
+    Args:
+        image_index: The images, with `split` and the columns of `condition_on`.
+        condition_on: As for `label_images`.
+        min_class_images: Images of the train split that a class needs; with 0 a class without any is an error.
+
+    Returns:
+        The images of the other classes, and a table of the classes left out: `name`, `train`, `valid`, `test` (images),
+        the smallest first.
 
     Raises:
-        LabelError: A name is not an attribute of these images, or a class has no image in the train split.
+        LabelError: A name is not an attribute of these images, a class has no image in the train split, or the classes
+            that are left have no image in a split.
     """
     _known_attributes(image_index, condition_on)
-    classes = image_index[["split", *condition_on]].assign(**{"class": _class_numbers(image_index, condition_on)})
-    _check_no_class_is_empty(classes, condition_on)
+    codes = _class_codes(image_index, condition_on)
+    if min_class_images == 0:
+        _check_no_class_is_empty(image_index, condition_on, codes, min_class_images)
+    numbers, dense = np.unique(codes, return_inverse=True)
+    in_train = np.bincount(dense, image_index["split"] == "train", len(numbers))
+    kept = image_index[in_train[dense] >= min_class_images]
+    counts = _count(image_index, condition_on, codes)
+    left_out = counts[counts["train"] < min_class_images].drop(columns="class")
+    missing = [
+        split for split in SPLITS if (image_index["split"] == split).any() and not (kept["split"] == split).any()
+    ]
+    if missing:
+        raise LabelError(
+            f"preprocess.min_class_images = {min_class_images} leaves out {len(left_out):,} of {len(counts):,} classes "
+            f"and all images of {' and '.join(missing)}. The largest class has {counts['train'].max():,} "
+            "images in train. Set a smaller preprocess.min_class_images"
+        )
+    return kept, left_out.sort_values("train", kind="stable", ignore_index=True)
+
+
+def describe_rare_classes(left_out: DataFrame) -> str:
+    """The classes that `without_rare_classes` left out, in a sentence."""
+    named = [f"{row.name} ({row.train:,})" for row in left_out.itertuples(index=False)]
+    images = int(left_out[list(SPLITS)].to_numpy().sum())
+    return (
+        f"{counted(len(left_out), 'class', 'classes')} left out for too few training images "
+        f"(preprocess.min_class_images), {counted(images, 'image')} in all: {listed(named, _SHOWN)}. "
+        "left_out_classes.csv beside the labels lists them."
+    )
 
 
 def _known_attributes(table: DataFrame, condition_on: Sequence[str]) -> list[str]:
@@ -119,12 +162,18 @@ def count_classes(labels: DataFrame, condition_on: Sequence[str]) -> DataFrame:
         A table with one row per class in the order of their numbers: `class`, `name`, and the images of each split in
         `train`, `valid` and `test`.
     """
+    return _count(labels, condition_on, _class_codes(labels, condition_on))
+
+
+def _count(labels: DataFrame, condition_on: Sequence[str], codes: NDArray[np.int64]) -> DataFrame:
+    """`count_classes` of the combinations that have an image."""
     import pandas as pd
 
+    counts = pd.crosstab(codes, labels["split"].to_numpy()).reindex(columns=SPLITS, fill_value=0)
     names = class_names(condition_on, _label_values(labels))
-    counts = pd.crosstab(labels["class"], labels["split"]).reindex(index=range(len(names)), columns=SPLITS)
-    table = counts.fillna(0).astype("int64").reset_index().rename_axis(columns=None)
-    table.insert(1, "name", names)
+    table = counts.reset_index(drop=True).rename_axis(columns=None).astype("int64")
+    table.insert(0, "class", np.arange(len(table)))
+    table.insert(1, "name", [names[code] for code in counts.index])
     return table
 
 
@@ -146,7 +195,7 @@ def name_labels(
         if len(classes) < 2:
             raise LabelError(
                 "train.condition.name is class, but there is only one class; name attributes whose combinations "
-                "are the classes in preprocess.condition_on (Male+Smiling), or choose attributes, or none"
+                "are the classes in preprocess.condition_on (Male+Smiling, or label), or choose attributes, or none"
             )
         return [str(name) for name in classes["name"]], labels["class"].to_numpy(np.int64)
     known = attribute_names(labels)
@@ -156,8 +205,8 @@ def name_labels(
     names = list(attributes) or known
     if not names:
         raise LabelError(
-            "train.condition.name is attributes, but these images have none: add list_attr_celeba.txt, or "
-            "attributes.csv to a folder of other images, or choose class or none"
+            "train.condition.name is attributes, but these images have none: add attributes.csv (to "
+            "CelebA list_attr_celeba.txt), or choose class or none"
         )
     return names, labels[names].to_numpy(np.int64)
 
@@ -198,36 +247,38 @@ def _label_values(labels: DataFrame) -> list[str]:
     return sorted(labels[LABEL].unique()) if LABEL in labels else []
 
 
-def _class_numbers(labels: DataFrame, condition_on: Sequence[str]) -> NDArray[np.int16]:
-    """The class of each row, int16; the first of `condition_on` is the most significant digit."""
+def _class_codes(labels: DataFrame, condition_on: Sequence[str]) -> NDArray[np.int64]:
+    """The place of each row's class in `class_names`; the first of `condition_on` is the most significant digit."""
     import pandas as pd
 
     values = _label_values(labels)
     count = prod(len(values) if name == LABEL else 2 for name in condition_on)
     if count > _MOST_CLASSES:
+        instead = "Remove one of the names" if len(condition_on) > 1 else "Merge labels, or choose an attribute"
         raise LabelError(
             f"preprocess.condition_on = {list(condition_on)} makes {count:,} classes; {_MOST_CLASSES:,} at most can be "
-            "numbered. Remove one of the names."
+            f"numbered. {instead}."
         )
-    numbers = np.zeros(len(labels), np.int64)
+    codes = np.zeros(len(labels), np.int64)
     for name in condition_on:
         if name == LABEL:
-            numbers = numbers * len(values) + pd.Categorical(labels[LABEL], categories=values).codes
+            codes = codes * len(values) + pd.Categorical(labels[LABEL], categories=values).codes
         else:
-            numbers = numbers * 2 + labels[name].to_numpy()
-    return numbers.astype(np.int16)
+            codes = codes * 2 + labels[name].to_numpy()
+    return codes
 
 
 def _unknown(name: str, attributes: list[str]) -> str:
     if name == LABEL:
         return (
-            "preprocess.condition_on names 'label', but these images have no labels: take them from the names of "
-            "subfolders with --params source.labels=subfolders, or give attributes.csv a column label."
+            "preprocess.condition_on names 'label', but these images have no labels. A folder of your own "
+            "gets them from its subfolders' names with --params source.labels=subfolders, or from a column label of "
+            "attributes.csv; CelebA has none, but attributes."
         )
     if not attributes:
         return (
-            f"preprocess.condition_on names {name!r}, but these images have no attributes: add list_attr_celeba.txt, "
-            f"or attributes.csv to a folder of other images, or leave condition_on empty."
+            f"preprocess.condition_on names {name!r}, but these images have no attributes: add "
+            "attributes.csv (to CelebA list_attr_celeba.txt), or leave condition_on empty."
         )
     lower = {attribute.lower(): attribute for attribute in attributes}
     near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
@@ -235,14 +286,29 @@ def _unknown(name: str, attributes: list[str]) -> str:
     return f"preprocess.condition_on names {name!r}, which is not an attribute of these images; {hint}"
 
 
-def _check_no_class_is_empty(labels: DataFrame, condition_on: Sequence[str]) -> None:
-    classes = count_classes(labels, condition_on)
-    empty = classes[classes["train"] == 0]
-    if len(empty):
-        named = [f"{row.name} (valid {row.valid:,}, test {row.test:,})" for row in empty.itertuples(index=False)]
-        others = classes.loc[classes["train"] > 0, "train"]
-        raise LabelError(
-            f"preprocess.condition_on = {list(condition_on)} makes {len(classes):,} classes, {len(empty):,} of them "
-            f"without a single image in the train split: {listed(named, _SHOWN, '; ')}. "
-            f"The others have {others.min():,} to {others.max():,}. Remove one of the names."
-        )
+def _check_no_class_is_empty(
+    labels: DataFrame, condition_on: Sequence[str], codes: NDArray[np.int64], min_class_images: int
+) -> None:
+    names = class_names(condition_on, _label_values(labels))
+    counts = {split: np.bincount(codes, labels["split"] == split, len(names)).astype(int) for split in SPLITS}
+    empty = counts["train"] == 0
+    if min_class_images > 0:  # only those that lost their images since
+        empty &= counts["valid"] + counts["test"] > 0
+    if not empty.any():
+        return
+    named = [
+        f"{names[code]} (valid {counts['valid'][code]:,}, test {counts['test'][code]:,})"
+        for code in np.flatnonzero(empty).tolist()
+    ]
+    others = counts["train"][counts["train"] > 0]
+    ways_out = ["remove one of the names"] if len(condition_on) > 1 else []
+    if len(condition_on) > 1 or LABEL in condition_on:
+        fewest = min_class_images + 1
+        ways_out.append(f"leave out such classes with --params preprocess.min_class_images={fewest}")
+    else:
+        ways_out.append("choose another attribute, which some images of train have and others do not")
+    raise LabelError(
+        f"preprocess.condition_on = {list(condition_on)} makes {len(names):,} classes, {empty.sum():,} of them "
+        f"without a single image in the train split: {listed(named, _SHOWN, '; ')}. "
+        f"The others have {others.min():,} to {others.max():,}. {', or '.join(ways_out).capitalize()}."
+    )

@@ -1,5 +1,7 @@
 """Settings of the ingest stage."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from celeba_gan.foundation.settings import Settings
@@ -8,11 +10,18 @@ from celeba_gan.foundation.settings import Settings
 class IngestSettings(Settings):
     """How many images `ingest` may reject, and how it splits images without CelebA's partition."""
 
-    valid_images: int = Field(
-        default=2000,
-        ge=1,
-        description="Images of the valid split, and as many of the test split, if there is no partition file; at most "
-        "a tenth of the images each. CelebA's own partition is used unchanged.",
+    renamed: ClassVar[dict[str, str]] = {
+        "valid_images": "valid_share, a share of the images (0.1), so that no image changes its split when others are "
+        "added"
+    }
+
+    valid_share: float = Field(
+        default=0.1,
+        gt=0.0,
+        le=0.4,
+        description="Share of the images, in (0, 0.4], that is drawn for the valid split, and as many for the test "
+        "split, if they are empty: about so many, since the name of each image decides. CelebA's own partition is "
+        "used unchanged.",
     )
     max_rejected_fraction: float = Field(
         default=0.01,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import takewhile
@@ -11,22 +12,19 @@ from typing import ClassVar, Final
 from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.sources.celeba import CelebA
 from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.folder_tables import FolderTables
 from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
-from celeba_gan.sources.source import Annotation, Source
+from celeba_gan.sources.source import SUBFOLDERS, Annotation, Source
 from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
-from celeba_gan.sources.tables.text_table import TextFile
 
-CUSTOM_FILE: Final = "attributes.csv"
-
-SUBFOLDERS: Final = "the subfolders' names"
+_THOUSAND: Final = re.compile(r"(?:^|/)([0-9]{5})/[^/0-9]*([0-9]+)\.[^./]*$")  # StyleGAN's and FFHQ's folders
 
 
 class ImageFolder(Source):
     """Any images in a folder and the folders below it, or in a zip. An image's name is its path in there.
 
-    `attributes.csv` beside them may annotate them; see `read_custom_attributes`. Its names are relative to its folder,
-    or to the one subfolder that holds all images. If all images are in subfolders called `train`, `valid`, `test` (or
-    another of `SPLIT_WORDS`), these are the splits.
+    A table beside them may annotate them; see `FolderTables`. If all images are in subfolders called `train`, `valid`,
+    `test` (or another of `SPLIT_WORDS`), these are the splits.
 
     With `labels` `subfolders` the label of an image is the name of its subfolder; of several, the topmost that is not a
     split. None: there are no labels.
@@ -53,7 +51,12 @@ class ImageFolder(Source):
 
     def advice(self) -> str:
         """As `Source.advice`."""
-        hint = "Is it CelebA? Then use --env celeba. " if self.path.exists() and CelebA(self.path).has_images else ""
+        celeba = CelebA(self.path)
+        zips = sorted(self.path.glob("*.zip"))
+        if self.path.exists() and celeba.has_images and (celeba.tables or "celeba" in celeba.files.names[0].lower()):
+            hint = "Is it CelebA? Then use --env celeba. "
+        else:
+            hint = f"To use the zip in it: --params source.path={zips[0]}. " if zips else ""
         return (
             f"{hint}Name the folder of your images, or a zip of them: --params source.path=DIR. JPEG, PNG, WebP, BMP, "
             "TIFF and GIF files are read, in it and in all folders below it"
@@ -65,15 +68,16 @@ class ImageFolder(Source):
 
     def key(self, image_id: str) -> str:
         """As `Source.key`."""
-        return image_id.removeprefix(self._common_folder) if self._tables_begin_below else image_id
+        return self._tables.match.rows.get(image_id, image_id)
 
     def annotations(self) -> list[Annotation]:
-        """The tables from `attributes.csv` and from the names of the subfolders."""
-        found = [] if self._custom is None else [self._custom]
+        """The table beside the images, and that of the names of the subfolders."""
+        found = [] if self._tables.annotation is None else [self._tables.annotation]
         of_folders = {}
         if self._are_splits:
             of_folders["split"] = {name: SPLITS[SPLIT_WORDS[self._parts(name)[0].lower()]] for name in self.image_names}
         if self.labels:
+            self._refuse_shards()
             labels = ((name, self._label(name)) for name in self.image_names)
             of_folders["label"] = {name: label for name, label in labels if label is not None}
         if of_folders:
@@ -82,31 +86,35 @@ class ImageFolder(Source):
             for column in of_folders:
                 if found and column in found[0].table:
                     raise SourceError(
-                        f"{CUSTOM_FILE} in {self.path} has a column {column}, and so do the subfolders' names. "
-                        f"Remove the column{', or leave out source.labels' if column == 'label' else ''}"
+                        f"{found[0].file} in {self.path} has a column {column}, and so do the subfolders' names. "
+                        f"{'Leave out source.labels, or remove' if column == 'label' else 'Remove'} the column"
                     )
             table = pd.DataFrame(of_folders, dtype="str")
             found.append(Annotation(SUBFOLDERS, table.rename(index=self.key)))
         return found
 
-    @cached_property
-    def _custom(self) -> Annotation | None:
-        places = (CUSTOM_FILE, f"{self._common_folder}{CUSTOM_FILE}")
-        data = next((data for place in places if (data := self.files.read_other(place)) is not None), None)
-        if data is None:
-            return None
-        from celeba_gan.sources.tables.attributes_csv import read_custom_attributes
-
-        table, notes = read_custom_attributes(TextFile(f"{CUSTOM_FILE} in {self.path}", data))
-        return Annotation(CUSTOM_FILE, table, tuple(notes))
+    def notes(self) -> list[str]:
+        """As `Source.notes`."""
+        return self._tables.notes()
 
     @cached_property
-    def _tables_begin_below(self) -> bool:
-        """Whether the names in `attributes.csv` are relative to the folder that holds all images."""
-        if self._custom is None or not self._common_folder:
-            return False
-        rows = frozenset(self._custom.table.index)
-        return not any(name in rows for name in self.image_names)
+    def _tables(self) -> FolderTables:
+        return FolderTables(self.files, self._common_folder)
+
+    def _refuse_shards(self) -> None:
+        """Raises if the subfolders only number the images by the thousand."""
+        for name in self.image_names:
+            match = _THOUSAND.search(name)
+            number = int(match[2]) // 1000 if match else -1
+            if match is None or int(match[1]) not in (number, number * 1000):
+                return
+        table = self._tables.annotation
+        instead = f"; the labels are read from {table.file}" if table and "label" in table.table else ""
+        raise SourceError(
+            f"source.labels is subfolders, but those of {self.path} (such as that of {self.image_names[0]}) are not "
+            f"classes: they hold a thousand images each, by number, as StyleGAN and FFHQ store them. Leave out "
+            f"source.labels{instead}"
+        )
 
     @cached_property
     def _common_folder(self) -> str:

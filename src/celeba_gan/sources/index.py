@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from array import array
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, zip_longest
@@ -16,10 +15,10 @@ import numpy as np
 from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.images.decoding import NeedsMoreError, UnreadableImageError, image_size
 from celeba_gan.sources.config import IngestSettings
+from celeba_gan.sources.drawn_split import draw_missing_splits
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.source import Annotation, Source
+from celeba_gan.sources.source import SUBFOLDERS, Annotation, Source
 from celeba_gan.sources.source_report import SourceReport, count_reasons, report_source
-from celeba_gan.sources.tables.celeba_tables import PARTITION_FILE
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -68,9 +67,8 @@ def build_index(source: Source, settings: IngestSettings, progress: Callable[[in
     index = index.drop(columns="key")
     if "split" not in index:
         index["split"] = "train"
-    persons = index["identity" if "identity" in index else "image_id"]
-    index["split"] = _fill_splits(persons.astype("str").tolist(), index["split"].tolist(), settings)
-    _check_splits(source, index, rejected)
+    index["split"] = draw_missing_splits(index, settings)
+    _check_splits(source, index, rejected, annotations)
     index.insert(1, "split", index.pop("split"))
     return Index(index, pd.DataFrame(rejected, columns=["image_id", "reason"], dtype="str"), report)
 
@@ -113,7 +111,7 @@ def check_rejected(
 _REPAIR: Final = "Repair the source, or take those files out of it"
 _WAYS_OUT: Final = {
     "smaller than the crop": "For images smaller than the crop: --params preprocess.crop=none takes the largest square "
-    "of each (of half-size CelebA, 89x109, it shows what 178 shows of the full size)",
+    "of each",
     "smaller than the target": "For images smaller than the target: give a smaller preprocess.size",
     "no row in": "There is {}: if that table is truncated or belongs to other images, replace it, or remove it to go "
     "on without it",
@@ -171,38 +169,22 @@ def _size(source: Source, name: str) -> tuple[int, int]:
         raise UnreadableImageError(f"cannot be read: {error}") from error
 
 
-def _fill_splits(persons: list[str], splits: list[str], settings: IngestSettings) -> list[str]:
-    """Draws empty splits from train, since evaluation needs images of all three.
-
-    They are empty without a partition file, and in a sample of CelebA's first images. The draw depends only on the seed
-    and the names, not on their order on the disk. As in CelebA, no person is in two splits; without identities, the
-    image's name is used for the person.
-    """
-    images = Counter(person for person, split in zip(persons, splits, strict=True) if split == "train")
-    digests = {person: hashlib.blake2b(f"{settings.seed}/{person}".encode()).digest() for person in images}
-    order = sorted(images, key=digests.__getitem__, reverse=True)
-    total = images.total()
-    count = min(settings.valid_images, max(min(2, total // 3), total // 10))
-    drawn: dict[str, str] = {}
-    for split in ("valid", "test"):
-        if split not in splits and count:
-            taken = 0
-            while taken < count and len(order) > 1:
-                person = order.pop()
-                drawn[person] = split
-                taken += images[person]
-            text = "No image is marked as %s: drawing %d from the %d of train, with seed %d"
-            logger.warning(text, split, taken, total, settings.seed)
-    pairs = zip(persons, splits, strict=True)
-    return [drawn.get(person, split) if split == "train" else split for person, split in pairs]
-
-
-def _check_splits(source: Source, index: DataFrame, rejected: list[tuple[str, str]]) -> None:
+def _check_splits(
+    source: Source, index: DataFrame, rejected: list[tuple[str, str]], annotations: Sequence[Annotation]
+) -> None:
     counts = index["split"].value_counts()
-    if set(counts.index) != set(SPLITS):
-        raise SourceError(
-            f"Too few images to train on and to measure with in {source.describe()}: {len(index):,} usable, "
-            f"{len(rejected):,} rejected, by split {counts.to_dict()}. Each of train, valid and test needs images. Add "
-            f"images (000001.jpg to 162770.jpg are train in CelebA), or remove {PARTITION_FILE} to have a split drawn "
-            "from the images that are there (three at least)."
-        )
+    if set(counts.index) == set(SPLITS):
+        return
+    drawn = f"drawn from {'three persons' if 'identity' in index else 'three images'} at least"
+    given = next((annotation for annotation in annotations if "split" in annotation.table), None)
+    if given is None:
+        advice = f"Add images: the split is {drawn}"
+    elif given.file == SUBFOLDERS:
+        advice = f"Add images to these subfolders, or rename them to have a split {drawn}"
+    else:
+        which = "" if len(given.table.columns) == 1 else "the column split of "
+        advice = f"Add images, or remove {which}{given.file} to have a split {drawn}"
+    raise SourceError(
+        f"Too few images to train on and to measure with in {source.describe()}: {len(index):,} usable, "
+        f"{len(rejected):,} rejected, by split {counts.to_dict()}. Each of train, valid and test needs images. {advice}"
+    )

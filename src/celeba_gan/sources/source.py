@@ -16,6 +16,9 @@ from celeba_gan.sources.image_files import ImageFiles
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+SUBFOLDERS: Final = "the subfolders' names"
+"""The `Annotation.file` of what the names of subfolders say."""
+
 _ARCHIVES: Final = frozenset({".zip", ".7z", ".001", ".rar", ".tar", ".gz", ".tgz", ".xz", ".bz2"})
 _HEADER_BYTES: Final = 4096
 

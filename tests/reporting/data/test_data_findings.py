@@ -109,6 +109,7 @@ OTHER_FILE = WHOLE_FILE | {"verdict": "not the official file (md5 0)"}
         ([HALF, ("recipe.crop", 89)], "89x109, half of CelebA's 178x218; crop 89 keeps what 178 keeps at full size"),
         ([HALF, ("recipe.crop", 64)], "a crop of 89 would keep what 178 keeps at full size, 64 keeps less"),
         ([HALF, ("recipe.crop", "none")], "all of their width is kept"),
+        ([HALF, FOLDER], None),
         ([MANY], "5,000 sizes from 90x100 to 900x800, while CelebA's aligned ones are all 178x218"),
         ([MANY, ("recipe.crop", "none")], "the originals from the wild"),
         ([MANY, FOLDER], "a crop of 178 pixels shows more of small ones than of large ones. preprocess.crop=none"),

@@ -51,7 +51,10 @@ def make_manifest(unreadable=(), leaks=(), duplicates=()):
     )
 
 
-def make_report(index, manifest, *, kind="celeba", classes=CLASSES, rejected=None):
+NO_CLASSES = pd.DataFrame(columns=["name", "train", "valid", "test"])
+
+
+def make_report(index, manifest, *, kind="celeba", classes=CLASSES, left_out_classes=NO_CLASSES, rejected=None):
     left_out = {record.image_id for record in [*manifest.unreadable, *manifest.leaks]}
     labels = index[~index["image_id"].isin(left_out)].reset_index(drop=True)
     labels = labels.drop(columns=["width", "height", "identity"], errors="ignore").assign(**{"class": 0})
@@ -66,7 +69,18 @@ def make_report(index, manifest, *, kind="celeba", classes=CLASSES, rejected=Non
         files=[],
         notes=["No identities."],
     )
-    return summarise_data(DataTables(index, labels, classes), source, manifest, PIXELS, ["Male"], 0.5, PUBLISHED)
+    tables = DataTables(index, labels, classes, left_out_classes)
+    return summarise_data(tables, source, manifest, PIXELS, ["Male"], 0.5, PUBLISHED)
+
+
+def test_classes_that_were_left_out_are_a_finding():
+    rare = pd.DataFrame([("anna", 0, 1, 0), ("ben", 1, 0, 0)], columns=["name", "train", "valid", "test"])
+    report = make_report(make_index(), make_manifest(), left_out_classes=rare)
+    assert report.findings[0] == (
+        "2 classes left out for too few training images (preprocess.min_class_images), 2 images in all: anna (0), "
+        "ben (1). left_out_classes.csv beside the labels lists them."
+    )
+    assert "left out" not in make_report(make_index(), make_manifest()).findings[0]
 
 
 def test_every_number_is_that_of_counting_one_by_one():

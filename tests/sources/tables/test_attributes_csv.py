@@ -222,3 +222,51 @@ def test_a_file_in_another_encoding_is_refused(tmp_path):
 def test_a_column_called_as_the_classes_is_refused():
     with pytest.raises(SourceError, match=r"'Class' .*label"):
         read_custom_attributes("file,Class\na.jpg,0\nb.jpg,1\n")
+
+
+def rows_of(cells):
+    return "path,Male,Hat\n" + "".join(f"{number}.jpg,{cell},1\n" for number, cell in enumerate(cells))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1", "0", "NA", "0"],
+        ["yes", "no", "?", "nan", "no", "no"],
+        ["1", "0", "1", "maybe"],
+        ["-1", "1"] * 100 + ["11"],
+        ["1", "0", "Male"],  # a second header of other columns
+    ],
+)
+def test_a_stray_cell_does_not_drop_its_attribute_but_is_named(cells):
+    odd = next(place for place, cell in enumerate(cells) if cell not in ("0", "1", "-1", "yes", "no"))
+    with pytest.raises(SourceError) as caught:
+        read_custom_attributes(rows_of(cells))
+    assert f"line {odd + 2}: {cells[odd]!r} as 'Male' is neither" in str(caught.value)
+    assert "correct it, or remove the row or the column" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "odd"),
+    [
+        (["1", "2", "0", "1"], "line 3 has '2'"),  # a count
+        (["-1", "0", "1", "1"], "line 2 has '-1'"),
+        (["NA", "1", "NA", "NA"], "line 2 has 'NA'"),
+        (["glad", "sad", "1"], "line 2 has 'glad'"),
+    ],
+)
+def test_a_column_of_something_else_is_left_out_with_its_first_odd_cell(cells, odd):
+    table, (note,) = read_custom_attributes(rows_of(cells))
+    assert table.columns.tolist() == ["Hat"]
+    assert f"'Male' ({odd}" in note
+
+
+def test_a_repeated_header_is_recognised():
+    text = "path,Male,label\na.jpg,1,x\npath,Male,label\nb.jpg,0,y\n"
+    table, notes = read_custom_attributes(text)
+    assert table.to_dict("list") == {"label": ["x", "y"], "Male": [1, 0]}
+    assert notes == ["ignoring 1 repeated header, first in line 3."]
+    with pytest.raises(SourceError, match="line 3: a header with the columns in another order"):
+        read_custom_attributes("path,Male,label\na.jpg,1,x\npath,label,Male\nb.jpg,y,0\n")
+    with pytest.raises(SourceError, match="no rows below its header line"):
+        read_custom_attributes("path,Male\npath,Male\n")

@@ -512,6 +512,27 @@ def test_a_header_among_the_rows_is_refused_unless_it_repeats_the_first():
         read_attributes(first + "image_id,Young,Male\n" + second)
 
 
+def test_the_first_unreadable_row_is_named_with_its_line_and_cell(caplog):
+    text = "3\nimage_id,Male,Young\n\n000001.jpg,1,0\n000002.jpg,1,NA\nimage_id,Male,Young\n000003.jpg,0,0\nx,1,1\n"
+    assert read_attributes(text).index.tolist() == ["000001.jpg", "000003.jpg"]
+    assert "2 of 4 rows cannot be read and are skipped; the first is '000002.jpg,1,NA' (line 5: 'NA' as Young)" in (
+        caplog.text
+    )
+    assert "ignoring 1 repeated header, first in line 6" in caplog.text
+    with pytest.raises(SourceError, match=r"line 2: 1 values for 2 columns"):
+        read_attributes("image_id,Male,Young\n000001.jpg,1\n000002.jpg,0\n")
+    with pytest.raises(SourceError, match=r"line 2: 'a\.jpg' names no image"):
+        read_attributes("image_id,Male,Young\na.jpg,1,1\nb.jpg,0,1\n")
+
+
+@pytest.mark.parametrize("header", ["Female", "Female,Age", "Female,Age,Race,Smilling", "gender,hair"])
+def test_a_table_of_other_attributes_is_called_so(header):
+    row = ",1" * len(header.split(","))
+    with pytest.raises(SourceError, match="looks like another table") as caught:
+        read_attributes(f"image_id,{header}\n000001.jpg{row}\n")
+    assert "did you mean" not in str(caught.value)
+
+
 def test_a_line_of_a_megabyte_is_no_trap():
     for junk in (" " * 10**6, "," * 10**6, "1 , " * 10**5, '"' * 10**6, "0" * 10**6, "a/" * 10**5, "\t 1" * 10**5):
         for reader, row in ((read_partition, "000001.jpg,0"), (read_identities, "000001.jpg 5")):

@@ -84,7 +84,7 @@ class ImageFeed:
         if self.first == stop:
             advice = {
                 "train": "; look at the index of the images",
-                "valid": ", and its scores would steer train.augment.name=ada; give ingest.valid_images, or a fixed "
+                "valid": ", and its scores would steer train.augment.name=ada; pack images of valid, or give a fixed "
                 "train.augment.ada.p",
             }
             raise FeedError(f"The {split} split has no images{advice[split]}")

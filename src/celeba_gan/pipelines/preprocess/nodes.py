@@ -1,5 +1,6 @@
 """Nodes of the preprocess stage; `Any` is a DataFrame, since the registry must not import pandas."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from celeba_gan.reporting.data.data_report import DataReport
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.source import Source
 from celeba_gan.sources.source_report import SourceReport
+
+logger = logging.getLogger(__name__)
 
 
 def pack_images(
@@ -30,7 +33,9 @@ def pack_images(
     from celeba_gan.images import labels, packing
     from celeba_gan.sources.index import check_rejected
 
-    labels.check_condition(image_index, settings.condition_on)  # packing may take hours
+    kept, rare = labels.without_rare_classes(image_index, settings.condition_on, settings.min_class_images)
+    if len(rare):
+        logger.warning("%s", labels.describe_rare_classes(rare))
     rejected = list(rejected_images.itertuples(index=False, name=None))
     found = len(image_index) + len(rejected)
 
@@ -42,7 +47,7 @@ def pack_images(
         task = bar.add_task("Packing images")
         yield from packing.pack_images(
             celeba,
-            image_index,
+            kept,
             settings,
             packed_images_previous,
             check=check,
@@ -52,12 +57,13 @@ def pack_images(
 
 def label_images(
     packed_images: PackedImages, image_index: Any, settings: PreprocessSettings
-) -> tuple[Any, Any, Any, Any]:
+) -> tuple[Any, Any, Any, Any, Any]:
     """Labels every packed image, and lists the classes, the duplicates and the unreadable images.
 
     Returns:
-        Four DataFrames: `labels`, `classes` and `duplicate_images` (see `label_images`, `count_classes` and
-        `list_duplicates` in `celeba_gan.images.labels`), and `unreadable_images` (image_id, reason).
+        Five DataFrames: `labels`, `classes`, `left_out_classes` and `duplicate_images` (see `label_images`,
+        `count_classes`, `without_rare_classes` and `list_duplicates` in `celeba_gan.images.labels`), and
+        `unreadable_images` (image_id, reason).
     """
     import pandas as pd
 
@@ -65,10 +71,13 @@ def label_images(
 
     manifest = packed_images.manifest
     unreadable = [(record.image_id, record.reason) for record in manifest.unreadable]
-    labelled = labels.label_images(manifest, image_index, settings.condition_on)
+    fewest = settings.min_class_images
+    kept, left_out = labels.without_rare_classes(image_index, settings.condition_on, fewest)
+    labelled = labels.label_images(manifest, kept, settings.condition_on, min_class_images=fewest)
     return (
         labelled,
         labels.count_classes(labelled, settings.condition_on),
+        left_out,
         labels.list_duplicates(manifest, image_index),
         pd.DataFrame(unreadable, columns=["image_id", "reason"], dtype="str"),
     )
@@ -80,6 +89,7 @@ def report_data(
     packed_images: PackedImages,
     labels: Any,
     classes: Any,
+    left_out_classes: Any,
     settings: PreprocessSettings,
     ingest: IngestSettings,
 ) -> tuple[DataReport, Any, Any, Any, Any]:
@@ -96,7 +106,7 @@ def report_data(
 
     pixels = measure_pixels(packed_images)
     report = summarise_data(
-        DataTables(image_index, labels, classes),
+        DataTables(image_index, labels, classes, left_out_classes),
         source_report,
         packed_images.manifest,
         pixels,

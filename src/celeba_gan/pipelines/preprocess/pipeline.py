@@ -24,7 +24,7 @@ def create_pipeline() -> Pipeline:
         Node(
             label_images,
             inputs=["packed_images", "image_index", "params:preprocess"],
-            outputs=["labels", "classes", "duplicate_images", "unreadable_images"],
+            outputs=["labels", "classes", "left_out_classes", "duplicate_images", "unreadable_images"],
             name="label_images",
         ),
         Node(
@@ -35,6 +35,7 @@ def create_pipeline() -> Pipeline:
                 "packed_images",
                 "labels",
                 "classes",
+                "left_out_classes",
                 "params:preprocess",
                 "params:ingest",
             ],

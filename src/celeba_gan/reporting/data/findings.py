@@ -70,7 +70,7 @@ def _sizes(report: DataReport) -> Iterator[str]:
     total = report.images.indexed[ALL]
     first = sizes.most_common[0]
     one_size = first.photographs >= _ONE_SIZE * total
-    if one_size and (first.width, first.height) == HALF_SIZE:
+    if one_size and kind == "celeba" and (first.width, first.height) == HALF_SIZE:
         seen = {"none": "all of their width is kept", 89: "crop 89 keeps what 178 keeps at full size"}.get(
             crop, f"a crop of 89 would keep what 178 keeps at full size, {crop} keeps less"
         )

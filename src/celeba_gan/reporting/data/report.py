@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from celeba_gan.foundation.splits import SPLITS
-from celeba_gan.images.labels import LABEL, attribute_names
+from celeba_gan.images.labels import LABEL, attribute_names, describe_rare_classes
 from celeba_gan.images.packed import Manifest
 from celeba_gan.reporting.data.data_report import (
     ALL,
@@ -23,7 +23,7 @@ from celeba_gan.reporting.data.data_report import (
     Sizes,
     SourceFacts,
 )
-from celeba_gan.reporting.data.findings import FEW_OF_A_CLASS, find_peculiarities
+from celeba_gan.reporting.data.findings import FEW_OF_A_CLASS, NOTHING, find_peculiarities
 from celeba_gan.reporting.data.pixel_statistics import PixelStatistics
 from celeba_gan.sources.source_report import SourceReport, count_reasons
 
@@ -43,6 +43,7 @@ class DataTables:
     index: DataFrame  # the image index
     labels: DataFrame  # of the packed images; row i describes image i
     classes: DataFrame  # from `count_classes`
+    left_out_classes: DataFrame  # from `without_rare_classes`
 
 
 def summarise_data(
@@ -92,7 +93,11 @@ def summarise_data(
         attributes=_attributes(tables.labels, published),
         labels=_labels(tables.labels),
     )
-    return report.model_copy(update={"findings": find_peculiarities(report)})
+    findings = find_peculiarities(report)
+    if len(tables.left_out_classes):
+        others = [finding for finding in findings if finding != NOTHING]
+        findings = [describe_rare_classes(tables.left_out_classes), *others]
+    return report.model_copy(update={"findings": findings})
 
 
 def _by_split(counts: Series[int]) -> Counts:

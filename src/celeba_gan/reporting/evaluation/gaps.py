@@ -25,7 +25,7 @@ def attributes_missing(evaluation: Evaluation) -> str:
         return f"There are too few images to compare attributes ({count} a side)."
     return (
         "The samples’ attributes are unknown: that needs the attribute classifier, which is trained on images with "
-        "attributes (list_attr_celeba.txt, or custom annotations), at least 64 of them."
+        "attributes (attributes.csv, or list_attr_celeba.txt of CelebA), at least 64 of them."
     )
 
 
@@ -35,7 +35,8 @@ def _quality(evaluation: Evaluation) -> Iterator[str]:
     if not found and count < LEAST_IMAGES:
         yield (
             f"Fréchet distance, precision and others in features are missing: {count} images a side are too few. "
-            f"Valid and test need at least {LEAST_IMAGES} images (ingest.valid_images)."
+            f"Valid and test need at least {LEAST_IMAGES} images; a split that is drawn has more with "
+            "a larger ingest.valid_share."
         )
     elif not found:
         yield (

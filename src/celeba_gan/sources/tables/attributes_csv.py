@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # no and yes, in lower case; a column uses one pair
 _BINARY: Final = (("0", "1"), ("-1", "1"), ("0.0", "1.0"), ("-1.0", "1.0"), ("false", "true"), ("no", "yes"))
+_MISSING: Final = ("na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", "", "unknown")  # in lower case
+_NUMBER: Final = r"[-+]?[0-9]*[.]?[0-9]+"
 _MEASURED: Final = ("width", "height")  # columns of the image index that are read from the images
 _IMAGE_NAME = re.compile(r".*\.(?:jpe?g|png|webp|bmp|tiff?|gif)", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r"[\[\]{}=,:;'\"\\\x00-\x1f\x7f-\x9f]")  # special in `--params` and in YAML
@@ -50,9 +52,13 @@ def read_custom_attributes(source: Path | str | TextFile) -> tuple[DataFrame, li
         SourceError: It is not such a table, a required cell is empty, a column has no name or the name of another, a
             path leads out of the folder, or two rows of one image differ.
     """
+    return interpret_cells(_read_table(source))
+
+
+def interpret_cells(table: Cells) -> tuple[DataFrame, list[str]]:
+    """The annotations in a table of text; see `read_custom_attributes`."""
     import pandas as pd
 
-    table = _read_table(source)
     named = {column.lower(): column for column in table.cells.columns}
     paths = next((named[name] for name in NAME_COLUMNS if name in named), table.cells.columns[0])
     found: dict[str, Series[Any]] = {"image_id": _relative_paths(table, paths)}
@@ -63,14 +69,18 @@ def read_custom_attributes(source: Path | str | TextFile) -> tuple[DataFrame, li
             raise SourceError(f"{table.where}: {column!r} repeats the meaning of another column. Remove one of them.")
         if kind in _SPECIAL:
             found[kind] = _SPECIAL[kind](table, column)
-        elif kind in _MEASURED or (values := _binary(table, column)) is None:
+        elif kind in _MEASURED:
             left_out.append(repr(column))
         else:
-            _check_attribute_name(table, column)
-            found[column] = values
+            values, odd = _binary(table, column)
+            if values is None:
+                left_out.append(f"{column!r} ({odd})" if odd else repr(column))
+            else:
+                _check_attribute_name(table, column)
+                found[column] = values
     rows = pd.DataFrame(found).drop_duplicates()
     table.refuse(rows["image_id"].duplicated(), paths, "has an earlier row that differs; remove the wrong one")
-    notes = []
+    notes = [*table.notes]
     if left_out:
         why = "are not binary (0/1, -1/1, true/false, yes/no) or are measured"
         notes.append(f"ignoring columns that {why}: {', '.join(left_out)}.")
@@ -84,11 +94,18 @@ def read_custom_attributes(source: Path | str | TextFile) -> tuple[DataFrame, li
 
 
 @dataclass(frozen=True)
-class _Table:
-    """The stripped cells; the index is the line number in the file, from 1."""
+class Cells:
+    """A table of text.
+
+    Attributes:
+        where: The file's name, for messages.
+        cells: The stripped cells (str); the index is the line number in the file, from 1.
+        notes: Sentences about lines that were left out.
+    """
 
     where: str
     cells: DataFrame
+    notes: tuple[str, ...] = ()
 
     def refuse(self, odd: Series[bool], column: str, problem: str) -> None:
         """Raises for the first odd row, with its line, its cell in `column`, and the problem."""
@@ -103,7 +120,7 @@ class _Table:
         return cells
 
 
-def _read_table(source: Path | str | TextFile) -> _Table:
+def _read_table(source: Path | str | TextFile) -> Cells:
     import pandas as pd
 
     file = TextFile.of(source, "attributes.csv")
@@ -114,7 +131,16 @@ def _read_table(source: Path | str | TextFile) -> _Table:
     (_, header), *body = rows
     if any(_IMAGE_NAME.fullmatch(name) for name in header):
         raise SourceError(f"{where} has no header line: its first line is {', '.join(header)[:60]!r}. {_INSTEAD}")
+    repeated = [line for line, row in body if row == header]  # `cat a.csv b.csv`
+    body = [(line, row) for line, row in body if row != header]
+    if not body:
+        raise SourceError(f"{where} has no rows below its header line. {_INSTEAD}")
     for line, row in body:
+        if sorted(row) == sorted(header):
+            raise SourceError(
+                f"{where}, line {line}: a header with the columns in another order ({', '.join(row)[:60]}). Write "
+                "the rows below it in the order of the first."
+            )
         while len(row) > len(header) and not row[-1]:
             row.pop()
         if len(row) != len(header):
@@ -128,7 +154,8 @@ def _read_table(source: Path | str | TextFile) -> _Table:
     used = [bool(name) or (cells.iloc[:, column] != "").any() for column, name in enumerate(header)]
     cells, header = cells.loc[:, used], [name for name, is_used in zip(header, used, strict=True) if is_used]
     _check_header(where, header)
-    return _Table(where, cells.set_axis(header, axis="columns"))
+    notes = [f"ignoring {counted(len(repeated), 'repeated header')}, first in line {repeated[0]}."] if repeated else []
+    return Cells(where, cells.set_axis(header, axis="columns"), tuple(notes))
 
 
 def _split_rows(where: str, text: str) -> list[tuple[int, list[str]]]:
@@ -158,7 +185,7 @@ def _check_header(where: str, header: list[str]) -> None:
         raise SourceError(f"{where} has columns called {' and '.join(twice)}. Remove all but one, or rename them.")
 
 
-def _check_attribute_name(table: _Table, name: str) -> None:
+def _check_attribute_name(table: Cells, name: str) -> None:
     if name.lower() == "class":
         raise SourceError(
             f"{table.where}: the column name {name!r} is reserved for classes. Rename it in the header line, "
@@ -171,21 +198,41 @@ def _check_attribute_name(table: _Table, name: str) -> None:
         )
 
 
-def _binary(table: _Table, column: str) -> Series[Any] | None:
-    """A column as 0 and 1; None if it holds anything else."""
+def _binary(table: Cells, column: str) -> tuple[Series[Any] | None, str]:
+    """A column as 0 and 1, or None if it is something else; and then its first odd cell, in words.
+
+    Raises:
+        SourceError: A few cells of an otherwise binary column are odd: a missing value, or one cell in a hundred.
+    """
+    import numpy as np
     import pandas as pd
 
     codes, written = pd.factorize(table.cells[column])
+    counts = np.bincount(codes)
     values = [value.lower() for value in written]
-    way = next((way for way in _BINARY if set(values) <= {*way, ""}), None)
-    if way is None or values == [""]:
-        return None
+    way = max(_BINARY, key=lambda way: sum(count for value, count in zip(values, counts, strict=True) if value in way))
+    is_stray = [value not in (*way, "") for value in values]
+    stray = pd.Series(np.array(is_stray)[codes], index=table.cells.index)
+    if stray.any():
+        words = [value for value, odd in zip(values, is_stray, strict=True) if odd]
+        few = stray.sum() <= max(1, len(stray) // 100)
+        no_numbers = not any(re.fullmatch(_NUMBER, word) for word in words)
+        slip = set(words) <= set(_MISSING) or (few and (no_numbers or len(stray) >= 100))
+        if slip and 2 * counts[[value in way for value in values]].sum() >= len(stray):
+            table.refuse(
+                stray, column, f"is neither {way[0]} nor {way[1]}, as the others are; correct it, or remove the row or "
+                "the column"
+            )  # fmt: skip
+        line = stray.index[int(stray.to_numpy().argmax())]
+        return None, f"line {line} has {table.cells.loc[line, column]!r}"
+    if set(values) == {""}:
+        return None, ""
     table.filled(column)
     has = pd.Series([value == way[1] for value in values], dtype="int8").to_numpy()[codes]
-    return pd.Series(has, index=table.cells.index)
+    return pd.Series(has, index=table.cells.index), ""
 
 
-def _splits(table: _Table, column: str) -> Series[Any]:
+def _splits(table: Cells, column: str) -> Series[Any]:
     cells = table.filled(column).str.lower()
     numbers = {str(number): number for number in range(len(SPLITS))}
     meaning = numbers if cells.isin(numbers).any() else SPLIT_WORDS
@@ -199,13 +246,13 @@ def _splits(table: _Table, column: str) -> Series[Any]:
     return cells.map({value: SPLITS[number] for value, number in meaning.items()}).astype("str")
 
 
-def _labels(table: _Table, column: str) -> Series[Any]:
+def _labels(table: Cells, column: str) -> Series[Any]:
     cells = table.filled(column)
     table.refuse(~cells.map(str.isprintable).astype(bool), column, "holds control characters; remove them")
     return cells.astype("str")
 
 
-def _identities(table: _Table, column: str) -> Series[Any]:
+def _identities(table: Cells, column: str) -> Series[Any]:
     cells = table.filled(column)
     odd = ~cells.str.fullmatch(r"[0-9]{1,9}").astype(bool)
     table.refuse(odd, column, "is not a number; number the people 1, 2, 3 ...")
@@ -216,7 +263,7 @@ _SPECIAL: Final = {"split": _splits, "label": _labels, "identity": _identities}
 _OTHER_NAMES: Final = {"partition": "split", "set": "split", "subset": "split"}
 
 
-def _relative_paths(table: _Table, column: str) -> Series[str]:
+def _relative_paths(table: Cells, column: str) -> Series[str]:
     """The paths with `/`, and without `./`."""
     import pandas as pd
 

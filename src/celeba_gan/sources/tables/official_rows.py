@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from celeba_gan.foundation.wording import counted
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.tables.attribute_names import ATTRIBUTES
 from celeba_gan.sources.tables.text_table import BLANKS, NAME_COLUMNS, TextFile, TextTable, decode, is_unnamed
@@ -95,12 +96,16 @@ def read_rows(source: Path | str | TextFile, kind: TableKind) -> Rows:
     layout = _layout(table, kind)
     pattern = table.row_pattern(layout.skipped, len(layout.columns), kind.value_pattern)
     rows = Rows(table, layout.columns)
-    odd_names, unread = [], []
-    for line in table.lines[layout.header_lines :]:
+    odd_names, unread, headers = [], [], []
+    header = table.lines[0] if layout.header_lines else None
+    for number, line in zip(table.numbers[layout.header_lines :], table.lines[layout.header_lines :], strict=True):
         match = pattern.fullmatch(line)
         name = match and _celeba_name(match[1])
+        if line == header:  # `cat a.csv b.csv`
+            headers.append(number)
+            continue
         if not match or not name:
-            unread.append(line)
+            unread.append((number, line))
             continue
         if match[1] != name and (odd_name := match[1].strip(_AROUND_NAMES)) != name:
             odd_names.append(odd_name)
@@ -108,6 +113,8 @@ def read_rows(source: Path | str | TextFile, kind: TableKind) -> Rows:
         rows.values_as_text.append(match[2])
     if unread:
         _check_unread(rows, kind, unread, layout)
+    if headers:
+        rows.remarks.append(f"ignoring {counted(len(headers), 'repeated header')}, first in line {headers[0]}.")
     if not layout.header_lines and kind is TableKind.ATTRIBUTES:
         rows.remarks.append("it has no header line; assuming CelebA's official order of columns.")
     if table.count is not None and table.count != len(rows.names) + len(unread):
@@ -157,11 +164,12 @@ def _layout(table: TextTable, kind: TableKind) -> _Layout:
 def _check_columns(table: TextTable, kind: TableKind, columns: list[str]) -> None:
     unknown = {column: _nearest(column, kind.columns) for column in columns if column not in kind.columns}
     of_others = any(column in _TELLING_COLUMNS for column in unknown)
-    if len(unknown) == len(columns) and (of_others or not any(unknown.values())):
+    near = [name for name in unknown.values() if name]
+    if len(unknown) == len(columns) and (of_others or 2 * len(near) < len(unknown)):
         raise wrong_table(table, kind)
     only = "any of the forty attributes" if kind is TableKind.ATTRIBUTES else kind.unless_named[0]
     if unknown:
-        named = [f"{name!r} (did you mean {near!r}?)" if near else repr(name) for name, near in unknown.items()]
+        named = [f"{name!r} (did you mean {known!r}?)" if known else repr(name) for name, known in unknown.items()]
         raise SourceError(
             f"{table.where} has columns that do not belong in CelebA's {kind.file}: {', '.join(named[:10])}. "
             f"The first column must be image_id, then {only}. Correct the names in its header line, or remove the "
@@ -175,30 +183,43 @@ def _check_columns(table: TextTable, kind: TableKind, columns: list[str]) -> Non
 
 def _nearest(column: str, columns: tuple[str, ...]) -> str | None:
     by_lower_case = {name.lower(): name for name in columns}
-    close = difflib.get_close_matches(column.lower().replace(" ", "_"), by_lower_case, n=1, cutoff=0.75)
+    close = difflib.get_close_matches(
+        column.lower().replace(" ", "_"), by_lower_case, n=1, cutoff=0.85
+    )  # Female is not Male
     return by_lower_case[close[0]] if close else None
 
 
-def _check_unread(rows: Rows, kind: TableKind, unread: list[str], layout: _Layout) -> None:
+def _check_unread(rows: Rows, kind: TableKind, unread: list[tuple[int, str]], layout: _Layout) -> None:
     """Adds a remark about the unreadable rows; raises if there are too many, or for a second header."""
     table = rows.table
-    header = table.lines[0] if layout.header_lines else None
-    for line in unread:
-        if line != header and not set(table.cells(line)).isdisjoint(kind.columns):
+    for number, line in unread:
+        if not set(table.cells(line)).isdisjoint(kind.columns):
             raise SourceError(
-                f"{table.where} has a header line among its rows: {line[:_SHOWN]!r}. It must be the first line, or the "
-                f"second after a count: the rows before it are ambiguous. Get {kind.file} again."
+                f"{table.where} has in line {number} a header line among its rows: {line[:_SHOWN]!r}. It must be the "
+                f"first line, or the second after a count: the rows before it are ambiguous. Get {kind.file} again."
             )
+    number, line = unread[0]
+    first = f"the first is {line[:_SHOWN]!r} (line {number}{_odd_cell(table, kind, layout, line)})"
     summary = f"{len(unread)} of {len(rows.names) + len(unread)} rows cannot be read"
     if rows.names and len(rows.names) >= len(unread):
-        rows.remarks.append(f"{summary} and are skipped; the first is {unread[0][:_SHOWN]!r}.")
+        rows.remarks.append(f"{summary} and are skipped; {first}.")
         return
-    if header is None or _looks_like(table) != kind.file:
+    if not layout.header_lines or _looks_like(table) != kind.file:
         raise wrong_table(table, kind)
     raise SourceError(
-        f"{table.where}: {summary}; the first is {unread[0][:_SHOWN]!r}. Under this header CelebA's {kind.file} has an "
-        f"image name such as 000001.jpg and {len(rows.columns)} value(s) in each row ({kind.expected}). {INSTEAD}"
+        f"{table.where}: {summary}; {first}. Under this header CelebA's {kind.file} has an image name such as "
+        f"000001.jpg and {len(rows.columns)} value(s) in each row ({kind.expected}). {INSTEAD}"
     )
+
+
+def _odd_cell(table: TextTable, kind: TableKind, layout: _Layout, line: str) -> str:
+    """The cell for which a row cannot be read."""
+    name, *values = table.cells(line)[layout.skipped :] or [""]
+    if len(values) != len(layout.columns):
+        return f": {len(values)} values for {len(layout.columns)} columns"
+    pairs = zip(layout.columns, values, strict=True)
+    odd = next((pair for pair in pairs if not re.fullmatch(kind.value_pattern, pair[1])), None)
+    return f": {odd[1][:_SHOWN]!r} as {odd[0]}" if odd else f": {name[:_SHOWN]!r} names no image"
 
 
 def _check_names(rows: Rows, odd_names: list[str], layout: _Layout) -> None:
@@ -230,8 +251,8 @@ _TELLING_COLUMNS: Final = dict.fromkeys(ATTRIBUTES, TableKind.ATTRIBUTES.file) |
     "lefteye_x": "a landmark file (list_landmarks_*.txt)",
     "x_1": "list_bbox_celeba.txt",
     "orig_idx": "CelebA-HQ-to-CelebA-mapping.txt",
-    "partition": TableKind.PARTITION.file,
-    "identity": TableKind.IDENTITIES.file,
+    **dict.fromkeys(TableKind.PARTITION.columns, TableKind.PARTITION.file),
+    **dict.fromkeys(TableKind.IDENTITIES.columns, TableKind.IDENTITIES.file),
 }
 
 
@@ -246,13 +267,17 @@ def _looks_like(table: TextTable) -> str:
 
     if all(_HQ_NAME.match(line) for line in sample):
         return "a table of CelebA-HQ or CelebAMask-HQ, whose images are numbered differently"
-    for column in table.cells(table.lines[0]):
+    header = table.cells(table.lines[0])
+    for column in header:
         if column in _TELLING_COLUMNS:
             return _TELLING_COLUMNS[column]
+    unknown = f"another table; its first line is {table.lines[0][:_SHOWN]!r}"
+    if not any(_celeba_name(cell) for cell in header):  # the rows below unknown columns say nothing
+        return unknown
     for kind in (TableKind.PARTITION, TableKind.IDENTITIES, TableKind.ATTRIBUTES):
         if most(table.row_pattern(0, len(kind.unless_named), kind.value_pattern)):
             return kind.file
     for count, name in ((4, "list_bbox_celeba.txt"), (10, "a landmark file (list_landmarks_*.txt)")):
         if most(table.row_pattern(0, count, "-?[0-9]{1,9}")):
             return name
-    return f"another table; its first line is {table.lines[0][:_SHOWN]!r}"
+    return unknown

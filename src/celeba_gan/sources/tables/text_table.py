@@ -104,6 +104,7 @@ class TextTable:
 
     where: str  # for messages
     lines: list[str]  # those that are not blank, without the count line
+    numbers: list[int]  # of these lines in the file, from 1
     separator: str
     quoted: bool  # whether cells may be
     count: int | None  # the number in the count line, if there is one
@@ -112,11 +113,14 @@ class TextTable:
     @classmethod
     def of(cls, where: str, text: str) -> TextTable:
         """Parses a table's text."""
-        lines = [line for line in text.split("\n") if line.strip(AROUND_CELLS).strip()]
-        if lines and is_excel_hint(lines[0]):
-            del lines[0]
-        count = int(lines.pop(0).strip(AROUND_CELLS)) if lines and _COUNT_LINE.fullmatch(lines[0]) else None
-        return cls(where, lines, _separator_of(lines), '"' in text, count, open_end=not text.endswith("\n"))
+        numbered = enumerate(text.split("\n"), start=1)
+        used = [(number, line) for number, line in numbered if line.strip(AROUND_CELLS).strip()]
+        if used and is_excel_hint(used[0][1]):
+            del used[0]
+        counts = bool(used) and _COUNT_LINE.fullmatch(used[0][1]) is not None
+        count = int(used.pop(0)[1].strip(AROUND_CELLS)) if counts else None
+        numbers, lines = [number for number, _ in used], [line for _, line in used]
+        return cls(where, lines, numbers, _separator_of(lines), '"' in text, count, open_end=not text.endswith("\n"))
 
     def cells(self, line: str) -> list[str]:
         """The cells of one line, without the empty ones that Excel adds at its end."""

@@ -1,0 +1,189 @@
+"""Tables that other programs keep beside images, in a folder and in a zip."""
+
+import io
+import json
+import zipfile
+
+import pytest
+from PIL import Image
+
+from celeba_gan.sources.config import IngestSettings
+from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.folder import ImageFolder
+from celeba_gan.sources.index import build_index
+
+SETTINGS = IngestSettings(max_rejected_fraction=1.0)
+
+
+def picture():
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20), (9, 100, 50)).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture(params=["folder", "zip"])
+def source_of(request, tmp_path):
+    """Writes images and tables, and opens them as a folder and as a zip."""
+
+    def write(images, tables, **options):
+        content = dict.fromkeys(images, picture()) | {name: text.encode() for name, text in tables.items()}
+        if request.param == "zip":
+            with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+                for name, data in content.items():
+                    archive.writestr(name, data)
+            return ImageFolder(tmp_path / "faces.zip", **options)
+        for name, data in content.items():
+            (tmp_path / "faces" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "faces" / name).write_bytes(data)
+        return ImageFolder(tmp_path / "faces", **options)
+
+    return write
+
+
+def column(source, name):
+    images = build_index(source, SETTINGS).images
+    return dict(zip(images["image_id"], images[name], strict=True))
+
+
+SHARDS = [f"{number // 1000:05d}/img{number:08d}.png" for number in (0, 1, 999, 1000, 1001, 2000)]
+CLASSES = dict(zip(SHARDS, (5, 0, 5, 12, 0, 12), strict=True))
+
+
+@pytest.mark.parametrize("top", ["", "ffhq/"])
+def test_stylegans_labels_are_read(source_of, top):
+    images = {f"{top}{name}": str(number) for name, number in CLASSES.items()}
+    source = source_of(images, {f"{top}dataset.json": json.dumps({"labels": list(map(list, CLASSES.items()))})})
+    assert column(source, "label") == images
+    assert source.notes() == []
+
+
+def test_stylegans_null_labels_give_none_and_are_mentioned(source_of, caplog):
+    source = source_of(SHARDS, {"dataset.json": json.dumps({"labels": None})})
+    index = build_index(source, SETTINGS)
+    assert "label" not in index.images
+    assert len(index.images) == len(SHARDS)
+    assert index.report.notes == ["dataset.json has no column that can be used: it has no labels (null)."]
+
+
+def test_stylegans_vectors_are_not_taken_for_classes(source_of):
+    labels = [[name, [0.5, 1.0]] for name in SHARDS]
+    index = build_index(source_of(SHARDS, {"dataset.json": json.dumps({"labels": labels})}), SETTINGS)
+    assert "label" not in index.images
+    assert "of the type list, not class numbers" in index.report.notes[0]
+
+
+def test_stylegans_labels_must_be_complete_and_agree(source_of):
+    some = [[name, None if number else 5] for number, name in enumerate(SHARDS)]
+    with pytest.raises(SourceError, match="class numbers for 1 of 6 images, but None for"):
+        column(source_of(SHARDS, {"dataset.json": json.dumps({"labels": some})}), "label")
+    twice = [[name, 5] for name in SHARDS] + [[SHARDS[0], 4]]
+    with pytest.raises(SourceError, match=r"two labels for '00000/img00000000\.png'"):
+        column(source_of(SHARDS, {"dataset.json": json.dumps({"labels": twice})}), "label")
+
+
+@pytest.mark.parametrize("names", [SHARDS, ["00000/00000.png", "00000/00999.png", "01000/01000.png"], SHARDS[:3]])
+def test_numbers_of_shards_are_not_taken_for_classes(source_of, names):
+    with pytest.raises(SourceError, match=r"not classes: they hold a thousand images each.*Leave out source\.labels$"):
+        build_index(source_of(names, {}, labels="subfolders"), SETTINGS)
+    labels = json.dumps({"labels": [[name, 1] for name in names]})
+    with pytest.raises(SourceError, match=r"Leave out source\.labels; the labels are read from dataset\.json"):
+        build_index(source_of(names, {"dataset.json": labels}, labels="subfolders"), SETTINGS)
+
+
+def test_numbered_folders_that_hold_other_images_are_classes(source_of):
+    names = ["00001/1.png", "00001/2.png", "00002/1.png"]
+    assert set(column(source_of(names, {}, labels="subfolders"), "label").values()) == {"00001", "00002"}
+
+
+IMAGES = [f"{number}.png" for number in range(6)]
+
+
+@pytest.mark.parametrize("folder", ["", "faces/"])
+def test_hugging_faces_metadata_is_read(source_of, folder):
+    images = [folder + name for name in IMAGES]
+    labels = dict(zip(images, "abcabc", strict=True))
+    rows = [{"file_name": name, "label": label, "hat": label == "a", "text": "a, b"} for name, label in
+            zip(IMAGES, "abcabc", strict=True)]  # fmt: skip
+    source = source_of(images, {f"{folder}metadata.jsonl": "\n".join(map(json.dumps, rows)) + "\n"})
+    assert column(source, "label") == labels
+    assert column(source, "hat") == {name: int(label == "a") for name, label in labels.items()}
+    assert "'text'" in build_index(source, SETTINGS).report.notes[0]
+    table = "file_name,label\n" + "".join(f"{row['file_name']},{row['label']}x\n" for row in rows)
+    source = source_of(images, {f"{folder}metadata.csv": table})  # before metadata.jsonl
+    assert column(source, "label") == {name: f"{label}x" for name, label in labels.items()}
+
+
+def test_hugging_faces_metadata_may_be_in_every_folder(source_of):
+    tables = {
+        f"{split}/metadata.csv": f"file_name,label\n1.png,{split}-1\n2.png,{split}-2\n"
+        for split in ("train", "validation", "test")
+    }
+    images = [f"{split}/{n}.png" for split in ("train", "validation", "test") for n in (1, 2)]
+    source = source_of(images, tables)
+    assert column(source, "label") == {name: f"{name.split('/')[0]}-{name.split('/')[1][0]}" for name in images}
+    assert column(source, "split")["validation/2.png"] == "valid"
+    tables["test/metadata.csv"] = "file_name,kind\n1.png,x\n"
+    with pytest.raises(SourceError, match=r"train/metadata\.csv in .*\(label\) than test/metadata\.csv \(none\)"):
+        build_index(source_of(images, tables), SETTINGS)
+
+
+def test_captions_alone_reject_no_image(source_of):
+    index = build_index(source_of(IMAGES, {"metadata.csv": "file_name,text\n0.png,one cat\n"}), SETTINGS)
+    assert len(index.images) == len(IMAGES)
+    assert "metadata.csv has no column that can be used" in index.report.notes[0]
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"label": 1}', "\xff"])
+def test_a_damaged_line_is_named(source_of, line):
+    text = '{"file_name": "0.png", "label": 1}\n' + line
+    with pytest.raises(SourceError, match=r"metadata\.jsonl in .*line 2"):
+        build_index(source_of(IMAGES, {"metadata.jsonl": text}), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "looks"),
+    [
+        ("labels.csv", "id,breed\n0,pug\n1,chow\n", "columns id, breed; 'id' names the images"),
+        ("labels.tsv", "file\tclass\n0.png\t1\n", "columns file, class; 'file' names the images"),
+        ("train.txt", "path n\n0.png 1\n1.png 2\n", "columns path, n; 'path' names the images"),
+        ("prices.csv", "day,price\n1.1.,200\n", "a table with the columns day, price."),
+        ("coco.json", '{"images": []}', """JSON that begins with '{"images": []}'"""),
+        ("dataset.json", '{"name": "flowers"}', """JSON that begins with '{"name"""),
+        ("labels.parquet", "PAR1", "a parquet file"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "images/train/"])
+def test_any_other_table_is_named_with_what_to_do(source_of, name, text, looks, folder):
+    index = build_index(source_of([folder + image for image in IMAGES], {name: text}), SETTINGS)
+    (note,) = index.report.notes
+    assert note.startswith(f"{name} is not read; it looks like")
+    assert looks in note
+    assert "as attributes.csv" in note
+
+
+def test_texts_that_are_no_tables_are_not_mentioned_and_of_two_tables_one_is_read(source_of):
+    tables = {
+        "LICENSE.txt": "Free for all.\nReally, yes.\n",
+        "blank.csv": "\n \n\n",
+        "attributes.csv": "file,Hat\n" + "0.png,1\n" * 3,
+    }
+    source = source_of(IMAGES, tables | {"metadata.csv": "file_name,label\n0.png,a\n"})
+    (note,) = source.notes()
+    assert note.startswith("metadata.csv is not read; ")
+    assert note.endswith("Only attributes.csv is: add what you need of it there.")
+
+
+def test_a_table_beside_the_folder_or_zip_itself_is_named_if_it_is_of_these_images(source_of, tmp_path):
+    (tmp_path / "labels.csv").write_text("id,breed\n0,pug\n1,chow\n")
+    (tmp_path / "prices.csv").write_text("day,price\n1.1.,200\n")
+    source = source_of(IMAGES, {})
+    (note,) = source.notes()
+    assert note.startswith(f"{tmp_path / 'labels.csv'} is not read; it looks like a table with the columns id, breed;")
+    assert f"in {source.path}" in note or "in the zip" in note
+
+
+def test_a_table_that_would_replace_another_says_so(source_of):
+    labels = json.dumps({"labels": list(map(list, CLASSES.items()))})
+    source = source_of(SHARDS, {"dataset.json": labels, "labels.csv": "id,breed\nimg00000000,pug\n"})
+    (note,) = source.notes()
+    assert "To use it in place of dataset.json, save it" in note
