@@ -40,6 +40,7 @@ def page_of(report: DataReport, rejected: int = 0, **options: Any) -> tuple[str,
         pd.DataFrame({"image_id": names, "reason": "damaged: cut off"}, columns=["image_id", "reason"]),
         pd.DataFrame(columns=["image_id", "reason"]),
         pd.DataFrame({"image_id": ["a.jpg", "b.jpg"], "split": ["train", "test"], "group": 1, "removed": [1, 0]}),
+        pd.DataFrame(columns=["name", "train", "valid", "test"]),
     )
     return text, Page(text)
 

@@ -53,6 +53,7 @@ def create_pipeline() -> Pipeline:
                 "rejected_images",
                 "unreadable_images",
                 "duplicate_images",
+                "left_out_classes",
             ],
             outputs="data_page",
             name="write_data_page",

@@ -9,7 +9,12 @@ from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.reporting.data.data_report import ALL, DataReport
 from celeba_gan.reporting.page import embed_chart, embed_picture, render
 
-_TABLES: Final = ("Rejected images", "Unreadable images", "Photographs whose files are the same")
+_TABLES: Final = (
+    "Rejected images",
+    "Unreadable images",
+    "Photographs whose files are the same",
+    "Classes with too few training images",
+)
 _ROWS: Final = 20  # of a table; its file has all
 
 
@@ -21,7 +26,7 @@ def render_data(
     mean_image: Image.Image,
     *tables: Any,
 ) -> str:
-    """Writes the page; the tables, DataFrames, are those of rejected, unreadable and duplicate images."""
+    """Writes the page; the tables, DataFrames, are those of `_TABLES`."""
     images, size = report.images, report.recipe.size
     columns = [images.indexed, images.packed, *([images.persons] if images.persons else [])]
     return render(
