@@ -66,6 +66,18 @@ def test_images_of_every_kind_in_every_folder_are_indexed(tmp_path):
     assert (index.report.images_found, index.report.indexed, index.report.kind) == (9, 7, "folder")
 
 
+def test_what_systems_make_is_reported_in_the_log(tmp_path, caplog):
+    caplog.set_level("INFO")
+    write(tmp_path, ["1.jpg", "2.jpg", "3.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/4.jpg"])
+    index = index_of(ImageFolder(tmp_path))
+    assert index.images["image_id"].tolist() == ["1.jpg", "2.jpg", "3.jpg"]
+    assert "1 #recycle (recycle bin), 1 @eaDir (thumbnails)" in caplog.text
+    for name in ("1.jpg", "2.jpg", "3.jpg"):
+        (tmp_path / name).unlink()
+    with pytest.raises(SourceError, match=r"No image in .*skipping what systems create .*1 @eaDir \(thumbnails\)"):
+        ImageFolder(tmp_path).image_names  # noqa: B018
+
+
 def test_a_zip_of_images_is_a_folder_too(tmp_path):
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
         for name in ("faces/a.jpg", "faces/x/b.jpg", "faces/x/c.jpg"):

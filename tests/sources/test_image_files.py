@@ -108,6 +108,57 @@ def test_a_fingerprint_changes_with_its_image_alone(tmp_path, place):
     assert [name for name in after.names if after.fingerprint(name) != prints[name]] == ["b.jpg"]
 
 
+@EVERY_PLACE
+def test_folders_that_systems_make_are_skipped_and_counted(tmp_path, place):
+    made = [
+        "@eaDir/b.jpg/SYNOPHOTO_THUMB_XL.jpg",
+        "@eaDir/b.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "a/@eaDir/c.PNG/SYNOFILE_THUMB_M.png",
+        "#recycle/old.jpg",
+        "@Recycle/old.jpg",
+        ".@__thumb/b.jpg",
+        "$RECYCLE.BIN/S-1-5-21/$R1.jpg",
+        "RECYCLER/old.jpg",
+        "System Volume Information/x.jpg",
+        "found.002/x.jpg",
+        "lost+found/x.jpg",
+        ".Trashes/501/x.jpg",
+        ".thumbnails/x.jpg",
+        "__MACOSX/a/._c.PNG",
+        "files_trashbin/files/x.jpg.d1600000000",
+        "a/Network Trash Folder/x.jpg",
+        "Network Recycle Bin 1/x.jpg",
+    ]
+    kept = {"recycled/1.jpg": CONTENT["b.jpg"], "thumbs.db.jpg": CONTENT["b.jpg"], "a#recycle/x.jpg": CONTENT["b.jpg"]}
+    files = place(tmp_path, CONTENT | kept | dict.fromkeys(made, CONTENT["b.jpg"]))
+    assert files.names == sorted(CONTENT | kept)
+    assert files.rejected == []
+    assert files.ignored == {}
+    assert files.skipped["@eaDir (thumbnails)"] == 2
+    assert files.skipped["hidden"] == 3
+    assert files.skipped["#recycle (recycle bin)"] == 1
+    assert files.skipped["lost+found (recovered or deleted files)"] == 1
+    assert files.skipped.total() == len(made) - 1  # two of the thumbnails are in one folder
+
+
+def test_a_folder_of_the_system_is_not_entered(tmp_path, monkeypatch):
+    """The tests may run as root, who can list everything."""
+    as_folder(tmp_path, CONTENT | {"lost+found/x.jpg": b"x", "a/closed/x.jpg": b"x"})
+    listed = os.scandir
+
+    def refuse(path):
+        if str(path).rstrip("/").endswith(("lost+found", "closed")):
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(SourceError, match=r"a/closed/ cannot be listed: Permission denied\. Grant access"):
+        FolderFiles(tmp_path)
+    (tmp_path / "a/closed/x.jpg").unlink()
+    (tmp_path / "a/closed").rmdir()
+    assert FolderFiles(tmp_path).names == sorted(CONTENT)
+
+
 def test_links_are_followed_but_never_in_a_circle(tmp_path):
     outside = tmp_path / "elsewhere"
     as_folder(outside, {"x.jpg": b"1"})

@@ -27,11 +27,10 @@ import numpy as np
 from celeba_gan.images.appearance import appearance
 from celeba_gan.images.decoding import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
 from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.system_files import system_file
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 """Larger files are rejected: a zip bomb would fill the memory before any decoder saw it."""
-
-_LITTER: Final = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
 class ImageFiles(ABC):
@@ -41,7 +40,9 @@ class ImageFiles(ABC):
         path: The folder or the zip.
         names: All names with the suffix of an image file, sorted.
         rejected: (name, reason) of image files that cannot be used, whatever their content.
-        ignored: Counts of other files by suffix, without those that operating systems create.
+        ignored: Counts of other files by suffix.
+        skipped: Counts of files and folders that systems create, and of hidden ones, by name and use: "@eaDir
+            (thumbnails)". What is in such a folder is neither listed nor counted.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,6 +50,7 @@ class ImageFiles(ABC):
         self.names: list[str] = []
         self.rejected: list[tuple[str, str]] = []
         self.ignored: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
 
     def __contains__(self, name: str) -> bool:
         place = bisect_left(self.names, name)
@@ -91,6 +93,13 @@ class ImageFiles(ABC):
             self.ignored[ascii(suffix)[1:-1] or "(no suffix)"] += 1
         return False
 
+    def _skips(self, name: str) -> bool:
+        """Whether a system creates files or folders of this name, or it is hidden; counts it."""
+        use = system_file(name)
+        if use is not None:
+            self.skipped[f"{ascii(name)[1:-1]} ({use})" if use != "hidden" else "hidden"] += 1
+        return use is not None
+
     def _no_image(self, name: str) -> FileNotFoundError:
         return FileNotFoundError(f"{self.path} has no image {name}")
 
@@ -107,7 +116,7 @@ class FolderFiles(ImageFiles):
 
     def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
         super().__init__(path)
-        self.names = sorted((name for name in _walk(path) if self._is_listed(name)) if names is None else names)
+        self.names = sorted((name for name in self._walk() if self._is_listed(name)) if names is None else names)
 
     def read(self, name: str, size: int = -1) -> bytes:
         """As `ImageFiles.read`."""
@@ -142,6 +151,31 @@ class FolderFiles(ImageFiles):
             raise self._no_image(name)
         return f"{self.path}/{name}"
 
+    def _walk(self) -> Iterator[str]:
+        """Names of all files, with `/`, except those that systems create."""
+        top = os.stat(self.path)  # noqa: PTH116
+        seen = {(top.st_dev, top.st_ino)}
+        waiting = [""]
+        while waiting:
+            prefix = waiting.pop()
+            try:
+                entries = os.scandir(f"{self.path}/{prefix}")
+            except PermissionError as error:
+                what = f"{self.path}/{prefix} cannot be listed: {error.strerror}"
+                raise SourceError(f"{what}. Grant access, or move it away") from error
+            with entries:
+                # independent of the disk; real folders before links to them
+                for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
+                    if self._skips(entry.name):
+                        continue
+                    if not _is_folder(entry):
+                        yield prefix + entry.name
+                        continue
+                    status = entry.stat()
+                    if (status.st_dev, status.st_ino) not in seen:
+                        seen.add((status.st_dev, status.st_ino))
+                        waiting.append(f"{prefix}{entry.name}/")
+
 
 class ZipFiles(ImageFiles):
     """The image files in a zip.
@@ -156,10 +190,15 @@ class ZipFiles(ImageFiles):
         super().__init__(path)
         self._file: FileIO | None = None
         self._others: dict[str, _Entry] = {}
-        names, numbers = [], array("q")
+        names, numbers, skipped = [], array("q"), set[str]()
         for entry in _read_directory(path):
             name = entry.name
-            if _is_litter(name) or name.endswith("/"):
+            if (created := _system_part(name)) is not None:
+                if created not in skipped:
+                    self._skips(created.rpartition("/")[2])
+                    skipped.add(created)
+                continue
+            if name.endswith("/"):
                 continue
             if not self._is_listed(name):
                 self._others[name] = entry
@@ -297,32 +336,6 @@ def _read_directory(path: Path) -> Iterator[_Entry]:
         yield _Entry(name.replace("\\", "/"), *numbers, entry.flag_bits)
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    """Names of all files, with `/`, except those that operating systems create."""
-    top = os.stat(folder)  # noqa: PTH116
-    seen = {(top.st_dev, top.st_ino)}
-    waiting = [""]
-    while waiting:
-        prefix = waiting.pop()
-        try:
-            entries = os.scandir(f"{folder}/{prefix}")
-        except PermissionError as error:
-            what = f"{folder}/{prefix} cannot be listed: {error.strerror}"
-            raise SourceError(f"{what}. Grant access, or move it away") from error
-        with entries:
-            # independent of the disk; real folders before links to them
-            for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
-                if _is_litter(entry.name):
-                    continue
-                if not _is_folder(entry):
-                    yield prefix + entry.name
-                    continue
-                status = entry.stat()
-                if (status.st_dev, status.st_ino) not in seen:
-                    seen.add((status.st_dev, status.st_ino))
-                    waiting.append(f"{prefix}{entry.name}/")
-
-
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
@@ -330,10 +343,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_litter(name: str) -> bool:
-    """Whether an operating system created the file (`.DS_Store`, `._000001.jpg`, `Thumbs.db`), or it is hidden."""
-    parts = (part for part in name.split("/") if part not in (".", ".."))
-    return any(part.startswith(".") or part.lower() in _LITTER for part in parts)
+def _system_part(name: str) -> str | None:
+    """The path of the first folder or file in a path that a system creates; None if there is none."""
+    parts = name.split("/")
+    for end, part in enumerate(parts, start=1):
+        if part not in (".", "..") and system_file(part):
+            return "/".join(parts[:end])
+    return None
 
 
 def _too_large(size: int) -> str:
