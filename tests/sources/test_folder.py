@@ -1,9 +1,13 @@
 import io
+import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from celeba_gan.images.config import PreprocessSettings
+from celeba_gan.images.packing import pack_images
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.folder import ImageFolder
@@ -64,6 +68,29 @@ def test_images_of_every_kind_in_every_folder_are_indexed(tmp_path):
     assert "a web page" in reasons["broken.jpg"]
     assert index.report.ignored_files == {".md": 1}
     assert (index.report.images_found, index.report.indexed, index.report.kind) == (9, 7, "folder")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_images_without_a_known_suffix_are_indexed_described_and_packed(tmp_path, zipped):
+    folder, source = tmp_path / "faces", tmp_path / "faces"
+    names = ["1.jpg", "a.jpg?width=640", "photo", "sub/x.760", "sub/y"]
+    rows = [f"{name},{n % 2},{('train', 'valid', 'test')[n % 3]}" for n, name in enumerate(names)]
+    write(folder, names, attributes__csv="\n".join(["file,Old,split", *rows]))
+    for n, name in enumerate(names[:4]):  # sub/y equals 1.jpg in no split of training
+        (folder / name).write_bytes(picture(size=(40 + n, 30)))
+    (folder / "sub/y").write_bytes(picture(size=(40, 30)))
+    if zipped:
+        source = Path(shutil.make_archive(str(folder), "zip", folder))
+    source = ImageFolder(source)
+    index = build_index(source, IngestSettings())
+    assert index.images["image_id"].tolist() == names
+    assert column(index, "Old") == {name: n % 2 for n, name in enumerate(names)}
+    assert column(index, "width")["sub/x.760"] == 43
+    assert index.report.ignored_files == {}
+    *_, manifest = pack_images(source, index.images, PreprocessSettings(crop="none", size=8, workers=1), None)
+    assert (manifest.count, manifest.unreadable) == (4, [])
+    assert manifest.duplicates == [["1.jpg", "sub/y"]]
+    assert [leak.image_id for leak in manifest.leaks] == ["1.jpg"]
 
 
 def test_what_systems_make_is_reported_in_the_log(tmp_path, caplog):

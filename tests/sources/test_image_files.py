@@ -83,6 +83,40 @@ def test_image_files_that_are_not_read_are_rejected_with_the_reason(tmp_path, pl
 
 
 @EVERY_PLACE
+def test_an_image_of_any_name_is_listed_by_its_first_bytes(tmp_path, place):
+    images = {
+        "photo": picture(4),
+        "a.jpg?width=640": picture(5),
+        "a/x.760": picture(6, "GIF"),
+        "phone.HEIC": picture(7),
+        "scan": picture(8, "TIFF"),
+        "bitmap.data": picture(9, "BMP"),
+        "web.image": picture(10, "WEBP"),
+        "v1.2 final": picture(11, "PNG"),
+    }
+    heic = b"\0\0\0\x18ftypheic" + bytes(50)
+    others = {
+        "notes": b"BMW and others",
+        "empty": b"",
+        "page": b"<html>",
+        "x.jpg.part": picture(1)[:90],
+        "x.jpg~": picture(1),
+        "x.jpg_original": picture(1),
+        "x.bak": picture(1),
+        "film.mp4": b"\0\0\0\x18ftypisom" + bytes(50),
+    }
+    foreign = {"IMG_1": heic, "raw.nef": picture(8, "TIFF"), "bad\n": picture(1)}
+    files = place(tmp_path, CONTENT | images | others | foreign)
+    assert files.names == sorted(CONTENT | images)
+    assert files.ignored.total() == len(others)
+    reasons = dict(files.rejected)
+    assert reasons.keys() == {"IMG_1", "raw.nef", r"bad\n"}
+    assert reasons["IMG_1"] == "unsupported: HEIC is not read, convert it to JPEG or PNG"
+    portion = pickle.loads(pickle.dumps(files.portion(list(images))))
+    assert {name: portion.read(name) for name in portion.names} == images
+
+
+@EVERY_PLACE
 def test_a_portion_reads_the_same_after_a_pickle_and_is_small(tmp_path, place):
     many = {f"faces/{number:06d}.jpg": bytes([number % 256]) * 50 for number in range(3000)}
     files = place(tmp_path, many)
@@ -176,6 +210,7 @@ def test_links_are_followed_but_never_in_a_circle(tmp_path):
 
 def test_a_pipe_called_as_an_image_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="not a file"):
         FolderFiles(tmp_path).read("pipe.jpg")
 

@@ -41,7 +41,8 @@ IMAGE_SUFFIXES: Final = frozenset(
 
 _FOREIGN_NAMES: Final = (
     "heic heif hif avif jxl jp2 j2k jpx jxr psd psb xcf svg svgz eps ai wmf emf ico cur icns tga pcx dds exr hdr "
-    "ppm pgm pbm pnm raw dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr erf kdc mrw rwl"
+    "ppm pgm pbm pnm raw dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr erf kdc mrw rwl "
+    "iiq mos mef fff dcr gpr"
 )
 FOREIGN_SUFFIXES: Final = frozenset(f".{name}" for name in _FOREIGN_NAMES.split())
 """Suffixes, in lower case, of image formats that are not read; to be converted to JPEG or PNG."""
@@ -101,6 +102,10 @@ class UnreadableImageError(ValueError):
     """An image cannot be used; the message is the reason, "kind" or "kind: detail", so that kinds can be counted."""
 
 
+class UnsupportedFormatError(UnreadableImageError):
+    """The file is an image of a format that is not read."""
+
+
 class NeedsMoreError(UnreadableImageError):
     """The size is not in these bytes: they are too few, or the file is damaged."""
 
@@ -119,6 +124,33 @@ class DecodingRecipe:
     """The colour behind transparent pixels, #rrggbb."""
 
 
+def image_format(data: bytes) -> str:
+    """The format of an image file by its first bytes: JPEG, PNG, WEBP, GIF, TIFF or BMP; 32 bytes are enough.
+
+    Raises:
+        UnsupportedFormatError: It is an image of a format that is not read.
+        UnreadableImageError: It is no image.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG"):
+        return "PNG"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith(b"GIF8"):
+        return "GIF"
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    if not data:
+        raise UnreadableImageError("empty file")
+    for signature, name in _FOREIGN:
+        if signature.match(data):
+            raise UnsupportedFormatError(f"unsupported: {name} is not read, convert it to JPEG or PNG")
+    raise UnreadableImageError(f"not an image: looks like {appearance(data[:4096])}")
+
+
 def image_size(data: bytes) -> tuple[int, int]:
     """Width and height in pixels of the upright image, from its first few thousand bytes; no pixel is decoded.
 
@@ -132,7 +164,7 @@ def image_size(data: bytes) -> tuple[int, int]:
     try:
         with _without_warnings():
             # EXIF or XMP, which may hold an orientation, may follow the pixels of a VP8X file.
-            if _kind(data) == "WEBP" and not (data[12:16] == b"VP8X" and data[20] & 0b1100):
+            if image_format(data) == "WEBP" and not (data[12:16] == b"VP8X" and data[20] & 0b1100):
                 return _webp_canvas(data)
             photograph = _open(data)
             if not photograph.tile and photograph.format != "WEBP":  # WebP has one once it is loaded
@@ -200,7 +232,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     It calls Pillow's classes, because `Image.open` would warn of bombs, which are refused here. An MPO is a JPEG
     followed by further ones.
     """
-    kind = _kind(data)
+    kind = image_format(data)
     if kind == "WEBP":
         _webp_canvas(data)  # before Pillow allocates the canvas
     photograph = _PLUGINS[kind](io.BytesIO(data))
@@ -214,28 +246,6 @@ def _open(data: bytes) -> ImageFile.ImageFile:
             f"unsupported: pixels of type {photograph.mode}; gray, RGB, CMYK and palettes of up to 16 bits are read"
         )
     return photograph
-
-
-def _kind(data: bytes) -> str:
-    """The format by its signature."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG"):
-        return "PNG"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data.startswith(b"GIF8"):
-        return "GIF"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "TIFF"
-    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
-        return "BMP"
-    if not data:
-        raise UnreadableImageError("empty file")
-    for signature, name in _FOREIGN:
-        if signature.match(data):
-            raise UnreadableImageError(f"unsupported: {name} is not read, convert it to JPEG or PNG")
-    raise UnreadableImageError(f"not an image: looks like {appearance(data[:4096])}")
 
 
 def _check_tiff(photograph: TiffImagePlugin.TiffImageFile, data: bytes) -> None:

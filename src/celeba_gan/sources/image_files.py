@@ -17,7 +17,8 @@ from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -25,7 +26,13 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from celeba_gan.images.appearance import appearance
-from celeba_gan.images.decoding import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
+from celeba_gan.images.decoding import (
+    FOREIGN_SUFFIXES,
+    IMAGE_SUFFIXES,
+    UnreadableImageError,
+    UnsupportedFormatError,
+    image_format,
+)
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.system_files import system_file
 
@@ -33,12 +40,21 @@ MAX_FILE_BYTES: Final = 512 * 2**20
 """Larger files are rejected: a zip bomb would fill the memory before any decoder saw it."""
 
 
+_SIGNATURE_BYTES: Final = 32
+_COPIES: Final = frozenset(
+    (".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".bak", ".old", ".orig")
+)
+"""Suffixes, in lower case, of unfinished downloads and backup copies, which are no photographs of their own."""
+
+
 class ImageFiles(ABC):
     """Image files by name: their path below `path`, with `/`.
 
+    A file whose suffix is not that of an image is judged by its first bytes.
+
     Attributes:
         path: The folder or the zip.
-        names: All names with the suffix of an image file, sorted.
+        names: All names of image files, sorted.
         rejected: (name, reason) of image files that cannot be used, whatever their content.
         ignored: Counts of other files by suffix.
         skipped: Counts of files and folders that systems create, and of hidden ones, by name and use: "@eaDir
@@ -80,18 +96,34 @@ class ImageFiles(ABC):
     def read_other(self, name: str) -> bytes | None:
         """The content of another file, such as a table; None if it does not exist."""
 
-    def _is_listed(self, name: str) -> bool:
-        """Whether this is the name of an image file; counts or rejects the others."""
+    def _is_listed(self, name: str, read: Callable[[int], bytes]) -> bool:
+        """Whether this is an image file; counts or rejects the others. `read` gets the first bytes of it."""
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of 202,599 names takes a second
-        if suffix in IMAGE_SUFFIXES:
-            if name.isprintable():
-                return True
+        if suffix not in IMAGE_SUFFIXES and not self._is_image(name, suffix, read):
+            return False
+        if not name.isprintable():
             self._reject(name, "its name holds characters that are no text")
-        elif suffix in FOREIGN_SUFFIXES:
-            self._reject(name, f"unsupported: {suffix[1:].upper()} is not read here, convert it to JPEG or PNG")
-        else:
+            return False
+        return True
+
+    def _is_image(self, name: str, suffix: str, read: Callable[[int], bytes]) -> bool:
+        """Whether a file is an image by its first bytes, whatever its suffix; counts or rejects the others."""
+        found = reason = ""
+        if suffix not in _COPIES and not suffix.endswith(("~", "_original")):
+            try:
+                found = image_format(read(_SIGNATURE_BYTES))
+            except UnsupportedFormatError as error:
+                reason = str(error)
+            except (UnreadableImageError, OSError):  # no image, or unknown
+                pass
+        # a phone's JPEG may be called .heic; but most raw files are TIFFs, whose first image is a thumbnail
+        if suffix in FOREIGN_SUFFIXES and found in ("", "TIFF"):
+            found, reason = "", f"unsupported: {suffix[1:].upper()} is not read here, convert it to JPEG or PNG"
+        if reason:
+            self._reject(name, reason)
+        elif not found:
             self.ignored[ascii(suffix)[1:-1] or "(no suffix)"] += 1
-        return False
+        return bool(found)
 
     def _skips(self, name: str) -> bool:
         """Whether a system creates files or folders of this name, or it is hidden; counts it."""
@@ -116,18 +148,13 @@ class FolderFiles(ImageFiles):
 
     def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
         super().__init__(path)
-        self.names = sorted((name for name in self._walk() if self._is_listed(name)) if names is None else names)
+        if names is None:
+            names = [name for name in self._walk() if self._is_listed(name, partial(_read_file, f"{path}/{name}"))]
+        self.names = sorted(names)
 
     def read(self, name: str, size: int = -1) -> bytes:
         """As `ImageFiles.read`."""
-        path = self._file(name)
-        status = os.stat(path)  # noqa: PTH116
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
-            raise OSError("not a file")
-        with FileIO(path) as file:
-            if size < 0 and status.st_size > MAX_FILE_BYTES:
-                raise OSError(_too_large(status.st_size))
-            return file.read(size)
+        return _read_file(self._file(name), size)
 
     def fingerprint(self, name: str) -> str:
         """Size and time of modification."""
@@ -200,7 +227,7 @@ class ZipFiles(ImageFiles):
                 continue
             if name.endswith("/"):
                 continue
-            if not self._is_listed(name):
+            if not self._is_listed(name, partial(self._read, entry)):
                 self._others[name] = entry
             elif name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
                 self._reject(name, "its name points outside of the zip")
@@ -334,6 +361,17 @@ def _read_directory(path: Path) -> Iterator[_Entry]:
                 name = name.encode("cp437").decode()
         numbers = (entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
         yield _Entry(name.replace("\\", "/"), *numbers, entry.flag_bits)
+
+
+def _read_file(path: str, size: int) -> bytes:
+    """Reads a file, or its first `size` bytes; -1 for all."""
+    status = os.stat(path)  # noqa: PTH116
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
+        raise OSError("not a file")
+    with FileIO(path) as file:
+        if size < 0 and status.st_size > MAX_FILE_BYTES:
+            raise OSError(_too_large(status.st_size))
+        return file.read(size)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -90,7 +90,7 @@ def report_source(
             ignored[Path(annotation.file).suffix] -= 1
     ignored = +ignored
     if ignored:
-        logger.info("Ignoring files that are not images: %s", listed_counts(ignored))
+        logger.info("Ignoring other files, and unfinished or backup copies: %s", listed_counts(ignored))
     if source.files.skipped:
         logger.info("Skipping files and folders that systems create or hide: %s", listed_counts(source.files.skipped))
     return SourceReport(
