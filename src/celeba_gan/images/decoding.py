@@ -52,6 +52,10 @@ DECODER_VERSION: Final = 2
 
 # Allows photographs of 60 megapixels. Pillow warns of bombs only from 89 million pixels on.
 MAX_PIXELS: Final = 80_000_000
+"""Pixels that are decoded at most."""
+
+# Allows photographs of 200 megapixels: at half their width and height they are decoded to `MAX_PIXELS` at most.
+MAX_JPEG_PIXELS: Final = 4 * MAX_PIXELS
 
 # as Pillow recommends: a JPEG decoded at 1/2, 1/4 or 1/8 keeps at least this many pixels per result pixel
 _REDUCING_GAP: Final = 3
@@ -185,6 +189,10 @@ def decode_image(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
     to their high byte. Colour profiles are not applied. With `crop: none` a JPEG at least six times as large as the
     result is decoded at a half, a quarter or an eighth of its size, which takes a fraction of the time.
 
+    A JPEG of more than `MAX_PIXELS` is always decoded at half its width and height, or less. A crop of so many pixels
+    of the photograph is then half as many decoded ones (rounded down), which must not be fewer than `size`: the view is
+    the same, and of 2x2 pixels the mean is used.
+
     Returns:
         (size, size, 3) uint8, RGB.
 
@@ -211,13 +219,24 @@ def _decode(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
             raise UnreadableImageError(f"smaller than the target of {recipe.size}: a crop of {recipe.crop} pixels")
     elif side < recipe.size:
         raise UnreadableImageError(f"smaller than the target of {recipe.size}: {width}x{height} pixels")
-    if recipe.crop == "none":
-        photograph.draft(None, (_REDUCING_GAP * recipe.size, _REDUCING_GAP * recipe.size))  # for JPEG only
+    crop = recipe.crop
+    reduced = _REDUCING_GAP * recipe.size if crop == "none" else side
+    if width * height > MAX_PIXELS:  # a JPEG
+        half = (side if crop == "none" else crop) // 2
+        if half < recipe.size:
+            what = "the photograph" if crop == "none" else f"a crop of {crop}"
+            raise UnreadableImageError(
+                f"too large: {width:,}x{height:,} pixels; more than {MAX_PIXELS:,} are decoded at half their size, "
+                f"where {what} has {half} pixels, fewer than the target of {recipe.size}"
+            )
+        crop, reduced = crop if crop == "none" else half, min(reduced, side // 2)
+    if reduced < side:
+        photograph.draft(None, (reduced, reduced))  # for JPEG only
     tags = photograph.tag_v2 if isinstance(photograph, TiffImagePlugin.TiffImageFile) else None
     with nullcontext() if tags is None else _quiet_libtiff():
         photograph.load()
     orientation = _orientation(photograph)
-    square = _crop(photograph, recipe.crop, orientation)
+    square = _crop(photograph, crop, orientation)
     del photograph  # 200 MB of one with 50 megapixels
     square = _flatten(square, tags, recipe.background)
     if orientation != 1:
@@ -240,7 +259,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         _match_transparent_colour(photograph, depth=data[24])
     elif isinstance(photograph, TiffImagePlugin.TiffImageFile):
         _check_tiff(photograph, data)
-    _check_pixels(*photograph.size)
+    _check_pixels(*photograph.size, most=MAX_JPEG_PIXELS if kind == "JPEG" else MAX_PIXELS)
     if photograph.mode not in _MODES:
         raise UnreadableImageError(
             f"unsupported: pixels of type {photograph.mode}; gray, RGB, CMYK and palettes of up to 16 bits are read"
@@ -279,9 +298,11 @@ def _webp_canvas(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _check_pixels(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise UnreadableImageError(f"too large: {width:,}x{height:,} pixels, at most {MAX_PIXELS:,} in all")
+def _check_pixels(width: int, height: int, most: int = MAX_PIXELS) -> None:
+    if width * height > most:
+        raise UnreadableImageError(
+            f"too large: {width:,}x{height:,} pixels, at most {MAX_PIXELS:,} in all, or {MAX_JPEG_PIXELS:,} in a JPEG"
+        )
 
 
 @contextmanager
