@@ -17,9 +17,9 @@ from celeba_gan.sources.source_report import FileReport
 SETTINGS = IngestSettings(max_rejected_fraction=1.0)
 
 
-def picture(kind="JPEG", size=(40, 30), **options):
+def picture(kind="JPEG", size=(40, 30), colour=(9, 100, 50), **options):
     file = io.BytesIO()
-    Image.new("RGB", size, (9, 100, 50)).save(file, kind, **options)
+    Image.new("RGB", size, colour).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -76,9 +76,8 @@ def test_images_without_a_known_suffix_are_indexed_described_and_packed(tmp_path
     names = ["1.jpg", "a.jpg?width=640", "photo", "sub/x.760", "sub/y"]
     rows = [f"{name},{n % 2},{('train', 'valid', 'test')[n % 3]}" for n, name in enumerate(names)]
     write(folder, names, attributes__csv="\n".join(["file,Old,split", *rows]))
-    for n, name in enumerate(names[:4]):  # sub/y equals 1.jpg in no split of training
-        (folder / name).write_bytes(picture(size=(40 + n, 30)))
-    (folder / "sub/y").write_bytes(picture(size=(40, 30)))
+    for n, name in enumerate(names):
+        (folder / name).write_bytes(picture(size=(40 + n, 30), colour=(50 * (n % 4), 100, 50)))  # sub/y is as 1.jpg
     if zipped:
         source = Path(shutil.make_archive(str(folder), "zip", folder))
     source = ImageFolder(source)

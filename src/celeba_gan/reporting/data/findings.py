@@ -60,7 +60,7 @@ def _duplicates(report: DataReport) -> Iterator[str]:
         some = f"{leaks:,} of train were removed because valid or test has them"
         removed = some if leaks else "none of train is in valid or test"
         yield (
-            f"{duplicates.photographs:,} photographs have the same file as another, in "
+            f"{duplicates.photographs:,} photographs become the same pixels as another, in "
             f"{counted(duplicates.groups, 'group')}; {removed}. See duplicate_images.csv beside the labels."
         )
 
