@@ -58,7 +58,7 @@ def _unusable(report: DataReport) -> Iterator[str]:
 def _duplicates(report: DataReport) -> Iterator[str]:
     duplicates, leaks = report.duplicates, report.left_out.leaks
     if duplicates.groups:
-        some = f"{leaks:,} of train were removed because valid or test has them"
+        some = f"{leaks:,} of train {'was' if leaks == 1 else 'were'} removed because valid or test has the same"
         removed = some if leaks else "none of train is in valid or test"
         yield (
             f"{duplicates.photographs:,} photographs become the same pixels as another, in "
