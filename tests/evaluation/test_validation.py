@@ -50,6 +50,17 @@ def test_it_tells_reals_from_worse_and_worse_images() -> None:
     assert distances[0] < 1.25 * measure.floor < distances[-1]
 
 
+def test_black_reals_give_finite_distances() -> None:
+    measure = ValidationDistance(np.zeros((40, 16, 16, 3), np.uint8))
+    distances = [
+        measure(partial(given, np.full((20, 16, 16, 3), level, np.uint8)))["swd_absolute_valid"]
+        for level in (0, 10, 100)
+    ]
+    assert distances == [0, pytest.approx(distances[2] / 10), pytest.approx(distances[2])]
+    assert 0 < distances[1] < distances[2] < 1e6
+    assert measure.floor == 0
+
+
 @pytest.mark.parametrize(("size", "first"), [(16, 0), (8, 4)])
 def test_reals_are_the_same_ones_each_time_and_the_centre_where_networks_see_crops(size: int, first: int) -> None:
     images = smooth(100, 0)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
+from celeba_gan.images import decoding
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.decoding import (
     FOREIGN_SUFFIXES,
@@ -482,6 +483,41 @@ def test_photographs_of_fifty_megapixels_are_welcome():
     pixels[:, 3600:] = True
     decoded = decode_image(encode(Image.fromarray(pixels), "PNG", compress_level=1), Recipe(size=8, filter="box"))
     assert decoded[..., 0].tolist() == [[0] * 4 + [255] * 4] * 8
+
+
+def test_jpegs_of_200_megapixels_are_decoded_at_half_their_size():
+    shades = np.repeat(np.array([0, 255], np.uint8), 16_320 // 2)
+    image = Image.fromarray(np.broadcast_to(shades, (12_240, 16_320)))
+    jpeg = encode(image, "JPEG")
+    assert image_size(jpeg[:4096]) == (16_320, 12_240)
+    for crop in ("none", 200):
+        assert decode_image(jpeg, Recipe(crop, 8, "box"))[..., 0].tolist() == [[0] * 4 + [255] * 4] * 8
+    with pytest.raises(UnreadableImageError, match=r"^too large: .* a crop of 200 has 100 pixels, fewer than .* 101"):
+        decode_image(jpeg, Recipe(200, 101))
+    with pytest.raises(UnreadableImageError, match=r"^too large: 16,320x12,240 pixels, at most 80,000,000 in all"):
+        image_size(png(16_320, 12_240, 8, 2, zlib.compress(bytes(100))))
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 6, 7])
+@pytest.mark.parametrize(("crop", "size"), [(178, 64), (177, 64), (130, 65), ("none", 64), ("none", 89), ("none", 20)])
+def test_a_crop_of_a_reduced_jpeg_shows_the_same_part(monkeypatch, crop, size, orientation):
+    data = encode(photograph(5, 356, 436), "JPEG", exif=exif(orientation))
+    exact = decode_image(data, Recipe(crop, size))
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 356 * 436 - 1)
+    half = Image.open(io.BytesIO(data))
+    half.draft(None, (178, 218))
+    upright = ImageOps.exif_transpose(half)
+    side = min(upright.size) if crop == "none" else crop // 2
+    left, top = (upright.width - side) // 2, (upright.height - side) // 2
+    square = upright.crop((left, top, left + side, top + side))
+    decoded = decode_image(data, Recipe(crop, size))
+    if size == 20:  # decoded at a quarter in any case
+        np.testing.assert_array_equal(decoded, exact)
+    else:
+        np.testing.assert_array_equal(decoded, square.resize((size, size), Image.Resampling.BILINEAR))
+        assert np.abs(decoded.astype(int) - exact).mean() < 3
+    with pytest.raises(UnreadableImageError, match=r"^too large: 356x436 pixels|^too large: 436x356 pixels"):
+        decode_image(data, Recipe(crop, (356 if crop == "none" else crop) // 2 + 1))
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,25 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeba_gan.images.duplicates import DIGEST, HeldOut, duplicate_groups, file_digest
+from celeba_gan.images.duplicates import DIGEST, HeldOut, duplicate_groups, pixel_digest
 
 # few different files, so that many are equal; digests of zeros and with zeros at the end are digests, too
-FILES = [b"\x01" * 16, b"a" * 15 + b"\0", b"a" * 14 + b"\0b", *(file_digest(bytes([number])) for number in range(5))]
+FILES = [
+    b"\x01" * 16,
+    b"a" * 15 + b"\0",
+    b"a" * 14 + b"\0b",
+    *(pixel_digest(np.full((2, 2, 3), number, np.uint8)) for number in range(5)),
+]
 FILES_OR_NONE = st.lists(st.sampled_from([b"", *FILES]), max_size=40)
 
 
-def test_a_digest_is_of_all_bytes():
-    assert len({file_digest(data) for data in (b"", b"a", b"b", b"a" * 10_000, b"a" * 9_999 + b"b")}) == 5
-    assert len(file_digest(b"")) == DIGEST.itemsize
+def test_a_digest_is_of_all_pixels():
+    images = np.zeros((4, 8, 8, 3), np.uint8)
+    images[1, 0, 0, 0] = images[2, 7, 7, 2] = 1
+    assert len({pixel_digest(image) for image in images}) == 3
+    assert pixel_digest(images[0]) == pixel_digest(images[3])
+    assert pixel_digest(images[:, 0, 0]) == pixel_digest(images[:, 0, 0].copy())  # not contiguous
+    assert len(pixel_digest(images[0])) == DIGEST.itemsize
 
 
 @given(files=FILES_OR_NONE)

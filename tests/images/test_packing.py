@@ -1,3 +1,5 @@
+import io
+import json
 import logging
 import os
 import random
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from photograph_folder import PhotographFolder, encode, make_source, photograph
+from PIL import Image
 
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.decoding import decode_image
@@ -146,6 +149,29 @@ def test_train_keeps_no_photograph_of_valid_and_test_and_all_duplicates_are_list
     assert max(map(len, manifest.duplicates)) > 2
 
 
+def test_the_same_picture_in_other_files_is_kept_out_of_train(tmp_path):
+    """With other metadata, re-saved in another format, turned by EXIF: the pixels are the same."""
+    twin = photograph(3).transpose(Image.Transpose.ROTATE_180)
+    lossless, turned, exif = io.BytesIO(), io.BytesIO(), Image.Exif()
+    photograph(3).save(lossless, "PNG", compress_level=1)
+    exif[0x0112] = 3
+    twin.save(turned, "PNG", exif=exif)
+    bmp, jpeg = encode(photograph(3), "BMP"), encode(photograph(8))
+    commented = jpeg[:2] + b"\xff\xfe\x00\x0a12345678" + jpeg[2:]
+    files = {"at_0": lossless.getvalue(), "at_1": turned.getvalue(), "at_3": bmp, "at_7": commented, "at_8": jpeg}
+    source, index = make_source(tmp_path, 40, **files)
+    for workers in (1, 2):
+        shards, manifest = pack(source, index, SETTINGS.model_copy(update={"workers": workers}))
+        assert [(leak.image_id, leak.reason) for leak in manifest.leaks] == [
+            ("000000.jpg", "duplicate of 000003.jpg in valid"),
+            ("000001.jpg", "duplicate of 000003.jpg in valid"),
+            ("000007.jpg", "duplicate of 000008.jpg in valid"),
+        ]
+        assert manifest.duplicates == [["000000.jpg", "000001.jpg", "000003.jpg"], ["000007.jpg", "000008.jpg"]]
+        assert len(pixels_of(shards)) == 37
+        assert len(np.unique(pixels_of(shards), axis=0)) == 37
+
+
 def test_leaks_do_not_count_as_unreadable(tmp_path):
     source, index = make_source(tmp_path, 20)
     for number in (0, 1, 2):
@@ -207,6 +233,12 @@ def test_packed_before_is_reused_only_when_nothing_changed(tmp_path, caplog):
         caplog.clear()
         assert pack(source, changed, before=before)[0]
         assert words in caplog.text
+    manifest_file = before.folder / MANIFEST_FILE
+    written = json.loads(manifest_file.read_text())
+    assert written.pop("duplicates_by") == "pixels"
+    manifest_file.write_text(json.dumps(written))
+    assert pack(source, index, before=PackedImages(before.folder))[0]
+    assert "duplicates: by files→pixels" in caplog.text
     os.utime(source.path / "000003.jpg", ns=(1, 1))
     caplog.clear()
     assert pack(source, index, before=before)[0]
@@ -231,7 +263,7 @@ def test_a_slow_consumer_bounds_what_is_decoded_ahead(tmp_path):
     while reads != (reads := source.count_reads()):
         time.sleep(0.3)
     packing.close()
-    # valid and test, which are hashed before; the chunk taken, and four begun for each of two workers
+    # valid and test, which are decoded before; the chunk taken, and four begun for each of two workers
     assert reads <= 1600 + (1 + 2 * 4) * 128
 
 

@@ -128,6 +128,13 @@ def test_the_zip_has_precedence_over_a_folder_unpacked_halfway(tmp_path):
     assert CelebA(tmp_path).image_names == sorted(IMAGES)
 
 
+def test_what_macos_writes_beside_the_zip_is_not_opened(tmp_path):
+    as_zip(tmp_path)
+    (tmp_path / "img_align_celeba.zip").rename(tmp_path / "archive.zip")
+    (tmp_path / "._archive.zip").write_bytes(b"\0\5\x16\7")
+    assert CelebA(tmp_path).image_names == sorted(IMAGES)
+
+
 def test_strange_names_are_listed_or_counted_not_hidden(tmp_path):
     write_folder(tmp_path / "img_align_celeba", IMAGES | {"000004.jpg.part": b"x", "1.jpg": b"x"})
     celeba = CelebA(tmp_path)

@@ -1,9 +1,13 @@
 import io
+import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from celeba_gan.images.config import PreprocessSettings
+from celeba_gan.images.packing import pack_images
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.folder import ImageFolder
@@ -13,9 +17,9 @@ from celeba_gan.sources.source_report import FileReport
 SETTINGS = IngestSettings(max_rejected_fraction=1.0)
 
 
-def picture(kind="JPEG", size=(40, 30), **options):
+def picture(kind="JPEG", size=(40, 30), colour=(9, 100, 50), **options):
     file = io.BytesIO()
-    Image.new("RGB", size, (9, 100, 50)).save(file, kind, **options)
+    Image.new("RGB", size, colour).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -64,6 +68,40 @@ def test_images_of_every_kind_in_every_folder_are_indexed(tmp_path):
     assert "a web page" in reasons["broken.jpg"]
     assert index.report.ignored_files == {".md": 1}
     assert (index.report.images_found, index.report.indexed, index.report.kind) == (9, 7, "folder")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_images_without_a_known_suffix_are_indexed_described_and_packed(tmp_path, zipped):
+    folder, source = tmp_path / "faces", tmp_path / "faces"
+    names = ["1.jpg", "a.jpg?width=640", "photo", "sub/x.760", "sub/y"]
+    rows = [f"{name},{n % 2},{('train', 'valid', 'test')[n % 3]}" for n, name in enumerate(names)]
+    write(folder, names, attributes__csv="\n".join(["file,Old,split", *rows]))
+    for n, name in enumerate(names):
+        (folder / name).write_bytes(picture(size=(40 + n, 30), colour=(50 * (n % 4), 100, 50)))  # sub/y is as 1.jpg
+    if zipped:
+        source = Path(shutil.make_archive(str(folder), "zip", folder))
+    source = ImageFolder(source)
+    index = build_index(source, IngestSettings())
+    assert index.images["image_id"].tolist() == names
+    assert column(index, "Old") == {name: n % 2 for n, name in enumerate(names)}
+    assert column(index, "width")["sub/x.760"] == 43
+    assert index.report.ignored_files == {}
+    *_, manifest = pack_images(source, index.images, PreprocessSettings(crop="none", size=8, workers=1), None)
+    assert (manifest.count, manifest.unreadable) == (4, [])
+    assert manifest.duplicates == [["1.jpg", "sub/y"]]
+    assert [leak.image_id for leak in manifest.leaks] == ["1.jpg"]
+
+
+def test_what_systems_make_is_reported_in_the_log(tmp_path, caplog):
+    caplog.set_level("INFO")
+    write(tmp_path, ["1.jpg", "2.jpg", "3.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/4.jpg"])
+    index = index_of(ImageFolder(tmp_path))
+    assert index.images["image_id"].tolist() == ["1.jpg", "2.jpg", "3.jpg"]
+    assert "1 #recycle (recycle bin), 1 @eaDir (thumbnails)" in caplog.text
+    for name in ("1.jpg", "2.jpg", "3.jpg"):
+        (tmp_path / name).unlink()
+    with pytest.raises(SourceError, match=r"No image in .*skipping what systems create .*1 @eaDir \(thumbnails\)"):
+        ImageFolder(tmp_path).image_names  # noqa: B018
 
 
 def test_a_zip_of_images_is_a_folder_too(tmp_path):

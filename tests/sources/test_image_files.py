@@ -83,6 +83,40 @@ def test_image_files_that_are_not_read_are_rejected_with_the_reason(tmp_path, pl
 
 
 @EVERY_PLACE
+def test_an_image_of_any_name_is_listed_by_its_first_bytes(tmp_path, place):
+    images = {
+        "photo": picture(4),
+        "a.jpg?width=640": picture(5),
+        "a/x.760": picture(6, "GIF"),
+        "phone.HEIC": picture(7),
+        "scan": picture(8, "TIFF"),
+        "bitmap.data": picture(9, "BMP"),
+        "web.image": picture(10, "WEBP"),
+        "v1.2 final": picture(11, "PNG"),
+    }
+    heic = b"\0\0\0\x18ftypheic" + bytes(50)
+    others = {
+        "notes": b"BMW and others",
+        "empty": b"",
+        "page": b"<html>",
+        "x.jpg.part": picture(1)[:90],
+        "x.jpg~": picture(1),
+        "x.jpg_original": picture(1),
+        "x.bak": picture(1),
+        "film.mp4": b"\0\0\0\x18ftypisom" + bytes(50),
+    }
+    foreign = {"IMG_1": heic, "raw.nef": picture(8, "TIFF"), "bad\n": picture(1)}
+    files = place(tmp_path, CONTENT | images | others | foreign)
+    assert files.names == sorted(CONTENT | images)
+    assert files.ignored.total() == len(others)
+    reasons = dict(files.rejected)
+    assert reasons.keys() == {"IMG_1", "raw.nef", r"bad\n"}
+    assert reasons["IMG_1"] == "unsupported: HEIC is not read, convert it to JPEG or PNG"
+    portion = pickle.loads(pickle.dumps(files.portion(list(images))))
+    assert {name: portion.read(name) for name in portion.names} == images
+
+
+@EVERY_PLACE
 def test_a_portion_reads_the_same_after_a_pickle_and_is_small(tmp_path, place):
     many = {f"faces/{number:06d}.jpg": bytes([number % 256]) * 50 for number in range(3000)}
     files = place(tmp_path, many)
@@ -108,6 +142,57 @@ def test_a_fingerprint_changes_with_its_image_alone(tmp_path, place):
     assert [name for name in after.names if after.fingerprint(name) != prints[name]] == ["b.jpg"]
 
 
+@EVERY_PLACE
+def test_folders_that_systems_make_are_skipped_and_counted(tmp_path, place):
+    made = [
+        "@eaDir/b.jpg/SYNOPHOTO_THUMB_XL.jpg",
+        "@eaDir/b.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "a/@eaDir/c.PNG/SYNOFILE_THUMB_M.png",
+        "#recycle/old.jpg",
+        "@Recycle/old.jpg",
+        ".@__thumb/b.jpg",
+        "$RECYCLE.BIN/S-1-5-21/$R1.jpg",
+        "RECYCLER/old.jpg",
+        "System Volume Information/x.jpg",
+        "found.002/x.jpg",
+        "lost+found/x.jpg",
+        ".Trashes/501/x.jpg",
+        ".thumbnails/x.jpg",
+        "__MACOSX/a/._c.PNG",
+        "files_trashbin/files/x.jpg.d1600000000",
+        "a/Network Trash Folder/x.jpg",
+        "Network Recycle Bin 1/x.jpg",
+    ]
+    kept = {"recycled/1.jpg": CONTENT["b.jpg"], "thumbs.db.jpg": CONTENT["b.jpg"], "a#recycle/x.jpg": CONTENT["b.jpg"]}
+    files = place(tmp_path, CONTENT | kept | dict.fromkeys(made, CONTENT["b.jpg"]))
+    assert files.names == sorted(CONTENT | kept)
+    assert files.rejected == []
+    assert files.ignored == {}
+    assert files.skipped["@eaDir (thumbnails)"] == 2
+    assert files.skipped["hidden"] == 3
+    assert files.skipped["#recycle (recycle bin)"] == 1
+    assert files.skipped["lost+found (recovered or deleted files)"] == 1
+    assert files.skipped.total() == len(made) - 1  # two of the thumbnails are in one folder
+
+
+def test_a_folder_of_the_system_is_not_entered(tmp_path, monkeypatch):
+    """The tests may run as root, who can list everything."""
+    as_folder(tmp_path, CONTENT | {"lost+found/x.jpg": b"x", "a/closed/x.jpg": b"x"})
+    listed = os.scandir
+
+    def refuse(path):
+        if str(path).rstrip("/").endswith(("lost+found", "closed")):
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(SourceError, match=r"a/closed/ cannot be listed: Permission denied\. Grant access"):
+        FolderFiles(tmp_path)
+    (tmp_path / "a/closed/x.jpg").unlink()
+    (tmp_path / "a/closed").rmdir()
+    assert FolderFiles(tmp_path).names == sorted(CONTENT)
+
+
 def test_links_are_followed_but_never_in_a_circle(tmp_path):
     outside = tmp_path / "elsewhere"
     as_folder(outside, {"x.jpg": b"1"})
@@ -125,6 +210,7 @@ def test_links_are_followed_but_never_in_a_circle(tmp_path):
 
 def test_a_pipe_called_as_an_image_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="not a file"):
         FolderFiles(tmp_path).read("pipe.jpg")
 

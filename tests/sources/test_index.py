@@ -126,6 +126,15 @@ def test_check_rejected_shows_ten_and_counts_kinds():
     assert str(caught.value).count("bytes missing") == 10
 
 
+def test_what_is_too_large_is_to_be_shrunk_not_repaired():
+    rejected = [("a.png", "too large: 16,320x12,240 pixels, at most 80,000,000 in all")]
+    with pytest.raises(SourceError) as caught:
+        check_rejected(rejected, 1, 0.01)
+    assert "Shrink images that are too large; or, to go on without them" in str(caught.value)
+    with pytest.raises(SourceError, match=r"Repair the source.*; Shrink images|Shrink images.*; Repair the source"):
+        check_rejected([*rejected, ("b.png", "damaged: cut off")], 2, 0.01)
+
+
 def test_an_index_needs_an_image_to_train_on(tmp_path):
     with pytest.raises(SourceError, match="Too few images to train on"):
         build_index(write(tmp_path, {name(162_771): jpeg(16, 16)}, partition={name(162_771): 1}), IngestSettings())

@@ -217,7 +217,8 @@ def _measure_samples(
     for one in extractors:
         real, fake = pairs[one.name]
         train = [some.describe(one).features for some in (sets.train, sets.train.mirrored())]
-        found |= Measured(asdict(measure_originality(fake, train, real))).named(one.name)
+        originality = asdict(measure_originality(fake, train, real))
+        found |= Measured({name: value for name, value in originality.items() if value is not None}).named(one.name)
         if one.name == "inception":
             found |= measure_inception_score(described[one.name].outputs).named(one.name)
     return found

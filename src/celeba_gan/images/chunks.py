@@ -1,4 +1,4 @@
-"""Reads, hashes and decodes photographs in many processes, in chunks and in order.
+"""Reads and decodes photographs in many processes, in chunks and in order.
 
 The processes import this module and the source's: neither torch nor pandas nor Kedro, nor pydantic, which would take
 as long as the rest together. Pixels are written to shared memory: a pipe would cost a tenth as much as decoding.
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeba_gan.images.decoding import DecodingRecipe, UnreadableImageError, decode_image
-from celeba_gan.images.duplicates import DIGEST, Digests, file_digest
+from celeba_gan.images.duplicates import DIGEST, Digests, pixel_digest
 from celeba_gan.images.workers import map_in_processes, shared_memory, stopped, tasks_begun
 
 _CHUNK_BYTES: Final = 4 * 2**20
@@ -55,12 +55,11 @@ class Chunk:
     start: int
     """The number of the first one."""
     digests: Digests
-    """(n,) of their files."""
+    """(n,) of their pixels; b"" for unreadable ones."""
     unreadable: dict[int, str]
     """{number in the chunk: reason}."""
     pixels: NDArray[np.uint8]
-    """(n, size, size, 3), undefined for unreadable ones; (0, ...) if the files were only hashed. Overwritten once the
-    next chunk is requested."""
+    """(n, size, size, 3), undefined for unreadable ones. Overwritten once the next chunk is requested."""
 
 
 def read_chunks(
@@ -68,11 +67,9 @@ def read_chunks(
     image_ids: Sequence[str],
     recipe: DecodingRecipe,
     workers: int,
-    *,
-    hashed: range,
-    decoded: range,
+    wanted: Sequence[range],
 ) -> Iterator[Chunk]:
-    """Hashes the photographs of one range, then hashes and decodes those of another, with the same workers.
+    """Reads and decodes the photographs of several ranges in turn, with the same workers. No chunk spans two ranges.
 
     Memory holds four chunks per worker, independent of the number of photographs.
 
@@ -81,32 +78,29 @@ def read_chunks(
         image_ids: All photographs.
         recipe: How they become images.
         workers: Processes, at most.
-        hashed: The numbers of those to be hashed only.
-        decoded: The numbers of those to be hashed and decoded.
+        wanted: The numbers of those to be decoded; ranges may overlap.
 
     Raises:
         WorkerDiedError: A worker died.
     """
     longest = min(_CHUNK_IMAGES, max(1, _CHUNK_BYTES // (recipe.size * recipe.size * 3)))
-    length = max(1, min(longest, -(-len(decoded) // (2 * workers))))  # a few large photographs use all workers, too
-    spans = [
-        (whole[start : start + length], decode)
-        for whole, decode in ((hashed, False), (decoded, True))
-        for start in range(0, len(whole), length)
-    ]
+    length = max(
+        1, min(longest, -(-max(map(len, wanted)) // (2 * workers)))
+    )  # a few large photographs use all workers, too
+    spans = [whole[start : start + length] for whole in wanted for start in range(0, len(whole), length)]
     workers = max(1, min(workers, len(spans)))
     # one more than the tasks in progress: the next is prepared while the oldest may still run
     slots = _Slots(tasks_begun(workers) + 1, length, recipe.size)
 
     def tasks() -> Iterator[_Task]:
-        for number, (span, decode) in enumerate(spans):
+        for number, span in enumerate(spans):
             names = image_ids[span.start : span.stop]
-            yield _Task(source.portion(names), names, span.start, decode, number % slots.count)
+            yield _Task(source.portion(names), names, span.start, number % slots.count)
 
     try:
         results = map_in_processes(_work, (recipe, slots), tasks(), workers)
-        for number, ((span, decode), (digests, unreadable)) in enumerate(zip(spans, results, strict=True)):
-            pixels = slots.pixels[number % slots.count, : len(span) if decode else 0]
+        for number, (span, (digests, unreadable)) in enumerate(zip(spans, results, strict=True)):
+            pixels = slots.pixels[number % slots.count, : len(span)]
             yield Chunk(span.start, np.frombuffer(digests, DIGEST), unreadable, pixels)
     except BrokenProcessPool as error:
         raise WorkerDiedError([image_ids[number] for number in slots.at if number >= 0]) from error
@@ -135,12 +129,11 @@ class _Task:
     photographs: Photographs
     image_ids: Sequence[str]
     start: int
-    decode: bool
     slot: int
 
 
 def _work(recipe: DecodingRecipe, slots: _Slots, task: _Task) -> tuple[bytes, dict[int, str]]:
-    """The digests of a few files, and the reasons of unreadable ones; writes the pixels into the task's slot."""
+    """The digests of a few images, and the reasons of unreadable ones; writes the pixels into the task's slot."""
     digests, unreadable = [], {}
     for number, image_id in enumerate(task.image_ids):
         if stopped():  # Ctrl-C should not wait for a chunk of large photographs, which takes minutes
@@ -148,14 +141,12 @@ def _work(recipe: DecodingRecipe, slots: _Slots, task: _Task) -> tuple[bytes, di
         slots.at[task.slot] = task.start + number
         digest = b""
         try:
-            data = task.photographs.read(image_id)
-            digest = file_digest(data)
-            if task.decode:
-                slots.pixels[task.slot, number] = decode_image(data, recipe)
+            pixels = decode_image(task.photographs.read(image_id), recipe)
+            slots.pixels[task.slot, number], digest = pixels, pixel_digest(pixels)
         except UnreadableImageError as error:
-            digest, unreadable[number] = b"", str(error)
+            unreadable[number] = str(error)
         except Exception as error:  # one file among many: the caller limits how many may fail
-            digest, unreadable[number] = b"", f"cannot be read: {str(error) or type(error).__name__}"
+            unreadable[number] = f"cannot be read: {str(error) or type(error).__name__}"
         digests.append(digest.ljust(DIGEST.itemsize, b"\0"))
     slots.at[task.slot] = -1
     return b"".join(digests), unreadable

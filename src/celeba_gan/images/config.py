@@ -18,7 +18,8 @@ class PreprocessSettings(Settings):
         description="Side of the centre crop before resizing, in pixels of the photograph; papers use 178, 148 and 108 "
         "on CelebA, and numbers from different crops cannot be compared. Photographs smaller than the crop are "
         "rejected. none: the largest centred square, so that a square photograph is resized whole; those smaller than "
-        "`size` are rejected. Nothing is enlarged.",
+        "`size` are rejected. Nothing is enlarged. A JPEG of more than 80 megapixels is decoded at half its width "
+        "and height: the crop shows the same part of it, from half as many pixels, of which there must be `size`.",
     )
     filter: Literal["box", "bilinear", "bicubic", "lanczos"] = Field(
         default="bilinear",

@@ -41,7 +41,8 @@ IMAGE_SUFFIXES: Final = frozenset(
 
 _FOREIGN_NAMES: Final = (
     "heic heif hif avif jxl jp2 j2k jpx jxr psd psb xcf svg svgz eps ai wmf emf ico cur icns tga pcx dds exr hdr "
-    "ppm pgm pbm pnm raw dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr erf kdc mrw rwl"
+    "ppm pgm pbm pnm raw dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr erf kdc mrw rwl "
+    "iiq mos mef fff dcr gpr"
 )
 FOREIGN_SUFFIXES: Final = frozenset(f".{name}" for name in _FOREIGN_NAMES.split())
 """Suffixes, in lower case, of image formats that are not read; to be converted to JPEG or PNG."""
@@ -51,6 +52,10 @@ DECODER_VERSION: Final = 2
 
 # Allows photographs of 60 megapixels. Pillow warns of bombs only from 89 million pixels on.
 MAX_PIXELS: Final = 80_000_000
+"""Pixels that are decoded at most."""
+
+# Allows photographs of 200 megapixels: at half their width and height they are decoded to `MAX_PIXELS` at most.
+MAX_JPEG_PIXELS: Final = 4 * MAX_PIXELS
 
 # as Pillow recommends: a JPEG decoded at 1/2, 1/4 or 1/8 keeps at least this many pixels per result pixel
 _REDUCING_GAP: Final = 3
@@ -101,6 +106,10 @@ class UnreadableImageError(ValueError):
     """An image cannot be used; the message is the reason, "kind" or "kind: detail", so that kinds can be counted."""
 
 
+class UnsupportedFormatError(UnreadableImageError):
+    """The file is an image of a format that is not read."""
+
+
 class NeedsMoreError(UnreadableImageError):
     """The size is not in these bytes: they are too few, or the file is damaged."""
 
@@ -119,6 +128,33 @@ class DecodingRecipe:
     """The colour behind transparent pixels, #rrggbb."""
 
 
+def image_format(data: bytes) -> str:
+    """The format of an image file by its first bytes: JPEG, PNG, WEBP, GIF, TIFF or BMP; 32 bytes are enough.
+
+    Raises:
+        UnsupportedFormatError: It is an image of a format that is not read.
+        UnreadableImageError: It is no image.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG"):
+        return "PNG"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith(b"GIF8"):
+        return "GIF"
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    if not data:
+        raise UnreadableImageError("empty file")
+    for signature, name in _FOREIGN:
+        if signature.match(data):
+            raise UnsupportedFormatError(f"unsupported: {name} is not read, convert it to JPEG or PNG")
+    raise UnreadableImageError(f"not an image: looks like {appearance(data[:4096])}")
+
+
 def image_size(data: bytes) -> tuple[int, int]:
     """Width and height in pixels of the upright image, from its first few thousand bytes; no pixel is decoded.
 
@@ -132,7 +168,7 @@ def image_size(data: bytes) -> tuple[int, int]:
     try:
         with _without_warnings():
             # EXIF or XMP, which may hold an orientation, may follow the pixels of a VP8X file.
-            if _kind(data) == "WEBP" and not (data[12:16] == b"VP8X" and data[20] & 0b1100):
+            if image_format(data) == "WEBP" and not (data[12:16] == b"VP8X" and data[20] & 0b1100):
                 return _webp_canvas(data)
             photograph = _open(data)
             if not photograph.tile and photograph.format != "WEBP":  # WebP has one once it is loaded
@@ -152,6 +188,10 @@ def decode_image(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
     Of an animation the first frame is used. Transparent pixels get the background before resizing. 16 bits are reduced
     to their high byte. Colour profiles are not applied. With `crop: none` a JPEG at least six times as large as the
     result is decoded at a half, a quarter or an eighth of its size, which takes a fraction of the time.
+
+    A JPEG of more than `MAX_PIXELS` is always decoded at half its width and height, or less. A crop of so many pixels
+    of the photograph is then half as many decoded ones (rounded down), which must not be fewer than `size`: the view is
+    the same, and of 2x2 pixels the mean is used.
 
     Returns:
         (size, size, 3) uint8, RGB.
@@ -179,13 +219,24 @@ def _decode(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
             raise UnreadableImageError(f"smaller than the target of {recipe.size}: a crop of {recipe.crop} pixels")
     elif side < recipe.size:
         raise UnreadableImageError(f"smaller than the target of {recipe.size}: {width}x{height} pixels")
-    if recipe.crop == "none":
-        photograph.draft(None, (_REDUCING_GAP * recipe.size, _REDUCING_GAP * recipe.size))  # for JPEG only
+    crop = recipe.crop
+    reduced = _REDUCING_GAP * recipe.size if crop == "none" else side
+    if width * height > MAX_PIXELS:  # a JPEG
+        half = (side if crop == "none" else crop) // 2
+        if half < recipe.size:
+            what = "the photograph" if crop == "none" else f"a crop of {crop}"
+            raise UnreadableImageError(
+                f"too large: {width:,}x{height:,} pixels; more than {MAX_PIXELS:,} are decoded at half their size, "
+                f"where {what} has {half} pixels, fewer than the target of {recipe.size}"
+            )
+        crop, reduced = crop if crop == "none" else half, min(reduced, side // 2)
+    if reduced < side:
+        photograph.draft(None, (reduced, reduced))  # for JPEG only
     tags = photograph.tag_v2 if isinstance(photograph, TiffImagePlugin.TiffImageFile) else None
     with nullcontext() if tags is None else _quiet_libtiff():
         photograph.load()
     orientation = _orientation(photograph)
-    square = _crop(photograph, recipe.crop, orientation)
+    square = _crop(photograph, crop, orientation)
     del photograph  # 200 MB of one with 50 megapixels
     square = _flatten(square, tags, recipe.background)
     if orientation != 1:
@@ -200,7 +251,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     It calls Pillow's classes, because `Image.open` would warn of bombs, which are refused here. An MPO is a JPEG
     followed by further ones.
     """
-    kind = _kind(data)
+    kind = image_format(data)
     if kind == "WEBP":
         _webp_canvas(data)  # before Pillow allocates the canvas
     photograph = _PLUGINS[kind](io.BytesIO(data))
@@ -208,34 +259,12 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         _match_transparent_colour(photograph, depth=data[24])
     elif isinstance(photograph, TiffImagePlugin.TiffImageFile):
         _check_tiff(photograph, data)
-    _check_pixels(*photograph.size)
+    _check_pixels(*photograph.size, most=MAX_JPEG_PIXELS if kind == "JPEG" else MAX_PIXELS)
     if photograph.mode not in _MODES:
         raise UnreadableImageError(
             f"unsupported: pixels of type {photograph.mode}; gray, RGB, CMYK and palettes of up to 16 bits are read"
         )
     return photograph
-
-
-def _kind(data: bytes) -> str:
-    """The format by its signature."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG"):
-        return "PNG"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data.startswith(b"GIF8"):
-        return "GIF"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "TIFF"
-    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
-        return "BMP"
-    if not data:
-        raise UnreadableImageError("empty file")
-    for signature, name in _FOREIGN:
-        if signature.match(data):
-            raise UnreadableImageError(f"unsupported: {name} is not read, convert it to JPEG or PNG")
-    raise UnreadableImageError(f"not an image: looks like {appearance(data[:4096])}")
 
 
 def _check_tiff(photograph: TiffImagePlugin.TiffImageFile, data: bytes) -> None:
@@ -269,9 +298,11 @@ def _webp_canvas(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _check_pixels(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise UnreadableImageError(f"too large: {width:,}x{height:,} pixels, at most {MAX_PIXELS:,} in all")
+def _check_pixels(width: int, height: int, most: int = MAX_PIXELS) -> None:
+    if width * height > most:
+        raise UnreadableImageError(
+            f"too large: {width:,}x{height:,} pixels, at most {MAX_PIXELS:,} in all, or {MAX_JPEG_PIXELS:,} in a JPEG"
+        )
 
 
 @contextmanager

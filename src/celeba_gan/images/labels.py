@@ -228,7 +228,7 @@ def labels_as_named(labels: DataFrame, classes: DataFrame, kind: str, names: Seq
 
 
 def list_duplicates(manifest: Manifest, image_index: DataFrame) -> DataFrame:
-    """The photographs whose files equal those of others.
+    """The photographs whose packed pixels equal those of others.
 
     Returns:
         A table with one row per photograph: `image_id`, `split`, `group` (from 1) and `removed` (1 for a

@@ -62,8 +62,9 @@ class Manifest(Record):
     splits: dict[str, tuple[int, int]]  # the half-open range [start, stop) of its images
     shards: list[ShardRecord]
     unreadable: list[LeftOut]
-    leaks: list[LeftOut]  # photographs of train that are not packed because valid or test has the same file
-    duplicates: list[list[str]]  # groups of photographs with equal files, including leaks; sorted
+    leaks: list[LeftOut]  # photographs of train that are not packed because valid or test has the same pixels
+    duplicates: list[list[str]]  # groups of photographs with equal pixels, including leaks; sorted
+    duplicates_by: Literal["files", "pixels"] = "files"  # what is equal; earlier versions compared files
     digest: str  # hash of the content: size, shard checksums and splits
 
 
@@ -78,8 +79,8 @@ class Journal(Record):
     start: int  # the first photograph considered for this shard
     stop: int  # the first one after it
     unreadable: list[tuple[int, str]]  # (photograph, reason)
-    leaks: list[tuple[int, str]]  # (photograph, reason) of those whose file is in valid or test
-    digests: str  # of all files from start to stop (see `duplicates`), in base64
+    leaks: list[tuple[int, str]]  # (photograph, reason) of those whose pixels are in valid or test
+    digests: str  # of all images from start to stop (see `duplicates`), in base64
 
     def to_bytes(self) -> bytes:
         """The content of its file: the journal in JSON, and the sha256 of that line."""

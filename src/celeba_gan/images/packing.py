@@ -6,7 +6,7 @@ import base64
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, compress, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import PIL
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+_DUPLICATES_BY: Final = "pixels"
+
+
 class PackingError(RuntimeError):
     """Packing cannot be finished."""
 
@@ -54,9 +57,9 @@ def pack_images(
 ) -> Iterator[Shard | Manifest]:
     """Decodes, crops and resizes every photograph of the index: train, valid, test in turn, each by image_id.
 
-    Unreadable photographs are skipped, and so are those of train whose file is also in valid or test; the shards stay
-    dense. The result depends neither on the number of workers nor on interruptions. Memory holds one shard, four chunks
-    per worker, and some hundred bytes per photograph.
+    Unreadable photographs are skipped, and so are those of train whose pixels are also in valid or test, which are
+    decoded first for that; the shards stay dense. The result depends neither on the number of workers nor on
+    interruptions. Memory holds one shard, four chunks per worker, and some hundred bytes per photograph.
 
     Args:
         source: Where the photographs come from.
@@ -86,7 +89,7 @@ def pack_images(
         pillow=PIL.__version__,
     )
     source_digest = hash_texts(image_ids, splits, source.fingerprint(image_ids))
-    plan = hash_texts([recipe.model_dump_json(), settings.images_per_shard, source_digest])
+    plan = hash_texts([recipe.model_dump_json(), settings.images_per_shard, source_digest, _DUPLICATES_BY])
     packing = _Packing(image_ids, splits, plan, settings.images_per_shard)
     if isinstance(packed_before, PackedImages):
         before = packed_before.manifest
@@ -165,31 +168,36 @@ class _Packing:
     ) -> Iterator[Shard]:
         """The remaining shards."""
         total = len(self.image_ids)
-        held_out = range(len(self.train), total)
         # Digests of valid and test are needed before the first image of train; those of train come with its pixels.
+        held_out = range(len(self.train), total) if self.done < len(self.train) else range(0)
+        if held_out:
+            logger.info("Decoding the %d photographs of valid and test first, to find them in train.", len(held_out))
         chunks = read_chunks(
             source,
             self.image_ids,
             DecodingRecipe(recipe.crop, recipe.size, recipe.filter, recipe.background),
             workers,
-            hashed=held_out if self.done < len(self.train) else range(0),
-            decoded=range(self.done, total),
+            [held_out, range(self.done, total)],
         )
-        yield from self._fill(self._examine(chunks, check, progress), recipe.size)
+        digests = np.zeros(len(held_out), DIGEST)
+        done = 0
+        while done < len(held_out):
+            chunk = next(chunks)
+            digests[done : done + len(chunk.digests)] = chunk.digests
+            done += len(chunk.digests)
+        yield from self._fill(self._examine(chunks, HeldOut(digests), check, progress), recipe.size)
 
     def _examine(
-        self, chunks: Iterable[Chunk], check: Callable[[list[LeftOut]], None], progress: Callable[[int, int], None]
+        self,
+        chunks: Iterable[Chunk],
+        held_out: HeldOut,
+        check: Callable[[list[LeftOut]], None],
+        progress: Callable[[int, int], None],
     ) -> Iterator[tuple[Chunk, NDArray[np.intp]]]:
         """The decoded chunks, and which photographs of each are to be packed."""
-        held_out_digests = np.zeros(len(self.image_ids) - len(self.train), DIGEST)
-        held_out: HeldOut | None = None
         checked = len(self.unreadable)
         for chunk in chunks:
             stop = chunk.start + len(chunk.digests)
-            if not len(chunk.pixels):
-                held_out_digests[chunk.start - len(self.train) : stop - len(self.train)] = chunk.digests
-                continue
-            held_out = held_out or HeldOut(held_out_digests)
             self.digests[chunk.start : stop] = chunk.digests
             wanted = np.ones(len(chunk.digests), bool)
             wanted[list(chunk.unreadable)] = False
@@ -246,7 +254,8 @@ class _Packing:
         if ranges["train"] == (0, 0):
             raise PackingError(
                 f"None of the {len(self.train):,} photographs of the train split can be packed: of all photographs "
-                f"{len(self.unreadable):,} cannot be read, and {len(self.leaks):,} of train are in valid or test, too."
+                f"{len(self.unreadable):,} cannot be read, and {len(self.leaks):,} of train become the same pixels as "
+                "one in valid or test. Add photographs that differ from each other."
             )
         return Manifest(
             count=sum(packed),
@@ -260,6 +269,7 @@ class _Packing:
             unreadable=self.unreadable_records,
             leaks=self._left_out(self.leaks),
             duplicates=duplicate_groups(self.image_ids, self.digests),
+            duplicates_by=_DUPLICATES_BY,
             digest=hash_texts(
                 [recipe.size, *((shard.images, shard.sha256) for shard in self.records), *ranges.items()]
             ),
@@ -280,6 +290,8 @@ def _changes(before: Manifest, recipe: Recipe, shard_images: int, source_digest:
     changes = [f"recipe: {name} {old[name]}→{new[name]}" for name in new if old[name] != new[name]]
     if before.shard_images != shard_images:
         changes.append(f"shards: {before.shard_images}→{shard_images} images")
+    if before.duplicates_by != _DUPLICATES_BY:
+        changes.append(f"duplicates: by {before.duplicates_by}→{_DUPLICATES_BY}")
     if before.source_digest != source_digest:
         photographs_before = before.count + len(before.unreadable) + len(before.leaks)
         counts = f"{photographs_before:,}→{photographs:,}" if photographs_before != photographs else f"{photographs:,}"

@@ -15,6 +15,7 @@ from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
 from celeba_gan.sources.official import HOME_PAGE, IMAGES_IN_CELEBA, IMAGES_ZIP, OFFICIAL_FILES, verdict
 from celeba_gan.sources.source import Annotation, Source
+from celeba_gan.sources.system_files import system_file
 from celeba_gan.sources.tables.celeba_tables import (
     ATTRIBUTES_FILE,
     IDENTITIES_FILE,
@@ -237,7 +238,8 @@ class CelebA(Source):
         for folder in (parent / name for parent in folders for name in _IMAGES_FOLDERS):
             if folder.is_dir() and (unpacked := FolderFiles(folder)).names:
                 return unpacked
-        zips = [files for path in sorted(self.path.glob("*.zip")) if (files := ZipFiles(path)).names]
+        paths = (path for path in sorted(self.path.glob("*.zip")) if system_file(path.name) is None)  # not ._faces.zip
+        zips = [files for path in paths if (files := ZipFiles(path)).names]
         if len(zips) > 1:
             names = ", ".join(files.path.name for files in zips)
             raise SourceError(

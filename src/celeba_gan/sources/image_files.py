@@ -17,7 +17,8 @@ from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -25,23 +26,39 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from celeba_gan.images.appearance import appearance
-from celeba_gan.images.decoding import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
+from celeba_gan.images.decoding import (
+    FOREIGN_SUFFIXES,
+    IMAGE_SUFFIXES,
+    UnreadableImageError,
+    UnsupportedFormatError,
+    image_format,
+)
 from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.system_files import system_file
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 """Larger files are rejected: a zip bomb would fill the memory before any decoder saw it."""
 
-_LITTER: Final = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+_SIGNATURE_BYTES: Final = 32
+_COPIES: Final = frozenset(
+    (".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".bak", ".old", ".orig")
+)
+"""Suffixes, in lower case, of unfinished downloads and backup copies, which are no photographs of their own."""
 
 
 class ImageFiles(ABC):
     """Image files by name: their path below `path`, with `/`.
 
+    A file whose suffix is not that of an image is judged by its first bytes.
+
     Attributes:
         path: The folder or the zip.
-        names: All names with the suffix of an image file, sorted.
+        names: All names of image files, sorted.
         rejected: (name, reason) of image files that cannot be used, whatever their content.
-        ignored: Counts of other files by suffix, without those that operating systems create.
+        ignored: Counts of other files by suffix.
+        skipped: Counts of files and folders that systems create, and of hidden ones, by name and use: "@eaDir
+            (thumbnails)". What is in such a folder is neither listed nor counted.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,6 +66,7 @@ class ImageFiles(ABC):
         self.names: list[str] = []
         self.rejected: list[tuple[str, str]] = []
         self.ignored: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
 
     def __contains__(self, name: str) -> bool:
         place = bisect_left(self.names, name)
@@ -78,18 +96,41 @@ class ImageFiles(ABC):
     def read_other(self, name: str) -> bytes | None:
         """The content of another file, such as a table; None if it does not exist."""
 
-    def _is_listed(self, name: str) -> bool:
-        """Whether this is the name of an image file; counts or rejects the others."""
+    def _is_listed(self, name: str, read: Callable[[int], bytes]) -> bool:
+        """Whether this is an image file; counts or rejects the others. `read` gets the first bytes of it."""
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of 202,599 names takes a second
-        if suffix in IMAGE_SUFFIXES:
-            if name.isprintable():
-                return True
+        if suffix not in IMAGE_SUFFIXES and not self._is_image(name, suffix, read):
+            return False
+        if not name.isprintable():
             self._reject(name, "its name holds characters that are no text")
-        elif suffix in FOREIGN_SUFFIXES:
-            self._reject(name, f"unsupported: {suffix[1:].upper()} is not read here, convert it to JPEG or PNG")
-        else:
+            return False
+        return True
+
+    def _is_image(self, name: str, suffix: str, read: Callable[[int], bytes]) -> bool:
+        """Whether a file is an image by its first bytes, whatever its suffix; counts or rejects the others."""
+        found = reason = ""
+        if suffix not in _COPIES and not suffix.endswith(("~", "_original")):
+            try:
+                found = image_format(read(_SIGNATURE_BYTES))
+            except UnsupportedFormatError as error:
+                reason = str(error)
+            except (UnreadableImageError, OSError):  # no image, or unknown
+                pass
+        # a phone's JPEG may be called .heic; but most raw files are TIFFs, whose first image is a thumbnail
+        if suffix in FOREIGN_SUFFIXES and found in ("", "TIFF"):
+            found, reason = "", f"unsupported: {suffix[1:].upper()} is not read here, convert it to JPEG or PNG"
+        if reason:
+            self._reject(name, reason)
+        elif not found:
             self.ignored[ascii(suffix)[1:-1] or "(no suffix)"] += 1
-        return False
+        return bool(found)
+
+    def _skips(self, name: str) -> bool:
+        """Whether a system creates files or folders of this name, or it is hidden; counts it."""
+        use = system_file(name)
+        if use is not None:
+            self.skipped[f"{ascii(name)[1:-1]} ({use})" if use != "hidden" else "hidden"] += 1
+        return use is not None
 
     def _no_image(self, name: str) -> FileNotFoundError:
         return FileNotFoundError(f"{self.path} has no image {name}")
@@ -107,18 +148,13 @@ class FolderFiles(ImageFiles):
 
     def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
         super().__init__(path)
-        self.names = sorted((name for name in _walk(path) if self._is_listed(name)) if names is None else names)
+        if names is None:
+            names = [name for name in self._walk() if self._is_listed(name, partial(_read_file, f"{path}/{name}"))]
+        self.names = sorted(names)
 
     def read(self, name: str, size: int = -1) -> bytes:
         """As `ImageFiles.read`."""
-        path = self._file(name)
-        status = os.stat(path)  # noqa: PTH116
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
-            raise OSError("not a file")
-        with FileIO(path) as file:
-            if size < 0 and status.st_size > MAX_FILE_BYTES:
-                raise OSError(_too_large(status.st_size))
-            return file.read(size)
+        return _read_file(self._file(name), size)
 
     def fingerprint(self, name: str) -> str:
         """Size and time of modification."""
@@ -142,6 +178,31 @@ class FolderFiles(ImageFiles):
             raise self._no_image(name)
         return f"{self.path}/{name}"
 
+    def _walk(self) -> Iterator[str]:
+        """Names of all files, with `/`, except those that systems create."""
+        top = os.stat(self.path)  # noqa: PTH116
+        seen = {(top.st_dev, top.st_ino)}
+        waiting = [""]
+        while waiting:
+            prefix = waiting.pop()
+            try:
+                entries = os.scandir(f"{self.path}/{prefix}")
+            except PermissionError as error:
+                what = f"{self.path}/{prefix} cannot be listed: {error.strerror}"
+                raise SourceError(f"{what}. Grant access, or move it away") from error
+            with entries:
+                # independent of the disk; real folders before links to them
+                for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
+                    if self._skips(entry.name):
+                        continue
+                    if not _is_folder(entry):
+                        yield prefix + entry.name
+                        continue
+                    status = entry.stat()
+                    if (status.st_dev, status.st_ino) not in seen:
+                        seen.add((status.st_dev, status.st_ino))
+                        waiting.append(f"{prefix}{entry.name}/")
+
 
 class ZipFiles(ImageFiles):
     """The image files in a zip.
@@ -156,12 +217,17 @@ class ZipFiles(ImageFiles):
         super().__init__(path)
         self._file: FileIO | None = None
         self._others: dict[str, _Entry] = {}
-        names, numbers = [], array("q")
+        names, numbers, skipped = [], array("q"), set[str]()
         for entry in _read_directory(path):
             name = entry.name
-            if _is_litter(name) or name.endswith("/"):
+            if (created := _system_part(name)) is not None:
+                if created not in skipped:
+                    self._skips(created.rpartition("/")[2])
+                    skipped.add(created)
                 continue
-            if not self._is_listed(name):
+            if name.endswith("/"):
+                continue
+            if not self._is_listed(name, partial(self._read, entry)):
                 self._others[name] = entry
             elif name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
                 self._reject(name, "its name points outside of the zip")
@@ -297,30 +363,15 @@ def _read_directory(path: Path) -> Iterator[_Entry]:
         yield _Entry(name.replace("\\", "/"), *numbers, entry.flag_bits)
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    """Names of all files, with `/`, except those that operating systems create."""
-    top = os.stat(folder)  # noqa: PTH116
-    seen = {(top.st_dev, top.st_ino)}
-    waiting = [""]
-    while waiting:
-        prefix = waiting.pop()
-        try:
-            entries = os.scandir(f"{folder}/{prefix}")
-        except PermissionError as error:
-            what = f"{folder}/{prefix} cannot be listed: {error.strerror}"
-            raise SourceError(f"{what}. Grant access, or move it away") from error
-        with entries:
-            # independent of the disk; real folders before links to them
-            for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
-                if _is_litter(entry.name):
-                    continue
-                if not _is_folder(entry):
-                    yield prefix + entry.name
-                    continue
-                status = entry.stat()
-                if (status.st_dev, status.st_ino) not in seen:
-                    seen.add((status.st_dev, status.st_ino))
-                    waiting.append(f"{prefix}{entry.name}/")
+def _read_file(path: str, size: int) -> bytes:
+    """Reads a file, or its first `size` bytes; -1 for all."""
+    status = os.stat(path)  # noqa: PTH116
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
+        raise OSError("not a file")
+    with FileIO(path) as file:
+        if size < 0 and status.st_size > MAX_FILE_BYTES:
+            raise OSError(_too_large(status.st_size))
+        return file.read(size)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -330,10 +381,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_litter(name: str) -> bool:
-    """Whether an operating system created the file (`.DS_Store`, `._000001.jpg`, `Thumbs.db`), or it is hidden."""
-    parts = (part for part in name.split("/") if part not in (".", ".."))
-    return any(part.startswith(".") or part.lower() in _LITTER for part in parts)
+def _system_part(name: str) -> str | None:
+    """The path of the first folder or file in a path that a system creates; None if there is none."""
+    parts = name.split("/")
+    for end, part in enumerate(parts, start=1):
+        if part not in (".", "..") and system_file(part):
+            return "/".join(parts[:end])
+    return None
 
 
 def _too_large(size: int) -> str:

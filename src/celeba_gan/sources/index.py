@@ -116,6 +116,7 @@ _WAYS_OUT: Final = {
     "no row in": "There is {}: if that table is truncated or belongs to other images, replace it, or remove it to go "
     "on without it",
     "not a CelebA file name": "For images that are not CelebA's: --env folder",
+    "too large": "Shrink images that are too large",
     "unsupported": "Convert what is not supported to JPEG or PNG",
 }
 """What to do, by the beginning of a reason."""

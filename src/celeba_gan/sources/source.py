@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from celeba_gan.foundation.wording import counted, listed
+from celeba_gan.foundation.wording import counted, listed_counts
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.image_files import ImageFiles
 
@@ -177,9 +177,11 @@ class Portion:
 
 
 def _other_files(files: ImageFiles) -> str:
-    if not files.ignored:
-        return ""
-    others = listed([f"{count:,} {suffix}" for suffix, count in files.ignored.most_common()], 5)
-    packed = sorted(_ARCHIVES & files.ignored.keys())
-    hint = f"; unpack the {packed[0]} archive" if packed else ""
-    return f", only other files ({others}){hint}"
+    found = ""
+    if files.ignored:
+        packed = sorted(_ARCHIVES & files.ignored.keys())
+        hint = f"; unpack the {packed[0]} archive" if packed else ""
+        found = f", only other files ({listed_counts(files.ignored)}){hint}"
+    if files.skipped:
+        found += f", skipping what systems create or hide ({listed_counts(files.skipped)})"
+    return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from celeba_gan.foundation.documents import Document, Record
-from celeba_gan.foundation.wording import counted, listed
+from celeba_gan.foundation.wording import counted, listed_counts
 from celeba_gan.sources.source import Annotation, Source
 
 if TYPE_CHECKING:
@@ -90,8 +90,9 @@ def report_source(
             ignored[Path(annotation.file).suffix] -= 1
     ignored = +ignored
     if ignored:
-        kinds = [f"{count:,} {suffix}" for suffix, count in ignored.most_common()]
-        logger.info("Ignoring files that are not images: %s", listed(kinds, 5))
+        logger.info("Ignoring other files, and unfinished or backup copies: %s", listed_counts(ignored))
+    if source.files.skipped:
+        logger.info("Skipping files and folders that systems create or hide: %s", listed_counts(source.files.skipped))
     return SourceReport(
         source=source.describe(),
         kind=source.kind,

@@ -44,6 +44,14 @@ def test_copies_are_found_although_test_images_have_twins_too() -> None:
     assert measure_originality(np.repeat(features(1, 2), 800, axis=0), [TRAIN], twins).repeated == 1
 
 
+def test_without_a_distance_of_unseen_images_there_is_no_ratio() -> None:
+    black = np.zeros((800, 6), np.float32)
+    found = measure_originality(features(800, 2), [black], black)
+    assert (found.memorised, found.distance_ratio, found.repeated) == (0, None, 0)
+    found = measure_originality(black, [black], black)
+    assert (found.memorised, found.distance_ratio, found.repeated) == (1, None, 1)
+
+
 def test_too_few_are_refused() -> None:
     with pytest.raises(ValueError, match="two samples"):
         measure_originality(features(1, 0), [TRAIN], TEST)

@@ -92,6 +92,29 @@ def test_the_absolute_reading_sees_colour_and_contrast_which_the_papers_forgives
         assert found["swd_absolute"] > 2 * plain["swd_absolute"]
 
 
+@pytest.mark.parametrize("other", ["black", "gray", "flat", "pictures"])
+@pytest.mark.parametrize("one", ["black", "gray", "flat", "equal"])
+def test_sets_without_variation_are_compared_in_gray_levels(one: str, other: str) -> None:
+    flat = np.random.default_rng(0).integers(0, 256, (20, 1, 1, 3), dtype=np.uint8)
+    sets = {
+        "black": np.zeros((20, 32, 32, 3), np.uint8),
+        "gray": np.full((20, 32, 32, 3), 200, np.uint8),
+        "flat": flat.repeat(32, axis=1).repeat(32, axis=2),
+        "equal": pictures(1, 32).repeat(20, axis=0),
+        "pictures": pictures(20, 32),
+    }
+    found = distance(sets[one], sets[other])
+    assert max(found.values()) < 1000 * 255 * 7 * 3**0.5  # black and white: a direction has a sum of 7 * 3**0.5 at most
+    assert (found["swd_absolute"] == pytest.approx(0, abs=1)) == (one == other)
+
+
+def test_equal_steps_between_sets_of_one_colour_are_equal() -> None:
+    black, dark, bright = (np.full((10, 16, 16, 3), level, np.uint8) for level in (0, 10, 20))
+    near, far = (distance(black, images)["swd_absolute"] for images in (dark, bright))
+    assert far == pytest.approx(2 * near)
+    assert near > 1000
+
+
 def test_unequal_sets_are_refused() -> None:
     with pytest.raises(ValueError, match="two sets of one shape"):
         distance(pictures(4, 16), pictures(5, 16))

@@ -123,6 +123,9 @@ OTHER_FILE = WHOLE_FILE | {"verdict": "not the official file (md5 0)"}
         ([("classes", classes(2, 2))], "2 of 2 classes have fewer than 100 training images, too few to learn much of: "
          "c50 (50), c51 (51)."),
         ([("classes", classes(2, 0))], None),
+        ([("pixels.deviation", [0.0, 0.0, 0.0]), ("pixels.mean", [0.2, 0.0, 0.0])],
+         "160,000 training images are all alike: their pixels differ by less than 1 of 255, and are (0, 0, 0) in RGB"),
+        ([("pixels.deviation", [0.2, 0.9, 1.1])], None),
         ([("pixels.gray_images", 155_000)], "155,000 of 160,000 training images are gray; "),
         ([("pixels.gray_images", 20_000)], "20,000 of 160,000 training images are gray, "),
         ([("pixels.gray_images", 10_000)], None),

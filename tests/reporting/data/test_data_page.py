@@ -75,7 +75,7 @@ def test_long_tables_are_cut_and_counted_and_empty_ones_left_out(report: DataRep
     assert "Rejected images: 1,234, of which 20 are shown" in page.text
     assert page.text.count("damaged: cut off") == 20
     assert "Unreadable images" not in page.text
-    assert "Photographs whose files are the same image_id split group removed a.jpg train 1 1" in page.text
+    assert "Photographs that become the same pixels image_id split group removed a.jpg train 1 1" in page.text
 
 
 def test_names_of_files_are_text(report: DataReport) -> None:

@@ -18,8 +18,9 @@ class Originality:
 
     memorised: float
     """Samples nearer to a training image, mirrored or not, than 99 of 100 test images are; chance gives 0.01."""
-    distance_ratio: float
-    """Median distance of samples to the nearest training image over that of test images; below 1: too near."""
+    distance_ratio: float | None
+    """Median distance of samples to the nearest training image over that of test images; below 1: too near. None where
+    most test images are equal to training images."""
     repeated: float
     """Samples nearer to another sample than 99 of 100 test images are to another test image: the generator repeats."""
 
@@ -37,13 +38,14 @@ def measure_originality(samples: Features, train: Sequence[Features], test: Feat
     of_samples, of_test = (
         np.min([nearest(some, among)[0][:, 0] for among in train], axis=0) for some in (samples, test)
     )
+    usual = float(np.median(of_test))
     # At most, not below: where test images have twins themselves, the distance that counts is 0.
     # As many of each: the more there are, the nearer is the nearest.
     few = min(len(samples), len(test))
     among_samples, among_test = (nearest(some[:few], some[:few], 2)[0][:, 1] for some in (samples, test))
     return Originality(
         memorised=float((of_samples <= np.quantile(of_test, 0.01)).mean()),
-        distance_ratio=float(np.median(of_samples)) / max(float(np.median(of_test)), 1e-12),
+        distance_ratio=float(np.median(of_samples)) / usual if usual else None,
         repeated=float((among_samples <= np.quantile(among_test, 0.01)).mean()),
     )
 

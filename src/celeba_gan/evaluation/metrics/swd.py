@@ -16,6 +16,7 @@ from celeba_gan.foundation.pixels import Images
 
 PATCH = 7  # pixels
 COARSEST = 16  # pixels
+LEAST_DEVIATION = 1e-2  # of 255; rounding of equal images makes 1e-4
 SCALE = 1000.0  # the paper's tables print the distance times 1000
 
 Scale = tuple[Tensor, Tensor]
@@ -28,6 +29,9 @@ def sliced_wasserstein(first: Images, second: Images, *, projections: int, patch
     Each scale halves the one before, down to 16 pixels. At each, 7x7 patches are taken from every image, normalised to
     mean 0 and deviation 1 in each colour over the set, and compared along random directions. Both sets get the same
     places and directions, so the distance of a set to itself is 0.
+
+    A colour that does not vary in a set (black images, say) is not divided by its deviation: it is compared in gray
+    levels of 255.
 
     As each set is normalised by itself, the paper's distance ignores differences of mean colour and contrast between
     them. `swd_absolute` does not: it normalises both as the first.
@@ -75,7 +79,8 @@ def _patches(images: Images, level: int, *, last: bool, corners: Tensor) -> Tens
 
 def _normalise(patches: Tensor, scale: Scale) -> Tensor:
     """To mean 0 and deviation 1 in each colour, in vectors: (n, 147)."""
-    return ((patches - scale[1]) / scale[0].clamp_min(1e-8)).flatten(1)
+    deviation, mean = scale
+    return ((patches - mean) / deviation.where(deviation > LEAST_DEVIATION, 1)).flatten(1)
 
 
 def _sliced_distances(real: Tensor, fake: Tensor, scales: Sequence[Scale], directions: Tensor) -> list[float]:

@@ -48,11 +48,11 @@ class LeftOutCounts(Record):
     """Of the images found, in [0, 1]; at most `largest_share`."""
     largest_share: float
     leaks: int
-    """Images of train whose file is in valid or test too."""
+    """Images of train whose pixels are in valid or test too."""
 
 
 class Duplicates(Record):
-    """Photographs whose files are equal."""
+    """Photographs whose packed pixels are equal."""
 
     photographs: int
     groups: int

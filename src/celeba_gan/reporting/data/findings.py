@@ -22,6 +22,7 @@ NOTHING: Final = "Nothing unusual was found."
 
 _ONE_SIZE: Final = 0.9  # of the photographs
 _SOME_GRAY, _ALL_GRAY = 0.1, 0.9
+_LEAST_DEVIATION: Final = 1  # of 255, over the images
 _SHOWN: Final = 8
 
 
@@ -31,7 +32,7 @@ def find_peculiarities(report: DataReport) -> list[str]:
     Photographs of one person are alike, so standard errors count persons, if identities are known.
     """
     notes = report.source.notes
-    looks = (_duplicates, _sizes, _few, _gray, _published, _splits, _files)
+    looks = (_duplicates, _sizes, _few, _alike, _gray, _published, _splits, _files)
     found = [*_unusable(report), *notes, *(finding for look in looks for finding in look(report))]
     return found or [NOTHING]
 
@@ -57,10 +58,10 @@ def _unusable(report: DataReport) -> Iterator[str]:
 def _duplicates(report: DataReport) -> Iterator[str]:
     duplicates, leaks = report.duplicates, report.left_out.leaks
     if duplicates.groups:
-        some = f"{leaks:,} of train were removed because valid or test has them"
+        some = f"{leaks:,} of train {'was' if leaks == 1 else 'were'} removed because valid or test has the same"
         removed = some if leaks else "none of train is in valid or test"
         yield (
-            f"{duplicates.photographs:,} photographs have the same file as another, in "
+            f"{duplicates.photographs:,} photographs become the same pixels as another, in "
             f"{counted(duplicates.groups, 'group')}; {removed}. See duplicate_images.csv beside the labels."
         )
 
@@ -113,6 +114,17 @@ def _few(report: DataReport) -> Iterator[str]:
         yield (
             f"{few:,} of {classes.number:,} classes have fewer than {FEW_OF_A_CLASS} training images, too few to "
             f"learn much of: {listed(smallest, _SHOWN, total=few)}."
+        )
+
+
+def _alike(report: DataReport) -> Iterator[str]:
+    train = report.images.packed["train"]
+    if train > 1 and max(report.pixels.deviation) < _LEAST_DEVIATION:
+        red, green, blue = (round(value) for value in report.pixels.mean)
+        yield (
+            f"The {train:,} training images are all alike: their pixels differ by less than {_LEAST_DEVIATION} of 255, "
+            f"and are ({red}, {green}, {blue}) in RGB on average. There is only this one image to learn, and distances "
+            "from it are in gray levels. Check the photographs, and preprocess.crop."
         )
 
 

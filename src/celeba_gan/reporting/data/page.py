@@ -12,7 +12,7 @@ from celeba_gan.reporting.page import embed_chart, embed_picture, render
 _TABLES: Final = (
     "Rejected images",
     "Unreadable images",
-    "Photographs whose files are the same",
+    "Photographs that become the same pixels",
     "Classes with too few training images",
 )
 _ROWS: Final = 20  # of a table; its file has all
