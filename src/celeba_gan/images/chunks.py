@@ -84,9 +84,8 @@ def read_chunks(
         WorkerDiedError: A worker died.
     """
     longest = min(_CHUNK_IMAGES, max(1, _CHUNK_BYTES // (recipe.size * recipe.size * 3)))
-    length = max(
-        1, min(longest, -(-max(map(len, wanted)) // (2 * workers)))
-    )  # a few large photographs use all workers, too
+    share = -(-max(map(len, wanted)) // (2 * workers))  # a few large photographs use all workers, too
+    length = max(1, min(longest, share))
     spans = [whole[start : start + length] for whole in wanted for start in range(0, len(whole), length)]
     workers = max(1, min(workers, len(spans)))
     # one more than the tasks in progress: the next is prepared while the oldest may still run

@@ -180,6 +180,7 @@ def test_the_column_of_paths_is_found(header, first, index):
         ("<html>", "a web page"),
         ("path,Male\n", "no rows below a header line"),
         ("path\na.jpg\n", "'path'. It should have a header"),
+        ("x/a.JFIF,1\nb.jpg,0\n", "no header line: its first line is 'x/a.JFIF, 1'"),
         ("a.jpg,1\nb.jpg,0\n", "no header line: its first line is 'a.jpg, 1'"),
         ("path,Male\na.jpg,1\nb.jpg,\n", "line 3: '' as 'Male' is an empty cell"),
         ("path,Male,split\na.jpg,1,train\n\nb.jpg,0,\n", "line 4: '' as 'split' is an empty cell"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.foundation.wording import counted
+from celeba_gan.images.decoding import IMAGE_SUFFIXES
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
 from celeba_gan.sources.tables.text_table import NAME_COLUMNS, TextFile, decode, is_excel_hint, is_unnamed
@@ -24,7 +25,6 @@ _BINARY: Final = (("0", "1"), ("-1", "1"), ("0.0", "1.0"), ("-1.0", "1.0"), ("fa
 _MISSING: Final = ("na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", "", "unknown")  # in lower case
 _NUMBER: Final = r"[-+]?[0-9]*[.]?[0-9]+"
 _MEASURED: Final = ("width", "height")  # columns of the image index that are read from the images
-_IMAGE_NAME = re.compile(r".*\.(?:jpe?g|png|webp|bmp|tiff?|gif)", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r"[\[\]{}=,:;'\"\\\x00-\x1f\x7f-\x9f]")  # special in `--params` and in YAML
 _INSTEAD: Final = (
     "It should have a header line, and in each row the path of an image below the folder and, separated by commas, "
@@ -129,7 +129,7 @@ def _read_table(source: Path | str | TextFile) -> Cells:
     if len(rows) < 2:
         raise SourceError(f"{where} has no rows below a header line. {_INSTEAD}")
     (_, header), *body = rows
-    if any(_IMAGE_NAME.fullmatch(name) for name in header):
+    if any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in header):
         raise SourceError(f"{where} has no header line: its first line is {', '.join(header)[:60]!r}. {_INSTEAD}")
     repeated = [line for line, row in body if row == header]  # `cat a.csv b.csv`
     body = [(line, row) for line, row in body if row != header]
