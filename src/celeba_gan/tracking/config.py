@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote, unquote
 
 from pydantic import Field, ValidationError
 
@@ -34,10 +35,11 @@ class TrackingSettings(Settings):
         if from_user:
             return from_user
         uri = self.tracking_uri or "sqlite:///mlflow.db"
-        scheme, separator, path = uri.partition(":///")
-        if scheme == "sqlite" and separator and path:
-            return f"sqlite:///{(project / path).as_posix()}"  # an absolute path replaces the project's
-        return uri
+        file = sqlite_file(uri)
+        if file is None:
+            return uri
+        _, mark, options = uri.partition("?")
+        return sqlite_uri(project / file) + mark + options  # an absolute path replaces the project's
 
     def artifact_uri(self, project: Path) -> str | None:
         """Where a new experiment keeps its artifacts, absolute; none: the tracking server decides."""
@@ -49,6 +51,22 @@ class TrackingSettings(Settings):
         if location is None or ":" in location:
             return location
         return (project / location).as_uri()
+
+
+def sqlite_uri(file: Path) -> str:
+    """The URI of an SQLite store, as SQLAlchemy reads it: percent-encoded, and `?` begins the options."""
+    path = file.as_posix()
+    # MLflow makes the parent folder of what it reads in the URI without decoding it. With the slashes encoded, too,
+    # that is the current folder; else a project in `50%` would get a folder `50%25` beside it.
+    return f"sqlite:///{quote(path, safe='') if set(path) & set('%?') else path}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an SQLite store; None for any other store, and for a database in memory."""
+    scheme, separator, rest = uri.partition(":///")
+    path = unquote(rest.partition("?")[0])
+    is_file = scheme.partition("+")[0] == "sqlite" and separator and path and path != ":memory:"
+    return Path(path) if is_file else None
 
 
 @dataclass(frozen=True)
