@@ -78,6 +78,7 @@ class RunPage:
     experiment_id: str
     experiment: str  # its name
     tracking_uri: str
+    command: str  # that opens this store in the browser; a server needs none
 
 
 class Mark(Settings):

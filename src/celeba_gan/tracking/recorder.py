@@ -93,11 +93,11 @@ class Recorder:
             ) from error
         return True
 
-    def page(self) -> RunPage | None:
-        """Where the run is shown; None before it is opened."""
+    def page(self, command: str) -> RunPage | None:
+        """Where the run is shown, by the command that opens its store; None before it is opened."""
         if (run := self._run) is None:
             return None
-        return RunPage(run.id, run.name, run.store.experiment_id, self._settings.experiment, run.store.uri)
+        return RunPage(run.id, run.name, run.store.experiment_id, self._settings.experiment, run.store.uri, command)
 
     def starts(self, node: Node) -> None:
         """Logs the models that this node reads: the node that made them has finished."""
