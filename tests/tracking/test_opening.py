@@ -1,6 +1,7 @@
 """`make mlflow` and the command that the summary prints: both open the store that the run used."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,13 @@ from typing import Any
 import pytest
 from kedro.config import OmegaConfigLoader
 
+from celeba_gan.tracking.__main__ import main
 from celeba_gan.tracking.config import sqlite_uri
 from celeba_gan.tracking.hook import MLflowTracking
 
 REPOSITORY = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="these need make")
+Opened = Callable[[str], str]
 
 
 @pytest.fixture
@@ -31,21 +33,40 @@ def project(tmp_path: Path, copy_project: Callable[[Path], Path], monkeypatch: p
     return folder
 
 
-def opened(project: Path, command: str) -> list[str]:
-    """What a command that a person types in the project's folder starts; `mlflow` itself prints its arguments."""
-    package = project.parent / "printer" / "mlflow"
-    package.mkdir(parents=True, exist_ok=True)
-    (package / "__init__.py").touch()
-    (package / "__main__.py").write_text("import sys; print('\\n'.join(sys.argv[1:]))")
+def started(project: Path, command: str) -> list[str]:
+    """What `make mlflow` starts, as one process; its first words are variables, as people type them."""
+    printer = project.parent / "printer"
+    printer.mkdir()
+    (printer / "sitecustomize.py").write_text("import os; os.execv = lambda _, started: print(*started, sep='\\n')")
     environment = {
-        "PYTHONPATH": os.pathsep.join([str(package.parent), str(REPOSITORY / "src")]),
+        "PYTHONPATH": os.pathsep.join([str(printer), str(REPOSITORY / "src")]),
         "MAKEFLAGS": f"s -- READY=ready BIN={Path(sys.executable).parent}",  # instead of a new .venv
     }
     shell = ["sh", "-c", command]
-    done = subprocess.run(
-        shell, cwd=project, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    done = subprocess.run(shell, cwd=project, env=os.environ | environment, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
+
+
+@pytest.fixture
+def opened(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """The store that a command of this form opens: VARIABLE=value make mlflow."""
+
+    def store(command: str) -> str:
+        seen: list[list[str]] = []
+        with monkeypatch.context() as patch:
+            *variables, make, target = shlex.split(command)
+            assert (make, target) == ("make", "mlflow")
+            for name, _, value in (variable.partition("=") for variable in variables):
+                patch.setenv(name, value)
+            patch.chdir(project)
+            patch.setattr(sys, "argv", ["tracking"])
+            patch.setattr(os, "execv", lambda _, started: seen.append(started))
+            main()
+        ((*_, option, uri),) = seen
+        assert option == "--backend-store-uri"
+        return uri
+
+    return store
 
 
 def command_of(project: Path, env: str | None = None, conf: str = "conf") -> str:
@@ -64,44 +85,42 @@ def write(file: Path, store: str) -> None:
     file.write_text(f"tracking_uri: {store}\n")
 
 
-def test_the_store_in_the_project_is_opened_and_arguments_are_passed_on(project: Path) -> None:
+def test_make_opens_the_store_in_the_project_and_passes_arguments_on(project: Path) -> None:
     assert command_of(project) == command_of(project, "smoke") == "make mlflow"
-    store = ["ui", "--backend-store-uri", sqlite_uri(project / "mlflow.db")]
-    assert opened(project, "make mlflow")[-3:] == store
-    assert opened(project, "make mlflow ARGS='--host 0.0.0.0 --port 80'")[-7:] == [
-        *store,
-        *["--host", "0.0.0.0", "--port", "80"],
-    ]
+    arguments = ["ui", "--backend-store-uri", sqlite_uri(project / "mlflow.db"), "--host", "0.0.0.0", "--port", "80"]
+    assert started(project, "make mlflow ARGS='--host 0.0.0.0 --port 80'")[-7:] == arguments
+    assert (project / "mlflow.db").is_file()
 
 
-def test_the_store_of_local_settings_is_opened(project: Path) -> None:
-    write(project / "conf/local/mlflow.yml", "sqlite:///mine/runs.db")
+def test_the_store_of_local_settings_is_opened(project: Path, opened: Opened) -> None:
+    write(project / "conf/local/mlflow.yml", "postgresql://host/mine")
     assert command_of(project) == "make mlflow"
-    assert opened(project, "make mlflow")[-1] == sqlite_uri(project / "mine/runs.db")
+    assert opened("make mlflow") == "postgresql://host/mine"
 
 
 @pytest.mark.parametrize("changed", ["smoke", "local"])  # local does not apply to --env smoke
-def test_the_store_of_an_environment_is_opened(project: Path, changed: str) -> None:
-    write(project / "conf" / changed / "mlflow.yml", "sqlite:///other.db")
+def test_the_store_of_an_environment_is_opened(project: Path, opened: Opened, changed: str) -> None:
+    write(project / "conf" / changed / "mlflow.yml", "postgresql://host/changed")
+    write(project / "conf/base/mlflow.yml", "postgresql://host/base")
     assert command_of(project, "smoke") == "KEDRO_ENV=smoke make mlflow"
-    expected = "other.db" if changed == "smoke" else "mlflow.db"
-    assert opened(project, command_of(project, "smoke"))[-1] == sqlite_uri(project / expected)
+    assert opened(command_of(project, "smoke")) == f"postgresql://host/{'changed' if changed == 'smoke' else 'base'}"
     assert command_of(project, "folder") == ("KEDRO_ENV=folder make mlflow" if changed == "local" else "make mlflow")
 
 
-def test_the_store_of_another_configuration_is_opened(project: Path) -> None:
-    (project / "conf").rename(project / "elsewhere")
-    shutil.copytree(project / "elsewhere", project / "conf")
-    write(project / "elsewhere/base/mlflow.yml", "sqlite:///else's.db")
-    assert opened(project, command_of(project, conf="elsewhere"))[-1] == sqlite_uri(project / "else's.db")
+def test_the_store_of_another_configuration_is_opened(project: Path, opened: Opened) -> None:
+    shutil.copytree(project / "conf", project / "elsewhere")
+    write(project / "elsewhere/base/mlflow.yml", "postgresql://host/$else's")
+    assert opened(command_of(project, conf="elsewhere")) == "postgresql://host/$else's"
 
 
-def test_the_store_of_mlflows_variable_is_opened(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(project / "conf/local/mlflow.yml", "sqlite:///not_this.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////some where/$all.db")
-    command = command_of(project)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert opened(project, command)[-1] == "sqlite:////some where/$all.db"
+def test_the_store_of_mlflows_variable_is_opened(
+    project: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(project / "conf/local/mlflow.yml", "postgresql://host/not_this")
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "postgresql://host/$all")
+        command = command_of(project)
+    assert opened(command) == "postgresql://host/$all"
 
 
 def test_a_password_is_not_printed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,12 +128,14 @@ def test_a_password_is_not_printed(project: Path, monkeypatch: pytest.MonkeyPatc
     assert command_of(project) == "make mlflow with the same MLFLOW_TRACKING_URI"
 
 
-def test_a_server_has_a_page_already(project: Path) -> None:
-    write(project / "conf/local/mlflow.yml", "http://runs.example:5000")
-    said = opened(project, "make mlflow")
-    assert "The runs are tracked by the server http://runs.example:5000: open its page in a browser" in said
-
-
-def test_wrong_settings_are_named(project: Path) -> None:
-    (project / "conf/local/mlflow.yml").write_text("traking_uri: x\n")
-    assert any(line.startswith("Error: mlflow.yml is wrong: traking_uri") for line in opened(project, "make mlflow"))
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("tracking_uri: http://runs:5000", "Error: the runs are tracked by the server http://runs:5000: open its page"),
+        ("traking_uri: x", "Error: mlflow.yml is wrong: traking_uri"),
+    ],
+)
+def test_what_cannot_be_opened_is_named(project: Path, opened: Opened, written: str, message: str) -> None:
+    (project / "conf/local/mlflow.yml").write_text(written)
+    with pytest.raises(SystemExit, match=message):
+        opened("make mlflow")

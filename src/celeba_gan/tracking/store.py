@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from mlflow import entities
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from celeba_gan.foundation.wording import counted
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
+from celeba_gan.tracking.database import prepare
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +32,20 @@ _PARAMS_PER_BATCH = 100
 _PAUSE = 10  # after a failure, the store is not used for this many times as long as the failure took
 
 
-def open_client(uri: str) -> Any:
-    """MLflow's client of a store, with fewer log messages and shorter timeouts than MLflow's own."""
+def open_client(settings: TrackingSettings, project: Path) -> Any:
+    """MLflow's client of a store, with fewer log messages and shorter timeouts than MLflow's own.
+
+    Raises:
+        TrackingError: An SQLite store cannot be used; see `prepare`.
+    """
+    uri = settings.store_uri(project)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # dozens of lines for each model
     if uri.startswith("http"):  # MLflow would wait minutes per call for a server that does not answer
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     for chatty in ("mlflow.store.db.utils", "mlflow.system_metrics", "mlflow.pyfunc"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    prepare(settings, project)
     return MlflowClient(uri)
 
 
@@ -61,10 +70,15 @@ class Store:
     def connect(cls, settings: TrackingSettings, project: Path) -> Self:
         """Finds the store and the experiment, which is made when missing."""
         uri = settings.store_uri(project)
-        client = open_client(uri)
+        client = open_client(settings, project)
         experiment = client.get_experiment_by_name(settings.experiment)
         if experiment is None:
-            return cls(client, uri, client.create_experiment(settings.experiment, settings.artifact_uri(project)))
+            try:
+                return cls(client, uri, client.create_experiment(settings.experiment, settings.artifact_uri(project)))
+            except MlflowException as error:  # another run has just made it
+                if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                    raise
+            experiment = client.get_experiment_by_name(settings.experiment)
         if experiment.lifecycle_stage == "deleted":
             raise TrackingError(
                 f"the experiment {settings.experiment!r} is deleted there; bring it back with `mlflow experiments "
