@@ -1,5 +1,6 @@
 """An SQLite store on disk: two processes at once, a kill, other versions of MLflow, and a folder that moves."""
 
+import logging
 import shutil
 import signal
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from celeba_gan.tracking.config import TrackingError, TrackingSettings, sqlite_uri
+from celeba_gan.tracking.fetch import fetch_generator
 from celeba_gan.tracking.store import Store
 
 CONNECT = """
@@ -192,3 +194,79 @@ def test_what_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("these are the notes of somebody" * 100)
     with pytest.raises(TrackingError, match=r"mlflow.db cannot be read as an SQLite database .*: move it away"):
         Store.connect(TrackingSettings(), tmp_path)
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_moved_or_copied_project_keeps_its_files_with_it(
+    made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, moved: bool
+) -> None:
+    before = shutil.copytree(made, tmp_path / "before # 1")
+    old = Store.connect(TrackingSettings(), before)  # corrects the copy
+    (run,) = old.client.search_runs([old.experiment_id])
+    here = tmp_path / "elsewhere" / "now ü%20"
+    if moved:
+        here.parent.mkdir()
+        before.rename(here)
+    else:
+        shutil.copytree(before, here)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "celeba_gan"):
+        store = Store.connect(TrackingSettings(), here)
+    assert caplog.messages == [f"This project was in {before}: corrected 5 locations of files in mlflow.db"]
+    assert store.client.get_run(run.info.run_id).info.artifact_uri.startswith(here.as_uri())
+    store.client.log_text(store.client.create_run(store.experiment_id).info.run_id, "second", "b.txt")
+    assert {path.name for path in (here / "mlartifacts").rglob("*.txt")} == {"a.txt", "b.txt"}
+    assert moved or {path.name for path in (before / "mlartifacts").rglob("*.txt")} == {"a.txt"}
+    assert not moved or not before.exists()
+    for uri in ("models:/celeba_gan/1", f"runs:/{run.info.run_id}/generator"):
+        fetched = fetch_generator(uri, TrackingSettings(), here, tmp_path / "fetched")
+        assert fetched.file.read_text() == "weights"
+    assert all(place.startswith(("models:/", here.as_uri(), str(here))) for place in locations(here))
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "celeba_gan"):
+        Store.connect(TrackingSettings(), here)
+    assert caplog.messages == []
+
+
+def test_a_model_of_a_moved_project_is_found_by_who_only_reads(made: Path, tmp_path: Path) -> None:
+    here = shutil.copytree(made, tmp_path / "here")
+    shutil.move(made / "mlartifacts", made / "hidden")
+    try:
+        assert fetch_generator("models:/celeba_gan/1", TrackingSettings(), here, tmp_path).file.read_text() == "weights"
+    finally:
+        shutil.move(made / "hidden", made / "mlartifacts")
+
+
+def test_files_that_were_not_copied_are_named(made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copy(made / "mlflow.db", tmp_path)
+    with caplog.at_level(logging.INFO, "celeba_gan"):
+        Store.connect(TrackingSettings(), tmp_path)
+    assert caplog.messages[1] == (
+        f"Files of earlier runs are missing: copy {made / 'mlartifacts'} to {tmp_path / 'mlartifacts'}"
+    )
+
+
+def test_a_relative_place_of_the_settings_moves_too(tmp_path: Path) -> None:
+    settings = TrackingSettings(artifact_location="somewhere/else", tracking_uri="sqlite:///runs/all.db")
+    Store.connect(settings, tmp_path / "before")
+    here = (tmp_path / "before").rename(tmp_path / "after")
+    store = Store.connect(settings, here)
+    experiment = store.client.get_experiment(store.experiment_id)
+    assert experiment.artifact_location == (here / "somewhere/else").as_uri()
+
+
+def test_stores_and_places_of_others_are_left_alone(made: Path, tmp_path: Path) -> None:
+    shared, project = shutil.copytree(made, tmp_path / "shared"), tmp_path / "project"
+    project.mkdir()
+    there = TrackingSettings(tracking_uri=sqlite_uri(shared / "mlflow.db"))
+    places = locations(shared)
+    Store.connect(there, project)
+    assert locations(shared) == places
+
+    (tmp_path / "chosen" / "mlartifacts").mkdir(parents=True)
+    chosen = (tmp_path / "chosen" / "mlartifacts").as_uri()
+    for place in (chosen, "s3://bucket/mlartifacts"):
+        settings = TrackingSettings(experiment=place[:5], artifact_location=place)
+        Store.connect(settings, project)
+        Store.connect(TrackingSettings(experiment=place[:5]), project)
+    assert {chosen, "s3://bucket/mlartifacts"} < locations(project)
