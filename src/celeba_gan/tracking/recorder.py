@@ -5,7 +5,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # importing the store imports MLflow
     from celeba_gan.tracking.store import Store, TrackedImages, TrackedRun
 
 logger = logging.getLogger(__name__)
+
+# Sections of a run's page, which MLflow sorts by name: the curves of training come before what has one point each.
+_CURVES: Final = "train/"
+_MEASURED: Final = "trained/"  # the trained model
 
 
 @dataclass(frozen=True)
@@ -211,25 +215,22 @@ class Recorder:
         elif mark.log == "artifact":
             run.log_artifact(self._path(name), mark.folder)
         elif isinstance(data, MetricRows):
-            points = [(f"train/{key}", value, int(row["images"])) for row in data.rows for key, value in row.items()]
-            run.log_metrics(point for point in points if point[0] != "train/images")
+            points = [(key, value, int(row["images"])) for row in data.rows for key, value in row.items()]
+            curves = (point for point in points if point[0] != "images" and not point[0].endswith("_floor"))
+            run.log_metrics((f"{_CURVES}{key}", value, images) for key, value, images in curves)
         else:
             self._log_evaluation(run, data)
             run.log_artifact(self._path(name), mark.folder)
 
     def _log_evaluation(self, run: "TrackedRun", evaluation: Evaluation) -> None:
-        """Logs `metrics` as `evaluate/<name>`, the floors and intervals below it, and `protocol` as tags."""
+        """Logs `metrics` alone: floors, intervals and the protocol are in `evaluation.json`, an artifact."""
         protocol, promotion = evaluation.protocol, self._promotion
-        ends = {name: {"low": one.low, "high": one.high} for name, one in evaluation.intervals.items()}
-        below = {"floor": evaluation.floor, "floor_train": evaluation.floor_train, "intervals": ends}
-        values = flatten({**evaluation.metrics, **below}, "evaluate", "/")
         model_id = run.store.find_model(protocol.training_id, protocol.images)
         images = self._images(protocol.data_digest)
         if images is not None:
             run.link_images(images, "evaluation")
-        run.log_metrics([(key, value, protocol.images) for key, value in values.items()], model_id, images)
-        of_training = {"training_id", "images", "finished"}  # shown by the logged model
-        run.set_tags(flatten(protocol.model_dump(mode="json", exclude=of_training), "protocol"))
+        points = [(f"{_MEASURED}{name}", value, protocol.images) for name, value in evaluation.metrics.items()]
+        run.log_metrics(points, model_id, images)
         if promotion is not None:
             run.attempt("the promotion", lambda: settle(run.store.client, promotion, model_id, evaluation))
 
