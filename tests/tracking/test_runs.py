@@ -1,5 +1,6 @@
 """What a Kedro run leaves in MLflow, and which MLflow run that is. One process runs all the steps."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,14 +49,43 @@ def test_parameters_of_the_pipeline_are_flattened_and_long_ones_cut(first: Any) 
     assert params["chosen.samples.count"] == "5"  # a dataset marked `log: params`
 
 
-def test_tags_say_where_the_run_comes_from(first: Any) -> None:
+def test_tags_are_what_runs_are_filtered_by(client: Any, first: Any, tmp_path: Path) -> None:
     tags = first.data.tags
+    assert {name: value for name, value in tags.items() if not name.startswith("mlflow.")} == {
+        "dataset": "dots",
+        "experiment": "demo",
+        "preset": "local",
+        "pipelines": "default",
+        "device": "cpu",
+        "precision": "float32",
+        "celeba_gan.training_id": tags["celeba_gan.training_id"],
+        "init_from.id": "earlier",
+        "init_from.images": "70",
+    }
     assert tags["mlflow.source.name"] == "scenario.py"
-    assert tags["kedro.pipelines"] == "default"
-    assert (tags["dataset"], tags["experiment"]) == ("dots", "demo")
-    assert {"version.python", "version.torch", "version.kedro", "version.mlflow"} <= tags.keys()
-    assert tags["hardware.device"] == "cpu"
-    assert (tags["init_from.id"], tags["init_from.images"]) == ("earlier", "70")
+    text = Path(client.download_artifacts(first.info.run_id, "environment.json", str(tmp_path))).read_text()
+    environment = json.loads(text)
+    assert environment["hardware"]["device_name"] == "tiny"
+    assert {"python", "torch", "kedro", "mlflow"} <= environment["versions"].keys()
+
+
+def test_runs_and_models_are_described(client: Any, first: Any, scenario: dict[str, Any]) -> None:
+    what, trained, measured, command = first.data.tags["mlflow.note.content"].split("\n\n")
+    assert what == "`default`, experiment `demo`, dataset `dots`, preset `local`"
+    assert trained == "Generator: dcgan, 16x16 pixels, objective wgan; trained on 300 images (finished)."
+    assert measured == "Measured on the test split: SWD 0.5 (real images 0.125), AGE 0.25."
+    assert command.startswith("To resume or repeat it: `kedro run --params 'experiment=demo,train.notes=long long ")
+    (model,) = _models(client, first)
+    assert model.tags["mlflow.note.content"].split("\n\n")[:3] == [what, trained, measured]
+    note = client.get_run(scenario["promoted"]["run_id"]).data.tags["mlflow.note.content"]
+    assert note.split("\n\n") == [
+        "`evaluate`, experiment `broken`, dataset `dots`, preset `local`",
+        measured,
+        "To resume or repeat it: `kedro run --pipelines evaluate --params "
+        "experiment=broken,evaluate.promote=true,evaluate.model=demo`",
+    ]
+    version = client.get_model_version_by_alias("tiny", "champion")
+    assert version.description.startswith(what)
 
 
 def test_metric_rows_are_points_over_images(client: Any, first: Any) -> None:

@@ -62,6 +62,20 @@ def test_a_run_can_keep_its_end(client: Mock, former: TrackedRun, status: str | 
     assert client.set_terminated.call_count == calls
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [("A note of mine", None), ("", "new"), ("Old\n\nTo resume or repeat it: `kedro run`", "new")]
+)
+def test_a_resumed_run_keeps_the_description_that_a_person_wrote(
+    client: Mock, former: TrackedRun, monkeypatch: pytest.MonkeyPatch, before: str, after: str | None
+) -> None:
+    monkeypatch.setattr(former, "_start_monitor", lambda resumed: None)
+    former._before.tags["mlflow.note.content"] = before
+    former.resume({"mlflow.note.content": "new", "device": "cpu"}, {})
+    tags = {tag.key: tag.value for tag in client.log_batch.call_args.kwargs["tags"]}
+    assert tags.get("mlflow.note.content") == after
+    assert tags["device"] == "cpu"
+
+
 def test_store_and_artifacts_are_in_the_project_whatever_its_folder_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,9 +24,7 @@ class TrackingSettings(Settings):
     tracking_uri: str | None = Field(None, description="store or server; null: SQLite, mlflow.db in the project")
     artifact_location: str | None = Field(None, description="null: mlartifacts/ in the project, or the server's own")
     experiment: str = Field("celeba_gan", min_length=1, description="MLflow experiment, made when missing")
-    run_name: str | None = Field(
-        None, description="null: the experiment's (or the measured model's) name and the pipelines"
-    )
+    run_name: str | None = Field(None, description="null: the experiment's (or the measured model's) name and what ran")
     disable: bool = Field(False, description="track nothing and never import MLflow")
 
     def store_uri(self, project: Path) -> str:

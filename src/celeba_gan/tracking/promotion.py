@@ -14,6 +14,7 @@ from kedro.pipeline import Pipeline
 from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.foundation.flat import flatten
 from celeba_gan.tracking.config import TrackingError
+from celeba_gan.tracking.description import DESCRIPTION
 
 if TYPE_CHECKING:  # imports torch
     from celeba_gan.evaluation.compare import Measurement
@@ -218,7 +219,13 @@ def _register(client: Any, name: str, model: Any) -> Any:
     source, before = f"models:/{model.model_id}", os.environ.get(_STORE)
     os.environ[_STORE] = client.tracking_uri  # a database's registry looks for logged models there, wherever it is
     try:
-        version = client.create_model_version(name, source, run_id=model.source_run_id, model_id=model.model_id)
+        version = client.create_model_version(
+            name,
+            source,
+            run_id=model.source_run_id,
+            model_id=model.model_id,
+            description=model.tags.get(DESCRIPTION),
+        )
     finally:
         del os.environ[_STORE]
         if before is not None:

@@ -20,6 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from celeba_gan.foundation.wording import counted
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
 from celeba_gan.tracking.database import prepare
+from celeba_gan.tracking.description import DESCRIPTION, is_generated, with_results
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +147,8 @@ class TrackedRun:
             for name, value in params.items()
             if name in before.params and (f"resumed.{name}" in before.tags or as_text(value) != before.params[name])
         }
+        if not is_generated(before.tags.get(DESCRIPTION, "")):
+            tags = {name: value for name, value in tags.items() if name != DESCRIPTION}
         self._client.update_run(self.id, status="RUNNING")
         self.set_tags({**tags, **changed, RESUMED: int(before.tags.get(RESUMED, 0)) + 1})
         self._start_monitor(resumed=True)
@@ -207,6 +210,20 @@ class TrackedRun:
         """Uploads a file, or a folder's content."""
         upload = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         upload(self.id, str(path), folder)
+
+    def log_document(self, content: Mapping[str, Any], name: str) -> None:
+        """Uploads JSON values as a file; it replaces one of this name."""
+        self._client.log_dict(self.id, dict(content), name)
+
+    def describe(self, results: Iterable[str]) -> None:
+        """Puts results into the description of the run."""
+        before = self._client.get_run(self.id).data.tags.get(DESCRIPTION, "")
+        self.set_tags({DESCRIPTION: with_results(before, results)})
+
+    def describe_model(self, model_id: str, results: Iterable[str]) -> None:
+        """Puts results into the description of a logged model."""
+        before = self._client.get_logged_model(model_id).tags.get(DESCRIPTION, "")
+        self._client.set_logged_model_tags(model_id, {DESCRIPTION: as_text(with_results(before, results))})
 
     def link_input(self, model_id: str) -> None:
         """Records that the run reads this logged model."""
