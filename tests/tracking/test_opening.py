@@ -1,16 +1,21 @@
 """`make mlflow` and the command that the summary prints: both open the store that the run used."""
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 from kedro.config import OmegaConfigLoader
 
 from celeba_gan.tracking.__main__ import main
@@ -139,3 +144,49 @@ def test_what_cannot_be_opened_is_named(project: Path, opened: Opened, written: 
     (project / "conf/local/mlflow.yml").write_text(written)
     with pytest.raises(SystemExit, match=message):
         opened("make mlflow")
+
+
+@pytest.mark.slow  # MLflow's server takes half a minute to start
+def test_the_page_opens_from_another_machine_as_the_readme_says(project: Path) -> None:
+    (line,) = [line for line in (REPOSITORY / "README.md").read_text().splitlines() if "make mlflow ARGS=" in line]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    host = f"faces.example:{port}"
+    command = line.strip().replace("NAME:5000", host).replace("--host", f"--port {port} --host")
+    environment = {
+        "PYTHONPATH": str(REPOSITORY / "src"),
+        "MAKEFLAGS": f"s -- READY=ready BIN={Path(sys.executable).parent}",
+    }
+    server = subprocess.Popen(["sh", "-c", command], cwd=project, env=os.environ | environment, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            with contextlib.suppress(requests.ConnectionError):
+                answer = requests.get(f"http://127.0.0.1:{port}/", headers={"Host": host}, timeout=20)
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        assert answer.status_code == 200
+        search = f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow/experiments/search"
+        statuses = [
+            requests.post(
+                search, headers={"Host": name, "Origin": f"http://{name}"}, json={"max_results": 1}, timeout=20
+            )
+            for name in (host, f"other.example:{port}")
+        ]
+        assert [status.status_code for status in statuses] == [200, 403]
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+@pytest.mark.slow
+def test_a_static_page_of_another_environment_is_built_as_the_readme_says(project: Path) -> None:
+    (line,) = [line for line in (REPOSITORY / "README.md").read_text().splitlines() if "kedro viz build" in line]
+    command = line.strip().replace("KEDRO_ENV=celeba kedro", f"KEDRO_ENV=smoke '{sys.executable}' -m kedro")
+    path = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
+    subprocess.run(["sh", "-c", command], cwd=project, env=path, check=True, capture_output=True)
+    nodes = [file.read_text() for file in (project / "build/api/nodes").iterdir()]
+    assert any("data/06_models/smoke" in node for node in nodes)
+    assert not any("data/06_models/demo" in node for node in nodes)
