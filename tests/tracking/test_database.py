@@ -142,10 +142,14 @@ def test_an_empty_file_is_set_up(tmp_path: Path) -> None:
         (
             "451aebb31d03",
             True,
-            "is of an older MLflow than the installed .*Copy the file, then upgrade it: mlflow db upgrade",
+            "is of an older MLflow than the installed .*Copy the file, then upgrade it with `mlflow db upgrade",
         ),
         ("451aebb31d03", False, "has no runs, and its set-up was interrupted .*: delete it, and the next run makes"),
-        ("ffffffffffff", True, "is of a newer MLflow than the installed .*: pip install --upgrade mlflow"),
+        (
+            "ffffffffffff",
+            True,
+            "is of a newer MLflow than the installed .*: upgrade that with `pip install --upgrade mlflow`",
+        ),
     ],
 )
 def test_a_store_of_another_mlflow_is_named_with_the_way_out(
@@ -179,12 +183,13 @@ def test_the_command_that_is_named_upgrades(tmp_path: Path) -> None:
     with closing(sqlite3.connect(project / "mlflow.db")) as database, database:
         database.execute("INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (0, 'old', 'active')")
         database.execute(
-            "INSERT INTO runs (run_uuid, name, source_type, status, lifecycle_stage, experiment_id) "
-            "VALUES ('abc', 'old', 'LOCAL', 'FINISHED', 'active', 0)"
+            "INSERT INTO runs "
+            "(run_uuid, name, source_type, user_id, status, start_time, lifecycle_stage, experiment_id) "
+            "VALUES ('abc', 'old', 'LOCAL', 'me', 'FINISHED', 1, 'active', 0)"
         )
     with pytest.raises(TrackingError) as caught:
         Store.connect(TrackingSettings(), project)
-    upgrade = str(caught.value).partition("then upgrade it: ")[2]
+    upgrade = str(caught.value).partition("then upgrade it with `")[2].removesuffix("`")
     assert upgrade.startswith("mlflow db upgrade ")
     subprocess.run(f"{sys.executable} -m {upgrade}", shell=True, check=True, capture_output=True)
     assert Store.connect(TrackingSettings(), project).client.get_run("abc").info.run_name == "old"

@@ -81,7 +81,8 @@ def _check_schema(database: sqlite3.Connection, file: Path) -> None:
         return
     if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
         raise TrackingError(
-            f"{file} is of a newer MLflow than the installed {mlflow.__version__}: pip install --upgrade mlflow"
+            f"{file} is of a newer MLflow than the installed {mlflow.__version__}: upgrade that with "
+            "`pip install --upgrade mlflow`"
         )
     if "runs" not in tables or database.execute("SELECT 1 FROM runs").fetchone() is None:
         raise TrackingError(
@@ -89,8 +90,8 @@ def _check_schema(database: sqlite3.Connection, file: Path) -> None:
             "makes a new one"
         )
     raise TrackingError(
-        f"{file} is of an older MLflow than the installed {mlflow.__version__}. Copy the file, then upgrade it: "
-        f"mlflow db upgrade {shlex.quote(sqlite_uri(file))}"
+        f"{file} is of an older MLflow than the installed {mlflow.__version__}. Copy the file, then upgrade it with "
+        f"`mlflow db upgrade {shlex.quote(sqlite_uri(file))}`"
     )
 
 
