@@ -42,7 +42,7 @@ viz: $(READY) ## the pipeline with its pictures, in the browser
 	$(BIN)/kedro viz run $(ARGS)
 
 mlflow: $(READY) ## the tracked runs, in the browser
-	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" $(ARGS)
+	$(BIN)/python -m celeba_gan.tracking $(ARGS)
 
 bench: $(READY) ## all measurements, about three and a half hours: packing, speed, memory, modes, quality, ranking, metrics
 	$(BIN)/python benchmarks/packing.py

@@ -25,6 +25,8 @@ IGNORED = {
     r"evaluation\.json: (.*\.)?protocol\.code$": "digest of the source code",
     r": .*images[_ ]per[_ ]second\b": "speed",
     r"^MLflow .*: metrics\.system/": "load and memory of the machine",
+    r"^MLflow .*: metrics\.(evaluate/(floor|intervals)|train/.*_floor$)": "now in evaluation.json alone",
+    r"^MLflow .*: artifacts\.environment\.json$": "versions and hardware; earlier, tags",
 }
 # Parts of texts that differ between two runs of the same code. They are replaced with <...> before comparing.
 SCRUBBED = {
@@ -42,6 +44,7 @@ RENAMED = {
     r"^parameters\.evaluate\.against$": "parameters.evaluate.compare_with",
     r"^parameters\.(evaluate|generate)\.which$": r"parameters.\1.checkpoint",
     r"\bprotocol\.which$": "protocol.checkpoint",
+    r"^metrics\.evaluate/(?!floor|intervals)": "metrics.trained/",
 }
 UNNAMED = "data/04_feature/"  # a cache whose file names include a digest of the code: only contents compare
 NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}

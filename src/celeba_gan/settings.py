@@ -1,12 +1,16 @@
 """Kedro's settings of this project."""
 
+import sys
 import warnings
+from pathlib import Path
+
+from kedro.utils import find_kedro_project
 
 from celeba_gan.datasets.catalog import StaleAwareCatalog
 from celeba_gan.datasets.models import reporting_folder
 from celeba_gan.hooks.config_loader import ConfigLoader
 from celeba_gan.hooks.errors import ShortErrors
-from celeba_gan.hooks.guards import ParameterGuard
+from celeba_gan.hooks.guards import FolderError, ParameterGuard, check_folder
 from celeba_gan.hooks.run_folders import RunFolders
 from celeba_gan.hooks.signals import Signals
 from celeba_gan.hooks.summary import Summary
@@ -15,6 +19,12 @@ from celeba_gan.tracking.hook import MLflowTracking
 # About Kedro's own use of omegaconf and pydantic, and about `--pipeline`, which this project still accepts.
 for message in ("register_new_resolver", "Accessing the 'model_fields' attribute", "Option '--pipeline' is deprecated"):
     warnings.filterwarnings("ignore", message=message)
+
+# `kedro viz build` runs no hook, and would exit with 0.
+try:
+    check_folder(find_kedro_project(Path.cwd()) or Path.cwd())
+except FolderError as error:
+    sys.exit(f"Error: {error}")
 
 tracking = MLflowTracking()
 HOOKS = (ShortErrors(), ParameterGuard(), RunFolders(), Signals(), tracking, Summary(tracking))

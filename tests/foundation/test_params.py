@@ -103,6 +103,11 @@ def test_what_cannot_be_read_is_said_with_what_to_type(typed: str, message: str,
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [5, 0.00001, True, None, ["Male", "a,b"], {"width": 4}])
+def test_other_values_as_we_spell_them_arrive(value: object, sections: dict[str, type]) -> None:
+    assert read_params(spell_param("train.anything", value), sections) == {"train": {"anything": value}}
+
+
 def test_an_option_is_quoted_for_the_shell() -> None:
     assert params_option({"experiment": "mine"}) == "--params experiment=mine"
     assert (

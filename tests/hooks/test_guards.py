@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 from kedro.framework.context import KedroContext
+from kedro.framework.session import KedroSession
 
-from celeba_gan.hooks.guards import ParameterError
+from celeba_gan.hooks.guards import FolderError, ParameterError, check_folder
 
 Load = Callable[..., KedroContext]
 
@@ -25,6 +26,28 @@ def write(path: Path, content: dict[str, object]) -> None:
 @pytest.mark.parametrize("env", sorted(p.name for p in (Path(__file__).parents[2] / "conf").iterdir() if p.is_dir()))
 def test_every_environment_of_the_project_passes(load_context: Load, env: str) -> None:
     load_context(env)
+
+
+@pytest.mark.parametrize("command", [["run"], ["viz", "build"], ["catalog", "describe-datasets"]])
+def test_a_folder_with_brackets_is_refused_by_every_command(project: Path, command: list[str]) -> None:
+    renamed = project.rename(project.with_name("faces[1]"))
+    done = subprocess.run(
+        [sys.executable, "-m", "kedro", *command], cwd=renamed, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    expected = (
+        f"Error: Kedro finds no configuration in {renamed}: it reads [ and ] in a path as a pattern. "
+        "Rename the folder, or move the project to one without square brackets"
+    )
+    assert done.stderr.splitlines()[-1] == expected
+
+
+@pytest.mark.usefixtures("load_context")
+def test_a_session_refuses_brackets_too(project: Path) -> None:
+    renamed = project.rename(project.with_name("faces[1]"))
+    with pytest.raises(FolderError, match="without square brackets"):
+        KedroSession.create(renamed).load_context()
+    check_folder(Path("/a b/%20/50% ?#&$/grün"))
 
 
 def test_allowed_runtime_parameters_pass(load_context: Load) -> None:

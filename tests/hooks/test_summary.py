@@ -30,7 +30,7 @@ class Tracked:
         self.uri = uri
 
     def page(self) -> RunPage:
-        return RunPage("abc", "demo train", "1", "celeba_gan", self.uri)
+        return RunPage("abc", "demo train", "1", "celeba_gan", self.uri, "KEDRO_ENV=mine make mlflow")
 
 
 @pytest.fixture
@@ -132,9 +132,8 @@ def test_the_whole_line_is_summarised_with_every_place(account: Say, project: Pa
     assert "Animation data/08_reporting/demo/training.gif" in lines
     assert "Samples data/07_model_output/demo/samples" in lines
     assert any(line.startswith("Look kedro viz run (") and line.endswith("or make viz") for line in lines)
-    assert any(
-        line.startswith("Compare make mlflow, then http://127.0.0.1:5000/#/experiments/1/runs/abc?") for line in lines
-    )
+    page = "http://127.0.0.1:5000/#/experiments/1/runs/abc?"
+    assert any(line.startswith(f"Compare KEDRO_ENV=mine make mlflow, then {page}") for line in lines)
 
 
 def test_what_does_not_exist_is_not_listed(account: Say, project: Path, fill: Callable[..., None]) -> None:

@@ -18,7 +18,6 @@ def test_models_and_mappings_flatten_alike() -> None:
     assert flatten(Outer(), "train") == expected
     assert flatten({"train": Outer().model_dump()}, "") == expected
     assert flatten(3, "train.kimg") == {"train.kimg": 3}
-    assert flatten({"swd": {"16": 0.5}}, "evaluate", "/") == {"evaluate/swd/16": 0.5}
 
 
 def test_long_values_are_cut_and_say_so() -> None:

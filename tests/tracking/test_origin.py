@@ -1,9 +1,10 @@
 import subprocess
 from pathlib import Path
 
+import kedro
 import pytest
 
-from celeba_gan.tracking.origin import describe_origin
+from celeba_gan.tracking.origin import describe_origin, versions
 
 
 def test_git_commit_and_whether_the_tree_differs(tmp_path: Path) -> None:
@@ -39,7 +40,13 @@ def test_the_command_is_one_to_type_again(
     assert describe_origin(tmp_path, {}, {})["mlflow.source.name"] == command
 
 
-def test_pipelines_have_an_order(tmp_path: Path) -> None:
+def test_the_preset_and_the_pipelines_are_tags(tmp_path: Path) -> None:
     tags = describe_origin(tmp_path, {"pipeline_names": ["train", "evaluate"], "env": "celeba"}, {"dataset": "faces"})
-    assert (tags["kedro.pipelines"], tags["kedro.env"], tags["dataset"]) == ("evaluate,train", "celeba", "faces")
-    assert describe_origin(tmp_path, {"pipeline_names": None}, {})["kedro.pipelines"] == "default"
+    assert (tags["pipelines"], tags["preset"], tags["dataset"]) == ("evaluate,train", "celeba", "faces")
+    tags = describe_origin(tmp_path, {"pipeline_names": None}, {})
+    assert (tags["pipelines"], tags["preset"]) == ("default", "local")
+
+
+def test_versions_are_those_that_are_installed() -> None:
+    assert versions()["kedro"] == kedro.__version__
+    assert set(versions()) == {"python", "celeba-gan", "kedro", "mlflow", "torch"}

@@ -51,7 +51,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, make_snapshot: Callable[...,
         torch.manual_seed(images)
         card = make_snapshot(images, finished=images == 300, network=network, latent=latent).card.of_networks()
         generator = Checkpoint("generator", card, build_generator(network, latent, 16).state_dict())
-        models[images] = log_model(connected, run.id, "generator", generator)
+        models[images] = log_model(connected, run.id, "generator", generator, "described")
         run.link_output(models[images], images)
     return SimpleNamespace(project=project, client=connected.client, run=run, models=models, name="")
 

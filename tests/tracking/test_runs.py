@@ -1,5 +1,6 @@
 """What a Kedro run leaves in MLflow, and which MLflow run that is. One process runs all the steps."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from celeba_gan.evaluation.documents import Evaluation
 
 Runs = Callable[[str], list[Any]]
 
@@ -30,6 +33,7 @@ def test_the_summary_names_the_run_and_the_store(first: Any, scenario: dict[str,
         "experiment_id": first.info.experiment_id,
         "experiment": "tiny",
         "tracking_uri": f"sqlite:///{project}/mlflow.db",
+        "command": "make mlflow",
     }
     assert first.info.artifact_uri.startswith(f"file://{project}/mlartifacts/")
 
@@ -45,14 +49,43 @@ def test_parameters_of_the_pipeline_are_flattened_and_long_ones_cut(first: Any) 
     assert params["chosen.samples.count"] == "5"  # a dataset marked `log: params`
 
 
-def test_tags_say_where_the_run_comes_from(first: Any) -> None:
+def test_tags_are_what_runs_are_filtered_by(client: Any, first: Any, tmp_path: Path) -> None:
     tags = first.data.tags
+    assert {name: value for name, value in tags.items() if not name.startswith("mlflow.")} == {
+        "dataset": "dots",
+        "experiment": "demo",
+        "preset": "local",
+        "pipelines": "default",
+        "device": "cpu",
+        "precision": "float32",
+        "celeba_gan.training_id": tags["celeba_gan.training_id"],
+        "init_from.id": "earlier",
+        "init_from.images": "70",
+    }
     assert tags["mlflow.source.name"] == "scenario.py"
-    assert tags["kedro.pipelines"] == "default"
-    assert (tags["dataset"], tags["experiment"]) == ("dots", "demo")
-    assert {"version.python", "version.torch", "version.kedro", "version.mlflow"} <= tags.keys()
-    assert tags["hardware.device"] == "cpu"
-    assert (tags["init_from.id"], tags["init_from.images"]) == ("earlier", "70")
+    text = Path(client.download_artifacts(first.info.run_id, "environment.json", str(tmp_path))).read_text()
+    environment = json.loads(text)
+    assert environment["hardware"]["device_name"] == "tiny"
+    assert {"python", "torch", "kedro", "mlflow"} <= environment["versions"].keys()
+
+
+def test_runs_and_models_are_described(client: Any, first: Any, scenario: dict[str, Any]) -> None:
+    what, trained, measured, command = first.data.tags["mlflow.note.content"].split("\n\n")
+    assert what == "`default`, experiment `demo`, dataset `dots`, preset `local`"
+    assert trained == "Generator: dcgan, 16x16 pixels, objective wgan; trained on 300 images (finished)."
+    assert measured == "Measured on the test split: SWD 0.5 (real images 0.125), AGE 0.25."
+    assert command.startswith("To resume or repeat it: `kedro run --params 'experiment=demo,train.notes=long long ")
+    (model,) = _models(client, first)
+    assert model.tags["mlflow.note.content"].split("\n\n")[:3] == [what, trained, measured]
+    note = client.get_run(scenario["promoted"]["run_id"]).data.tags["mlflow.note.content"]
+    assert note.split("\n\n") == [
+        "`evaluate`, experiment `broken`, dataset `dots`, preset `local`",
+        measured,
+        "To resume or repeat it: `kedro run --pipelines evaluate --params "
+        "experiment=broken,evaluate.promote=true,evaluate.model=demo`",
+    ]
+    version = client.get_model_version_by_alias("tiny", "champion")
+    assert version.description.startswith(what)
 
 
 def test_metric_rows_are_points_over_images(client: Any, first: Any) -> None:
@@ -74,6 +107,20 @@ def test_grids_are_a_series_of_images_over_training(client: Any, first: Any) -> 
     assert steps == {"100", "200", "300"}
 
 
+def test_floors_intervals_and_protocol_are_in_one_artifact(client: Any, first: Any, tmp_path: Path) -> None:
+    evaluation = Evaluation.read(Path(client.download_artifacts(first.info.run_id, "evaluation.json", str(tmp_path))))
+    assert evaluation.floor == {"swd": 0.125}
+    assert (evaluation.intervals["swd"].low, evaluation.intervals["swd"].high) == (0.375, 0.625)
+    assert evaluation.protocol.samples == 10
+
+
+def test_curves_of_training_come_first_on_the_page(first: Any) -> None:
+    sections = sorted({name.split("/")[0] for name in first.data.metrics} - {"system"})  # which has a page of its own
+    assert sections == ["train", "trained"]
+    assert "train/swd_absolute_valid" in first.data.metrics
+    assert not [name for name in first.data.metrics if "floor" in name]
+
+
 def test_files_are_artifacts(client: Any, first: Any) -> None:
     assert [file.path for file in client.list_artifacts(first.info.run_id, "data")] == ["data/dots.csv"]
     assert "evaluation.json" in [file.path for file in client.list_artifacts(first.info.run_id)]
@@ -82,11 +129,10 @@ def test_files_are_artifacts(client: Any, first: Any) -> None:
 def test_an_evaluation_counts_for_the_run_the_model_and_the_images(
     client: Any, first: Any, runs: Runs, scenario: dict[str, Any]
 ) -> None:
-    expected = {"evaluate/age": 0.25, "evaluate/floor/swd": 0.125}
-    expected |= {"evaluate/swd": 0.5, "evaluate/intervals/swd/low": 0.375, "evaluate/intervals/swd/high": 0.625}
-    assert {name: value for name, value in first.data.metrics.items() if name.startswith("evaluate")} == expected
-    assert {metric.step for metric in client.get_metric_history(first.info.run_id, "evaluate/age")} == {300}
-    assert first.data.tags["protocol.samples"] == "10"
+    expected = {"trained/age": 0.25, "trained/swd": 0.5}
+    names = {name for name in first.data.metrics if not name.startswith(("train/", "system/"))}
+    assert {name: first.data.metrics[name] for name in names} == expected  # no floor, no interval
+    assert {metric.step for metric in client.get_metric_history(first.info.run_id, "trained/age")} == {300}
     (model,) = _models(client, first)
     assert {metric.key: metric.value for metric in model.metrics} == expected
     images = ("dots", "0123456789abcdef0123456789abcdef0123")  # as much of the digest as MLflow takes
@@ -126,10 +172,10 @@ def test_a_run_may_train_its_own_model_and_evaluate_another(client: Any, scenari
     both = client.get_run(scenario["both"]["run_id"])
     assert both.info.status == "FINISHED"
     assert both.data.tags["celeba_gan.training_id"] != first.data.tags["celeba_gan.training_id"]
-    assert {"train/loss", "evaluate/age"} <= both.data.metrics.keys()
+    assert {"train/loss", "trained/age"} <= both.data.metrics.keys()
     (own,) = _models(client, both)
     assert own.params["images"] == "300"
-    assert own.metrics is None or not [metric for metric in own.metrics if metric.key.startswith("evaluate")]
+    assert own.metrics is None or not [metric for metric in own.metrics if metric.key.startswith("trained")]
 
 
 def test_a_model_that_was_never_logged_is_refused_before_it_is_measured(scenario: dict[str, Any], runs: Runs) -> None:
@@ -229,7 +275,7 @@ def test_a_later_evaluation_is_nested_and_has_the_model_as_input(
     assert evaluated.info.run_name == "demo evaluate"
     assert evaluated.data.tags["mlflow.parentRunId"] == first.info.run_id
     assert [one.model_id for one in evaluated.inputs.model_inputs] == [model.model_id]
-    assert evaluated.data.metrics["evaluate/age"] == 0.25
+    assert evaluated.data.metrics["trained/age"] == 0.25
     assert not [name for name in evaluated.data.params if name.startswith("train")]
 
 
@@ -248,7 +294,7 @@ def test_a_failed_training_is_continued_and_says_what_changed(client: Any, scena
 def test_kedros_thread_runner_is_tracked_too(client: Any, scenario: dict[str, Any]) -> None:
     run = client.get_run(scenario["threads"]["run_id"])
     assert run.info.status == "FINISHED"
-    assert {"train/loss", "evaluate/age"} <= run.data.metrics.keys()
+    assert {"train/loss", "trained/age"} <= run.data.metrics.keys()
     (model,) = _models(client, run)
     assert model.params["images"] == "300"
 

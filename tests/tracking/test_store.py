@@ -1,12 +1,14 @@
-"""One MLflow run, written to through a client that notes what it is asked."""
+"""Stores on disk, and one MLflow run, written to through a client that records its calls."""
 
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
+from celeba_gan.tracking.config import TrackingSettings
 from celeba_gan.tracking.store import Store, TrackedRun
 
 
@@ -58,3 +60,36 @@ def test_what_is_lost_is_counted(caplog: pytest.LogCaptureFixture, former: Track
 def test_a_run_can_keep_its_end(client: Mock, former: TrackedRun, status: str | None, calls: int) -> None:
     former.close(status)
     assert client.set_terminated.call_count == calls
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("A note of mine", None), ("", "new"), ("Old\n\nTo resume or repeat it: `kedro run`", "new")]
+)
+def test_a_resumed_run_keeps_the_description_that_a_person_wrote(
+    client: Mock, former: TrackedRun, monkeypatch: pytest.MonkeyPatch, before: str, after: str | None
+) -> None:
+    monkeypatch.setattr(former, "_start_monitor", lambda resumed: None)
+    former._before.tags["mlflow.note.content"] = before
+    former.resume({"mlflow.note.content": "new", "device": "cpu"}, {})
+    tags = {tag.key: tag.value for tag in client.log_batch.call_args.kwargs["tags"]}
+    assert tags.get("mlflow.note.content") == after
+    assert tags["device"] == "cpu"
+
+
+def test_store_and_artifacts_are_in_the_project_whatever_its_folder_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    cwd, project, file = tmp_path / "cwd", tmp_path / "50%25 wh?at #1 & $HOME grün", tmp_path / "a.txt"
+    for folder in (cwd, project):
+        folder.mkdir()
+    file.write_text("a")
+    monkeypatch.chdir(cwd)
+    store = Store.connect(TrackingSettings(), project)
+    run = store.client.create_run(store.experiment_id)
+    store.client.log_artifact(run.info.run_id, str(file))
+    assert (project / "mlflow.db").is_file()
+    assert [found.read_text() for found in (project / "mlartifacts").rglob("a.txt")] == ["a"]
+    assert [found.path for found in store.client.list_artifacts(run.info.run_id)] == ["a.txt"]
+    assert list(cwd.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"cwd", project.name, "a.txt"}  # nothing beside it

@@ -3,7 +3,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from celeba_gan.tracking.config import TrackingError, TrackingSettings, read_mark, read_settings
+from celeba_gan.tracking.config import (
+    TrackingError,
+    TrackingSettings,
+    read_mark,
+    read_settings,
+    sqlite_file,
+    sqlite_uri,
+)
 
 PROJECT = Path("/some/project")
 
@@ -24,12 +31,32 @@ def test_the_default_store_and_artifacts_lie_in_the_project() -> None:
     [
         ("sqlite:///runs/all.db", "sqlite:////some/project/runs/all.db"),
         ("sqlite:////data/all.db", "sqlite:////data/all.db"),
+        ("sqlite:///all.db?timeout=9", "sqlite:////some/project/all.db?timeout=9"),
+        ("sqlite:///of%20a/all.db", "sqlite:////some/project/of a/all.db"),
+        ("sqlite:///50%25/all.db", "sqlite:///%2Fsome%2Fproject%2F50%25%2Fall.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
         ("http://tracking:5000", "http://tracking:5000"),
         ("databricks", "databricks"),
     ],
 )
 def test_only_relative_sqlite_paths_start_at_the_project(written: str, meant: str) -> None:
     assert TrackingSettings(tracking_uri=written).store_uri(PROJECT) == meant
+
+
+@pytest.mark.parametrize("name", ["a b", "a%20b", "100%", "what?", "x%3Fy", "a#b", "a&b", "a$HOME", "grün", "a:b@c"])
+def test_sqlalchemy_opens_the_very_file_whatever_the_folder_is_called(name: str) -> None:
+    from sqlalchemy.engine import make_url
+
+    file = PROJECT / name / "mlflow.db"
+    uri = TrackingSettings().store_uri(file.parent)
+    assert uri == sqlite_uri(file)
+    assert make_url(uri).database == str(file)
+    assert sqlite_file(uri) == file
+
+
+@pytest.mark.parametrize("uri", ["http://a/b", "postgresql://host/db", "sqlite://", "sqlite:///:memory:", "databricks"])
+def test_other_stores_are_no_sqlite_file(uri: str) -> None:
+    assert sqlite_file(uri) is None
 
 
 @pytest.mark.parametrize(

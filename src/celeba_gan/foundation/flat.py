@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 
-def flatten(values: Any, prefix: str = "", separator: str = ".") -> dict[str, Any]:
+def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     """Leaves of nested mappings and pydantic models by joined names, as `network.dcgan.width`; lists are leaves."""
     if isinstance(values, BaseModel):
         values = values.model_dump(mode="json")
@@ -14,5 +14,5 @@ def flatten(values: Any, prefix: str = "", separator: str = ".") -> dict[str, An
         return {prefix: values}
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{separator}{name}" if prefix else str(name), separator)
+        flat |= flatten(value, f"{prefix}.{name}" if prefix else str(name))
     return flat

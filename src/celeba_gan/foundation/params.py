@@ -4,6 +4,7 @@ Kedro itself reads all values as YAML, where 1.10 is the number 1.1, 0123 is 83,
 comment; and it splits the text at every comma.
 """
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping
 from types import UnionType
@@ -55,12 +56,13 @@ def read_params(typed: str, sections: Mapping[str, type]) -> dict[str, Any]:
 
 def spell_param(name: str, value: object) -> str:
     """A parameter as it is typed in a shell after `--params`, also for commands that read all values as YAML."""
-    text = str(value)
+    if not isinstance(value, str):
+        return f"{name}={json.dumps(value)}"  # which is YAML
     try:
-        plain = OmegaConf.from_dotlist([f"x={text}"]).x == value and "," not in text
+        plain = OmegaConf.from_dotlist([f"x={value}"]).x == value and "," not in value
     except (YAMLError, OmegaConfBaseException, ValueError):
         plain = False
-    return f"{name}={text}" if plain else f"{name}='" + text.replace("'", "''") + "'"
+    return f"{name}={value}" if plain else f"{name}='" + value.replace("'", "''") + "'"
 
 
 def params_option(params: Mapping[str, object]) -> str:

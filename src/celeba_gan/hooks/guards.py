@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from kedro.framework.context import KedroContext
@@ -30,6 +31,23 @@ class ParameterError(ValueError):
     """Invalid parameters; the message names each with what is allowed and what to do."""
 
 
+class FolderError(ValueError):
+    """The project's folder has a name that Kedro cannot read; the message says which and what to do."""
+
+
+def check_folder(conf: Path) -> None:
+    """Checks the path of the project, or of its configuration.
+
+    Raises:
+        FolderError: It has square brackets.
+    """
+    if "[" in str(conf):
+        raise FolderError(
+            f"Kedro finds no configuration in {conf}: it reads [ and ] in a path as a pattern. Rename the folder, or "
+            "move the project to one without square brackets"
+        )
+
+
 class ParameterGuard:
     """Checks all parameters, of the files and of --params, whichever pipeline is run.
 
@@ -41,11 +59,13 @@ class ParameterGuard:
         """Checks as soon as the configuration can be read. Commands that read none stay fast.
 
         Raises:
+            FolderError: The configuration is in a folder that Kedro cannot read.
             ParameterError: Lists everything that is wrong.
         """
         from kedro.framework.project import pipelines
 
         loader = cast("ConfigLoader", context.config_loader)
+        check_folder(Path(loader.conf_source))
         _check_environment(loader)
         runtime: Mapping[str, Any] = loader.runtime_params or {}
         parameters: dict[str, Any] = loader["parameters"]

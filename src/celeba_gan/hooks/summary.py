@@ -231,7 +231,7 @@ def _run_page(page: RunPage) -> str:
     # Without the workflow type MLflow 3 opens the page as that of a language model.
     path = f"#/experiments/{page.experiment_id}/runs/{page.run_id}?workflowType=machine_learning"
     server = page.tracking_uri.rstrip("/") if page.tracking_uri.startswith("http") else None
-    address = f"{server}/{path}" if server else f"make mlflow, then http://127.0.0.1:5000/{path}"
+    address = f"{server}/{path}" if server else f"{page.command}, then http://127.0.0.1:5000/{path}"
     return f"{address}  (run {page.run_name!r} of experiment {page.experiment!r})"
 
 

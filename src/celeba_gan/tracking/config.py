@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote, unquote
 
 from pydantic import Field, ValidationError
 
@@ -23,9 +24,7 @@ class TrackingSettings(Settings):
     tracking_uri: str | None = Field(None, description="store or server; null: SQLite, mlflow.db in the project")
     artifact_location: str | None = Field(None, description="null: mlartifacts/ in the project, or the server's own")
     experiment: str = Field("celeba_gan", min_length=1, description="MLflow experiment, made when missing")
-    run_name: str | None = Field(
-        None, description="null: the experiment's (or the measured model's) name and the pipelines"
-    )
+    run_name: str | None = Field(None, description="null: the experiment's (or the measured model's) name and what ran")
     disable: bool = Field(False, description="track nothing and never import MLflow")
 
     def store_uri(self, project: Path) -> str:
@@ -34,10 +33,11 @@ class TrackingSettings(Settings):
         if from_user:
             return from_user
         uri = self.tracking_uri or "sqlite:///mlflow.db"
-        scheme, separator, path = uri.partition(":///")
-        if scheme == "sqlite" and separator and path:
-            return f"sqlite:///{(project / path).as_posix()}"  # an absolute path replaces the project's
-        return uri
+        file = sqlite_file(uri)
+        if file is None:
+            return uri
+        _, mark, options = uri.partition("?")
+        return sqlite_uri(project / file) + mark + options  # an absolute path replaces the project's
 
     def artifact_uri(self, project: Path) -> str | None:
         """Where a new experiment keeps its artifacts, absolute; none: the tracking server decides."""
@@ -51,6 +51,22 @@ class TrackingSettings(Settings):
         return (project / location).as_uri()
 
 
+def sqlite_uri(file: Path) -> str:
+    """The URI of an SQLite store, as SQLAlchemy reads it: percent-encoded, and `?` begins the options."""
+    path = file.as_posix()
+    # MLflow makes the parent folder of what it reads in the URI without decoding it. With the slashes encoded, too,
+    # that is the current folder; else a project in `50%` would get a folder `50%25` beside it.
+    return f"sqlite:///{quote(path, safe='') if set(path) & set('%?') else path}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an SQLite store; None for any other store, and for a database in memory."""
+    scheme, separator, rest = uri.partition(":///")
+    path = unquote(rest.partition("?")[0])
+    is_file = scheme.partition("+")[0] == "sqlite" and separator and path and path != ":memory:"
+    return Path(path) if is_file else None
+
+
 @dataclass(frozen=True)
 class RunPage:
     """Where an MLflow run is shown."""
@@ -60,6 +76,7 @@ class RunPage:
     experiment_id: str
     experiment: str  # its name
     tracking_uri: str
+    command: str  # that opens this store in the browser; a server needs none
 
 
 class Mark(Settings):

@@ -52,7 +52,7 @@ def fetch_generator(uri: str, settings: TrackingSettings, project: Path, folder:
     from celeba_gan.tracking.store import open_client
 
     store = settings.store_uri(project)
-    client = open_client(store)
+    client = open_client(settings, project)
     try:
         location, label = _locate(client, uri)
     except (MlflowException, TrackingError) as error:

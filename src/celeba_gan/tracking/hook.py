@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import shlex
 import threading
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,22 @@ class MLflowTracking:
     def _open(self) -> None:
         with self._lock:
             if self._recorder is not None and self._recorder.open():
-                self._page = self._recorder.page()
+                self._page = self._recorder.page(self._command())
+
+    def _command(self) -> str:
+        """The command that opens the store of this run: `make mlflow`, with what it has to be passed."""
+        command = "make mlflow"
+        if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+            secret = "@" in uri  # a password is not for logs
+            return f"{command} with the same MLFLOW_TRACKING_URI" if secret else f"{_assigned(uri)} {command}"
+        loader: Any = self._config
+        if (conf := Path(loader.conf_source)) != self._project / "conf":
+            return f"{_assigned(read_settings(self._read('mlflow')).store_uri(self._project))} {command}"
+        if loader.env is None or not any(
+            file for one in (loader.env, "local") for file in (conf / one).glob("mlflow*")
+        ):
+            return command
+        return f"KEDRO_ENV={loader.env} {command}"
 
     def _close(self, status: str) -> None:
         with self._lock:
@@ -167,3 +183,7 @@ class MLflowTracking:
             logger.warning(
                 "Interrupted while the model was logged in MLflow; it is logged when the same command runs again"
             )
+
+
+def _assigned(uri: str) -> str:
+    return f"MLFLOW_TRACKING_URI={shlex.quote(uri)}"

@@ -7,21 +7,22 @@ import tempfile
 from pathlib import Path
 
 from celeba_gan.gan.runs.snapshot import Network
-from celeba_gan.tracking.store import TRAINING_ID, Store
+from celeba_gan.tracking.description import DESCRIPTION
+from celeba_gan.tracking.store import TRAINING_ID, Store, as_text
 
 _HERE = Path(__file__).parent
 _REQUIRED = ("numpy", "pydantic", "safetensors", "torch")
 _ROOMS = ("foundation", "gan")  # what a generator needs of this package
 
 
-def log_model(store: Store, run_id: str, name: str, generator: Network) -> str:
-    """Uploads a generator as a model of a run. Returns the model's id."""
+def log_model(store: Store, run_id: str, name: str, generator: Network, description: str) -> str:
+    """Uploads a generator as a model of a run, with a description in Markdown. Returns the model's id."""
     card = generator.card
     model = store.client.create_logged_model(
         store.experiment_id,
         name=name,
         source_run_id=run_id,
-        tags={TRAINING_ID: card.id},
+        tags={TRAINING_ID: card.id, DESCRIPTION: as_text(description)},
         params={
             "images": str(card.images),
             "size": str(card.size),

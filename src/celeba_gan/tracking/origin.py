@@ -1,4 +1,4 @@
-"""Where a run comes from: the code, the command and the versions, as tags."""
+"""Where a run comes from: what people filter runs by, as tags, and the versions, as a document."""
 
 import getpass
 import importlib.metadata
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from celeba_gan.tracking.description import name_pipelines
+
 _PACKAGES = ("celeba-gan", "kedro", "mlflow", "torch")
 
 
@@ -18,24 +20,20 @@ def describe_origin(project: Path, run_params: Mapping[str, Any], names: Mapping
 
     `run_params` is what Kedro passes to `before_pipeline_run`; `names` are `dataset` and `experiment` of `globals.yml`.
     """
-    tags = {
+    return {
         "mlflow.user": _user(),
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": _command(),
         **_git(project),
         **names,
-        "kedro.env": str(run_params.get("env") or "local"),
-        "kedro.pipelines": pipeline_names(run_params),
-        "version.python": platform.python_version(),
+        "preset": str(run_params.get("env") or "local"),
+        "pipelines": name_pipelines(run_params),
     }
-    for package in _PACKAGES:
-        tags[f"version.{package}"] = importlib.metadata.version(package)
-    return tags
 
 
-def pipeline_names(run_params: Mapping[str, Any]) -> str:
-    """The pipelines of a run; Kedro gives them in random order."""
-    return ",".join(sorted(run_params.get("pipeline_names") or ["default"]))
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def _command() -> str:

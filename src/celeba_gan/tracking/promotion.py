@@ -15,6 +15,7 @@ from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.foundation.flat import flatten
 from celeba_gan.foundation.params import spell_param
 from celeba_gan.tracking.config import TrackingError
+from celeba_gan.tracking.description import DESCRIPTION
 
 if TYPE_CHECKING:  # imports torch
     from celeba_gan.evaluation.compare import Measurement
@@ -207,14 +208,25 @@ def _in_words(measured: "Measurement") -> str:
 
 def _register(client: Any, name: str, model: Any) -> Any:
     """Makes a version of the logged model, and the registered model where it is missing."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
     from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-    if not client.search_registered_models(f"name = '{name}'"):
+    try:
         client.create_registered_model(name)
+    except MlflowException as error:  # made earlier, or by another run just now
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
     source, before = f"models:/{model.model_id}", os.environ.get(_STORE)
     os.environ[_STORE] = client.tracking_uri  # a database's registry looks for logged models there, wherever it is
     try:
-        version = client.create_model_version(name, source, run_id=model.source_run_id, model_id=model.model_id)
+        version = client.create_model_version(
+            name,
+            source,
+            run_id=model.source_run_id,
+            model_id=model.model_id,
+            description=model.tags.get(DESCRIPTION),
+        )
     finally:
         del os.environ[_STORE]
         if before is not None:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
@@ -16,13 +16,26 @@ from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.gan.runtime.signals import is_stopping
 from celeba_gan.tracking.config import Mark, RunPage, TrackingError, TrackingSettings, read_mark
-from celeba_gan.tracking.origin import describe_origin, pipeline_names
+from celeba_gan.tracking.description import (
+    DESCRIPTION,
+    describe_evaluation,
+    describe_run,
+    describe_training,
+    name_work,
+    with_results,
+)
+from celeba_gan.tracking.origin import describe_origin, versions
 from celeba_gan.tracking.promotion import Promotion, PromotionError, settle
 
 if TYPE_CHECKING:  # importing the store imports MLflow
     from celeba_gan.tracking.store import Store, TrackedImages, TrackedRun
 
 logger = logging.getLogger(__name__)
+
+# Sections of a run's page, which MLflow sorts by name: the curves of training come before what has one point each.
+_CURVES: Final = "train/"
+_MEASURED: Final = "trained/"  # the trained model
+_ENVIRONMENT: Final = "environment.json"  # an artifact
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,8 @@ class Recorder:
         self._tagged = False
         self._stopping = False  # the last commit is that of a training that received a signal
         self._unlogged: set[str] = set()  # models saved since they were last logged
+        self._card: RunCard | None = None  # of the last commit
+        self._evaluation: Evaluation | None = None
 
     def open(self) -> bool:
         """Opens the MLflow run unless it is open. Returns whether it was opened.
@@ -92,11 +107,11 @@ class Recorder:
             ) from error
         return True
 
-    def page(self) -> RunPage | None:
-        """Where the run is shown; None before it is opened."""
+    def page(self, command: str) -> RunPage | None:
+        """Where the run is shown, by the command that opens its store; None before it is opened."""
         if (run := self._run) is None:
             return None
-        return RunPage(run.id, run.name, run.store.experiment_id, self._settings.experiment, run.store.uri)
+        return RunPage(run.id, run.name, run.store.experiment_id, self._settings.experiment, run.store.uri, command)
 
     def starts(self, node: Node) -> None:
         """Logs the models that this node reads: the node that made them has finished."""
@@ -132,12 +147,14 @@ class Recorder:
             if status != "KILLED" or self._stopping:
                 for name in sorted(self._unlogged):
                     self._log_model(name)
+                if self._waiting is None and (results := self._results()):
+                    run.attempt("the description", lambda: run.describe(results), only_chance=True)
         finally:
             lacks_end = run.status == "RUNNING" and status == "FINISHED"
             run.close(status if self._resumed_from is None or self._moved_on or lacks_end else None)
 
     def _commit(self, run: "TrackedRun", card: RunCard) -> None:
-        self._committed = True
+        self._committed, self._card = True, card
         self._stopping = is_stopping()
         if self._resumed_from is None or card.images > self._resumed_from:
             self._moved_on = True
@@ -167,14 +184,15 @@ class Recorder:
         """Makes a run, nested under the training's where the pipeline reads a model."""
         from celeba_gan.tracking.store import TrackedRun
 
-        tags = self._origin()
+        tags = {**self._origin(), DESCRIPTION: self._description()}
         for card in cards:
             training = store.find_training(card.id)
             if training is not None:
                 tags["mlflow.parentRunId"] = training.info.run_id
         label = self._params.get("evaluate.model") or self._kedro_run.names.get("experiment", "")
-        name = self._settings.run_name or f"{label} {pipeline_names(self._kedro_run.run_params)}".strip()
-        run = TrackedRun.start(store, name, tags)
+        work = name_work(self._kedro_run.run_params, self._kedro_run.pipeline)
+        run = TrackedRun.start(store, self._settings.run_name or f"{label} {work}".strip(), tags)
+        run.attempt("the versions", lambda: run.log_document({"versions": versions()}, _ENVIRONMENT))
         run.log_params(self._params)
         return run
 
@@ -188,6 +206,14 @@ class Recorder:
 
     def _origin(self) -> dict[str, str]:
         return describe_origin(self._kedro_run.project, self._kedro_run.run_params, self._kedro_run.names)
+
+    def _description(self) -> str:
+        return describe_run(self._kedro_run.names, self._kedro_run.run_params, self._kedro_run.pipeline)
+
+    def _results(self) -> list[str]:
+        """What the description says of what the run has made."""
+        trained = [] if self._card is None else [describe_training(self._card)]
+        return trained if self._evaluation is None else [*trained, describe_evaluation(self._evaluation)]
 
     def _read_params(self) -> dict[str, Any]:
         """The parameters that the pipeline reads, flattened: `train.network.dcgan.width`."""
@@ -209,25 +235,24 @@ class Recorder:
         elif mark.log == "artifact":
             run.log_artifact(self._path(name), mark.folder)
         elif isinstance(data, MetricRows):
-            points = [(f"train/{key}", value, int(row["images"])) for row in data.rows for key, value in row.items()]
-            run.log_metrics(point for point in points if point[0] != "train/images")
+            points = [(key, value, int(row["images"])) for row in data.rows for key, value in row.items()]
+            curves = (point for point in points if point[0] != "images" and not point[0].endswith("_floor"))
+            run.log_metrics((f"{_CURVES}{key}", value, images) for key, value, images in curves)
         else:
             self._log_evaluation(run, data)
             run.log_artifact(self._path(name), mark.folder)
 
     def _log_evaluation(self, run: "TrackedRun", evaluation: Evaluation) -> None:
-        """Logs `metrics` as `evaluate/<name>`, the floors and intervals below it, and `protocol` as tags."""
-        protocol, promotion = evaluation.protocol, self._promotion
-        ends = {name: {"low": one.low, "high": one.high} for name, one in evaluation.intervals.items()}
-        below = {"floor": evaluation.floor, "floor_train": evaluation.floor_train, "intervals": ends}
-        values = flatten({**evaluation.metrics, **below}, "evaluate", "/")
+        """Logs `metrics` alone: floors, intervals and the protocol are in `evaluation.json`, an artifact."""
+        self._evaluation, protocol, promotion = evaluation, evaluation.protocol, self._promotion
         model_id = run.store.find_model(protocol.training_id, protocol.images)
         images = self._images(protocol.data_digest)
         if images is not None:
             run.link_images(images, "evaluation")
-        run.log_metrics([(key, value, protocol.images) for key, value in values.items()], model_id, images)
-        of_training = {"training_id", "images", "finished"}  # shown by the logged model
-        run.set_tags(flatten(protocol.model_dump(mode="json", exclude=of_training), "protocol"))
+        points = [(f"{_MEASURED}{name}", value, protocol.images) for name, value in evaluation.metrics.items()]
+        run.log_metrics(points, model_id, images)
+        if model_id is not None:
+            run.describe_model(model_id, [describe_evaluation(evaluation)])
         if promotion is not None:
             run.attempt("the promotion", lambda: settle(run.store.client, promotion, model_id, evaluation))
 
@@ -254,7 +279,8 @@ class Recorder:
         generator = self._catalog.get(name).load().networks().generator
         card = generator.card
         if run.store.find_model(card.id, card.images) is None:  # a finished training, run again, has its model
-            model_id = log_model(run.store, run.id, self._marks[name].key or name, generator)
+            description = with_results(self._description(), [describe_training(card)])
+            model_id = log_model(run.store, run.id, self._marks[name].key or name, generator, description)
             run.link_output(model_id, card.images)
 
     def _path(self, name: str) -> Path:
@@ -267,10 +293,13 @@ class Recorder:
         from celeba_gan.tracking.store import TRAINING_ID
 
         origin = flatten(card.init_from or {}, "init_from")  # the training that gave the first weights
-        tags = {TRAINING_ID: card.id, **flatten(card.hardware, "hardware"), **origin}
+        hardware = card.hardware
+        tags = {TRAINING_ID: card.id, "device": hardware.device, "precision": hardware.precision, **origin}
         if self._resumed_from is None:
             run.set_tags(tags)
         else:
-            run.resume({**self._origin(), **tags}, self._params)
+            run.resume({**self._origin(), **tags, DESCRIPTION: self._description()}, self._params)
+        environment = {"versions": versions(), "hardware": hardware.model_dump(mode="json")}
+        run.attempt("the hardware", lambda: run.log_document(environment, _ENVIRONMENT))
         if (images := self._images(card.data_digest)) is not None:
             run.attempt("the images", lambda: run.link_images(images, "training"))

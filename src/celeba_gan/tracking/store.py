@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from mlflow import entities
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from celeba_gan.foundation.wording import counted
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
+from celeba_gan.tracking.database import prepare
+from celeba_gan.tracking.description import DESCRIPTION, is_generated, with_results
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +33,20 @@ _PARAMS_PER_BATCH = 100
 _PAUSE = 10  # after a failure, the store is not used for this many times as long as the failure took
 
 
-def open_client(uri: str) -> Any:
-    """MLflow's client of a store, with fewer log messages and shorter timeouts than MLflow's own."""
+def open_client(settings: TrackingSettings, project: Path) -> Any:
+    """MLflow's client of a store, with fewer log messages and shorter timeouts than MLflow's own.
+
+    Raises:
+        TrackingError: An SQLite store cannot be used; see `prepare`.
+    """
+    uri = settings.store_uri(project)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # dozens of lines for each model
     if uri.startswith("http"):  # MLflow would wait minutes per call for a server that does not answer
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     for chatty in ("mlflow.store.db.utils", "mlflow.system_metrics", "mlflow.pyfunc"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    prepare(settings, project)
     return MlflowClient(uri)
 
 
@@ -61,10 +71,15 @@ class Store:
     def connect(cls, settings: TrackingSettings, project: Path) -> Self:
         """Finds the store and the experiment, which is made when missing."""
         uri = settings.store_uri(project)
-        client = open_client(uri)
+        client = open_client(settings, project)
         experiment = client.get_experiment_by_name(settings.experiment)
         if experiment is None:
-            return cls(client, uri, client.create_experiment(settings.experiment, settings.artifact_uri(project)))
+            try:
+                return cls(client, uri, client.create_experiment(settings.experiment, settings.artifact_uri(project)))
+            except MlflowException as error:  # another run has just made it
+                if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                    raise
+            experiment = client.get_experiment_by_name(settings.experiment)
         if experiment.lifecycle_stage == "deleted":
             raise TrackingError(
                 f"the experiment {settings.experiment!r} is deleted there; bring it back with `mlflow experiments "
@@ -132,6 +147,8 @@ class TrackedRun:
             for name, value in params.items()
             if name in before.params and (f"resumed.{name}" in before.tags or as_text(value) != before.params[name])
         }
+        if not is_generated(before.tags.get(DESCRIPTION, "")):
+            tags = {name: value for name, value in tags.items() if name != DESCRIPTION}
         self._client.update_run(self.id, status="RUNNING")
         self.set_tags({**tags, **changed, RESUMED: int(before.tags.get(RESUMED, 0)) + 1})
         self._start_monitor(resumed=True)
@@ -193,6 +210,20 @@ class TrackedRun:
         """Uploads a file, or a folder's content."""
         upload = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         upload(self.id, str(path), folder)
+
+    def log_document(self, content: Mapping[str, Any], name: str) -> None:
+        """Uploads JSON values as a file; it replaces one of this name."""
+        self._client.log_dict(self.id, dict(content), name)
+
+    def describe(self, results: Iterable[str]) -> None:
+        """Puts results into the description of the run."""
+        before = self._client.get_run(self.id).data.tags.get(DESCRIPTION, "")
+        self.set_tags({DESCRIPTION: with_results(before, results)})
+
+    def describe_model(self, model_id: str, results: Iterable[str]) -> None:
+        """Puts results into the description of a logged model."""
+        before = self._client.get_logged_model(model_id).tags.get(DESCRIPTION, "")
+        self._client.set_logged_model_tags(model_id, {DESCRIPTION: as_text(with_results(before, results))})
 
     def link_input(self, model_id: str) -> None:
         """Records that the run reads this logged model."""

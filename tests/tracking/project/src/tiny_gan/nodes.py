@@ -99,7 +99,9 @@ def train_tiny(
             if images == 2 * TICK:
                 fail(settings.fault)
             images += TICK if stop.received is None else TICK // 2
-            yield tick(images, [{"images": images - 50.0, "loss": 0.5}, {"images": float(images), "loss": 1 / images}])
+            validated = {"swd_absolute_valid": 9.0, "swd_absolute_valid_floor": 3.0}
+            last = {"images": float(images), "loss": 1 / images, **validated}
+            yield tick(images, [{"images": images - 50.0, "loss": 0.5}, last])
         stop.raise_if_received()
 
 

@@ -1,0 +1,52 @@
+"""`python -m celeba_gan.tracking`: `mlflow ui` of this project's store; `make mlflow` runs it.
+
+It reads `mlflow.yml` as a run does: KEDRO_ENV names the environment, and MLFLOW_TRACKING_URI wins.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from kedro.config import AbstractConfigLoader, MissingConfigException
+from kedro.framework.project import settings
+from kedro.framework.startup import bootstrap_project
+from kedro.utils import find_kedro_project
+
+from celeba_gan.tracking.config import TrackingError, read_settings, sqlite_file
+
+
+def main() -> None:
+    """Replaces this process with `mlflow ui`, which gets all arguments."""
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        sys.exit(f"{Path.cwd()} is not inside a Kedro project; change to the folder that holds pyproject.toml")
+    bootstrap_project(project)
+    loader = settings.CONFIG_LOADER_CLASS(
+        conf_source=str(project / settings.CONF_SOURCE), env=os.environ.get("KEDRO_ENV"), **settings.CONFIG_LOADER_ARGS
+    )
+    try:
+        uri = _prepared(loader, project)
+    except TrackingError as error:
+        sys.exit(f"Error: {error}")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *sys.argv[1:]]
+    os.chdir(project)  # where `mlflow ui` keeps the artifacts of experiments that are made in it
+    os.execv(sys.executable, command)
+
+
+def _prepared(loader: AbstractConfigLoader, project: Path) -> str:
+    try:
+        tracking = read_settings(loader["mlflow"])
+    except MissingConfigException:
+        tracking = read_settings({})
+    uri = tracking.store_uri(project)
+    if uri.startswith(("http:", "https:", "databricks")):
+        raise TrackingError(f"the runs are tracked by the server {uri}: open its page in a browser")
+    if sqlite_file(uri) is not None:
+        from celeba_gan.tracking.database import prepare
+
+        prepare(tracking, project)
+    return uri
+
+
+if __name__ == "__main__":
+    main()
