@@ -4,6 +4,7 @@ import warnings
 
 from celeba_gan.datasets.catalog import StaleAwareCatalog
 from celeba_gan.datasets.models import reporting_folder
+from celeba_gan.hooks.early_checks import EarlyChecks
 from celeba_gan.hooks.errors import ShortErrors
 from celeba_gan.hooks.guards import ParameterGuard
 from celeba_gan.hooks.run_folders import RunFolders
@@ -15,7 +16,7 @@ for message in ("register_new_resolver", "Accessing the 'model_fields' attribute
     warnings.filterwarnings("ignore", message=message)
 
 tracking = MLflowTracking()
-HOOKS = (ShortErrors(), ParameterGuard(), RunFolders(), tracking, Summary(tracking))
+HOOKS = (ShortErrors(), ParameterGuard(), EarlyChecks(), RunFolders(), tracking, Summary(tracking))
 DATA_CATALOG_CLASS = StaleAwareCatalog
 
 CONFIG_LOADER_ARGS = {

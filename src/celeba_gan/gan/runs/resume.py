@@ -1,10 +1,11 @@
 """Whether a snapshot belongs to the training that is requested."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.networks.condition import Condition
-from celeba_gan.gan.runs.cards import ImagesCard, RunCard
+from celeba_gan.gan.runs.cards import ImagesCard, ModelCard, RunCard
+from celeba_gan.gan.settings import TrainSettings
 
 
 class TrainingError(RuntimeError):
@@ -43,6 +44,36 @@ def check_same_run(identity: Mapping[str, object], images: ImagesCard, card: Run
             "(and dataset=NAME where the images differ); or start anew with --params train.resume=false (the old "
             "results are set aside, not deleted)"
         )
+
+
+def expected_images(
+    settings: TrainSettings,
+    size: int,
+    saved: ModelCard,
+    digest: str | None = None,
+    names: Sequence[str] | None = None,
+) -> ImagesCard:
+    """The training images' card as far as it is known before training; the rest is taken from a saved card.
+
+    Args:
+        settings: Of the training.
+        size: Height and width in pixels of what the networks see.
+        saved: The card of the snapshot to resume, or of the weights to start from.
+        digest: Of the packed images; None: not known.
+        names: Of the labels, none for an unconditional training; None: not known.
+    """
+    kind, condition = settings.condition.name, saved.condition
+    if kind == "none":
+        condition = None
+    elif condition is None or condition.kind != kind or (names is not None and tuple(names) != condition.names):
+        known = tuple(names) if names is not None else (f"train.condition.name={kind}",)
+        condition = Condition(kind=kind, names=known, sets=(), counts=(), digest="")
+    return ImagesCard(
+        size=size,
+        random_crop=settings.random_crop,
+        data_digest=saved.data_digest if digest is None else digest,
+        condition=condition,
+    )
 
 
 def list_differences(before: Mapping[str, object], now: Mapping[str, object], there: str, here: str) -> list[str]:
