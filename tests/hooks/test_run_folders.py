@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -279,6 +280,13 @@ def test_with_nothing_there_nothing_happens(start: Start, project: Path) -> None
     assert files(project / "data") == set()
 
 
+def test_what_is_left_of_a_removed_training_is_set_aside(start: Start, trained: Path) -> None:
+    shutil.rmtree(trained / "06_models/demo")
+    before = files(trained)
+    start("__default__")
+    assert files(trained) == {name.replace("/demo/", f"/demo.{STAMP}/") for name in before}
+
+
 @pytest.mark.parametrize("pipeline", ["ingest", "preprocess", "evaluate", "generate"])
 def test_only_a_run_that_trains_sets_aside(start: Start, trained: Path, pipeline: str) -> None:
     before = files(trained)
@@ -328,8 +336,9 @@ def test_a_damaged_snapshot_is_set_aside_like_any_other(start: Start, trained: P
 
 def test_a_run_outside_a_folder_of_the_experiment_is_not_guessed_at(start: Start, trained: Path, project: Path) -> None:
     catalog = project / "conf/base/catalog.yml"
-    text = catalog.read_text().replace("06_models/${runtime_params:experiment,${globals:experiment}}", "06_models/mine")
-    catalog.write_text(text)
+    before, after = "_run: ${_models}/${_experiment}", "_run: ${_models}/mine"
+    assert before in catalog.read_text()
+    catalog.write_text(catalog.read_text().replace(before, after))
     (trained / "06_models/demo").rename(trained / "06_models/mine")
     before = files(trained)
     with pytest.raises(SetAsideError, match="globals:experiment"):

@@ -131,7 +131,7 @@ class RunFolders:
         if not old:
             return
         folders = self._folders(node, pipeline)
-        if run.folder not in folders:
+        if run.folder.name != self._experiment:
             raise SetAsideError(
                 f"There are results of an earlier training ({shown(old[0])}), and a new one starts. They can be set "
                 f"aside only in a folder of the experiment's name: make the filepath of {RUN} in catalog.yml end with "
