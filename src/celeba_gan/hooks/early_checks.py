@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kedro.framework.hooks import hook_impl
@@ -10,6 +11,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.datasets.runs import RunDataset
+from celeba_gan.foundation.paths import filepaths, shown
 from celeba_gan.foundation.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 PACKED: Final = "packed_images"
 
 
+class MissingInputError(ValueError):
+    """A file that the run reads is not there; the message says which, and what makes it."""
+
+
 class EarlyChecks:
     """Checks what the run's stages need, with the functions that would raise the same errors later.
 
@@ -35,17 +41,25 @@ class EarlyChecks:
     """
 
     def __init__(self) -> None:
+        self._paths: Mapping[str, Path] = {}
         self._stages: _Stages | None = None  # stays None in the processes of ParallelRunner
+
+    @hook_impl
+    def after_catalog_created(self, conf_catalog: dict[str, Any]) -> None:
+        """Records where the catalog's entries are."""
+        self._paths = filepaths(conf_catalog)
 
     @hook_impl(tryfirst=True)  # before folders are locked and set aside
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Checks what parameters and files decide.
 
         Raises:
+            MissingInputError: A file of an earlier stage is not there.
             HardwareError, CheckpointError, TrainingError, LabelError: Training would not start.
             InceptionError, FeatureFileError, EvaluationError: Evaluation would fail.
             ConditionError: `generate.labels` are not those of the generator.
         """
+        _check_inputs(pipeline, self._paths)
         self._stages = stages = _Stages(pipeline, catalog)
         stages.check_files()
         stages.check_labels(stages.known_names())
@@ -66,6 +80,17 @@ class EarlyChecks:
             self._stages.check_index(inputs["image_index"])
         elif {PACKED, "labels"} <= inputs.keys() and not {"params:train", "params:evaluate"}.isdisjoint(inputs):
             self._stages.check_packed(inputs[PACKED], inputs["labels"], catalog.load("classes"))
+
+
+def _check_inputs(pipeline: Pipeline, paths: Mapping[str, Path]) -> None:
+    """Refuses a run without the files that it reads; entries that are folders explain themselves what they lack."""
+    from kedro.framework.project import pipelines
+
+    for name in sorted(pipeline.inputs()):
+        path = paths.get(name)
+        makes = [stage for stage, one in pipelines.items() if stage != "__default__" and name in one.all_outputs()]
+        if path is not None and path.suffix and makes and not path.exists():
+            raise MissingInputError(f"{shown(path)} is missing. Make it with kedro run --pipelines {makes[0]}")
 
 
 class _Stages:
