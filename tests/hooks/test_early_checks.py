@@ -207,3 +207,49 @@ def test_a_refused_run_leaves_everything_in_place(trained: Path) -> None:
     assert "Error: generate.labels=Male: this generator takes no labels" in said.text
     assert "Set the earlier results aside" not in said.text
     assert (trained / "data/06_models/smoke/generator.safetensors").is_file()
+
+
+# --- a snapshot of other images or settings -----------------------------------------------------------------------
+
+
+def test_another_batch_size_is_refused_before_the_first_node(
+    load_context: Context, trained: Path, project: Path
+) -> None:
+    (project / "data").symlink_to(trained / "data")
+    with pytest.raises(RuntimeError, match=r"batch_size: 16 in the snapshot, 8 now[\s\S]*train\.init_from=smoke"):
+        check(load_context("smoke", train={"batch_size": 8}))
+    check(load_context("smoke", train={"batch_size": 8, "resume": False}))
+    check(load_context("smoke", train={"batch_size": 8}), "preprocess")
+
+
+@pytest.mark.parametrize("changes", [{"crop": 150}, {"filter": "box"}, {"shard_images": 32}, {"background": "#000000"}])
+def test_other_packing_is_refused_before_the_first_node(
+    load_context: Context, trained: Path, project: Path, changes: dict[str, Any]
+) -> None:
+    (project / "data").symlink_to(trained / "data")
+    name = next(iter(changes))
+    with pytest.raises(RuntimeError, match=rf"preprocess\.{name}: .*[\s\S]*images were not replaced"):
+        check(load_context("smoke", preprocess=changes))
+    check(load_context("smoke", preprocess=changes), "train")  # trains on the packed images as they are
+
+
+def test_added_images_are_refused_before_the_packed_ones_are_replaced(
+    load_context: Context, trained: Path, project: Path
+) -> None:
+    (project / "data").symlink_to(trained / "data")
+    table = pd.read_parquet(trained / "data/03_primary/smoke/image_index.parquet")
+    context = load_context("smoke")
+    before(check(context), context, "pack_images", image_index=table)
+    more = pd.concat([table, table.head(2).assign(image_id=["new.jpg", "newer.jpg"])], ignore_index=True)
+    added = "2 images added to the 160, and nothing else changed"
+    with pytest.raises(RuntimeError, match=rf"{added}[\s\S]*experiment=NAME,train\.init_from=smoke"):
+        before(check(context), context, "pack_images", image_index=more)
+    other = more.iloc[1:].replace({"split": {"valid": "test"}})
+    with pytest.raises(RuntimeError, match="images: 2 added, 1 removed, 16 in another split"):
+        before(check(context), context, "pack_images", image_index=other)
+    for pipeline, parameters in (
+        ("preprocess", {}),  # nothing is trained
+        ("__default__", {"experiment": "new"}),  # nothing is resumed
+    ):
+        context = load_context("smoke", **parameters)
+        before(check(context, pipeline), context, "pack_images", image_index=more)

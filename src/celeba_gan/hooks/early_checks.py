@@ -62,7 +62,7 @@ class EarlyChecks:
         _check_inputs(pipeline, self._paths)
         self._stages = stages = _Stages(pipeline, catalog)
         stages.check_files()
-        stages.check_labels(stages.known_names())
+        stages.check_models(stages.known_names(), stages.repacked())
         if stages.planned:
             stages.check_packed_before()
 
@@ -143,6 +143,25 @@ class _Stages:
         resumes = self.train is not None and self.train.resume
         return dataset.run.card(dataset.resume_from) if resumes and isinstance(dataset, RunDataset) else None
 
+    @property
+    def experiment(self) -> str:
+        """The name of the experiment whose snapshot is resumed."""
+        dataset = self.catalog.get("training_run_previous")
+        return dataset.run.folder.name if isinstance(dataset, RunDataset) else ""
+
+    def repacked(self, index: "DataFrame | None" = None) -> list[str]:
+        """Why preprocess replaces the packed images of the snapshot, as far as is known; see `packing_changes`."""
+        from celeba_gan.images.packed import PackedImages
+        from celeba_gan.pipelines.preprocess.nodes import packing_changes
+
+        if self.resumed is None or self.preprocess is None:
+            return []
+        packed = self._load("packed_images_previous")
+        if not isinstance(packed, PackedImages) or packed.digest != self.resumed.data_digest:
+            return []
+        labels = self._load("labels") if index is not None and self.catalog.exists("labels") else None
+        return packing_changes(packed.manifest, self.preprocess, index, labels)
+
     @cached_property
     def model(self) -> "ModelCard | None":
         """The card of the trained model that evaluate and generate read; None if it is yet to be trained."""
@@ -215,14 +234,19 @@ class _Stages:
             return None
         return name_labels(labels, classes, self.train.condition.name, self.train.condition.attributes)[0]
 
-    def check_labels(self, names: Sequence[str] | None) -> None:
-        """Checks what depends on the labels' names; without them (None), what does not."""
+    def check_models(self, names: Sequence[str] | None, repacked: Sequence[str] = ()) -> None:
+        """Checks the models that the run reads against its settings.
+
+        Args:
+            names: Of the labels that networks will be trained with; None: not known yet.
+            repacked: Why other images will be packed than those of the snapshot, a line for each reason.
+        """
         from celeba_gan.gan.inputs.conditions import named_labels
         from celeba_gan.gan.networks.condition import Condition
 
         condition = self.model.condition if self.model is not None else None
         if self.train is not None:
-            self._check_training(self.train, names)
+            self._check_training(self.train, names, repacked)
             kind = self.train.condition.name
             if kind != "none" and names is not None:
                 condition = Condition(kind=kind, names=tuple(names), sets=(), counts=(), digest="")
@@ -232,7 +256,7 @@ class _Stages:
         if known and self.generate is not None and self.generate.labels:
             named_labels(condition, self.generate.labels)
 
-    def _check_training(self, settings: "TrainSettings", names: Sequence[str] | None) -> None:
+    def _check_training(self, settings: "TrainSettings", names: Sequence[str] | None, repacked: Sequence[str]) -> None:
         """Checks the snapshot to resume, or the weights to start from."""
         from celeba_gan.gan.runs.initial import load_initial
         from celeba_gan.gan.runs.resume import check_same_run, expected_images
@@ -246,7 +270,7 @@ class _Stages:
         size = settings.network_size(size)
         if self.resumed is not None:
             images = expected_images(settings, size, self.resumed, digest, names)
-            check_same_run(settings.identity(), images, self.resumed)
+            check_same_run(settings.identity(), images, self.resumed, self.experiment, repacked)
         elif settings.init_from is not None:
             initial = load_initial(self._load("experiments"), settings.init_from)
             images = expected_images(settings, size, initial.card, names=names)
@@ -261,7 +285,8 @@ class _Stages:
         counts = index["split"].value_counts()
         values = sorted(index[LABEL].unique()) if LABEL in index else []
         labels, classes = _as_labelled(index, class_names(self.preprocess.condition_on, values))
-        self._check_images({split: (0, int(counts.get(split, 0))) for split in SPLITS}, labels, classes)
+        splits = {split: (0, int(counts.get(split, 0))) for split in SPLITS}
+        self._check_images(splits, labels, classes, self.repacked(index))
 
     def check_packed_before(self) -> None:
         """Checks the packed images and labels of an earlier run, if preprocess would keep them."""
@@ -281,13 +306,19 @@ class _Stages:
         self._check_sizes(packed.size)
         self._check_images(packed.manifest.splits, labels, classes)
 
-    def _check_images(self, splits: "Mapping[str, tuple[int, int]]", labels: "DataFrame", classes: "DataFrame") -> None:
+    def _check_images(
+        self,
+        splits: "Mapping[str, tuple[int, int]]",
+        labels: "DataFrame",
+        classes: "DataFrame",
+        repacked: Sequence[str] = (),
+    ) -> None:
         from celeba_gan.evaluation.evaluate import check_splits
         from celeba_gan.images.labels import attribute_names, labels_as_named
         from celeba_gan.pipelines.evaluate.nodes import no_classifier
 
         if self.train is not None:
-            self.check_labels(self._names(labels, classes))
+            self.check_models(self._names(labels, classes), repacked)
         if self.evaluate is None:
             return
         features = self.has_features or no_classifier(attribute_names(labels), splits) is None
