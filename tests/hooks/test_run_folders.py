@@ -1,5 +1,6 @@
 """The folders of a run: locked, kept free of stale results, and set aside where a training starts anew."""
 
+import errno
 import logging
 import os
 import shutil
@@ -19,6 +20,7 @@ from kedro.runner import SequentialRunner
 from celeba_gan.datasets.catalog import StaleAwareCatalog
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.runs.snapshot import Snapshot
+from celeba_gan.hooks.errors import message_for_people
 from celeba_gan.hooks.run_folders import LockError, RunFolders, SetAsideError, StaleOutputsError
 
 SAVED = time.mktime((2026, 11, 23, 5, 10, 0, 0, 0, -1))
@@ -89,6 +91,7 @@ def test_a_killed_process_keeps_no_lock(begin: Callable[..., RunFolders], tmp_pa
 import os
 from kedro.io import DataCatalog, SharedMemoryDataCatalog
 from kedro.pipeline import Node, Pipeline
+from celeba_gan.hooks.errors import message_for_people
 from celeba_gan.hooks.run_folders import RunFolders
 
 hook = RunFolders()
@@ -105,6 +108,58 @@ input()
             begin(TRAIN)
         process.kill()
     begin(TRAIN).after_pipeline_run()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_without_locks_the_run_goes_on_with_a_warning(
+    begin: Callable[..., RunFolders], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    first, second = begin(TRAIN), begin(TRAIN)
+    first.after_pipeline_run()
+    second.after_pipeline_run()
+    (warning, _) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "demo has no locks" in warning
+    assert os.strerror(code) in warning
+    monkeypatch.undo()
+    begin(TRAIN).after_pipeline_run()  # nothing is left that looks like a lock
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.EACCES, "Change the owner or the mode of"),
+        (errno.EROFS, "Change the owner or the mode of"),
+        (errno.ENOSPC, "Free some space"),
+        (errno.EDQUOT, "Free some space"),
+        (errno.EIO, "must be a folder on a disk"),
+    ],
+)
+def test_a_lock_file_that_cannot_be_written_is_one_sentence(
+    begin: Callable[..., RunFolders], monkeypatch: pytest.MonkeyPatch, code: int, advice: str
+) -> None:
+    real = os.open
+
+    def refuse(path: str, *arguments: int, **others: int) -> int:
+        if str(path).endswith(".demo.lock"):
+            raise OSError(code, os.strerror(code), path)
+        return real(path, *arguments, **others)
+
+    monkeypatch.setattr("os.open", refuse)
+    with pytest.raises(LockError, match=rf"lock file beside .*demo, which cannot be written: .*{advice}") as error:
+        begin(TRAIN)
+    assert os.strerror(code) in str(error.value)
+    assert "Another run" not in str(error.value)
+    assert message_for_people(error.value) == str(error.value)
+
+
+def test_a_file_in_place_of_the_folder_is_named(begin: Callable[..., RunFolders], tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("")
+    with pytest.raises(LockError, match=r"Check .*models: it must be a folder"):
+        begin(TRAIN)
 
 
 # --- stale results --------------------------------------------------------------------------------------------------
