@@ -79,7 +79,7 @@ def plan(
     resumed: RunCard | None = None,
     classes: int | None = None,
     free: int | None = None,
-    seconds: float = 20.0,
+    seconds: float = 8.0,
 ) -> Plan:
     """Finds out what a training will be. It writes nothing, and reads no image.
 
