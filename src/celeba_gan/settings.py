@@ -7,6 +7,7 @@ from celeba_gan.datasets.models import reporting_folder
 from celeba_gan.hooks.early_checks import EarlyChecks
 from celeba_gan.hooks.errors import ShortErrors
 from celeba_gan.hooks.guards import ParameterGuard
+from celeba_gan.hooks.project_folder import ProjectFolder
 from celeba_gan.hooks.run_folders import RunFolders
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.tracking.hook import MLflowTracking
@@ -16,7 +17,7 @@ for message in ("register_new_resolver", "Accessing the 'model_fields' attribute
     warnings.filterwarnings("ignore", message=message)
 
 tracking = MLflowTracking()
-HOOKS = (ShortErrors(), ParameterGuard(), EarlyChecks(), RunFolders(), tracking, Summary(tracking))
+HOOKS = (ProjectFolder(), ShortErrors(), ParameterGuard(), EarlyChecks(), RunFolders(), tracking, Summary(tracking))
 DATA_CATALOG_CLASS = StaleAwareCatalog
 
 CONFIG_LOADER_ARGS = {

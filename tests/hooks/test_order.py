@@ -17,6 +17,7 @@ from kedro.framework.startup import bootstrap_project
 from celeba_gan.hooks.early_checks import EarlyChecks
 from celeba_gan.hooks.errors import ShortErrors
 from celeba_gan.hooks.guards import ParameterError, ParameterGuard
+from celeba_gan.hooks.project_folder import ProjectFolder
 from celeba_gan.hooks.run_folders import RunFolders
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.tracking.hook import MLflowTracking
@@ -64,7 +65,7 @@ def session(
 def listed() -> tuple[Hooks, MLflowTracking]:
     """The hooks of settings.py, made anew."""
     tracking = MLflowTracking()
-    hooks = [ShortErrors(), ParameterGuard(), EarlyChecks(), RunFolders(), tracking, Summary(tracking)]
+    hooks = [ProjectFolder(), ShortErrors(), ParameterGuard(), EarlyChecks(), RunFolders(), tracking, Summary(tracking)]
     assert [type(hook) for hook in hooks] == [type(hook) for hook in settings.HOOKS]
     return hooks, tracking
 
@@ -147,7 +148,7 @@ def test_every_order_leaves_the_same(
     expected: dict[str, Any],
     record_property: Callable[[str, object], None],
 ) -> None:
-    numbers = list(range(6))[::-1]
+    numbers = list(range(7))[::-1]
     if order == "random":
         seed = random.SystemRandom().randrange(10**6)
         record_property("seed", seed)
