@@ -105,7 +105,7 @@ def measure(folder: Path, rounds: int) -> dict[str, float]:
             with timed(seconds[name]):
                 real, labels = feed.batch(step)
             with timed(seconds["discriminator step"]):
-                steps._step_discriminator(step, 0, real, labels)
+                steps.step_discriminator(step, 0, real, labels)
         with timed(seconds["generator step"]):
             steps._step_generator(turn, real, labels)
     return {name: statistics.median(times) for name, times in seconds.items()}

@@ -9,8 +9,10 @@ from kedro.utils import find_kedro_project
 from celeba_gan.datasets.catalog import StaleAwareCatalog
 from celeba_gan.datasets.models import reporting_folder
 from celeba_gan.hooks.config_loader import ConfigLoader
+from celeba_gan.hooks.early_checks import EarlyChecks
 from celeba_gan.hooks.errors import ShortErrors
 from celeba_gan.hooks.guards import FolderError, ParameterGuard, check_folder
+from celeba_gan.hooks.project_folder import ProjectFolder
 from celeba_gan.hooks.run_folders import RunFolders
 from celeba_gan.hooks.signals import Signals
 from celeba_gan.hooks.summary import Summary
@@ -27,7 +29,16 @@ except FolderError as error:
     sys.exit(f"Error: {error}")
 
 tracking = MLflowTracking()
-HOOKS = (ShortErrors(), ParameterGuard(), RunFolders(), Signals(), tracking, Summary(tracking))
+HOOKS = (
+    ProjectFolder(),
+    ShortErrors(),
+    ParameterGuard(),
+    EarlyChecks(),
+    RunFolders(),
+    Signals(),
+    tracking,
+    Summary(tracking),
+)
 DATA_CATALOG_CLASS = StaleAwareCatalog
 
 CONFIG_LOADER_CLASS = ConfigLoader

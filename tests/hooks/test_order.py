@@ -14,8 +14,10 @@ from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from celeba_gan.hooks.early_checks import EarlyChecks
 from celeba_gan.hooks.errors import ShortErrors
 from celeba_gan.hooks.guards import ParameterError, ParameterGuard
+from celeba_gan.hooks.project_folder import ProjectFolder
 from celeba_gan.hooks.run_folders import RunFolders
 from celeba_gan.hooks.signals import Signals
 from celeba_gan.hooks.summary import Summary
@@ -64,7 +66,16 @@ def session(
 def listed() -> tuple[Hooks, MLflowTracking]:
     """The hooks of settings.py, made anew."""
     tracking = MLflowTracking()
-    hooks = [ShortErrors(), ParameterGuard(), RunFolders(), Signals(), tracking, Summary(tracking)]
+    hooks = [
+        ProjectFolder(),
+        ShortErrors(),
+        ParameterGuard(),
+        EarlyChecks(),
+        RunFolders(),
+        Signals(),
+        tracking,
+        Summary(tracking),
+    ]
     assert [type(hook) for hook in hooks] == [type(hook) for hook in settings.HOOKS]
     return hooks, tracking
 
@@ -147,7 +158,7 @@ def test_every_order_leaves_the_same(
     expected: dict[str, Any],
     record_property: Callable[[str, object], None],
 ) -> None:
-    numbers = list(range(6))[::-1]
+    numbers = list(range(8))[::-1]
     if order == "random":
         seed = random.SystemRandom().randrange(10**6)
         record_property("seed", seed)

@@ -1,7 +1,9 @@
 """The folders of a run: locked, kept free of stale results, and set aside where a training starts anew."""
 
+import errno
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from kedro.runner import SequentialRunner
 from celeba_gan.datasets.catalog import StaleAwareCatalog
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.runs.snapshot import Snapshot
+from celeba_gan.hooks.errors import message_for_people
 from celeba_gan.hooks.run_folders import LockError, RunFolders, SetAsideError, StaleOutputsError
 
 SAVED = time.mktime((2026, 11, 23, 5, 10, 0, 0, 0, -1))
@@ -88,6 +91,7 @@ def test_a_killed_process_keeps_no_lock(begin: Callable[..., RunFolders], tmp_pa
 import os
 from kedro.io import DataCatalog, SharedMemoryDataCatalog
 from kedro.pipeline import Node, Pipeline
+from celeba_gan.hooks.errors import message_for_people
 from celeba_gan.hooks.run_folders import RunFolders
 
 hook = RunFolders()
@@ -104,6 +108,58 @@ input()
             begin(TRAIN)
         process.kill()
     begin(TRAIN).after_pipeline_run()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_without_locks_the_run_goes_on_with_a_warning(
+    begin: Callable[..., RunFolders], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    first, second = begin(TRAIN), begin(TRAIN)
+    first.after_pipeline_run()
+    second.after_pipeline_run()
+    (warning, _) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "demo has no locks" in warning
+    assert os.strerror(code) in warning
+    monkeypatch.undo()
+    begin(TRAIN).after_pipeline_run()  # nothing is left that looks like a lock
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.EACCES, "Change the owner or the mode of"),
+        (errno.EROFS, "Change the owner or the mode of"),
+        (errno.ENOSPC, "Free some space"),
+        (errno.EDQUOT, "Free some space"),
+        (errno.EIO, "must be a folder on a disk"),
+    ],
+)
+def test_a_lock_file_that_cannot_be_written_is_one_sentence(
+    begin: Callable[..., RunFolders], monkeypatch: pytest.MonkeyPatch, code: int, advice: str
+) -> None:
+    real = os.open
+
+    def refuse(path: str, *arguments: int, **others: int) -> int:
+        if str(path).endswith(".demo.lock"):
+            raise OSError(code, os.strerror(code), path)
+        return real(path, *arguments, **others)
+
+    monkeypatch.setattr("os.open", refuse)
+    with pytest.raises(LockError, match=rf"lock file beside .*demo, which cannot be written: .*{advice}") as error:
+        begin(TRAIN)
+    assert os.strerror(code) in str(error.value)
+    assert "Another run" not in str(error.value)
+    assert message_for_people(error.value) == str(error.value)
+
+
+def test_a_file_in_place_of_the_folder_is_named(begin: Callable[..., RunFolders], tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("")
+    with pytest.raises(LockError, match=r"Check .*models: it must be a folder"):
+        begin(TRAIN)
 
 
 # --- stale results --------------------------------------------------------------------------------------------------
@@ -279,6 +335,13 @@ def test_with_nothing_there_nothing_happens(start: Start, project: Path) -> None
     assert files(project / "data") == set()
 
 
+def test_what_is_left_of_a_removed_training_is_set_aside(start: Start, trained: Path) -> None:
+    shutil.rmtree(trained / "06_models/demo")
+    before = files(trained)
+    start("__default__")
+    assert files(trained) == {name.replace("/demo/", f"/demo.{STAMP}/") for name in before}
+
+
 @pytest.mark.parametrize("pipeline", ["ingest", "preprocess", "evaluate", "generate"])
 def test_only_a_run_that_trains_sets_aside(start: Start, trained: Path, pipeline: str) -> None:
     before = files(trained)
@@ -328,8 +391,9 @@ def test_a_damaged_snapshot_is_set_aside_like_any_other(start: Start, trained: P
 
 def test_a_run_outside_a_folder_of_the_experiment_is_not_guessed_at(start: Start, trained: Path, project: Path) -> None:
     catalog = project / "conf/base/catalog.yml"
-    text = catalog.read_text().replace("06_models/${runtime_params:experiment,${globals:experiment}}", "06_models/mine")
-    catalog.write_text(text)
+    before, after = "_run: ${_models}/${_experiment}", "_run: ${_models}/mine"
+    assert before in catalog.read_text()
+    catalog.write_text(catalog.read_text().replace(before, after))
     (trained / "06_models/demo").rename(trained / "06_models/mine")
     before = files(trained)
     with pytest.raises(SetAsideError, match="globals:experiment"):

@@ -35,9 +35,14 @@ class SourceDataset(ReadOnlyDataset[Source]):
         Raises:
             DatasetError: There are no images; the message says what to do.
         """
-        self._new().prepare()
-        source = self._new()
-        source.image_names  # noqa: B018 - raises for a missing or broken folder
+        try:
+            self._new().prepare()
+            source = self._new()
+            source.image_names  # noqa: B018 - raises for a missing or broken folder
+        except SourceError as error:
+            if self._filepath.exists():
+                raise
+            raise SourceError(f"{error}. A relative path starts at the project's folder, {Path.cwd()}") from error
         return source
 
     def _new(self) -> Source:
@@ -57,4 +62,5 @@ class SourceDataset(ReadOnlyDataset[Source]):
 def _expand_home(filepath: str) -> Path:
     """Expands `~`: a shell does not do so after `source.path=`, and Kedro prepends the project's folder."""
     _, home, rest = filepath.partition("/~/")
-    return Path.home() / rest if home else Path(filepath)
+    path = Path.home() / rest if home else Path(filepath)
+    return path.resolve() if ".." in path.parts else path  # else a link to another disk stays a link

@@ -89,7 +89,8 @@ def evaluate(
     Raises:
         EvaluationError: The images have another size than the generator's, or there are too few.
     """
-    reals = _as_trained_on(reals, models)
+    check_splits(reals.splits, settings, features=bool(extractors))
+    reals = replace(reals, centre=measured_centre(models.size, models.random_crop, reals.size))
     _check(models, reals)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         passing = FeatureStore(Path(folder), most_bytes=np.inf)
@@ -97,10 +98,6 @@ def evaluate(
         sets = _Sets(*(_choose(reals, split, settings, kept) for split in ("test", "valid", "train")))
         if sets.count < LEAST_IMAGES:
             extractors = ()
-        if extractors and sets.count <= settings.neighbours:
-            raise EvaluationError(
-                f"evaluate.neighbours is {settings.neighbours}, but there are {sets.count} images a side. Set it lower"
-            )
         keep = max(settings.swd_images, 2 * settings.ms_ssim_pairs, SHOWN)
         seed = _seed(settings.seed, "measured")
         samples = make_samples(models, len(sets.test.indices), seed, keep=keep, extractors=extractors, store=passing)
@@ -147,24 +144,55 @@ def _check(models: Models, reals: Reals) -> None:
         logger.warning("The training of this generator is unfinished, after %d images", models.images)
 
 
-def _as_trained_on(reals: Reals, models: Models) -> Reals:
-    """The reals at the generator's size: whole, or their centres where it was trained on random crops."""
-    if models.size > reals.size or (models.size < reals.size and models.random_crop is None):
+def measured_centre(size: int, random_crop: int | None, packed: int) -> int | None:
+    """Side of the centre of the packed images that is measured, in pixels; None: the whole images.
+
+    Args:
+        size: Side of the generator's images.
+        random_crop: Side of the random crops that it was trained on; None: whole images.
+        packed: Side of the packed images.
+
+    Raises:
+        EvaluationError: The generator's images cannot be compared with these.
+    """
+    if size > packed or (size < packed and random_crop is None):
         raise EvaluationError(
-            f"The generator makes images of {models.size} pixels a side, the packed images have {reals.size}. "
+            f"The generator makes images of {size} pixels a side, the packed images have {packed}. "
             "Evaluate it with the environment and --params dataset=NAME that it was trained with"
         )
-    return replace(reals, centre=None if models.size == reals.size else models.size)
+    return None if size == packed else size
+
+
+def check_splits(splits: Mapping[str, tuple[int, int]], settings: EvaluateSettings, *, features: bool) -> None:
+    """Checks that the splits, half-open ranges of images, have enough images to measure a generator.
+
+    Args:
+        splits: By their names: train, valid and test.
+        settings: Of the evaluation.
+        features: Whether anything is measured in features.
+
+    Raises:
+        EvaluationError: A split has fewer than two images, or no more than `evaluate.neighbours`.
+    """
+    counts = {split: stop - start for split, (start, stop) in splits.items()}
+    for split in ("test", "valid", "train"):
+        if counts[split] < 2:
+            raise EvaluationError(
+                f"The {split} split has {counted(counts[split], 'image')}, evaluation needs at least 2. Add images "
+                "to it, or, if the split is drawn (there is no partition), set a larger ingest.valid_share"
+            )
+    a_side = min(counts["test"], counts["valid"], settings.images)
+    if features and a_side >= LEAST_IMAGES and a_side <= settings.neighbours:
+        raise EvaluationError(
+            f"evaluate.neighbours is {settings.neighbours}, but there are {a_side} images a side (the test split has "
+            f"{counts['test']:,}, valid {counts['valid']:,}, and evaluate.images is {settings.images:,}). Set "
+            f"evaluate.neighbours to at most {a_side - 1}"
+        )
 
 
 def _choose(reals: Reals, split: str, settings: EvaluateSettings, store: FeatureStore) -> RealSet:
     """Images of a split, in random order."""
     start, stop = reals.splits[split]
-    if stop - start < 2:
-        raise EvaluationError(
-            f"The {split} split has {counted(stop - start, 'image')}, evaluation needs at least 2. Add images "
-            "to it, or, if the split is drawn (there is no partition), set a larger ingest.valid_share"
-        )
     order = np.random.default_rng(settings.seed).permutation(stop - start)
     most = settings.train_images if split == "train" else settings.images
     return RealSet(reals, start + order[:most], store)

@@ -1,5 +1,6 @@
 """Where catalog entries are on disk."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,18 @@ def filepaths(conf_catalog: Mapping[str, Any]) -> dict[str, Path]:
         for name, entry in conf_catalog.items()
         if isinstance(entry, Mapping) and "filepath" in entry
     }
+
+
+def start_of(path: str | Path) -> str:
+    """Where a relative path starts, as the end of a message that there is nothing; empty for an absolute one."""
+    if Path(path).expanduser().is_absolute():
+        return ""
+    return f" Relative paths start at the project's folder, {Path.cwd()}."
+
+
+def normalised(path: str | Path) -> str:
+    """An absolute path for messages, without `..` and `~`."""
+    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 - resolve would follow links
 
 
 def shown(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Locks the folders a run writes to, marks stale results, and sets old ones aside when a new training starts."""
 
+import errno
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -25,8 +26,13 @@ RESUME: Final = "params:train.resume"
 _LOCKED: Final = {RUN: "experiment", "packed_images": "dataset"}
 
 
+_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # as on some network file systems
+_NO_RIGHTS: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
 class LockError(RuntimeError):
-    """Another run is writing there; the message says what to do."""
+    """A folder cannot be locked, or another run is writing there; the message says why and what to do."""
 
 
 class SetAsideError(RuntimeError):
@@ -72,7 +78,7 @@ class RunFolders:
         """Prepares the folders.
 
         Raises:
-            LockError: Another run holds a lock.
+            LockError: Another run holds a lock, or there cannot be one.
             StaleOutputsError: The runner cannot make stale results again.
             SetAsideError: The training is not in a folder of the experiment's name.
         """
@@ -106,17 +112,23 @@ class RunFolders:
                 continue
             path = self._paths[name]
             folder = path if name == RUN else path.parent
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+            # Without the fall back to a file that a killed process would leave behind.
+            lock = FileLock(folder.with_name(f".{folder.name}.lock"), fallback_to_soft=False)
             try:
+                folder.parent.mkdir(parents=True, exist_ok=True)
                 lock.acquire(timeout=0)
-            except Timeout as error:
-                self._release()
-                raise LockError(
-                    f"Another run is writing to {shown(folder)}. Wait until it has ended, or give this one another "
-                    f"name: --params {kind}=NAME"
-                ) from error
-            self._locks.append(lock)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:  # of which Timeout, an OSError itself, has none
+                    self._release()
+                    raise LockError(_why_not_locked(error, folder, kind)) from error
+                logger.warning(
+                    "The file system of %s has no locks (%s): a second run that writes there at the same time would "
+                    "not be noticed, and both would overwrite each other's files",
+                    shown(folder),
+                    error.strerror,
+                )
+            else:
+                self._locks.append(lock)
 
     def _release(self) -> None:
         while self._locks:
@@ -131,7 +143,7 @@ class RunFolders:
         if not old:
             return
         folders = self._folders(node, pipeline)
-        if run.folder not in folders:
+        if run.folder.name != self._experiment:
             raise SetAsideError(
                 f"There are results of an earlier training ({shown(old[0])}), and a new one starts. They can be set "
                 f"aside only in a folder of the experiment's name: make the filepath of {RUN} in catalog.yml end with "
@@ -149,6 +161,21 @@ class RunFolders:
         paths = [self._paths[name] for name in outputs if name in self._paths]
         named = {folder for path in paths for folder in (path, path.parent) if folder.name == self._experiment}
         return sorted(folder for folder in named if folder.is_dir())
+
+
+def _why_not_locked(error: OSError, folder: Path, kind: str) -> str:
+    """What the system's error means, and what to do."""
+    if isinstance(error, Timeout):
+        return (
+            f"Another run is writing to {shown(folder)}. Wait until it has ended, or give this one another name: "
+            f"--params {kind}=NAME"
+        )
+    where = f"A run needs a lock file beside {shown(folder)}, which cannot be written: {error.strerror or error}. "
+    if error.errno in _NO_RIGHTS:
+        return f"{where}Change the owner or the mode of {shown(folder.parent)}, or work in a copy of the project"
+    if error.errno in _FULL:
+        return f"{where}Free some space on the disk, then run the same command again"
+    return f"{where}Check {shown(folder.parent)}: it must be a folder on a disk that can be written"
 
 
 def stale_outputs(pipeline: Pipeline, catalog: DataCatalog) -> set[str]:

@@ -150,7 +150,7 @@ def test_larger_batches_are_measured_where_time_and_memory_allow_it(
 
     assert measured(None, 60) == [(1, 1), (8, 8), (48, 16)]
     assert measured(None, 0) == [(1, 1)]
-    assert measured(None, 0.1) == [(1, 1), (8, 8)]  # three iterations of 48 images take 0.144 s
+    assert measured(None, 0.09) == [(1, 1), (8, 8)]  # four steps of each network take 2 x 0.048 s
     assert measured(20_001, 60) == [(1, 1), (8, 8), (48, 16)]
     assert measured(19_999, 60) == [(1, 1), (8, 8)]
     assert measured(9_999, 60) == [(1, 1)]
@@ -236,8 +236,21 @@ def test_lazy_penalties_are_timed_as_often_as_they_happen(make_settings: Make, m
     assert all(due[1](step) for step in steps)
     assert not any(due[NEVER](step) for step in steps)
     seconds = {1: 5.0, NEVER: 1.0}
-    monkeypatch.setattr(probe, "_time", lambda steps, batch: seconds[steps.settings.penalty.every])  # the clock alone
-    assert probe._iterate(16, 16)[1] == 2.0
+
+    def clock(steps: Steps, batch: int, *, whole: bool = True) -> float:  # the clock alone
+        return seconds[steps.settings.penalty.every] + (7.0 if whole else 0.0)
+
+    monkeypatch.setattr(probe, "_time", clock)
+    assert probe._iterate(16, 16)[1] == 7.0 + settings.n_critic * 2.0
+
+
+def test_one_step_of_each_network_gives_the_time_of_any_iteration(
+    make_settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Probe, "_time", lambda *_, whole=True: 3.0 + (2.0 if whole else 0.0))
+    for n_critic in (1, 5):
+        probe = make_probe(make_settings(n_critic=n_critic, batch_size=16))
+        assert probe._iterate(16, 16)[1] == 2.0 + n_critic * 3.0
 
 
 def test_all_networks_are_really_trained_with_labels_and_augmentation(make_settings: Make) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from celeba_gan.evaluation.features.config import FeatureFileSettings
+from celeba_gan.foundation.paths import normalised, start_of
 from celeba_gan.foundation.pixels import Images
 from celeba_gan.foundation.precision import full_float32
 
@@ -48,7 +49,8 @@ class FeatureFile:
         self.path = Path(settings.path or "").expanduser()
         if not self.path.is_file():
             raise FeatureFileError(
-                f"evaluate.features.path: there is no file {self.path}. Set it to an ONNX file, or to none"
+                f"evaluate.features.path: there is no file {normalised(self.path)}.{start_of(self.path)} Set it to an "
+                "ONNX file, or to none"
             )
         content = self.path.read_bytes()
         digest = hashlib.sha256(content)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from celeba_gan.foundation.paths import normalised, start_of
 from celeba_gan.foundation.pixels import Images
 from celeba_gan.foundation.precision import full_float32
 
@@ -38,7 +39,10 @@ def find_weights(requested: str | None) -> Path | None:
     if path.is_file():
         return path
     if requested:
-        raise InceptionError(f"evaluate.inception_weights: there is no file {path}. Set it to none, or get {NAME}")
+        raise InceptionError(
+            f"evaluate.inception_weights: there is no file {normalised(path)}.{start_of(path)} Set it to none, or get "
+            f"{NAME}"
+        )
     logger.info(
         "Skipping Inception features: their weights are not on this machine. To use them, put %s from "
         "github.com/toshas/torch-fidelity/releases into %s, or set evaluate.inception_weights",

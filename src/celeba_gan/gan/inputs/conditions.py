@@ -120,8 +120,8 @@ def named_labels(condition: Condition | None, requested: Sequence[str]) -> Tenso
     """
     if condition is None:
         raise ConditionError(
-            f"generate.labels={'+'.join(requested)}: this generator was trained without labels; leave it "
-            "empty, or train one with --params train.condition.name=class (or attributes)"
+            f"generate.labels={'+'.join(requested)}: this generator takes no labels; leave it "
+            "empty, or train one that does with --params train.condition.name=class (or attributes)"
         )
     names = condition.names
     parts = [_parts("+".join(requested))] if condition.kind == "class" else [_parts(name) for name in requested]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from celeba_gan.foundation.paths import start_of
 from celeba_gan.foundation.wording import listed
 from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import CheckpointError, read_card
@@ -29,7 +30,7 @@ class Experiments:
         files = [*self.folder.glob("*/generator.safetensors"), *self.folder.glob("*/training_state")]
         names = sorted({file.parent.name for file in files})
         raise CheckpointError(
-            f"there is no experiment, file or folder {source!r}. "
+            f"there is no experiment, file or folder {source!r}.{start_of(source)} "
             f"Experiments in {self.folder}: {listed(names, 20) or 'none'}"
         )
 

@@ -134,6 +134,11 @@ def choose_hardware(
     return chosen
 
 
+def check_hardware(settings: RuntimeSettings) -> None:
+    """Raises HardwareError if the device or precision requested is not there, and changes nothing."""
+    _precision(settings.precision, find_device(settings.device), None)
+
+
 def _precision(requested: str, device: str, same: HardwareCard | None) -> str:
     """Resolves `auto` by the hardware alone, so that two fresh runs of one command are equal."""
     if requested == "tf32" and not (device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)):

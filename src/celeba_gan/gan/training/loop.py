@@ -30,6 +30,7 @@ from celeba_gan.gan.runtime.signals import StopSignal
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.best import Best, Measure
 from celeba_gan.gan.training.clock import Clock
+from celeba_gan.gan.training.estimate import Estimate
 from celeba_gan.gan.training.health import Health
 from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
@@ -140,6 +141,7 @@ def train(
 
     log = TermLog(training.pair.optimizers)
     saved, advice = training.images, settings.smaller_batch()
+    estimate = Estimate(clock, training.images, hardware.device)
     with StopSignal() as stop:
         while training.images < clock.length and stop.received is None:
             end = clock.next_tick(training.images)
@@ -153,6 +155,7 @@ def train(
                     terms = training.steps.iterate(feed, training.iteration, images_after)
                 training.iteration, training.images = training.iteration + 1, images_after
                 log.add(training.images, terms)
+                estimate.iterated(training.images)
                 if progress is not None:
                     progress(training.images, clock.length)
             rows, broken = log.rows(settings.rows_per_tick)  # the loop waits for the device here, once a tick

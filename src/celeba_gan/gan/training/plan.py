@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from celeba_gan.gan.inputs.feed import KnownImages, is_resident
-from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.table import NetworkTable, tabulate_pair
-from celeba_gan.gan.runs.cards import ImagesCard, RunCard
-from celeba_gan.gan.runs.resume import check_same_run
+from celeba_gan.gan.runs.cards import RunCard
+from celeba_gan.gan.runs.resume import check_same_run, expected_images
 from celeba_gan.gan.runtime.hardware import Hardware, choose_hardware
 from celeba_gan.gan.schedule import ScheduleSettings, factor
 from celeba_gan.gan.settings import TrainSettings
@@ -80,7 +79,7 @@ def plan(
     resumed: RunCard | None = None,
     classes: int | None = None,
     free: int | None = None,
-    seconds: float = 20.0,
+    seconds: float = 8.0,
 ) -> Plan:
     """Finds out what a training will be. It writes nothing, and reads no image.
 
@@ -98,7 +97,8 @@ def plan(
     """
     network_size = settings.network_size(size)
     if resumed is not None:
-        check_same_run(settings.identity(), _images_card(settings, network_size, images, resumed), resumed)
+        digest = None if images is None else images.digest
+        check_same_run(settings.identity(), expected_images(settings, network_size, resumed, digest), resumed)
     hardware = choose_hardware(
         settings, resumed.hardware if resumed else None, gathers_pixels=settings.augment.name == "ada"
     )
@@ -123,23 +123,6 @@ def plan(
         memory=memory,
         free=free,
         speed=speed if schedule.left else None,
-    )
-
-
-def _images_card(settings: TrainSettings, size: int, images: KnownImages | None, card: RunCard) -> ImagesCard:
-    """The training images' card as far as it is known; the rest is taken from the snapshot."""
-    condition = card.condition
-    kind = "none" if condition is None else condition.kind
-    if settings.condition.name == "none":
-        condition = None
-    elif settings.condition.name != kind:
-        requested = (f"train.condition.name={settings.condition.name}",)
-        condition = Condition(kind=settings.condition.name, names=requested, sets=(), counts=(), digest="")
-    return ImagesCard(
-        size=size,
-        random_crop=settings.random_crop,
-        data_digest=card.data_digest if images is None else images.digest,
-        condition=condition,
     )
 
 

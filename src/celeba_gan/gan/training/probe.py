@@ -17,6 +17,7 @@ from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
 
 FIRST = (1, 8)  # images at a time in the iterations that come first, to see whether larger ones fit
+_QUICK = 3.0  # seconds; faster iterations are timed again: the first one also chooses kernels and counts bytes
 NEVER = 2**30  # as `penalty.every`: no step is penalised
 
 
@@ -76,13 +77,15 @@ class Probe:
         batch = self.settings.batch_size
         micro = self.settings.micro_batch or batch
         sizes = sorted({*(size for size in FIRST if size < micro and micro % size == 0), batch})
+        self._make_moments()
         measured, peak, took = 0, 0, 0.0
         for size in sizes:
             now = min(size, micro)
             if measured:
                 left = seconds - (time.perf_counter() - began)
-                expected = (peak * now // min(measured, micro), took * size / measured)
-                if (free is not None and expected[0] > 0.8 * free) or 3 * expected[1] > left:
+                # Measuring takes about four steps of each network.
+                expected = (peak * now // min(measured, micro), 4 * took / self.settings.n_critic * size / measured)
+                if (free is not None and expected[0] > 0.8 * free) or expected[1] > left:
                     break
             try:
                 peak, took = self._iterate(size, now)
@@ -115,23 +118,45 @@ class Probe:
         )
 
     def _iterate(self, batch: int, micro: int) -> tuple[int, float]:
-        """The peak of an iteration in bytes, and the seconds of an average one."""
-        every = self.settings.penalty.every
-        size = {"batch_size": batch, "micro_batch": micro}
-        penalised = self._steps(size, every=1)
-        self._time(penalised, batch)  # makes Adam's moments, which then last, and chooses kernels
-        with LiveBytes(self.hardware.device) as live:
-            self._time(penalised, batch)
-        took = self._time(penalised, batch)
-        if every > 1:
-            plain = self._time(self._steps(size, every=NEVER), batch)
-            took = plain + (took - plain) / every
-        return live.peak, took
+        """The peak of an iteration in bytes, and the seconds of an average one.
 
-    def _time(self, steps: Steps, batch: int) -> float:
+        Measured are one step of the discriminator and one of the generator, since a whole iteration of a large preset
+        takes minutes on a CPU.
+        """
+        penalty, n_critic = self.settings.penalty, self.settings.n_critic
+        size = {"batch_size": batch, "micro_batch": micro, "n_critic": 1}
+        penalised = self._steps(size, every=1)
+        with LiveBytes(self.hardware.device) as live:
+            both = self._time(penalised, batch)
+        if both < _QUICK:
+            both = self._time(penalised, batch)
+        if n_critic == penalty.every == 1:
+            return live.peak, both
+        discriminator = step = self._time(penalised, batch, whole=False)
+        if penalty.every > 1:
+            plain = self._time(self._steps(size, every=NEVER), batch, whole=False)
+            step = plain + (discriminator - plain) / penalty.every
+        return live.peak, max(0.0, both - discriminator) + n_critic * step
+
+    def _make_moments(self) -> None:
+        """Makes Adam's moments, which are no part of a step's peak: they last from the first step on."""
+        for network, step in (
+            (self.pair.discriminator, self.pair.step_discriminator),
+            (self.pair.generator, self.pair.step_generator),
+        ):
+            for parameter in network.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            step()
+
+    def _time(self, steps: Steps, batch: int, *, whole: bool = True) -> float:
+        """Seconds of an iteration, or of one step of the discriminator alone."""
+        feed = _Noise(batch, self.size, self.classes, self.hardware)
         self._wait()
         began = time.perf_counter()
-        steps.iterate(_Noise(batch, self.size, self.classes, self.hardware), 1, 1)
+        if whole:
+            steps.iterate(feed, 1, 1)
+        else:
+            steps.step_discriminator(1, 1, *feed.batch(1))
         self._wait()
         return time.perf_counter() - began
 

@@ -57,7 +57,7 @@ class Steps:
         steps = []
         for step in range(iteration * n_critic, (iteration + 1) * n_critic):
             real, labels = feed.batch(step)
-            steps.append(self._step_discriminator(step, images, real, labels))
+            steps.append(self.step_discriminator(step, images, real, labels))
         terms = _mean_terms(steps) | self._step_generator(iteration, real, labels)
         if self.valid is not None:
             self._score_valid(self.valid, iteration)
@@ -67,7 +67,8 @@ class Steps:
         self.pair.update_average(images, self.settings.images_per_iteration)
         return terms
 
-    def _step_discriminator(self, step: int, images: int, real: Tensor, labels: Tensor) -> Terms:
+    def step_discriminator(self, step: int, images: int, real: Tensor, labels: Tensor) -> Terms:
+        """Runs one step of the discriminator, numbered from 0; `images` and what it returns are as in `iterate`."""
         penalised = self.penalty.is_due(step)
         latents = self._latents("discriminator", step)
         noise_real, noise_fake = self._augmentation("reals", step), self._augmentation("fakes", step)

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from celeba_gan.evaluation.config import EvaluateSettings
@@ -32,12 +33,7 @@ def fit_attribute_classifier(
 
     For images without attributes, or very few images, there is none: its card then names no attributes.
     """
-    from celeba_gan.evaluation.features.classifier import (
-        CLASSIFIER_VERSION,
-        LEAST_IMAGES,
-        LabelledImages,
-        fit_classifier,
-    )
+    from celeba_gan.evaluation.features.classifier import CLASSIFIER_VERSION, LabelledImages, fit_classifier
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.images.labels import attribute_names, check_labels
 
@@ -55,9 +51,7 @@ def fit_attribute_classifier(
     previous = attribute_classifier_previous
     if previous is not None and previous.card.made_from == made_from:
         return previous
-    counts = {split: stop - start for split, (start, stop) in packed_images.manifest.splits.items()}
-    if not names or counts["train"] < LEAST_IMAGES or counts["valid"] < 2:
-        why = "have no attributes" if not names else f"are too few ({counts['train']} for training)"
+    if (why := no_classifier(names, packed_images.manifest.splits)) is not None:
         logger.info(
             "These images %s, so there is no attribute classifier: skipping the Fréchet distance and others that need "
             "features",
@@ -99,13 +93,16 @@ def evaluate_generator(
     """
     from celeba_gan.evaluation.attributes import describe_attributes
     from celeba_gan.evaluation.compare import compare_models
-    from celeba_gan.evaluation.evaluate import EvaluationError, Result, evaluate
+    from celeba_gan.evaluation.evaluate import Result, evaluate
+    from celeba_gan.evaluation.features.classifier import AttributeClassifier
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
     use_all_cores()
     device = find_device("auto")
-    extractors = _extractors(attribute_classifier, settings, device)
+    extractors = file_extractors(settings, device)
+    if known := attribute_classifier.card.attributes:
+        extractors.insert(0, AttributeClassifier(list(known), attribute_classifier.tensors, device))
     networks = evaluated_model.networks() if evaluated_model else training_run.networks(settings.checkpoint)
     model = networks.generator.card
     measured_best = settings.checkpoint == "best" and model.best is not None and model.best.images == model.images
@@ -122,11 +119,8 @@ def evaluate_generator(
             attributes = describe_attributes(quality, *probabilities, found.labels, requested)
         return found.evaluation.model_copy(update={"attributes": attributes}), found
 
-    if compared_model is not None and compared_model.card.size != model.size:
-        raise EvaluationError(
-            f"evaluate.compare_with: {compared_model.label} makes images of {compared_model.card.size} pixels, the "
-            f"measured model {model.size}. Only models of one size can be compared"
-        )
+    if compared_model is not None:
+        check_compared(compared_model, model.size)
     evaluation, result = measure(networks)
     protocol = evaluation.protocol.model_copy(
         update={"model": settings.model, "checkpoint": "best" if measured_best else "last"}
@@ -167,23 +161,43 @@ def report_evaluation(
     return chart, page
 
 
-def _extractors(
-    attribute_classifier: Checkpoint[ClassifierCard], settings: EvaluateSettings, device: str
-) -> "list[Extractor]":
-    """The feature extractors that are available: attribute classifier, Inception, the user's file."""
-    from celeba_gan.evaluation.features.classifier import AttributeClassifier
+def no_classifier(names: list[str], splits: Mapping[str, tuple[int, int]]) -> str | None:
+    """Why these images get no attribute classifier; None if they get one."""
+    from celeba_gan.evaluation.features.classifier import LEAST_IMAGES
+
+    counts = {split: stop - start for split, (start, stop) in splits.items()}
+    if not names:
+        return "have no attributes"
+    few = counts["train"] < LEAST_IMAGES or counts["valid"] < 2
+    return f"are too few ({counts['train']} for training)" if few else None
+
+
+def file_extractors(settings: EvaluateSettings, device: str) -> "list[Extractor]":
+    """The feature extractors that are files: Inception's weights and the user's ONNX file, where there are any.
+
+    Raises:
+        InceptionError, FeatureFileError: A requested file is missing, or is not what it should be.
+    """
     from celeba_gan.evaluation.features.file import FeatureFile
     from celeba_gan.evaluation.features.inception import InceptionFeatures, find_weights
 
     found: list[Any] = []
-    attributes = attribute_classifier.card.attributes
-    if attributes:
-        found.append(AttributeClassifier(list(attributes), attribute_classifier.tensors, device))
     if (weights := find_weights(settings.inception_weights)) is not None:
         found.append(InceptionFeatures(weights, device))
     if settings.features.path is not None:
         found.append(FeatureFile(settings.features, device))
     return found
+
+
+def check_compared(model: NamedModel, size: int) -> None:
+    """Raises EvaluationError if a model makes images of another size, in pixels, than the measured one."""
+    from celeba_gan.evaluation.evaluate import EvaluationError
+
+    if model.card.size != size:
+        raise EvaluationError(
+            f"evaluate.compare_with: {model.label} makes images of {model.card.size} pixels, the measured model "
+            f"{size}. Only models of one size can be compared"
+        )
 
 
 def _bind(

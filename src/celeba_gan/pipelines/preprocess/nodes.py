@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from celeba_gan.foundation.wording import counted
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.journal import UnfinishedPacking
 from celeba_gan.images.packed import LeftOut, Manifest, PackedImages, Shard
@@ -128,3 +129,36 @@ def write_data_page(data_report: DataReport, *charts_pictures_and_tables: Any) -
     from celeba_gan.reporting.data.page import render_data
 
     return render_data(data_report, *charts_pictures_and_tables)
+
+
+def packing_changes(
+    manifest: Manifest, settings: PreprocessSettings, index: Any = None, labels: Any = None
+) -> list[str]:
+    """Why packing would give other images than the packed ones, a line for each reason.
+
+    A file that was only written again is no reason: its pixels may be the same.
+
+    Args:
+        manifest: Of the packed images.
+        settings: Of the next packing.
+        index: The image index of the next packing (image_id, split); None: not known.
+        labels: Those of the packed images (image_id, split); None: not known.
+    """
+    recipe = manifest.recipe.model_dump(include={"size", "crop", "filter", "background"})
+    before = {**recipe, "shard_images": manifest.shard_images}
+    now = {**{name: getattr(settings, name) for name in recipe}, "shard_images": settings.images_per_shard}
+    found = [
+        f"  preprocess.{name}: {before[name]} before, {now[name]} now" for name in now if before[name] != now[name]
+    ]
+    if index is None or labels is None:
+        return found
+    left_out = {record.image_id for record in [*manifest.unreadable, *manifest.leaks]}
+    old, new = (dict(zip(table["image_id"], table["split"], strict=True)) for table in (labels, index))
+    added = len(new.keys() - old.keys() - left_out)
+    removed = len(old.keys() - new.keys())
+    moved = sum(split != new.get(image_id, split) for image_id, split in old.items())
+    if added and not removed and not moved:
+        found.append(f"  images: {counted(added, 'image')} added to the {len(old):,}, and nothing else changed")
+    elif added or removed or moved:
+        found.append(f"  images: {added:,} added, {removed:,} removed, {moved:,} in another split")
+    return found

@@ -1,0 +1,86 @@
+"""Whatever a person removes from `data/`, the same command makes it again, or goes on without it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from celeba_gan.gan.runs.run import Run
+from kedro_here import TRAINED, kedro_run
+
+COMMAND = ("--env", "smoke", "--params", TRAINED)
+FOLDERS = [
+    "01_raw",
+    "02_intermediate",
+    "03_primary",
+    "04_feature",
+    "05_model_input",
+    "05_model_input/smoke/images",
+    "06_models",
+    "06_models/datasets",
+    "06_models/smoke",
+    "06_models/smoke/training_state",
+    "07_model_output",
+    "07_model_output/smoke/metric_rows",
+    "07_model_output/smoke/samples",
+    "07_model_output/smoke/training_grids",
+    "08_reporting",
+    "08_reporting/smoke",
+]
+FILES = [
+    "05_model_input/smoke/images/manifest.json",
+    "05_model_input/smoke/images/shard-00001.npy",
+    "05_model_input/smoke/labels.parquet",
+    *(
+        f"06_models/smoke/{prefix}{name}"
+        for prefix in ("", "best_")
+        for name in ("generator.json", "discriminator.json")
+    ),
+    *(
+        f"06_models/smoke/{prefix}{name}.safetensors"
+        for prefix in ("", "best_")
+        for name in ("generator", "discriminator")
+    ),
+    "06_models/smoke/training_state/state.safetensors",
+]
+HISTORY = ["06_models/smoke/training_state/state-000000000640.safetensors"]  # not made again: that is past
+NEW_TRAINING = {"06_models", "06_models/smoke", "06_models/smoke/training_state", FILES[-1]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("removed", [*FOLDERS, *FILES, *HISTORY])
+def test_the_same_command_runs_after_a_removal(tmp_path: Path, copy_trained: Callable[..., Path], removed: str) -> None:
+    project = copy_trained(tmp_path / "project")
+    path = project / "data" / removed
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    said = kedro_run(project, *COMMAND)
+    assert path.exists() != (removed in HISTORY)
+    assert Run(project / "data/06_models/smoke").finished()
+    begun = "Starting a new training (its snapshot is gone)" in said.words
+    assert begun == (removed in NEW_TRAINING)
+    aside = sorted(folder.name for folder in (project / "data").glob("07*/smoke.*"))
+    assert bool(aside) == begun  # nothing of the earlier training is lost or mixed with the new one's
+
+
+@pytest.mark.parametrize(
+    ("removed", "pipelines", "advice"),
+    [
+        ("02_intermediate", "preprocess", "rejected_images.csv is missing. Make it with kedro run --pipelines ingest"),
+        ("03_primary", "preprocess", "image_index.parquet is missing. Make it with kedro run --pipelines ingest"),
+        ("05_model_input/smoke/labels.parquet", "train", "is missing. Make it with kedro run --pipelines preprocess"),
+        ("05_model_input", "train", "missing. Make it with kedro run --pipelines preprocess"),
+        ("05_model_input/smoke/images", "evaluate", "Pack them again: kedro run --pipelines preprocess"),
+        ("06_models", "evaluate,generate", "Train one (kedro run --pipelines train)"),
+        ("07_model_output/smoke/training_grids", "generate", "Train (kedro run --pipelines train)"),
+    ],
+)
+def test_a_stage_without_its_inputs_says_what_makes_them(
+    tmp_path: Path, copy_trained: Callable[..., Path], removed: str, pipelines: str, advice: str
+) -> None:
+    project = copy_trained(tmp_path / "project")
+    path = project / "data" / removed
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    said = kedro_run(project, *COMMAND, "--pipelines", pipelines, status=1)
+    assert f"{advice}" in said.words
+    assert "Traceback" not in said.text
