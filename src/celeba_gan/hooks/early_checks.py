@@ -60,7 +60,10 @@ class EarlyChecks:
             ConditionError: `generate.labels` are not those of the generator.
         """
         _check_inputs(pipeline, self._paths)
-        self._stages = stages = _Stages(pipeline, catalog)
+        stages = _Stages(pipeline, catalog)
+        self._stages = stages if stages.train or stages.evaluate or stages.generate else None
+        if self._stages is None:
+            return  # stages that need no torch do not import it
         stages.check_files()
         stages.check_models(stages.known_names(), stages.repacked())
         if stages.planned:
