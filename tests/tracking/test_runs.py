@@ -213,7 +213,7 @@ assert find_spec("celeba_gan") is None
 for bad, params, reason in (
     (latents[:, :7], None, "shape"),
     (np.full_like(latents, np.nan), None, "finite numbers"),
-    (latents, {"labels": "Male"}, "trained without labels"),
+    (latents, {"labels": "Male"}, "takes no labels"),
 ):
     try:
         model.predict(bad, params)

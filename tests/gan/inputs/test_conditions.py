@@ -234,7 +234,7 @@ def test_conditional_with_one_class_learns_as_unconditional(
         assert rest
         with_labels.load_state_dict(bare.state_dict() | rest)
     real = ImageFeed(plain, images, hardware).batch(0)[0]
-    first = without._step_discriminator(0, 16, real, torch.zeros(8, 0))
-    second = told._step_discriminator(0, 16, real, torch.ones(8, 1))
+    first = without.step_discriminator(0, 16, real, torch.zeros(8, 0))
+    second = told.step_discriminator(0, 16, real, torch.ones(8, 1))
     for term in ("discriminator_loss", "penalty", "score_real", "score_fake"):
         assert second[term].item() == pytest.approx(first[term].item(), rel=1e-4), term

@@ -201,7 +201,8 @@ def test_experiments_are_found_by_name_and_anything_else_by_path(
     assert experiments.find("models/first/generator.safetensors").samefile(source / "generator.safetensors")
     (tmp_path / "models" / "notes").mkdir()
     with pytest.raises(
-        CheckpointError, match=r"no experiment, file or folder 'frist'. Experiments in .*models: first$"
+        CheckpointError,
+        match=r"no experiment, file or folder 'frist'\. Relative paths start .*Experiments in .*models: first$",
     ):
         experiments.find("frist")
     with pytest.raises(CheckpointError, match=r"Experiments in .*nothing: none$"):

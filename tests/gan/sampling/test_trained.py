@@ -39,6 +39,6 @@ def test_other_shapes(generator: TrainedGenerator) -> None:
 
 
 def test_labels_that_it_does_not_know(generator: TrainedGenerator) -> None:
-    message = "knows no 'Beard'. There are: Hat, no Hat" if generator.condition else "trained without labels"
+    message = "knows no 'Beard'. There are: Hat, no Hat" if generator.condition else "takes no labels"
     with pytest.raises(ConditionError, match=message):
         next(generator.sample(2, 0, labels=["Beard"]))

@@ -119,7 +119,7 @@ def test_fakes_of_the_discriminators_step_are_detached_and_epsilon_is_one_number
     hardware = choose_hardware(settings, None)
     steps = Steps(settings, hardware, Pair(settings, 16, hardware))
     real, labels = ImageFeed(settings, images, hardware).batch(0)
-    steps._step_discriminator(0, 16, real, labels)
+    steps.step_discriminator(0, 16, real, labels)
     assert len(seen) == 2
     assert not any(given[name].requires_grad for given in seen for name in ("real", "fake"))
     assert all(parameter.grad is None for parameter in steps.pair.generator.parameters())
