@@ -30,9 +30,11 @@ def run(project: Path) -> Callable[..., str]:
 @pytest.mark.parametrize(
     ("parameter", "path", "expected"),
     [
-        ("source.path", "../nowhere", "no folder {above}/nowhere."),
-        ("train.init_from", "../nowhere", "no experiment, file or folder '../nowhere'."),
-        ("evaluate.features.path", "a/../no.onnx", "no file {project}/no.onnx."),
+        pytest.param("source.path", "../nowhere", "no folder {above}/nowhere.", marks=pytest.mark.slow),
+        pytest.param(
+            "train.init_from", "../nowhere", "no experiment, file or folder '../nowhere'.", marks=pytest.mark.slow
+        ),
+        pytest.param("evaluate.features.path", "a/../no.onnx", "no file {project}/no.onnx.", marks=pytest.mark.slow),
         ("evaluate.inception_weights", "a/../no.pth", "no file {project}/no.pth."),
     ],
 )

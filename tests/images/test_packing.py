@@ -255,6 +255,7 @@ def test_damaged_packed_images_are_packed_again_and_the_file_is_named(tmp_path, 
     assert "shard-00001.npy has changed" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_slow_consumer_bounds_what_is_decoded_ahead(tmp_path):
     source, index = make_source(tmp_path, 4000)
     packing = pack_images(source, index, SETTINGS.model_copy(update={"workers": 2, "shard_images": 128}), None)
