@@ -57,6 +57,7 @@ def test_environments_are_those_we_know() -> None:
         "base",
         "celeba",
         "celeba128",
+        "celeba_small",
         "conditional_demo",
         "folder",
         "modern",

@@ -43,7 +43,7 @@ class Estimate:
         faster = "Train on a GPU" if self.device == "cpu" else "Train on a faster GPU"
         logger.warning(
             "This training takes about %s more on this device (%s), at %.3g images/s. %s, or give smaller networks, "
-            "smaller images (preprocess.size) or a shorter training: train.kimg=%.3g would take a day here. Ctrl-C "
+            "smaller images (preprocess.size) or a shorter training: train.kimg=%.1f would take a day here. Ctrl-C "
             "stops it and saves a snapshot; kedro run --pipelines plan estimates other settings",
             in_time(seconds),
             self.device,
