@@ -48,7 +48,7 @@ def archive(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Path:
-    folder = tmp_path / "empty"
+    folder = tmp_path / "faces [2024]"  # brackets matter only where the configuration is
     folder.mkdir()
     return folder
 

@@ -22,11 +22,12 @@ from celeba_gan.tracking.hook import MLflowTracking
 for message in ("register_new_resolver", "Accessing the 'model_fields' attribute", "Option '--pipeline' is deprecated"):
     warnings.filterwarnings("ignore", message=message)
 
-# `kedro viz build` runs no hook, and would exit with 0.
-try:
-    check_folder(find_kedro_project(Path.cwd()) or Path.cwd())
-except FolderError as error:
-    sys.exit(f"Error: {error}")
+# `kedro viz build` runs no hook, and would exit with 0. Without a project its folder does not matter.
+if (project := find_kedro_project(Path.cwd())) is not None:
+    try:
+        check_folder(project)
+    except FolderError as error:
+        sys.exit(f"Error: {error}")
 
 tracking = MLflowTracking()
 HOOKS = (

@@ -35,7 +35,7 @@ class PreprocessSettings(Settings):
         default=[],
         max_length=8,
         description="Attributes whose combinations are the classes, at most 8; label stands for the labels of a "
-        "folder. Empty: one class. In --params, which has no lists: Male+Smiling.",
+        "folder. Empty: one class. In --params also as Male+Smiling.",
     )
     min_class_images: int = Field(
         default=0,

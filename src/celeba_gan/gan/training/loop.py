@@ -98,7 +98,7 @@ def train(
             value became NaN or infinite. The last tick is then intact: an iteration that broke off in the middle is not
             a state to resume from.
         KeyboardInterrupt: After Ctrl-C, once the last tick has been yielded.
-        SystemExit: After SIGTERM, likewise.
+        SystemExit: After another signal that ends a program, likewise.
     """
     conditions = conditions or Conditions.none()
     images_card = ImagesCard(
