@@ -6,7 +6,7 @@ from torch import nn
 
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.config import LatentSettings, NetworkError, NetworkSettings
-from celeba_gan.gan.networks.layers import PixelNorm
+from celeba_gan.gan.networks.layers import LocalResponseNorm, PixelNorm
 
 DCGAN = NetworkSettings.model_validate({"dcgan": {"width": 8}})
 ARTICLE = NetworkSettings.model_validate({"name": "article", "article": {"width": 64}})
@@ -69,14 +69,16 @@ def test_first_activations_neither_vanish_nor_explode() -> None:
 def test_local_response_norm_of_the_article_is_tensorflows() -> None:
     """b / (2 + 1e-4 * sum over the window of radius 5 of a^2) ^ 0.75, by hand."""
     norm = next(
-        module for module in build_discriminator(ARTICLE, 112).modules() if isinstance(module, nn.LocalResponseNorm)
-    )
-    features = torch.rand(1, 20, 2, 2, dtype=torch.float64) * 30
+        module for module in build_discriminator(ARTICLE, 112).modules() if isinstance(module, LocalResponseNorm)
+    ).double()
+    features = torch.rand(1, 64, 2, 2, dtype=torch.float64) * 30
     expected = torch.empty_like(features)
-    for channel in range(20):
+    for channel in range(64):
         window = features[:, max(0, channel - 5) : channel + 6].square().sum(dim=1)
         expected[:, channel] = features[:, channel] / (2 + 1e-4 * window) ** 0.75
-    torch.testing.assert_close(norm(features), expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(norm(features), expected, rtol=1e-7, atol=1e-12)  # alpha is a float32
+    torchs = nn.LocalResponseNorm(size=11, alpha=11e-4, beta=0.75, k=2.0)
+    torch.testing.assert_close(norm(features), torchs(features), rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize(("network", "size"), [(DCGAN, 48), (DCGAN, 8), (ARTICLE, 64)])

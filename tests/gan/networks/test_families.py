@@ -178,6 +178,8 @@ def test_identity_holds_what_decides_the_weights_alone() -> None:
         "article": {"width": 1024},
         "spectral_norm": True,
     }
+    narrow = NetworkSettings.model_validate({"name": "article", "article": {"discriminator_width": 16}})
+    assert narrow.identity() == {"name": "article", "article": {"width": 1024, "discriminator_width": 16}}
 
 
 @pytest.mark.parametrize("size", [32, 64, 128, 256])

@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from celeba_gan.gan.networks.config import ArticleSettings
-from celeba_gan.gan.networks.layers import ClassEmbedding, Projection, check_labels
+from celeba_gan.gan.networks.layers import ClassEmbedding, LeakyReLU, LocalResponseNorm, Projection, check_labels
 
 SLOPE = 0.2  # of every leaky ReLU
 
@@ -60,15 +60,14 @@ class ArticleDiscriminator(nn.Module):
     def __init__(self, settings: ArticleSettings, size: int, classes: int | None = None) -> None:
         super().__init__()
         self.classes = classes
-        widths = [3, 64, 128, 256, 512]
+        widths = [3, *(settings.discriminator_width * factor for factor in (1, 2, 4, 8))]
         layers: list[nn.Module] = []
         for index, (narrow, wide) in enumerate(pairwise(widths)):
             last = index == len(widths) - 2
             layers += [
                 nn.Conv2d(narrow, wide, 5, stride=2, padding=2),
-                nn.LeakyReLU(SLOPE),
-                # TensorFlow's radius 5 is a window of 11, and its alpha 1e-4 is not divided by the window.
-                nn.LocalResponseNorm(size=11, alpha=11e-4, beta=0.75, k=2.0),
+                LeakyReLU(SLOPE),
+                LocalResponseNorm(wide, radius=5, alpha=1e-4, beta=0.75, bias=2.0),
                 nn.AvgPool2d(2, ceil_mode=True) if last else nn.MaxPool2d(2),
             ]
         self.layers = nn.Sequential(*layers)

@@ -22,6 +22,10 @@ class FamilySettings(Settings):
     """The smallest and the largest side in pixels (None: no limit); all between are powers of two."""
     mixes_samples: ClassVar[bool] = False  # whether a network has batch norm
 
+    def identity(self) -> dict[str, Any]:
+        """What makes two networks the same."""
+        return self.model_dump(mode="json")
+
 
 class DCGANSettings(FamilySettings):
     """DCGAN-style pair: strided convolutions; pixel norm in the generator, no norm in the discriminator."""
@@ -39,6 +43,16 @@ class ArticleSettings(FamilySettings):
     mixes_samples = True
 
     width: int = Field(1024, ge=16, le=4096, multiple_of=16, description="generator channels at 7x7")
+    discriminator_width: int = Field(
+        64, ge=4, le=1024, description="discriminator channels after the first convolution; doubles three times"
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """As in trainings from before the discriminator's width could be chosen, where it is what it was then."""
+        values = super().identity()
+        if self.discriminator_width == 64:
+            del values["discriminator_width"]
+        return values
 
 
 class ResNetSettings(FamilySettings):
@@ -119,7 +133,7 @@ class NetworkSettings(Settings):
     def identity(self) -> dict[str, Any]:
         """What makes two networks the same: other families' fields have no effect, nor spectral norm that is off."""
         norm = {"spectral_norm": True} if self.spectral_norm else {}
-        return {"name": self.name, self.name: self.family.model_dump(mode="json"), **norm}
+        return {"name": self.name, self.name: self.family.identity(), **norm}
 
 
 class LatentSettings(Settings):
