@@ -95,7 +95,9 @@ class Block(nn.Module):
             nn.Conv2d(wide, wide, 3, padding=1, bias=False),
             nn.BatchNorm2d(wide),
         )
-        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(narrow, wide, 1, bias=False), nn.BatchNorm2d(wide))
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(narrow, wide, 1, bias=False), nn.BatchNorm2d(wide)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (batch, narrow, height, width) to (batch, wide, height / 2, width / 2)."""

@@ -1,4 +1,7 @@
-"""The README's pictures, from what `make run` left in data/: drawn portraits, and samples of the demo's generator."""
+"""The README's pictures: drawn portraits, and samples, from what runs left in data/.
+
+They are `make run`, and the command in README's section "The article".
+"""
 
 from pathlib import Path
 
@@ -23,6 +26,11 @@ def main() -> None:
         tile = 32 * 3 + 2  # the samples' size, enlarged, and the gap
         samples = grid.crop((0, 0, COLUMNS * tile + 2, ROWS * tile + 2))
     samples.resize(sheet.size, Image.Resampling.LANCZOS).save(folder / "samples.png", optimize=True)
+
+    with Image.open(PROJECT / "data/08_reporting/article-narrow/sample_grid.png") as grid:
+        tile = 112 + 2
+        article = grid.crop((0, 0, COLUMNS * tile + 2, 3 * tile + 2)).quantize(255)
+    article.save(folder / "article.png", optimize=True)
 
 
 if __name__ == "__main__":

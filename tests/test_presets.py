@@ -28,7 +28,7 @@ NARROW: dict[str, Any] = {
     "dcgan": {"width": 8, "max_width": 16},
     "resnet": {"width": 8, "max_width": 16},
     "r3": {"width": 8, "max_width": 16, "blocks": 1, "group_size": 8},
-    "article": {"width": 16},
+    "article": {"width": 16, "discriminator_width": 8},
 }
 BUSY: dict[str, Any] = {  # what has a state of its own, or follows the clock
     "augment": {"name": "ada", "ada": {"interval": 2, "speed_kimg": 0.1}},

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from celeba_gan.gan.losses.objectives import Objective, Terms, make_objective
@@ -21,6 +22,7 @@ from celeba_gan.gan.training.loop import TrainingError, train
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 from mode_images import Judge, ModeImages, Verdict
 
+REPOSITORY = Path(__file__).parents[3]
 SIZE = 16
 NONE: dict[str, Any] = {"gradient_penalty": {"weight": 0}}
 KINDS: dict[str, dict[str, Any]] = {
@@ -78,13 +80,21 @@ def samples_before_and_after(images: ModeImages, settings: TrainSettings) -> lis
     return [first, last]
 
 
+def coarse(images: NDArray[np.uint8]) -> Tensor:
+    """Images (n, side, side, 3) at 4x4 pixels: (n, 48), from 0 to 2."""
+    cell = images.shape[1] // 4
+    return torch.from_numpy(images.reshape(-1, 4, cell, 4, cell, 3).mean(axis=(2, 4)) / 127.5).flatten(1)
+
+
+def spread(images: NDArray[np.uint8]) -> float:
+    """Mean distance of two of the images at 4x4 pixels."""
+    return float(torch.cdist(coarse(images), coarse(images)).mean())
+
+
 def energy_distance(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     """2 E|x - y| - E|x - x'| - E|y - y'| of two sets of images at 4x4 pixels (Székely and Rizzo 2013)."""
-    x, y = (
-        torch.from_numpy(images.reshape(-1, 4, SIZE // 4, 4, SIZE // 4, 3).mean(axis=(2, 4)) / 127.5).flatten(1)
-        for images in (first, second)
-    )
-    return float(2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean())
+    between = float(torch.cdist(coarse(first), coarse(second)).mean())
+    return 2 * between - spread(first) - spread(second)
 
 
 def learns(images: ModeImages, settings: TrainSettings) -> bool:
@@ -130,6 +140,36 @@ def test_it_does_not_where_the_sign_of_the_penalty_is_wrong(
 ) -> None:
     monkeypatch.setattr(steps, "Penalty", NegatedPenalty)
     assert not learns(few_modes, settings_of(objective, kimg=3))
+
+
+def article(**changes: Any) -> TrainSettings:
+    """The environment's training with narrow widths."""
+    base, own = (OmegaConf.load(REPOSITORY / "conf" / name / "parameters.yml") for name in ("base", "article"))
+    narrow = {
+        "batch_size": 16,
+        "kimg": 16,
+        "tick_kimg": 16,
+        "network": {"article": {"width": 64, "discriminator_width": 8}},
+        "grid": {"rows": 1, "columns": 1},
+        "device": "cpu",
+        "precision": "float32",
+    }
+    values = OmegaConf.to_container(OmegaConf.merge(base, own)["train"])
+    return TrainSettings.model_validate(OmegaConf.to_container(OmegaConf.merge(values, narrow, changes)))
+
+
+@pytest.mark.slow
+def test_the_articles_pair_learns_and_does_not_with_the_losses_of_its_text() -> None:
+    """WGAN-GP brings its samples near the images, as different from each other; with minimax they are all alike."""
+    images = ModeImages(112, 500, shapes=4, hues=3)
+    held_out = ModeImages(112, 1000, seed=2, shapes=4, hues=3).pixels
+    minimax = article(objective={"name": "minimax"}, penalty=NONE, kimg=4, tick_kimg=4)
+    for settings, learnt in ((article(), True), (minimax, False)):
+        before, after = samples_before_and_after(images, settings)
+        near = energy_distance(after, held_out) < energy_distance(before, held_out) / 4
+        differ = spread(after) > spread(held_out) / 2
+        print(energy_distance(before, held_out), energy_distance(after, held_out), spread(after), spread(held_out))
+        assert (near and differ) == learnt
 
 
 @pytest.mark.slow
