@@ -59,8 +59,8 @@ class ToOnePixel(nn.Conv2d):
 class LocalResponseNorm(nn.Module):
     """a_c / (bias + alpha * sum over |i - c| <= radius of a_i^2)^beta, over channels (Krizhevsky et al. 2012, 3.3).
 
-    The arguments are TensorFlow's. torch's own layer takes the sum by a 3D average pooling, whose gradients are slow; as
-    a 1x1 convolution with a band of ones, a critic's step under WGAN-GP takes a third to a half of the time on a CPU
+    The arguments are TensorFlow's. torch's own layer takes the sum by a 3D average pooling, whose gradients are slow;
+    as a 1x1 convolution with a band of ones, a critic's step under WGAN-GP takes a third to a half of the time on a CPU
     (benchmarks/response_norm.py).
     """
 
