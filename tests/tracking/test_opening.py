@@ -133,6 +133,13 @@ def test_a_password_is_not_printed(project: Path, monkeypatch: pytest.MonkeyPatc
     assert command_of(project) == "make mlflow with the same MLFLOW_TRACKING_URI"
 
 
+def test_nor_is_one_of_another_folders_configuration(project: Path) -> None:
+    shutil.copytree(project / "conf", project / "elsewhere")
+    write(project / "elsewhere/base/mlflow.yml", "postgresql://me:secret@host/runs")
+    command = command_of(project, conf="elsewhere")
+    assert command == "make mlflow with MLFLOW_TRACKING_URI set to this run's tracking_uri"
+
+
 @pytest.mark.parametrize(
     ("written", "message"),
     [

@@ -10,6 +10,7 @@ from celeba_gan.tracking.config import (
     read_settings,
     sqlite_file,
     sqlite_uri,
+    without_secrets,
 )
 
 PROJECT = Path("/some/project")
@@ -96,3 +97,19 @@ def test_entries_without_a_mark_are_left_alone(dataset: object) -> None:
     assert mark.log is None
     assert not mark.commit
     assert not mark.resume
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no answer from postgresql://me:p:a@ss@host/runs.", "no answer from postgresql://***@host/runs."),
+        ("https://token@host:5000, http://plain:5000/a@b", "https://***@host:5000, http://plain:5000/a@b"),
+        ("mysql://host/runs?user=me&password=x&ssl=1", "mysql://host/runs?user=me&password=***&ssl=1"),
+        (
+            "sqlite:////home/me@work/mlflow.db models:/faces@best",
+            "sqlite:////home/me@work/mlflow.db models:/faces@best",
+        ),
+    ],
+)
+def test_who_logs_in_is_not_shown(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown

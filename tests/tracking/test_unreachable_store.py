@@ -48,9 +48,10 @@ def server(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subp
 
 def test_an_unreachable_server_is_an_error_before_any_node_works(kedro: Kedro, project: Path, port: int) -> None:
     began = time.monotonic()
-    done = kedro("--params", "experiment=unreachable", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
+    done = kedro("--params", "experiment=unreachable", MLFLOW_TRACKING_URI=f"http://me:secret@127.0.0.1:{port}")
     assert done.returncode == 1
-    assert f"MLflow cannot be used at http://127.0.0.1:{port}" in done.stderr
+    assert f"MLflow cannot be used at http://***@127.0.0.1:{port}" in done.stderr
+    assert "secret" not in done.stderr.rsplit("TrackingError:", 1)[1]
     assert "disable: true" in done.stderr
     assert not (project / "data" / "unreachable").exists()
     assert time.monotonic() - began < 60  # MLflow's own patience is minutes

@@ -2,6 +2,7 @@
 
 import atexit
 import csv
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -230,7 +231,7 @@ def _viz_command(run_params: Mapping[str, Any]) -> str:
 def _run_page(page: RunPage) -> str:
     # Without the workflow type MLflow 3 opens the page as that of a language model.
     path = f"#/experiments/{page.experiment_id}/runs/{page.run_id}?workflowType=machine_learning"
-    server = page.tracking_uri.rstrip("/") if page.tracking_uri.startswith("http") else None
+    server = re.sub("//[^/]*@", "//", page.tracking_uri).rstrip("/") if page.tracking_uri.startswith("http") else None
     address = f"{server}/{path}" if server else f"{page.command}, then http://127.0.0.1:5000/{path}"
     return f"{address}  (run {page.run_name!r} of experiment {page.experiment!r})"
 

@@ -16,7 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.foundation.paths import filepaths
-from celeba_gan.tracking.config import RunPage, read_settings
+from celeba_gan.tracking.config import RunPage, read_settings, without_secrets
 from celeba_gan.tracking.fetch import FetchedModel, ReadsModels, fetch_generator
 from celeba_gan.tracking.promotion import PromotionError, is_requested
 from celeba_gan.tracking.recorder import KedroRun, Recorder
@@ -151,11 +151,11 @@ class MLflowTracking:
         """The command that opens the store of this run: `make mlflow`, with what it has to be passed."""
         command = "make mlflow"
         if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-            secret = "@" in uri  # a password is not for logs
-            return f"{command} with the same MLFLOW_TRACKING_URI" if secret else f"{_assigned(uri)} {command}"
+            return _with_store(command, uri, "the same MLFLOW_TRACKING_URI")
         loader: Any = self._config
         if (conf := Path(loader.conf_source)) != self._project / "conf":
-            return f"{_assigned(read_settings(self._read('mlflow')).store_uri(self._project))} {command}"
+            uri = read_settings(self._read("mlflow")).store_uri(self._project)
+            return _with_store(command, uri, "MLFLOW_TRACKING_URI set to this run's tracking_uri")
         if loader.env is None or not any(
             file for one in (loader.env, "local") for file in (conf / one).glob("mlflow*")
         ):
@@ -185,5 +185,7 @@ class MLflowTracking:
             )
 
 
-def _assigned(uri: str) -> str:
-    return f"MLFLOW_TRACKING_URI={shlex.quote(uri)}"
+def _with_store(command: str, uri: str, else_with: str) -> str:
+    """The command with the store it opens; in words where the store's URI has a password, which is not for logs."""
+    secret = without_secrets(uri) != uri
+    return f"{command} with {else_with}" if secret else f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {command}"

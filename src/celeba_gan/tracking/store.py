@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from celeba_gan.foundation.wording import counted
-from celeba_gan.tracking.config import TrackingError, TrackingSettings
+from celeba_gan.tracking.config import TrackingError, TrackingSettings, without_secrets
 from celeba_gan.tracking.database import prepare
 from celeba_gan.tracking.description import DESCRIPTION, is_generated, with_results
 
@@ -171,7 +171,8 @@ class TrackedRun:
             self.lost += 1
             if self.lost == 1:
                 ahead = "" if only_chance else ". The run continues and keeps trying"
-                logger.warning("MLflow (%s) failed to log %s: %s%s", self.store.uri, what, error, ahead)
+                reason = without_secrets(f"MLflow ({self.store.uri}) failed to log {what}: {error}")
+                logger.warning("%s%s", reason, ahead)
             return False
 
     def log_metrics(
@@ -248,7 +249,8 @@ class TrackedRun:
             if status is not None:
                 self._client.set_terminated(self.id, status)
         except Exception as error:
-            logger.warning("MLflow (%s) failed to set the status %s of the run: %s", self.store.uri, status, error)
+            reason = without_secrets(f"MLflow ({self.store.uri}) failed to set the status {status} of the run: {error}")
+            logger.warning("%s", reason)
         if self.lost:
             logger.warning(
                 "Lost for MLflow: %s of this run (batches of metrics, pictures, files, models). What is in "
