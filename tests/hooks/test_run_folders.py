@@ -17,10 +17,11 @@ from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 
 from celeba_gan.datasets.catalog import StaleAwareCatalog
+from celeba_gan.foundation.locks import LockError
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.hooks.errors import message_for_people
-from celeba_gan.hooks.run_folders import LockError, RunFolders, SetAsideError, StaleOutputsError
+from celeba_gan.hooks.run_folders import RunFolders, SetAsideError, StaleOutputsError
 
 SAVED = time.mktime((2026, 11, 23, 5, 10, 0, 0, 0, -1))
 STAMP = "2026-11-23T05-10-00"
@@ -121,7 +122,7 @@ def test_without_locks_the_run_goes_on_with_a_warning(
     first.after_pipeline_run()
     second.after_pipeline_run()
     (warning, _) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "demo has no locks" in warning
+    assert "models has no locks" in warning
     assert os.strerror(code) in warning
     monkeypatch.undo()
     begin(TRAIN).after_pipeline_run()  # nothing is left that looks like a lock
@@ -148,7 +149,7 @@ def test_a_lock_file_that_cannot_be_written_is_one_sentence(
         return real(path, *arguments, **others)
 
     monkeypatch.setattr("os.open", refuse)
-    with pytest.raises(LockError, match=rf"lock file beside .*demo, which cannot be written: .*{advice}") as error:
+    with pytest.raises(LockError, match=rf"lock file .*\.demo\.lock, which cannot be written: .*{advice}") as error:
         begin(TRAIN)
     assert os.strerror(code) in str(error.value)
     assert "Another run" not in str(error.value)

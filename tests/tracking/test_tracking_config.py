@@ -6,11 +6,11 @@ import pytest
 from celeba_gan.tracking.config import (
     TrackingError,
     TrackingSettings,
+    mask_secrets,
     read_mark,
     read_settings,
     sqlite_file,
     sqlite_uri,
-    without_secrets,
 )
 
 PROJECT = Path("/some/project")
@@ -112,4 +112,4 @@ def test_entries_without_a_mark_are_left_alone(dataset: object) -> None:
     ],
 )
 def test_who_logs_in_is_not_shown(text: str, shown: str) -> None:
-    assert without_secrets(text) == shown
+    assert mask_secrets(text) == shown

@@ -1,6 +1,5 @@
 """Locks the folders a run writes to, marks stale results, and sets old ones aside when a new training starts."""
 
-import errno
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.datasets.catalog import StaleAwareCatalog
+from celeba_gan.foundation.locks import LockError, acquire
 from celeba_gan.foundation.paths import filepaths, shown
 from celeba_gan.gan.runs.run import Run
 
@@ -24,15 +24,6 @@ RUN: Final = "training_run"
 RESUME: Final = "params:train.resume"
 # What a run writes over many saves, and how to write it under another name.
 _LOCKED: Final = {RUN: "experiment", "packed_images": "dataset"}
-
-
-_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # as on some network file systems
-_NO_RIGHTS: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-
-
-class LockError(RuntimeError):
-    """A folder cannot be locked, or another run is writing there; the message says why and what to do."""
 
 
 class SetAsideError(RuntimeError):
@@ -112,22 +103,18 @@ class RunFolders:
                 continue
             path = self._paths[name]
             folder = path if name == RUN else path.parent
-            # Without the fall back to a file that a killed process would leave behind.
-            lock = FileLock(folder.with_name(f".{folder.name}.lock"), fallback_to_soft=False)
             try:
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                lock.acquire(timeout=0)
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:  # of which Timeout, an OSError itself, has none
-                    self._release()
-                    raise LockError(_why_not_locked(error, folder, kind)) from error
-                logger.warning(
-                    "The file system of %s has no locks (%s): a second run that writes there at the same time would "
-                    "not be noticed, and both would overwrite each other's files",
-                    shown(folder),
-                    error.strerror,
-                )
-            else:
+                lock = acquire(folder.with_name(f".{folder.name}.lock"), timeout=0)
+            except Timeout as error:
+                self._release()
+                raise LockError(
+                    f"Another run is writing to {shown(folder)}. Wait until it has ended, or give this one another "
+                    f"name: --params {kind}=NAME"
+                ) from error
+            except LockError:
+                self._release()
+                raise
+            if lock is not None:
                 self._locks.append(lock)
 
     def _release(self) -> None:
@@ -161,21 +148,6 @@ class RunFolders:
         paths = [self._paths[name] for name in outputs if name in self._paths]
         named = {folder for path in paths for folder in (path, path.parent) if folder.name == self._experiment}
         return sorted(folder for folder in named if folder.is_dir())
-
-
-def _why_not_locked(error: OSError, folder: Path, kind: str) -> str:
-    """What the system's error means, and what to do."""
-    if isinstance(error, Timeout):
-        return (
-            f"Another run is writing to {shown(folder)}. Wait until it has ended, or give this one another name: "
-            f"--params {kind}=NAME"
-        )
-    where = f"A run needs a lock file beside {shown(folder)}, which cannot be written: {error.strerror or error}. "
-    if error.errno in _NO_RIGHTS:
-        return f"{where}Change the owner or the mode of {shown(folder.parent)}, or work in a copy of the project"
-    if error.errno in _FULL:
-        return f"{where}Free some space on the disk, then run the same command again"
-    return f"{where}Check {shown(folder.parent)}: it must be a folder on a disk that can be written"
 
 
 def stale_outputs(pipeline: Pipeline, catalog: DataCatalog) -> set[str]:

@@ -12,9 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from filelock import FileLock
-
 from celeba_gan.foundation.cores import available_cores
+from celeba_gan.foundation.locks import locked
 from celeba_gan.foundation.wording import listed
 from celeba_gan.images.workers import map_in_processes
 from celeba_gan.portraits import DRAWING_VERSION, IDENTITY_BLOCK, draw, sample_portrait
@@ -72,8 +71,7 @@ class SyntheticCelebA:
         folder = folder.resolve()  # a link to another disk stays a link
         if self._is_in(folder):
             return False
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{folder.name}.lock"):
+        with locked(folder.parent / f".{folder.name}.lock"):
             if self._is_in(folder):
                 return False
             _refuse_foreign(folder)

@@ -12,7 +12,7 @@ from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
-from celeba_gan.tracking.config import TrackingError, read_settings, sqlite_file, without_secrets
+from celeba_gan.tracking.config import TrackingError, mask_secrets, read_settings, sqlite_file
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def _prepared(loader: AbstractConfigLoader, project: Path) -> str:
         tracking = read_settings({})
     uri = tracking.store_uri(project)
     if uri.startswith(("http:", "https:", "databricks")):
-        raise TrackingError(f"the runs are tracked by the server {without_secrets(uri)}: open its page in a browser")
+        raise TrackingError(f"the runs are tracked by the server {mask_secrets(uri)}: open its page in a browser")
     if sqlite_file(uri) is not None:
         from celeba_gan.tracking.database import prepare
 

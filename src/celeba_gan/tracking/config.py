@@ -52,7 +52,7 @@ class TrackingSettings(Settings):
         return (project / location).as_uri()
 
 
-def without_secrets(text: str) -> str:
+def mask_secrets(text: str) -> str:
     """The text with `***` for who logs in, in every URI of it, and for passwords and tokens in its options."""
     text = re.sub(r"://[^/\s]*@", "://***@", text)
     return re.sub(r"([?&](?:password|passwd|pwd|token)=)[^&\s]*", r"\1***", text, flags=re.IGNORECASE)

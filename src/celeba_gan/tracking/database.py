@@ -11,10 +11,11 @@ from urllib.request import url2pathname
 
 import mlflow
 from alembic.script import ScriptDirectory
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from mlflow.store import db_migrations
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from celeba_gan.foundation.locks import LockError, locked
 from celeba_gan.tracking.config import TrackingError, TrackingSettings, sqlite_file, sqlite_uri
 
 logger = logging.getLogger(__name__)
@@ -44,8 +45,7 @@ def prepare(settings: TrackingSettings, project: Path) -> None:
         return
     file = file.absolute()
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{file}.lock", timeout=_PATIENCE):
+        with locked(file.with_name(f"{file.name}.lock"), timeout=_PATIENCE):
             if not file.exists() or file.stat().st_size == 0:
                 _create(file)
             try:
@@ -57,7 +57,7 @@ def prepare(settings: TrackingSettings, project: Path) -> None:
                 raise TrackingError(f"{file} cannot be read as an SQLite database ({error}): move it away") from error
     except Timeout as error:
         raise TrackingError(f"another process has been setting up {file} for {_PATIENCE} s; end it") from error
-    except OSError as error:
+    except (OSError, LockError) as error:
         raise TrackingError(f"{file} cannot be written to: {error}") from error
 
 

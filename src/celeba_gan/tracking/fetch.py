@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
-from celeba_gan.tracking.config import TrackingError, TrackingSettings, without_secrets
+from celeba_gan.tracking.config import TrackingError, TrackingSettings, mask_secrets
 
 WEIGHTS: Final = "artifacts/generator.safetensors"  # within a logged model's folder; logged_model.py puts it there
 _FORMS: Final = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID or runs:/RUN/NAME"
@@ -57,7 +57,7 @@ def fetch_generator(uri: str, settings: TrackingSettings, project: Path, folder:
         location, label = _locate(client, uri)
     except (MlflowException, TrackingError) as error:
         raise TrackingError(
-            without_secrets(f"There is no model {uri} in MLflow at {store}: {str(error).rstrip('.')}. {_known(client)}")
+            mask_secrets(f"There is no model {uri} in MLflow at {store}: {str(error).rstrip('.')}. {_known(client)}")
         ) from error
     folder.mkdir(parents=True, exist_ok=True)
     place = tempfile.mkdtemp(dir=folder)
@@ -65,7 +65,7 @@ def fetch_generator(uri: str, settings: TrackingSettings, project: Path, folder:
         file = download_artifacts(f"{location.rstrip('/')}/{WEIGHTS}", dst_path=place, tracking_uri=store)
     except (MlflowException, OSError) as error:
         raise TrackingError(
-            without_secrets(
+            mask_secrets(
                 f"{location}, where MLflow has {uri}, gave no {WEIGHTS}, as models that training logs have: {error}"
             )
         ) from error

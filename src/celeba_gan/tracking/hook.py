@@ -16,7 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.foundation.paths import filepaths
-from celeba_gan.tracking.config import RunPage, read_settings, without_secrets
+from celeba_gan.tracking.config import RunPage, mask_secrets, read_settings
 from celeba_gan.tracking.fetch import FetchedModel, ReadsModels, fetch_generator
 from celeba_gan.tracking.promotion import PromotionError, is_requested
 from celeba_gan.tracking.recorder import KedroRun, Recorder
@@ -187,5 +187,5 @@ class MLflowTracking:
 
 def _with_store(command: str, uri: str, else_with: str) -> str:
     """The command with the store it opens; in words where the store's URI has a password, which is not for logs."""
-    secret = without_secrets(uri) != uri
+    secret = mask_secrets(uri) != uri
     return f"{command} with {else_with}" if secret else f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {command}"

@@ -15,7 +15,7 @@ from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.gan.runtime.signals import is_stopping
-from celeba_gan.tracking.config import Mark, RunPage, TrackingError, TrackingSettings, read_mark, without_secrets
+from celeba_gan.tracking.config import Mark, RunPage, TrackingError, TrackingSettings, mask_secrets, read_mark
 from celeba_gan.tracking.description import (
     DESCRIPTION,
     describe_evaluation,
@@ -101,7 +101,7 @@ class Recorder:
             raise
         except Exception as error:
             uri = self._settings.store_uri(self._kedro_run.project)
-            reason = without_secrets(f"MLflow cannot be used at {uri}: {error}")
+            reason = mask_secrets(f"MLflow cannot be used at {uri}: {error}")
             raise TrackingError(
                 f"{reason}. Check MLFLOW_TRACKING_URI and tracking_uri in mlflow.yml, "
                 "or run without tracking: `disable: true` in conf/local/mlflow.yml, or with --env in that environment's"

@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from celeba_gan.foundation.wording import counted
-from celeba_gan.tracking.config import TrackingError, TrackingSettings, without_secrets
+from celeba_gan.tracking.config import TrackingError, TrackingSettings, mask_secrets
 from celeba_gan.tracking.database import prepare
 from celeba_gan.tracking.description import DESCRIPTION, is_generated, with_results
 
@@ -171,7 +171,7 @@ class TrackedRun:
             self.lost += 1
             if self.lost == 1:
                 ahead = "" if only_chance else ". The run continues and keeps trying"
-                reason = without_secrets(f"MLflow ({self.store.uri}) failed to log {what}: {error}")
+                reason = mask_secrets(f"MLflow ({self.store.uri}) failed to log {what}: {error}")
                 logger.warning("%s%s", reason, ahead)
             return False
 
@@ -249,7 +249,7 @@ class TrackedRun:
             if status is not None:
                 self._client.set_terminated(self.id, status)
         except Exception as error:
-            reason = without_secrets(f"MLflow ({self.store.uri}) failed to set the status {status} of the run: {error}")
+            reason = mask_secrets(f"MLflow ({self.store.uri}) failed to set the status {status} of the run: {error}")
             logger.warning("%s", reason)
         if self.lost:
             logger.warning(

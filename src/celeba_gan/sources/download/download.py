@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import filelock
 import requests
+from filelock import Timeout
 from rich import get_console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from celeba_gan.foundation.locks import acquire
 from celeba_gan.foundation.wording import counted, in_bytes, listed
 from celeba_gan.sources.download.transfer import (
     RETRY_POLICY,
@@ -73,18 +74,18 @@ def download_celeba(
     """
     mirror = _mirror(source)
     folder = Path(folder).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / ".download.lock")
+    file = folder / ".download.lock"
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+        lock = acquire(file, timeout=0)
+    except Timeout:
         logger.info("Waiting for another process that downloads into %s", folder)
-        lock.acquire()
+        lock = acquire(file)
     try:
         missing = _missing(folder, files)
         return _fetch_all(folder, missing, mirror, policy) if missing else []
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
 
 
 def check_mirror(source: str) -> None:
