@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[1]
         (["--runner-params", "is_async=true"], "--async does not work here"),
         (["--runner", "Nope"], "There is no runner 'Nope'. Kedro has SequentialRunner, ThreadRunner"),
         (["--runner", "no.such.Runner"], "There is no runner 'no.such.Runner'"),
+        (["--params", "a=1", "--params", "b=2"], "--params is given 2 times; give all in one, with commas between"),
+        (["--env", "smoke", "-e", "celeba", "--env=base"], "--env is given 3 times; give it once"),
         (["--params", "source.path=/a,b"], "'b' in --params is not name=value"),
     ],
 )

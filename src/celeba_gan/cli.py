@@ -40,13 +40,25 @@ def _run(**options: Any) -> Any:
     return kedro_run.callback(**options)  # type: ignore[misc]  # a command has one
 
 
+class _Run(click.Command):
+    """Refuses an option that is given twice, of which click would drop all but the last."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads the command line."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option in given:
+            if not option.multiple and given.count(option) > 1:
+                name = max(option.opts, key=len)
+                way = "give all in one, with commas between them" if option.name == "params" else "give it once"
+                raise click.UsageError(f"{name} is given {given.count(option)} times; {way}", ctx)
+        return super().parse_args(ctx, args)
+
+
 @click.group(name="celeba_gan")
 def cli() -> None:
     """Commands of this project."""
 
 
-run = copy.copy(kedro_run)
-run.callback = _run
-run.params = [copy.copy(option) for option in kedro_run.params]
+run = _Run("run", callback=_run, params=[copy.copy(option) for option in kedro_run.params], help=kedro_run.help)
 next(option for option in run.params if option.name == "params").callback = _read
 cli.add_command(run)

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from celeba_gan.hooks.early_checks import EarlyChecks
 from celeba_gan.images.packed import PackedImages
+from celeba_gan.tracking.promotion import PromotionError
 from kedro_here import kedro_run
 
 Context = Callable[..., Any]
@@ -56,6 +57,11 @@ FROM_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "one class": ({"train": {"condition": {"name": "class"}}}, "there is only one class"),
     "no Inception": ({"evaluate": {"inception_weights": "no.pth"}}, "inception_weights: there is no file"),
     "no features": ({"evaluate": {"features": {"path": "no.onnx"}}}, r"features\.path: there is no file"),
+    "a metric that ranks nothing": (
+        {"evaluate": {"promote": True, "promote_metric": "frechet-atributes"}},
+        "frechet-atributes, which ranks no models. did you mean 'frechet_attributes'",
+    ),
+    "a name that MLflow forbids": ({"evaluate": {"promote": True, "promote_as": "a/b"}}, "promote_as is 'a/b'"),
     "labels of a generator without": ({"generate": {"labels": "Male"}}, "this generator takes no labels"),
     "labels that it does not know": (
         {
@@ -103,6 +109,16 @@ def test_only_the_stages_that_run_are_checked(load_context: Context) -> None:
 INDEXES: dict[str, tuple[dict[str, Any], pd.DataFrame, str]] = {
     "one test image": ({}, index(test=1), "The test split has 1 image, evaluation needs at least 2"),
     "no valid images": ({}, index(valid=0), "The valid split has 0 images"),
+    "no features for the metric that decides": (
+        {"evaluate": {"promote": True}},
+        index(),
+        "frechet_attributes, and there are no features called 'attributes': the images have no attributes. Give",
+    ),
+    "a metric without an interval decides": (
+        {"evaluate": {"promote": True, "promote_metric": "swd"}},
+        index(Male=1),
+        "swd, which has no interval that holds for other samples",
+    ),
     "few test images": (
         {"evaluate": {"neighbours": 25}},
         index(test=25, Male=1),
@@ -140,7 +156,7 @@ def test_what_the_index_decides_is_refused_before_packing(load_context: Context,
     parameters, table, message = INDEXES[case]
     context = load_context("smoke", **parameters)
     checks = check(context)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, PromotionError), match=message):
         before(checks, context, "pack_images", image_index=table)
     before(check(context, "preprocess"), context, "pack_images", image_index=table)  # nothing is trained or measured
 

@@ -11,6 +11,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.datasets.runs import RunDataset
+from celeba_gan.foundation.flat import flatten
 from celeba_gan.foundation.paths import filepaths, shown
 from celeba_gan.foundation.splits import SPLITS
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from celeba_gan.gan.settings import TrainSettings
     from celeba_gan.images.config import PreprocessSettings
     from celeba_gan.images.packed import PackedImages
+    from celeba_gan.tracking.promotion import Promotion
 
 PACKED: Final = "packed_images"
 
@@ -57,6 +59,7 @@ class EarlyChecks:
             MissingInputError: A file of an earlier stage is not there.
             HardwareError, CheckpointError, TrainingError, LabelError: Training would not start.
             InceptionError, FeatureFileError, EvaluationError: Evaluation would fail.
+            PromotionError: The metric that decides ranks no models, or a name is not valid.
             ConditionError: `generate.labels` are not those of the generator.
         """
         _check_inputs(pipeline, self._paths)
@@ -75,6 +78,7 @@ class EarlyChecks:
 
         Raises:
             EvaluationError: There are too few images, or they have another size than a model's.
+            PromotionError: These images have no features for the metric that decides.
             LabelError, PackedImagesError, ConditionError, TrainingError: The labels are not those requested.
         """
         if self._stages is None:
@@ -103,7 +107,8 @@ class _Stages:
         self.catalog = catalog
         self.inputs, self.outputs = pipeline.all_inputs(), pipeline.all_outputs()
         self.planned = "params:train" in self.inputs and not self.outputs
-        self.has_features = False  # of files, Inception's or the user's
+        self.features: list[str] = []  # of files, Inception's or the user's
+        self.promotion: Promotion | None = None
         self.packed: PackedImages | None = None  # once they are known
 
     @cached_property
@@ -189,14 +194,16 @@ class _Stages:
         from celeba_gan.gan.runs.resume import check_resumed_from
         from celeba_gan.gan.runtime.hardware import check_hardware, find_device
         from celeba_gan.pipelines.evaluate.nodes import file_extractors
+        from celeba_gan.tracking.promotion import Promotion
 
         if self.train is not None:
             check_hardware(self.train)
             check_resumed_from(self.train.resume_from, self.resumed)
         if self.evaluate is not None:
-            self.has_features = bool(file_extractors(self.evaluate, find_device("auto")))
+            self.promotion = Promotion.read(flatten(self._load("params:evaluate"), "evaluate"), {})
+            self.features = [extractor.name for extractor in file_extractors(self.evaluate, find_device("auto"))]
             most = dict.fromkeys(SPLITS, (0, self.evaluate.images))
-            check_splits(most, self.evaluate, features=self.has_features)
+            check_splits(most, self.evaluate, features=bool(self.features))
         if self.preprocess is not None:
             self._check_sizes(self.preprocess.size)
 
@@ -324,8 +331,11 @@ class _Stages:
             self.check_models(self._names(labels, classes), repacked)
         if self.evaluate is None:
             return
-        features = self.has_features or no_classifier(attribute_names(labels), splits) is None
-        check_splits(splits, self.evaluate, features=features)
+        lacking = no_classifier(attribute_names(labels), splits)
+        features = self.features + (["attributes"] if lacking is None else [])
+        check_splits(splits, self.evaluate, features=bool(features))
+        if self.promotion is not None:
+            self.promotion.check_features(features, lacking)
         for card in (self.model, self.compared.card if self.compared is not None else None):
             if card is not None and card.condition is not None:
                 labels_as_named(labels, classes, card.condition.kind, card.condition.names)

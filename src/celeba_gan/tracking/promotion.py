@@ -1,9 +1,10 @@
 """Registers measured models, and decides which of them is the champion."""
 
+import difflib
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -29,6 +30,10 @@ _PROTOCOL: Final = ".protocol."  # in names of tags, between the metric and the 
 _NOT_LOGGED: Final = (
     "evaluate.promote: the measured model is not in the store of mlflow.yml, and only models that training logged "
     "there can be promoted. If you trained it here, kedro run --pipelines train logs its last checkpoint"
+)
+_USUAL: Final = (
+    *("frechet_attributes", "kernel_distance_attributes", "frechet_inception", "kernel_distance_inception"),
+    *("frechet_infinity_attributes", "frechet_infinity_inception"),
 )
 _FORBIDDEN: Final = "/:'@"  # in a name; the first two by MLflow itself
 _OWN: Final = ("evaluate.model", "evaluate.compare_with", "evaluate.promote")
@@ -68,11 +73,32 @@ class Promotion:
                 f"evaluate.promote_as is {name!r}: a registered model's name has none of {' '.join(_FORBIDDEN)}"
             )
         if requested and not _ranks_models(metric):
-            raise PromotionError(
-                f"evaluate.promote_metric is {metric}, which ranks no models. Use a distance such as "
-                "frechet_attributes or kernel_distance_attributes"
-            )
+            near = difflib.get_close_matches(metric, _USUAL, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"Use a distance such as {' or '.join(_USUAL[:2])}"
+            raise PromotionError(f"evaluate.promote_metric is {metric}, which ranks no models. {hint}")
         return cls(bool(requested), metric, name, _command(run_params))
+
+    def check_features(self, features: Sequence[str], lacking: str | None) -> None:
+        """Checks that the metric which decides can be measured.
+
+        Args:
+            features: That the evaluation will have: `attributes`, `inception`, or the name of the user's file.
+            lacking: Why these images get no classifier of attributes; None if they get one.
+
+        Raises:
+            PromotionError: A promotion is requested, and the metric needs others, or none: it has no interval then.
+        """
+        needed = _features_of(self.metric)
+        if not self.requested or needed in features:
+            return
+        if needed is None:
+            why = "which has no interval that holds for other samples"
+        else:
+            reason = f": the images {lacking}" if needed == "attributes" and lacking else ""
+            why = f"and there are no features called {needed!r}{reason}"
+        names = " or ".join(f"frechet_{name}" for name in features)
+        way = f"Set it to {names}" if features else "Give the images attributes, or the evaluation Inception's weights"
+        raise PromotionError(f"evaluate.promote_metric is {self.metric}, {why}. {way}, or leave evaluate.promote out")
 
     def check(self, models: Iterable[str | None]) -> None:
         """Checks the MLflow ids of the models that the pipeline reads, None for a model that is not logged.
@@ -99,9 +125,8 @@ def measurement_of(evaluation: Evaluation, metric: str) -> "Measurement":
     }
     if metric not in known:
         lacks = "has no interval that holds for other samples" if metric in evaluation.metrics else "was not measured"
-        raise PromotionError(
-            f"evaluate.promote_metric is {metric}, which {lacks}. Use one of: {', '.join(known) or 'none was measured'}"
-        )
+        way = f"Use one of: {', '.join(known)}" if known else "No metric of these images has one"
+        raise PromotionError(f"evaluate.promote_metric is {metric}, which {lacks}. {way}")
     return known[metric]
 
 
@@ -259,6 +284,12 @@ def _command(run_params: Mapping[str, Any]) -> str:
     ]
     environment = f" --env {run_params['env']}" if run_params.get("env") else ""
     return f"kedro run{environment} --pipelines evaluate --params {''.join(same)}"
+
+
+def _features_of(metric: str) -> str | None:
+    from celeba_gan.evaluation.metrics.registry import read_name  # imports torch
+
+    return read_name(metric).features
 
 
 def _ranks_models(metric: str) -> bool:

@@ -164,7 +164,9 @@ def _time(plan: "Plan") -> str:
     batch = plan.settings.batch_size
     how = f"{speed.seconds:.0f} s of training on noise, just now"
     if speed.batch_size < batch:
-        how += f", with batches of up to {speed.batch_size}, and extrapolated to {batch}: the true rate may be several times higher"
+        how += (
+            f", with batches of up to {speed.batch_size}, and extrapolated to {batch}: it may be several times faster"
+        )
     rate = f"{speed.images_per_second:,.{0 if speed.images_per_second >= 10 else 2}f} images/s"
     return f"{in_time(plan.seconds)} at {rate}, measured in {how}. Saving the ticks takes additional time"
 
