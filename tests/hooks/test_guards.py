@@ -68,6 +68,16 @@ def test_text_that_was_read_as_something_else_is_refused_with_its_spelling(load_
     assert f"source.path in --params is {value!r}, which" in refusal(load_context, "folder", source={"path": value})
 
 
+def test_a_misspelt_name_in_globals_is_refused_and_one_of_the_users_own_is_not(
+    load_context: Load, project: Path
+) -> None:
+    file = project / "conf/local/globals.yml"
+    file.write_text("experimnt: mine\n")
+    assert "globals.yml has 'experimnt'; did you mean 'experiment'?" in refusal(load_context)
+    file.write_text("bucket: mine\n")
+    load_context()
+
+
 def test_a_number_as_a_name_in_globals_is_refused(load_context: Load, project: Path) -> None:
     (project / "conf/local/globals.yml").write_text("dataset: 0123\n")
     assert "dataset in globals.yml is 83, which is not text; write it in quotes: dataset: 'TEXT'" in refusal(

@@ -215,6 +215,13 @@ def test_a_pipe_called_as_an_image_is_not_waited_for(tmp_path):
         FolderFiles(tmp_path).read("pipe.jpg")
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a"])
+def test_a_single_image_in_the_place_of_a_folder_is_called_so(tmp_path, name):
+    Image.new("RGB", (9, 9)).save(tmp_path / name, "JPEG")
+    with pytest.raises(SourceError, match=rf"{name} is a single image: name the folder or the zip"):
+        ZipFiles(tmp_path / name)
+
+
 def test_names_that_point_outside_of_the_zip_are_rejected(tmp_path):
     names = ["../up.jpg", "a/../../up.jpg", "/etc/root.jpg", "C:/windows.jpg", "..\\back.jpg"]
     files = as_zip(tmp_path, CONTENT | dict.fromkeys(names, b"x"))

@@ -42,7 +42,9 @@ class SourceDataset(ReadOnlyDataset[Source]):
         except SourceError as error:
             if self._filepath.exists():
                 raise
-            raise SourceError(f"{error}. A relative path starts at the project's folder, {Path.cwd()}") from error
+            raise SourceError(
+                f"{str(error).rstrip('.')}. A relative path starts at the project's folder, {Path.cwd()}"
+            ) from error
         return source
 
     def _new(self) -> Source:

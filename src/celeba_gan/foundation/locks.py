@@ -70,6 +70,8 @@ def _why_not_written(error: OSError, file: Path) -> str:
     what = f"A run needs the lock file {shown(file)}, which cannot be written: {error.strerror or error}. "
     if error.errno in _NO_RIGHTS:
         return f"{what}Change the owner or the mode of {shown(file.parent)}, or work in a copy of the project"
+    if error.errno == errno.ENAMETOOLONG:
+        return f"A run needs the lock file {file.name}, and this name is too long here: give a shorter one"
     if error.errno in _FULL:
         return f"{what}Free some space on the disk, then run the same command again"
     return f"{what}Check {shown(file.parent)}: it must be a folder on a disk that can be written"

@@ -130,6 +130,9 @@ def _unread_keys(parameters: Mapping[str, Any], runtime: Mapping[str, Any], sect
 
 
 def _wrong_names(runtime: Mapping[str, Any], globals_: Mapping[str, Any]) -> Iterable[str]:
+    for key in globals_:
+        if key not in NAMES and (near := difflib.get_close_matches(key, NAMES, n=1)):
+            yield f"globals.yml has {key!r}; did you mean {near[0]!r}?"
     for key in NAMES:
         name = runtime[key] if key in runtime else globals_.get(key)
         where = "--params" if key in runtime else "globals.yml"

@@ -400,7 +400,9 @@ def _not_a_zip(path: Path) -> SourceError:
     size = path.stat().st_size
     if looks == "a zip archive":
         looks = "the beginning of one: its end, with the list of files, is missing (an interrupted download?)"
+    if "image" in looks:
+        return SourceError(f"{path} is a single image: name the folder or the zip that holds all of them")
     return SourceError(
-        f"{path} ({size:,} bytes) is not a complete zip archive; it looks like {looks}. Download it again, or put the "
-        "unpacked images beside it and remove this file"
+        f"{path} ({size:,} bytes) is not a complete zip archive; it looks like {looks}. Download it again, or use "
+        "the unpacked images without this file"
     )

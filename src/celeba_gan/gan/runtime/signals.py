@@ -12,7 +12,8 @@ from typing import Any, Final, Self
 _NAMES: Final = (
     "SIGINT SIGTERM SIGHUP SIGQUIT SIGUSR1 SIGUSR2 SIGALRM SIGVTALRM SIGPROF SIGXCPU SIGIO SIGPWR SIGSTKFLT SIGBREAK"
 )
-SIGNALS: Final = tuple(getattr(signal, name) for name in _NAMES.split() if hasattr(signal, name))
+_REAL_TIME: Final = range(signal.SIGRTMIN, signal.SIGRTMAX + 1) if hasattr(signal, "SIGRTMIN") else range(0)
+SIGNALS: Final = (*(getattr(signal, name) for name in _NAMES.split() if hasattr(signal, name)), *_REAL_TIME)
 
 
 class SignalHandlers:
