@@ -1,5 +1,6 @@
 """Kedro's settings of this project."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -11,7 +12,7 @@ from celeba_gan.datasets.models import reporting_folder
 from celeba_gan.hooks.config_loader import ConfigLoader
 from celeba_gan.hooks.early_checks import EarlyChecks
 from celeba_gan.hooks.errors import ShortErrors
-from celeba_gan.hooks.guards import FolderError, ParameterGuard, check_folder
+from celeba_gan.hooks.guards import FolderError, ParameterError, ParameterGuard, check_environment, check_folder
 from celeba_gan.hooks.project_folder import ProjectFolder
 from celeba_gan.hooks.run_folders import RunFolders
 from celeba_gan.hooks.signals import Signals
@@ -26,7 +27,10 @@ for message in ("register_new_resolver", "Accessing the 'model_fields' attribute
 if (project := find_kedro_project(Path.cwd())) is not None:
     try:
         check_folder(project)
-    except FolderError as error:
+        if "viz" in sys.argv and (conf := project / "conf").is_dir():
+            names = (folder.name for folder in conf.iterdir() if folder.is_dir())
+            check_environment(os.environ.get("KEDRO_ENV"), conf, names)
+    except (FolderError, ParameterError) as error:
         sys.exit(f"Error: {error}")
 
 tracking = MLflowTracking()

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,6 +41,21 @@ def test_a_folder_with_brackets_is_refused_by_every_command(project: Path, comma
         "Rename the folder, or move the project to one without square brackets"
     )
     assert done.stderr.splitlines()[-1] == expected
+
+
+@pytest.mark.parametrize("command", [["run"], ["viz", "build"]])
+def test_an_environment_that_is_not_there_is_refused_by_every_command(project: Path, command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kedro", *command],
+        cwd=project,
+        env={**os.environ, "KEDRO_ENV": "smokey"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    said = f"Error: There is no environment 'smokey' in {project / 'conf'}; did you mean 'smoke'? There are: article, "
+    assert said in done.stderr
 
 
 @pytest.mark.usefixtures("load_context")

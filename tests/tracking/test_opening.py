@@ -128,6 +128,17 @@ def test_the_store_of_mlflows_variable_is_opened(
     assert opened(command) == "postgresql://host/$all"
 
 
+def test_from_a_folder_of_the_project_make_is_sent_to_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project / "conf" / "base")
+    assert command_of(project) == "make -C ../.. mlflow"
+    assert command_of(project, "smoke").endswith("make -C ../.. mlflow")
+
+
+def test_without_make_mlflows_own_command_opens_the_store(project: Path) -> None:
+    (project / "Makefile").unlink()
+    assert command_of(project) == f"mlflow ui --backend-store-uri {shlex.quote(sqlite_uri(project / 'mlflow.db'))}"
+
+
 def test_a_password_is_not_printed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@host/runs")
     assert command_of(project) == "make mlflow with the same MLFLOW_TRACKING_URI"

@@ -66,7 +66,7 @@ class ParameterGuard:
 
         loader = cast("ConfigLoader", context.config_loader)
         check_folder(Path(loader.conf_source))
-        _check_environment(loader)
+        check_environment(loader.env, loader.conf_source, loader.environments)
         runtime: Mapping[str, Any] = loader.runtime_params or {}
         parameters: dict[str, Any] = loader["parameters"]
         registered = dict(pipelines)
@@ -106,11 +106,15 @@ class ParameterGuard:
                 )
 
 
-def _check_environment(loader: ConfigLoader) -> None:
-    """Refuses an environment that has no folder; Kedro's own message names neither the others nor the option."""
-    known, wanted = loader.environments, loader.env
+def check_environment(wanted: str | None, conf: str | Path, known: Iterable[str]) -> None:
+    """Checks that an environment has a folder; Kedro's own message names neither the others nor the option.
+
+    Raises:
+        ParameterError: It has none.
+    """
+    known = sorted(known)
     if wanted and wanted not in known:
-        raise ParameterError(f"There is no environment {wanted!r} in {loader.conf_source}{_instead(wanted, known)}")
+        raise ParameterError(f"There is no environment {wanted!r} in {conf}{_instead(wanted, known)}")
 
 
 def _unread_keys(parameters: Mapping[str, Any], runtime: Mapping[str, Any], sections: set[str]) -> Iterable[str]:

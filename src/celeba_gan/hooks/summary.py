@@ -92,7 +92,8 @@ class Summary:
             for line in describe(path)
         ]
         lines.append(("Time", in_time(time.monotonic() - self._started)))
-        lines.append(("Look", _viz_command(run_params)))
+        if Path("pyproject.toml").is_file():  # kedro viz needs a project; the package runs in any folder
+            lines.append(("Look", _viz_command(run_params)))
         if self._tracking is not None and (page := self._tracking.page()) is not None:
             lines.append(("Compare", _run_page(page)))
         _print(lines)

@@ -104,7 +104,8 @@ def check_rejected(
     raise SourceError(
         f"{at_least}{len(rejected):,} of {total:,} images ({len(rejected) / total:.1%}) cannot be used; "
         f"at most {max_fraction:.1%} are allowed.\n{counts}\nSome of them:\n{shown}\n"
-        f"{'; '.join(ways_out)}; or, to go on without them, raise ingest.max_rejected_fraction"
+        f"{'; '.join(ways_out)}; or, to go on without them, raise ingest.max_rejected_fraction: the run "
+        "then lists them all in rejected_images.csv and unreadable_images.csv"
     )
 
 

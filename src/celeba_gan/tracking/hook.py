@@ -38,7 +38,7 @@ class MLflowTracking:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # Kedro's ThreadRunner calls from several threads
-        self._project = Path()
+        self._project = self._called_in = Path()
         self._config: AbstractConfigLoader | None = None
         self._paths: dict[str, Path] = {}
         self._recorder: Recorder | None = None
@@ -63,6 +63,7 @@ class MLflowTracking:
     def after_context_created(self, context: KedroContext) -> None:
         """Keeps the config loader; `mlflow.yml` is read when a pipeline runs, not by every command."""
         self._project = Path(context.project_path)
+        self._called_in = Path.cwd()
         self._config = context.config_loader
 
     @hook_impl
@@ -149,7 +150,12 @@ class MLflowTracking:
 
     def _command(self) -> str:
         """The command that opens the store of this run: `make mlflow`, with what it has to be passed."""
+        if not (self._project / "Makefile").is_file():  # the package runs in any folder
+            store = read_settings(self._read("mlflow")).store_uri(self._project)
+            return f"mlflow ui --backend-store-uri {shlex.quote(mask_secrets(store))}"
         command = "make mlflow"
+        if self._called_in != self._project and self._called_in.is_relative_to(self._project):
+            command = f"make -C {os.path.relpath(self._project, self._called_in)} mlflow"
         if uri := os.environ.get("MLFLOW_TRACKING_URI"):
             return _with_store(command, uri, "the same MLFLOW_TRACKING_URI")
         loader: Any = self._config
