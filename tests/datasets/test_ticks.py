@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from celeba_gan.datasets.ticks import MetricRowsDataset, TrainingGridsDataset
@@ -65,6 +66,24 @@ def test_finished_training_run_again_keeps_its_rows(tmp_path: Path) -> None:
     dataset.save(MetricRows(10, []))
     assert (tmp_path / "000000000010.json").read_bytes() == before
     assert len(json.loads(before)) == 2
+
+
+def test_ticks_that_were_removed_are_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By a run that resumes after them, and by one that finds its training finished; by no other."""
+    dataset = MetricRowsDataset(str(tmp_path))
+    dataset.save(MetricRows(0, []))
+    dataset.save(MetricRows(10, [{"images": 10}], 0))
+    dataset.save(MetricRows(20, [{"images": 20}], 10))
+    dataset.save(MetricRows(20, [], 20))
+    assert caplog.messages == []
+    for file in tmp_path.iterdir():
+        file.unlink()
+    dataset.save(MetricRows(30, [{"images": 30}], 20))
+    assert "The metric rows of the first 20 images are no longer in" in caplog.text
+    caplog.clear()
+    dataset.file(30).unlink()
+    dataset.save(MetricRows(30, [], 30))
+    assert "The metric rows of the first 30 images" in caplog.text
 
 
 def test_grids_round_trip_with_their_place_in_training(tmp_path: Path) -> None:

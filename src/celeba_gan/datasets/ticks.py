@@ -1,6 +1,7 @@
 """Results of every tick of training: a file per tick, named by its image count in twelve digits."""
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,12 +11,14 @@ from PIL import Image
 from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Saved
 from celeba_gan.datasets.previews import ImagePreview, image_preview
 from celeba_gan.foundation.files import staged
+from celeba_gan.foundation.paths import shown
 from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.reporting.grids import ImageGrid
 
 if TYPE_CHECKING:
     import pandas as pd
 
+logger = logging.getLogger(__name__)
 
 _RENAMED = {"swd_valid": "swd_absolute_valid", "swd_valid_floor": "swd_absolute_valid_floor"}  # in version 0.1.0
 
@@ -51,6 +54,13 @@ class MetricRowsDataset(_Ticks[MetricRows, "pd.DataFrame"]):
 
         A finished training that is run again has no new rows, and keeps the old ones.
         """
+        before = data.since if data.rows else data.images
+        if before and not self.file(before).exists():
+            logger.warning(
+                "The metric rows of the first %s images are no longer in %s: the training curves begin after them",
+                f"{before:,}",
+                shown(self._filepath),
+            )
         self.drop_others(data.images, data.since)
         path = self.file(data.images)
         if not data.rows and path.exists():
