@@ -106,6 +106,7 @@ def test_what_people_can_mend_is_one_message(mini: Path, arguments: list[str], m
     assert run.stderr.startswith("Error: ")
     assert "Traceback" not in run.stdout + run.stderr
     assert TRACEBACK_VARIABLE in run.stderr.splitlines()[-1]
+    assert "Repeat the previous command" not in run.stdout  # Kedro's advice, which would fail again
 
 
 def test_a_bug_keeps_its_traceback(mini: Path) -> None:

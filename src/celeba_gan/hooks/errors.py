@@ -1,5 +1,6 @@
 """Errors as people read them: one message in place of a traceback of sixty lines."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError, DatasetNotFoundError
 
 TRACEBACK_VARIABLE: Final = "CELEBA_GAN_TRACEBACK"
+
+_RUNNERS: Final = ("sequential_runner", "thread_runner", "parallel_runner")  # Kedro's, each with a logger
 
 _ExceptHook = Callable[[type[BaseException], BaseException, TracebackType | None], Any]
 
@@ -46,6 +49,16 @@ def shorten_errors() -> None:
     """Prints errors short from now on, unless CELEBA_GAN_TRACEBACK=1 is set."""
     if os.environ.get(TRACEBACK_VARIABLE, "0") == "0" and not isinstance(sys.excepthook, _ShortExceptHook):
         sys.excepthook = _ShortExceptHook(sys.excepthook)
+        for name in _RUNNERS:
+            logging.getLogger(f"kedro.runner.{name}").addFilter(_is_no_advice)
+
+
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    """False for what Kedro advises before an error is printed: the same command, which would fail again, or some nodes
+    of it. The error says what to do, and here the same command goes on where the last one stopped.
+    """
+    message = record.getMessage()
+    return not ("Repeat the previous command" in message or "You can resume the pipeline run" in message)
 
 
 class _ShortExceptHook:
