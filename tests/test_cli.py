@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
         (["--runner", "no.such.Runner"], "There is no runner 'no.such.Runner'"),
         (["--params", "a=1", "--params", "b=2"], "--params is given 2 times; give all in one, with commas between"),
         (["--env", "smoke", "-e", "celeba", "--env=base"], "--env is given 3 times; give it once"),
+        (["--params", "train.kimg:2"], "'train.kimg:2' in --params has a colon in the place of =: give train.kimg=2"),
         (["--params", "source.path=/a,b"], "'b' in --params is not name=value"),
     ],
 )

@@ -5,6 +5,7 @@ comment; and it splits the text at every comma.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from types import UnionType
@@ -98,6 +99,8 @@ def _split(typed: str, sections: Mapping[str, type]) -> Iterator[tuple[str, str,
         name, equals, after = rest.partition("=")
         if not equals or "," in name or not name.strip():
             part = rest.partition(",")[0].strip()
+            if re.fullmatch(rf"({'|'.join(NAMES)}|\w+(\.\w+)+)\s*:\s*\S.*", part):
+                raise ParamsError(f"{part!r} in --params has a colon in the place of =: give {_with_equals(part)}")
             raise ParamsError(
                 f"{part!r} in --params is not name=value. A comma ends a value; a value with a comma goes in quotes: "
                 "--params \"source.path='/data/faces, 2024'\""
@@ -144,3 +147,8 @@ def _end_of_brackets(text: str) -> int | None:
             if not waiting:
                 return place + 1
     return None
+
+
+def _with_equals(part: str) -> str:
+    name, _, value = part.partition(":")
+    return f"{name.strip()}={value.strip()}"

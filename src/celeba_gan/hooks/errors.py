@@ -54,9 +54,7 @@ def shorten_errors() -> None:
 
 
 def _is_no_advice(record: logging.LogRecord) -> bool:
-    """False for what Kedro advises before an error is printed: the same command, which would fail again, or some nodes
-    of it. The error says what to do, and here the same command goes on where the last one stopped.
-    """
+    """False for what Kedro advises before it raises: the same command, or some nodes of it, which would fail again."""
     message = record.getMessage()
     return not ("Repeat the previous command" in message or "You can resume the pipeline run" in message)
 
