@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SUBFOLDERS: Final = "the subfolders' names"
 """The `Annotation.file` of what the names of subfolders say."""
 
+OUTSIDE_SPLITS: Final = "outside of the folders that are the splits"
+"""Why an image beside the folders train, valid and test is not used."""
+
 _ARCHIVES: Final = frozenset({".zip", ".7z", ".001", ".rar", ".tar", ".gz", ".tgz", ".xz", ".bz2"})
 _HEADER_BYTES: Final = 4096
 
