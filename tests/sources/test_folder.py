@@ -121,6 +121,16 @@ def test_subfolders_are_labels_when_asked(tmp_path):
     assert dict(index.rejected.itertuples(index=False)) == {"loose.jpg": "not in a subfolder that names its label"}
 
 
+def test_labels_that_look_the_same_are_one(tmp_path):
+    """As macOS and other systems write an accent: in two characters, or in one."""
+    names = ["cafe\u0301/1.jpg", "caf\u00e9/2.jpg", "tea/3.jpg"]
+    labels = dict(zip(names, ["caf\u00e9", "caf\u00e9", "tea"], strict=True))
+    write(tmp_path, names)
+    assert column(index_of(ImageFolder(tmp_path, labels="subfolders")), "label") == labels
+    write(tmp_path, [], attributes__csv="file,label\n" + "".join(f"{name},{name.split('/')[0]}\n" for name in names))
+    assert column(index_of(ImageFolder(tmp_path)), "label") == labels
+
+
 def test_subfolders_called_as_splits_are_the_splits(tmp_path):
     names = [
         f"pets/{split}/{kind}/{n}.jpg" for split in ("Train", "val", "test") for kind in ("a", "b") for n in (1, 2)

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar, Final
+from unicodedata import normalize
 
 from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.sources.celeba import CelebA
@@ -156,7 +157,7 @@ class ImageFolder(Source):
 
     def _label(self, image_id: str) -> str | None:
         parts = self._parts(image_id)[self._are_splits :]
-        return parts[0] if len(parts) > 1 else None
+        return normalize("NFC", parts[0]) if len(parts) > 1 else None  # macOS decomposes accents
 
 
 def _splits_of(folders: Set[str]) -> set[str]:

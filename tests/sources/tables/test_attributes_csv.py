@@ -3,6 +3,7 @@ import csv
 import io
 import random
 import re
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,8 @@ SPECIAL = ["split", "label", "identity"]
 
 CLEAN = st.text(st.characters(categories=["L", "N"], include_characters="_- ."), min_size=1, max_size=8)
 OTHER_MEANING = re.compile(
-    r"image(_id|_name)?|file_?name|file|path|name|split|label|identity|width|height|.*\.\w+", re.I
+    r"image(_id|_name)?|file_?name|file|path|name|split|partition|(sub)?set|label|class|identity|width|height|.*\.\w+",
+    re.I,
 )
 ATTRIBUTE_NAMES = CLEAN.map(str.strip).filter(lambda name: name and not OTHER_MEANING.fullmatch(name))
 FILE_NAMES = st.text(st.characters(categories=["L", "N"], include_characters="_- ,;'\""), min_size=1, max_size=8)
@@ -45,9 +47,8 @@ def tables(draw):
         columns["split"] = [words[number] for number in numbers]
         meaning["split"] = [("train", "valid", "test")[number] for number in numbers]
     if draw(st.booleans()):
-        columns["Label"] = meaning["label"] = draw(
-            st.lists(FILE_NAMES.map(str.strip).filter(bool), min_size=count, max_size=count)
-        )
+        columns["Label"] = draw(st.lists(FILE_NAMES.map(str.strip).filter(bool), min_size=count, max_size=count))
+        meaning["label"] = [normalize("NFC", label) for label in columns["Label"]]
     if draw(st.booleans()):
         meaning["identity"] = draw(st.lists(st.integers(0, 10**8), min_size=count, max_size=count))
         columns["identity"] = [str(number) for number in meaning["identity"]]

@@ -249,7 +249,7 @@ def _splits(table: Cells, column: str) -> Series[Any]:
 def _labels(table: Cells, column: str) -> Series[Any]:
     cells = table.filled(column)
     table.refuse(~cells.map(str.isprintable).astype(bool), column, "holds control characters; remove them")
-    return cells.astype("str")
+    return cells.str.normalize("NFC").astype("str")  # two forms of one accent are one label
 
 
 def _identities(table: Cells, column: str) -> Series[Any]:
