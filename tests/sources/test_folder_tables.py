@@ -57,12 +57,13 @@ def test_stylegans_labels_are_read(source_of, top):
     assert source.notes() == []
 
 
-def test_stylegans_null_labels_give_none_and_are_mentioned(source_of, caplog):
-    source = source_of(SHARDS, {"dataset.json": json.dumps({"labels": None})})
+@pytest.mark.parametrize(("labels", "why"), [(None, "it has no labels (null)"), ([], "its list of labels is empty")])
+def test_stylegans_missing_labels_give_none_and_are_mentioned(source_of, labels, why):
+    source = source_of(SHARDS, {"dataset.json": json.dumps({"labels": labels})})
     index = build_index(source, SETTINGS)
     assert "label" not in index.images
     assert len(index.images) == len(SHARDS)
-    assert index.report.notes == ["dataset.json has no column that can be used: it has no labels (null)."]
+    assert index.report.notes == [f"dataset.json has no column that can be used: {why}."]
 
 
 def test_stylegans_vectors_are_not_taken_for_classes(source_of):

@@ -65,7 +65,7 @@ def read_dataset_json(file: TextFile) -> tuple[DataFrame, list[str]] | None:
 
     Returns:
         A table with the index `image_id` and the column `label` (the number as text), without any column if the
-        labels are null or vectors; and sentences about that. None if the file is something else.
+        labels are null, empty or vectors; and sentences about that. None if the file is something else.
 
     Raises:
         SourceError: Some labels are numbers and some are not, or two of one image differ.
@@ -81,6 +81,8 @@ def read_dataset_json(file: TextFile) -> tuple[DataFrame, list[str]] | None:
     pairs: Any = content["labels"]
     if pairs is None:
         return pd.DataFrame(index=pd.Index([], dtype="str")), ["it has no labels (null)."]
+    if pairs == []:
+        return pd.DataFrame(index=pd.Index([], dtype="str")), ["its list of labels is empty."]
     if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
         return None
     kinds = Counter(type(label).__name__ for _, label in pairs)
