@@ -128,6 +128,29 @@ def test_hugging_faces_metadata_may_be_in_every_folder(source_of):
         build_index(source_of(images, tables), SETTINGS)
 
 
+@pytest.mark.parametrize("top", ["", "faces/"])
+def test_numbers_of_rows_are_not_taken_for_numbered_images(source_of, top):
+    """Row 0 is about 5.png, not about 0.png."""
+    rows = [f"{number},{5 - number}.png,{int(number < 3)}" for number in range(6)]
+    for header in ("id,img,smile", ",img,smile"):
+        source = source_of([top + name for name in IMAGES], {f"{top}attributes.csv": "\n".join([header, *rows])})
+        assert column(source, "smile") == {f"{top}{number}.png": int(number > 2) for number in range(6)}
+        assert source.notes() == []
+
+
+def test_blanks_at_the_ends_of_file_names_are_part_of_them(source_of):
+    images = [" 0.png", "1 .png", "2.png ", "a /3.png"]
+    labels = dict(zip(images, "abcd", strict=True))
+    table = "file_name,label\n" + "".join(f"{name},{label}\n" for name, label in labels.items())
+    assert column(source_of(images, {"attributes.csv": table}), "label") == labels
+
+
+def test_blanks_at_the_ends_of_file_names_are_part_of_them_in_json_lines(source_of):
+    images = [" 0.png", "2.png ", "3.png"]
+    lines = "".join(json.dumps({"file_name": name, "label": str(number)}) + "\n" for number, name in enumerate(images))
+    assert column(source_of(images, {"metadata.jsonl": lines}), "label") == {" 0.png": "0", "2.png ": "1", "3.png": "2"}
+
+
 def test_captions_alone_reject_no_image(source_of):
     index = build_index(source_of(IMAGES, {"metadata.csv": "file_name,text\n0.png,one cat\n"}), SETTINGS)
     assert len(index.images) == len(IMAGES)

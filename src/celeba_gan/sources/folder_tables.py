@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 CUSTOM_FILE: Final = "attributes.csv"
 
 _Read = tuple["DataFrame", list[str]]
-_READERS: Final[dict[str, Callable[[TextFile], _Read | None]]] = {
+_READERS: Final[dict[str, Callable[[TextFile, Set[str]], _Read | None]]] = {
     CUSTOM_FILE: read_custom_attributes,
     "metadata.csv": read_custom_attributes,
     "metadata.jsonl": read_metadata_lines,
-    "dataset.json": read_dataset_json,
+    "dataset.json": lambda text, _: read_dataset_json(text),
 }
 _TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt")
 _MOST_OUTSIDE: Final = 50
@@ -113,7 +113,7 @@ class FolderTables:
         for place in self._places:
             folder = place[: place.rfind("/") + 1]
             text = TextFile(f"{place} in {self._files.path}", self._files.read_other(place) or b"")
-            read = _READERS[place.removeprefix(folder)](text)
+            read = _READERS[place.removeprefix(folder)](text, self._names_from(folder))
             if read is None:  # a dataset.json of another program
                 return None
             table = read[0].set_axis([f"{folder}{name}" for name in read[0].index], axis="index")
@@ -126,6 +126,11 @@ class FolderTables:
             tables.append(table)
             notes += read[1]
         return (pd.concat(tables), list(dict.fromkeys(notes))) if tables else None
+
+    def _names_from(self, folder: str) -> set[str]:
+        """What a table in a folder may call the images: their paths below it, and below the top."""
+        names = self._files.names
+        return {*names, *(name.removeprefix(folder) for name in names)}
 
     @cached_property
     def _places(self) -> list[str]:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Collection, Set
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +32,7 @@ _SHOWN: Final = 8  # columns
 _SAMPLE: Final = 50  # rows
 
 
-def read_metadata_lines(file: TextFile) -> tuple[DataFrame, list[str]]:
+def read_metadata_lines(file: TextFile, images: Collection[str] = ()) -> tuple[DataFrame, list[str]]:
     """Reads Hugging Face's `metadata.jsonl`: one object a line, as `read_custom_attributes` reads rows.
 
     Raises:
@@ -54,10 +54,10 @@ def read_metadata_lines(file: TextFile) -> tuple[DataFrame, list[str]]:
             raise SourceError(f"{file.where}, line {number}: {error}. {_IN_EACH_LINE}") from error
         if not isinstance(values, dict) or "file_name" not in values:
             raise SourceError(f"{file.where}, line {number} has no file_name. {_IN_EACH_LINE}")
-        rows[number] = {str(name): _as_cell(value) for name, value in values.items()}
+        rows[number] = {str(name): _as_cell(value, images) for name, value in values.items()}
     if not rows:
         raise SourceError(f"{file.where} is empty. {_IN_EACH_LINE}")
-    return interpret_cells(Cells(file.where, pd.DataFrame.from_dict(rows, orient="index").fillna("")))
+    return interpret_cells(Cells(file.where, pd.DataFrame.from_dict(rows, orient="index").fillna("")), images)
 
 
 def read_dataset_json(file: TextFile) -> tuple[DataFrame, list[str]] | None:
@@ -142,10 +142,12 @@ def describe_table(name: str, head: bytes, stems: Set[str]) -> str | None:
     return f"a table with the columns {listed(header, _SHOWN)}" if is_table else None
 
 
-def _as_cell(value: object) -> str:
+def _as_cell(value: object, images: Collection[str]) -> str:
     if value is None:
         return ""
-    return value.strip() if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value if value in images else value.strip()
+    return json.dumps(value)
 
 
 def _is_pair(pair: object) -> bool:
