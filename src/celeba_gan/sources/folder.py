@@ -104,7 +104,8 @@ class ImageFolder(Source):
 
     @cached_property
     def _tables(self) -> FolderTables:
-        return FolderTables(self.files, self._common_folder)
+        tops = {self._parts(name)[0] for name in self.image_names if self._are_splits and self._split(name)}
+        return FolderTables(self.files, self._common_folder, [f"{self._common_folder}{top}/" for top in sorted(tops)])
 
     def _refuse_shards(self) -> None:
         """Raises if the subfolders only number the images by the thousand."""

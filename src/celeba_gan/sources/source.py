@@ -33,6 +33,7 @@ class Annotation:
     place: Path | str  # the path of its file, or its name in the zip
     table: DataFrame  # its index is `Source.key` of the images, its columns are those of the image index
     notes: tuple[str, ...] = ()  # sentences about what was left out
+    files: int = 1  # how many of this name in several folders it was read from
 
     @property
     def file(self) -> str:
