@@ -121,6 +121,16 @@ def test_subfolders_are_labels_when_asked(tmp_path):
     assert dict(index.rejected.itertuples(index=False)) == {"loose.jpg": "not in a subfolder that names its label"}
 
 
+def test_labels_that_look_the_same_are_one(tmp_path):
+    """As macOS and other systems write an accent: in two characters, or in one."""
+    names = ["cafe\u0301/1.jpg", "caf\u00e9/2.jpg", "tea/3.jpg"]
+    labels = dict(zip(names, ["caf\u00e9", "caf\u00e9", "tea"], strict=True))
+    write(tmp_path, names)
+    assert column(index_of(ImageFolder(tmp_path, labels="subfolders")), "label") == labels
+    write(tmp_path, [], attributes__csv="file,label\n" + "".join(f"{name},{name.split('/')[0]}\n" for name in names))
+    assert column(index_of(ImageFolder(tmp_path)), "label") == labels
+
+
 def test_subfolders_called_as_splits_are_the_splits(tmp_path):
     names = [
         f"pets/{split}/{kind}/{n}.jpg" for split in ("Train", "val", "test") for kind in ("a", "b") for n in (1, 2)
@@ -132,11 +142,43 @@ def test_subfolders_called_as_splits_are_the_splits(tmp_path):
     assert column(index, "label") == {name: name.split("/")[2] for name in names}
 
 
-def test_one_folder_that_is_no_split_makes_none_of_them_one(tmp_path):
-    index = index_of(
-        ImageFolder(write(tmp_path, ["train/1.jpg", "test/1.jpg", "extra/1.jpg", "extra/2.jpg"]), labels="subfolders")
-    )
-    assert set(column(index, "label").values()) == {"train", "test", "extra"}
+@pytest.mark.parametrize("stray", ["pets/overview.png", "pets/extra/a/3.jpg"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_images_beside_the_splits_are_rejected_and_the_splits_count(tmp_path, stray, zipped):
+    names = [f"pets/{split}/{kind}/1.jpg" for split in ("train", "val", "test") for kind in ("a", "b")]
+    write(tmp_path / "top", [*names, stray])
+    source = Path(shutil.make_archive(str(tmp_path / "top"), "zip", tmp_path / "top")) if zipped else tmp_path / "top"
+    index = index_of(ImageFolder(source, labels="subfolders"))
+    split_of = {"train": "train", "val": "valid", "test": "test"}
+    assert column(index, "split") == {name: split_of[name.split("/")[1]] for name in names}
+    assert column(index, "label") == {name: name.split("/")[2] for name in names}
+    ((name, reason),) = index.rejected.itertuples(index=False)
+    assert name == stray
+    assert reason.startswith("outside of the folders that are the splits: move it into one of them, or away")
+    with pytest.raises(SourceError, match="For images beside the folders train, valid and test: move them into one"):
+        build_index(ImageFolder(source), IngestSettings())
+
+
+def test_splits_below_classes_are_none_and_it_is_said(tmp_path):
+    names = [f"{kind}/{split}/{n}.jpg" for kind in ("cat", "dog") for split in ("train", "val") for n in (1, 2)]
+    index = index_of(ImageFolder(write(tmp_path, names), labels="subfolders"))
+    assert column(index, "label") == {name: name.split("/")[0] for name in names}
+    (note,) = index.report.notes
+    assert note.startswith("Folders called train and val were found below other folders, and are not splits: ")
+    assert f"put them side by side at the top of {tmp_path}" in note
+
+
+def test_a_class_of_trains_is_no_split_and_no_word_is_lost_on_it(tmp_path):
+    index = index_of(ImageFolder(write(tmp_path, ["bus/1.jpg", "train/1.jpg", "car/1.jpg"]), labels="subfolders"))
+    assert column(index, "label") == {"bus/1.jpg": "bus", "train/1.jpg": "train", "car/1.jpg": "car"}
+    assert index.report.notes == []
+
+
+def test_a_split_in_a_table_beside_folders_of_splits_is_refused_with_both_ways_out(tmp_path):
+    names = ["train/1.jpg", "val/1.jpg", "test/1.jpg"]
+    write(tmp_path, names, attributes__csv="file,split\n" + "".join(f"{name},train\n" for name in names))
+    with pytest.raises(SourceError, match=r"column split, .*Rename the subfolders, or remove the column"):
+        index_of(ImageFolder(tmp_path))
 
 
 @pytest.mark.parametrize("inner", ["", "images/"])

@@ -57,12 +57,13 @@ def test_stylegans_labels_are_read(source_of, top):
     assert source.notes() == []
 
 
-def test_stylegans_null_labels_give_none_and_are_mentioned(source_of, caplog):
-    source = source_of(SHARDS, {"dataset.json": json.dumps({"labels": None})})
+@pytest.mark.parametrize(("labels", "why"), [(None, "it has no labels (null)"), ([], "its list of labels is empty")])
+def test_stylegans_missing_labels_give_none_and_are_mentioned(source_of, labels, why):
+    source = source_of(SHARDS, {"dataset.json": json.dumps({"labels": labels})})
     index = build_index(source, SETTINGS)
     assert "label" not in index.images
     assert len(index.images) == len(SHARDS)
-    assert index.report.notes == ["dataset.json has no column that can be used: it has no labels (null)."]
+    assert index.report.notes == [f"dataset.json has no column that can be used: {why}."]
 
 
 def test_stylegans_vectors_are_not_taken_for_classes(source_of):
@@ -125,6 +126,80 @@ def test_hugging_faces_metadata_may_be_in_every_folder(source_of):
     tables["test/metadata.csv"] = "file_name,kind\n1.png,x\n"
     with pytest.raises(SourceError, match=r"train/metadata\.csv in .*\(label\) than test/metadata\.csv \(none\)"):
         build_index(source_of(images, tables), SETTINGS)
+
+
+@pytest.mark.parametrize("top", ["", "faces/"])
+@pytest.mark.parametrize("file", ["attributes.csv", "metadata.csv", "metadata.jsonl", "dataset.json"])
+@pytest.mark.parametrize("written", ["a/", "{split}/a/"])
+def test_tables_in_the_folders_of_splits_name_the_images_below_them(source_of, top, file, written):
+    """As Hugging Face lays out splits with folders in them."""
+    labels, tables = {}, {}
+    for number, split in enumerate(("train", "validation", "test")):
+        rows = {f"{written.format(split=split)}{n}.png": 10 * number + n for n in (1, 2)}
+        labels |= {f"{top}{split}/a/{n}.png": str(10 * number + n) for n in (1, 2)}
+        tables[f"{top}{split}/{file}"] = {
+            ".csv": "file_name,label\n" + "".join(f"{name},{label}\n" for name, label in rows.items()),
+            ".jsonl": "".join(json.dumps({"file_name": name, "label": label}) + "\n" for name, label in rows.items()),
+            ".json": json.dumps({"labels": list(map(list, rows.items()))}),
+        }[file[file.index(".") :]]
+    source = source_of(labels, tables)
+    index = build_index(source, SETTINGS)
+    assert dict(zip(index.images["image_id"], index.images["label"], strict=True)) == labels
+    assert column(source, "split")[f"{top}validation/a/2.png"] == "valid"
+    assert index.report.notes == []
+    assert index.report.ignored_files == {}
+
+
+def test_two_tables_that_differ_about_an_image_are_refused(source_of):
+    images = ["train/1.png", "test/2.png", "val/3.png"]
+    tables = {
+        "train/metadata.csv": "file_name,label\n1.png,a\ntest/2.png,a\n",
+        "test/metadata.csv": "file_name,label\n2.png,b\n",
+    }
+    with pytest.raises(
+        SourceError, match=r"test/metadata\.csv and train/metadata\.csv.* two rows for 'test/2\.png' dif"
+    ):
+        build_index(source_of(images, tables), SETTINGS)
+
+
+def test_tables_in_folders_of_some_images_are_named_once(source_of):
+    images = [f"{kind}/x/{n}.png" for kind in ("a", "b") for n in range(3)]
+    table = "file_name,label\nx/0.png,1\nx/1.png,1\n"
+    about_one = {name.replace("png", "json"): "{}" for name in images}
+    tables = {f"{kind}/attributes.csv": table for kind in "ab"} | about_one
+    source = source_of(images, tables)
+    (note,) = source.notes()
+    assert note.startswith(
+        "a/attributes.csv (and 1 more of this name below other folders) is not read; it looks like a table with the "
+        "columns file_name, label; 'file_name' names the images. To use it, save it in "
+    )
+    many = {f"a/x/table{number:02d}.csv": table for number in range(30)}
+    notes = source_of(images, tables | many).notes()
+    assert [note.split()[0] for note in notes] == ["a/attributes.csv", *sorted(many)[:19], "11"]
+    assert notes[-1] == "11 more files that may be tables, in folders of images, are not read."
+
+
+@pytest.mark.parametrize("top", ["", "faces/"])
+def test_numbers_of_rows_are_not_taken_for_numbered_images(source_of, top):
+    """Row 0 is about 5.png, not about 0.png."""
+    rows = [f"{number},{5 - number}.png,{int(number < 3)}" for number in range(6)]
+    for header in ("id,img,smile", ",img,smile"):
+        source = source_of([top + name for name in IMAGES], {f"{top}attributes.csv": "\n".join([header, *rows])})
+        assert column(source, "smile") == {f"{top}{number}.png": int(number > 2) for number in range(6)}
+        assert source.notes() == []
+
+
+def test_blanks_at_the_ends_of_file_names_are_part_of_them(source_of):
+    images = [" 0.png", "1 .png", "2.png ", "a /3.png"]
+    labels = dict(zip(images, "abcd", strict=True))
+    table = "file_name,label\n" + "".join(f"{name},{label}\n" for name, label in labels.items())
+    assert column(source_of(images, {"attributes.csv": table}), "label") == labels
+
+
+def test_blanks_at_the_ends_of_file_names_are_part_of_them_in_json_lines(source_of):
+    images = [" 0.png", "2.png ", "3.png"]
+    lines = "".join(json.dumps({"file_name": name, "label": str(number)}) + "\n" for number, name in enumerate(images))
+    assert column(source_of(images, {"metadata.jsonl": lines}), "label") == {" 0.png": "0", "2.png ": "1", "3.png": "2"}
 
 
 def test_captions_alone_reject_no_image(source_of):

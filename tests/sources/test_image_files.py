@@ -162,8 +162,14 @@ def test_folders_that_systems_make_are_skipped_and_counted(tmp_path, place):
         "files_trashbin/files/x.jpg.d1600000000",
         "a/Network Trash Folder/x.jpg",
         "Network Recycle Bin 1/x.jpg",
+        "LOST.DIR/1234",
+        "_gsdata_/_saved_/x.jpg",
+        "@Transcode/x.jpg",
+        "@Recently-Snapshot/GMT+01_2024-01-01/x.jpg",
+        "a/_vti_cnf/x.jpg",
     ]
-    kept = {"recycled/1.jpg": CONTENT["b.jpg"], "thumbs.db.jpg": CONTENT["b.jpg"], "a#recycle/x.jpg": CONTENT["b.jpg"]}
+    plausible = ("recycled/1.jpg", "thumbs.db.jpg", "a#recycle/x.jpg", "found.12/x.jpg", "found.1234/x.jpg")
+    kept = dict.fromkeys(plausible, CONTENT["b.jpg"])
     files = place(tmp_path, CONTENT | kept | dict.fromkeys(made, CONTENT["b.jpg"]))
     assert files.names == sorted(CONTENT | kept)
     assert files.rejected == []
@@ -171,7 +177,8 @@ def test_folders_that_systems_make_are_skipped_and_counted(tmp_path, place):
     assert files.skipped["@eaDir (thumbnails)"] == 2
     assert files.skipped["hidden"] == 3
     assert files.skipped["#recycle (recycle bin)"] == 1
-    assert files.skipped["lost+found (recovered or deleted files)"] == 1
+    for folder in ("lost+found", "LOST.DIR", "found.002"):
+        assert files.skipped[f"{folder} (recovered or deleted files)"] == 1
     assert files.skipped.total() == len(made) - 1  # two of the thumbnails are in one folder
 
 

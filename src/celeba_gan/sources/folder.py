@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar, Final
+from unicodedata import normalize
 
 from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.sources.celeba import CelebA
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.folder_tables import FolderTables
 from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
-from celeba_gan.sources.source import SUBFOLDERS, Annotation, Source
+from celeba_gan.sources.source import OUTSIDE_SPLITS, SUBFOLDERS, Annotation, Source
 from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
 
 _THOUSAND: Final = re.compile(r"(?:^|/)([0-9]{5})/[^/0-9]*([0-9]+)\.[^./]*$")  # StyleGAN's and FFHQ's folders
@@ -23,8 +24,8 @@ _THOUSAND: Final = re.compile(r"(?:^|/)([0-9]{5})/[^/0-9]*([0-9]+)\.[^./]*$")  #
 class ImageFolder(Source):
     """Any images in a folder and the folders below it, or in a zip. An image's name is its path in there.
 
-    A table beside them may annotate them; see `FolderTables`. If all images are in subfolders called `train`, `valid`,
-    `test` (or another of `SPLIT_WORDS`), these are the splits.
+    A table beside them may annotate them; see `FolderTables`. If `train` and one of `valid` and `test` (or others of
+    `SPLIT_WORDS`) are subfolders side by side, these are the splits, and images outside of them are refused.
 
     With `labels` `subfolders` the label of an image is the name of its subfolder; of several, the topmost that is not a
     split. None: there are no labels.
@@ -63,7 +64,9 @@ class ImageFolder(Source):
         )
 
     def refusal(self, image_id: str) -> str | None:
-        """Refuses images beside the subfolders if these are the labels."""
+        """Refuses images beside the subfolders if these are the splits or the labels."""
+        if self._are_splits and self._split(image_id) is None:
+            return f"{OUTSIDE_SPLITS}: move it into one of them, or away; or rename them to have no split by folder"
         return "not in a subfolder that names its label" if self.labels and self._label(image_id) is None else None
 
     def key(self, image_id: str) -> str:
@@ -75,7 +78,8 @@ class ImageFolder(Source):
         found = [] if self._tables.annotation is None else [self._tables.annotation]
         of_folders = {}
         if self._are_splits:
-            of_folders["split"] = {name: SPLITS[SPLIT_WORDS[self._parts(name)[0].lower()]] for name in self.image_names}
+            splits = ((name, self._split(name)) for name in self.image_names)
+            of_folders["split"] = {name: split for name, split in splits if split is not None}
         if self.labels:
             self._refuse_shards()
             labels = ((name, self._label(name)) for name in self.image_names)
@@ -85,9 +89,10 @@ class ImageFolder(Source):
 
             for column in of_folders:
                 if found and column in found[0].table:
+                    other = "leave out source.labels" if column == "label" else "rename the subfolders"
                     raise SourceError(
                         f"{found[0].file} in {self.path} has a column {column}, and so do the subfolders' names. "
-                        f"{'Leave out source.labels, or remove' if column == 'label' else 'Remove'} the column"
+                        f"{other.capitalize()}, or remove the column"
                     )
             table = pd.DataFrame(of_folders, dtype="str")
             found.append(Annotation(SUBFOLDERS, table.rename(index=self.key)))
@@ -95,11 +100,12 @@ class ImageFolder(Source):
 
     def notes(self) -> list[str]:
         """As `Source.notes`."""
-        return self._tables.notes()
+        return [*self._notes_on_splits(), *self._tables.notes()]
 
     @cached_property
     def _tables(self) -> FolderTables:
-        return FolderTables(self.files, self._common_folder)
+        tops = {self._parts(name)[0] for name in self.image_names if self._are_splits and self._split(name)}
+        return FolderTables(self.files, self._common_folder, [f"{self._common_folder}{top}/" for top in sorted(tops)])
 
     def _refuse_shards(self) -> None:
         """Raises if the subfolders only number the images by the thousand."""
@@ -129,10 +135,38 @@ class ImageFolder(Source):
 
     @cached_property
     def _are_splits(self) -> bool:
-        """Whether the topmost subfolders are splits: all of them, and train among them."""
+        """Whether the topmost subfolders are splits: train is among them, and nothing else or another split."""
         tops = {parts[0].lower() if len(parts) > 1 else "" for parts in map(self._parts, self.image_names)}
-        return tops <= SPLIT_WORDS.keys() and "train" in {SPLITS[SPLIT_WORDS[top]] for top in tops}
+        return _name_splits(tops) or (tops <= SPLIT_WORDS.keys() and "train" in _splits_of(tops))
+
+    def _split(self, image_id: str) -> str | None:
+        """The split that the topmost subfolder names."""
+        parts = self._parts(image_id)
+        number = SPLIT_WORDS.get(parts[0].lower()) if len(parts) > 1 else None
+        return None if number is None else SPLITS[number]
+
+    def _notes_on_splits(self) -> list[str]:
+        """A sentence about folders that are called as splits and are none, as in `cat/train` and `cat/val`."""
+        folders = {folder for name in self.image_names for folder in self._parts(name)[:-1]}
+        if self._are_splits or not _name_splits({folder.lower() for folder in folders}):
+            return []
+        called = sorted(folder for folder in folders if folder.lower() in SPLIT_WORDS)
+        return [
+            f"Folders called {' and '.join(called)} were found below other folders, and are not splits: to use them as "
+            f"the splits, put them side by side at the top of {self.path}, with the other folders in them."
+        ]
 
     def _label(self, image_id: str) -> str | None:
         parts = self._parts(image_id)[self._are_splits :]
-        return parts[0] if len(parts) > 1 else None
+        return normalize("NFC", parts[0]) if len(parts) > 1 else None  # macOS decomposes accents
+
+
+def _splits_of(folders: Set[str]) -> set[str]:
+    """The splits that folders name, in lower case."""
+    return {SPLITS[SPLIT_WORDS[folder]] for folder in folders if folder in SPLIT_WORDS}
+
+
+def _name_splits(folders: Set[str]) -> bool:
+    """Whether folders are called as train and as another split. One alone may be a class: trains, or tests."""
+    splits = _splits_of(folders)
+    return "train" in splits and len(splits) > 1

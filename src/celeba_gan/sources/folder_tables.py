@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence, Set
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -31,14 +32,15 @@ if TYPE_CHECKING:
 CUSTOM_FILE: Final = "attributes.csv"
 
 _Read = tuple["DataFrame", list[str]]
-_READERS: Final[dict[str, Callable[[TextFile], _Read | None]]] = {
+_READERS: Final[dict[str, Callable[[TextFile, Set[str]], _Read | None]]] = {
     CUSTOM_FILE: read_custom_attributes,
     "metadata.csv": read_custom_attributes,
     "metadata.jsonl": read_metadata_lines,
-    "dataset.json": read_dataset_json,
+    "dataset.json": lambda text, _: read_dataset_json(text),
 }
 _TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt")
 _MOST_OUTSIDE: Final = 50
+_MOST_BELOW: Final = 20
 
 logger = logging.getLogger(__name__)
 
@@ -47,18 +49,20 @@ class FolderTables:
     """What tables beside the images say about them.
 
     Of these files the first that exists is read: `attributes.csv` (see `read_custom_attributes`), Hugging Face's
-    `metadata.csv` or `metadata.jsonl`, StyleGAN's `dataset.json`. It is in a folder that holds all images; Hugging
-    Face's may also be in each folder that holds some. Names are relative to the table's folder, or written otherwise
-    and found by `match_names`.
+    `metadata.csv` or `metadata.jsonl`, StyleGAN's `dataset.json`. It is in a folder that holds all images, or in
+    each folder of a split; Hugging Face's may also be in each folder that holds some. Names are relative to the table's
+    folder, or written otherwise and found by `match_names`.
 
-    `common_folder` is the deepest folder that holds all images, with a final `/`, or "".
+    `common_folder` is the deepest folder that holds all images, with a final `/`, or ""; so are `splits` the folders
+    below it that are the splits.
 
     Raises:
         SourceError: On first use: a table is wrong, or names none of the images.
     """
 
-    def __init__(self, files: ImageFiles, common_folder: str) -> None:
+    def __init__(self, files: ImageFiles, common_folder: str, splits: Sequence[str] = ()) -> None:
         self._files = files
+        self._splits = splits
         parts = common_folder.split("/")
         self._folders = ["".join(f"{part}/" for part in parts[:count]) for count in range(len(parts))]
 
@@ -74,7 +78,7 @@ class FolderTables:
         added = self._notes_on_names(place, table.index)
         for note in added:
             logger.warning("%s in %s: %s", place, self._files.path, note)
-        return Annotation(place, table, (*notes, *added))
+        return Annotation(place, table, (*notes, *added), len(self._places))
 
     @cached_property
     def match(self) -> Match:
@@ -96,11 +100,20 @@ class FolderTables:
             "images' names in a column image_id, and their class in a column label, or attributes in columns of 0 and 1"
         )
         stems = {PurePosixPath(name).stem.lower() for name in self._files.names}
-        found = {name: describe_table(name, self._head(name), stems) for name in self._beside() if name not in read}
+        beside = self._tables_in(self._folders)
+        found = {name: describe_table(name, self._head(name), stems) for name in beside if name not in read}
+        below, left_out = self._below(read)
+        for names in below:
+            more = f" (and {len(names) - 1:,} more of this name below other folders)" if len(names) > 1 else ""
+            found[f"{names[0]}{more}"] = describe_table(names[0], self._head(names[0]), stems)
         for path in self._outside():
             look = describe_table(path.name, _head_of(path), stems)
             found[str(path)] = look if look and NAMES_IMAGES in look else None
         sentences += [f"{name} is not read; it looks like {look}. {advice}." for name, look in found.items() if look]
+        if left_out:
+            sentences.append(
+                f"{counted(left_out, 'more file')} that may be tables, in folders of images, are not read."
+            )
         return sentences
 
     @cached_property
@@ -111,12 +124,12 @@ class FolderTables:
         tables: list[DataFrame] = []
         notes: list[str] = []
         for place in self._places:
-            folder = place[: place.rfind("/") + 1]
+            folder = _folder(place)
             text = TextFile(f"{place} in {self._files.path}", self._files.read_other(place) or b"")
-            read = _READERS[place.removeprefix(folder)](text)
+            read = _READERS[place.removeprefix(folder)](text, self._names_from(folder))
             if read is None:  # a dataset.json of another program
                 return None
-            table = read[0].set_axis([f"{folder}{name}" for name in read[0].index], axis="index")
+            table = read[0].set_axis([self._below_top(folder, name) for name in read[0].index], axis="index")
             if tables and set(table.columns) != set(tables[0].columns):
                 here, there = (", ".join(one.columns) or "none" for one in (table, tables[0]))
                 raise SourceError(
@@ -125,19 +138,39 @@ class FolderTables:
                 )
             tables.append(table)
             notes += read[1]
-        return (pd.concat(tables), list(dict.fromkeys(notes))) if tables else None
+        if not tables:
+            return None
+        table = pd.concat(tables)
+        table = table[~table.reset_index().duplicated().to_numpy()]
+        if (twice := table.index.duplicated()).any():
+            raise SourceError(
+                f"{' and '.join(self._places[:3])} in {self._files.path}: two rows for {table.index[twice][0]!r} "
+                "differ. Remove the wrong one."
+            )
+        return table, list(dict.fromkeys(notes))
+
+    def _below_top(self, folder: str, name: str) -> str:
+        """An image's path below the top, from its name in a table of this folder: below it, or one of those above."""
+        folders = [folder]
+        while folders[-1]:
+            folders.append(_folder(folders[-1][:-1]))
+        return next((path for above in folders if (path := f"{above}{name}") in self._files), f"{folder}{name}")
+
+    def _names_from(self, folder: str) -> set[str]:
+        """What a table in a folder may call the images: their paths below it, and below the top."""
+        names = self._files.names
+        return {*names, *(name.removeprefix(folder) for name in names)}
 
     @cached_property
     def _places(self) -> list[str]:
         """The names of the tables to read: all are the same file in several folders."""
+        holders = {_folder(name) for name in self._files.names}
         for file in _READERS:
-            found = [place for folder in self._folders if self._exists(place := f"{folder}{file}")]
-            if found:
-                return found[:1]
-            if file.startswith("metadata."):
-                folders = sorted({name[: name.rfind("/") + 1] for name in self._files.names})
-                if found := [place for folder in folders if self._exists(place := f"{folder}{file}")]:
-                    return found
+            if top := [place for folder in self._folders if self._exists(place := f"{folder}{file}")]:
+                return top[:1]
+            below = {*self._splits, *(holders if file.startswith("metadata.") else ())}
+            if found := [place for folder in sorted(below) if self._exists(place := f"{folder}{file}")]:
+                return found
         return []
 
     def _notes_on_names(self, place: str, rows: Index[str]) -> list[str]:
@@ -161,12 +194,26 @@ class FolderTables:
             *notes, f"{without} such as {image!r} without a row, and rows such as {row!r} without an image.{obstacle}"
         ]  # fmt: skip
 
-    def _beside(self) -> list[str]:
-        """The names of the files that may be tables, in the folders that hold all images."""
+    def _below(self, read: Sequence[str]) -> tuple[list[list[str]], int]:
+        """Files that may be tables in folders that hold some images, by their name; and how many are not among them."""
+        folders = {_folder(name) for name in self._files.names}
+        folders |= {f"{parent}/" for folder in folders for parent in map(str, PurePosixPath(folder).parents)} - {"./"}
+        about_one = {
+            text for name in self._files.names for text in (name, name.rpartition(".")[0])
+        }  # such as 1.jpg.txt
+        by_name = defaultdict(list)
+        for name in self._tables_in(folders.difference(self._folders)):
+            if name not in read and name.rpartition(".")[0] not in about_one:
+                by_name[name.rpartition("/")[2]].append(name)
+        groups = list(by_name.values())
+        return groups[:_MOST_BELOW], sum(map(len, groups[_MOST_BELOW:]))
+
+    def _tables_in(self, folders: Collection[str]) -> list[str]:
+        """The names of the files in these folders that may be tables, sorted."""
         if isinstance(self._files, ZipFiles):
-            names = [name for name in self._files.others if name[: name.rfind("/") + 1] in self._folders]
+            names = [name for name in self._files.others if _folder(name) in folders]
         else:
-            names = [folder + name for folder in self._folders for name in os.listdir(self._files.path / folder)]  # noqa: PTH208
+            names = [folder + name for folder in folders for name in os.listdir(self._files.path / folder)]  # noqa: PTH208
         found = (name for name in names if name.lower().endswith(TABLE_SUFFIXES) and "/." not in f"/{name}")
         return sorted(name for name in found if self._exists(name))
 
@@ -187,6 +234,11 @@ class FolderTables:
         if isinstance(self._files, ZipFiles):
             return (self._files.read_other(name) or b"")[:HEAD_BYTES]
         return _head_of(self._files.path / name)
+
+
+def _folder(name: str) -> str:
+    """The folder of a file with a final `/`; "" at the top."""
+    return name[: name.rfind("/") + 1]
 
 
 def _head_of(path: Path) -> bytes:

@@ -17,7 +17,7 @@ from celeba_gan.images.decoding import NeedsMoreError, UnreadableImageError, ima
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.drawn_split import draw_missing_splits
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.source import SUBFOLDERS, Annotation, Source
+from celeba_gan.sources.source import OUTSIDE_SPLITS, SUBFOLDERS, Annotation, Source
 from celeba_gan.sources.source_report import SourceReport, count_reasons, report_source
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ _WAYS_OUT: Final = {
     "no row in": "There is {}: if that table is truncated or belongs to other images, replace it, or remove it to go "
     "on without it",
     "not a CelebA file name": "For images that are not CelebA's: --env folder",
+    OUTSIDE_SPLITS: "For images beside the folders train, valid and test: move them into one of these, or away, or "
+    "rename these to have no split by folder",
     "too large": "Shrink images that are too large",
     "unsupported": "Convert what is not supported to JPEG or PNG",
 }

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SUBFOLDERS: Final = "the subfolders' names"
 """The `Annotation.file` of what the names of subfolders say."""
 
+OUTSIDE_SPLITS: Final = "outside of the folders that are the splits"
+"""Why an image beside the folders train, valid and test is not used."""
+
 _ARCHIVES: Final = frozenset({".zip", ".7z", ".001", ".rar", ".tar", ".gz", ".tgz", ".xz", ".bz2"})
 _HEADER_BYTES: Final = 4096
 
@@ -30,6 +33,7 @@ class Annotation:
     place: Path | str  # the path of its file, or its name in the zip
     table: DataFrame  # its index is `Source.key` of the images, its columns are those of the image index
     notes: tuple[str, ...] = ()  # sentences about what was left out
+    files: int = 1  # how many of this name in several folders it was read from
 
     @property
     def file(self) -> str:

@@ -87,7 +87,7 @@ def report_source(
     for annotation in annotations:
         place = annotation.place
         if isinstance(place, str) or place.is_relative_to(source.files.path):
-            ignored[Path(annotation.file).suffix] -= 1
+            ignored[Path(annotation.file).suffix] -= annotation.files
     ignored = +ignored
     if ignored:
         logger.info("Ignoring other files, and unfinished or backup copies: %s", listed_counts(ignored))

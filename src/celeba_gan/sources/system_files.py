@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _BIN, _THUMBNAILS, _INTERNAL = "recycle bin", "thumbnails", "internal"
@@ -20,13 +21,16 @@ _NAMES: Final = {
     "recycler": _BIN,
     "system volume information": _INTERNAL,
     "dfsrprivate": _INTERNAL,
+    "$windows.~bt": _INTERNAL,
+    "_vti_cnf": "metadata",  # FrontPage: a file for every photograph, of the same name
     "desktop.ini": _INTERNAL,
     "thumbs.db": _THUMBNAILS,
     "ehthumbs.db": _THUMBNAILS,
     "ehthumbs_vista.db": _THUMBNAILS,
-    **{f"found.{number:03d}": _RECOVERED for number in range(1000)},
     # Linux
     "lost+found": _RECOVERED,
+    # Android
+    "lost.dir": _RECOVERED,
     # Synology
     "@eadir": _THUMBNAILS,
     "#recycle": _BIN,
@@ -38,14 +42,19 @@ _NAMES: Final = {
     # QNAP; others in its volumes are hidden
     "@recycle": _BIN,
     "@recently-snapshot": _VERSIONS,
-    **{f"network recycle bin {number}": _BIN for number in range(1, 10)},
+    "@transcode": _INTERNAL,
     # NetApp
     "~snapshot": _VERSIONS,
-    # OneDrive and Nextcloud
+    # OneDrive, Nextcloud and GoodSync
     "onedrivetemp": _INTERNAL,
     "files_trashbin": _BIN,
     "files_versions": _VERSIONS,
+    "_gsdata_": _INTERNAL,
 }
+_NUMBERED: Final = (
+    (re.compile(r"found\.[0-9]{3}"), _RECOVERED),  # Windows
+    (re.compile(r"network recycle bin [1-9]"), _BIN),  # QNAP
+)
 
 
 def system_file(name: str) -> str | None:
@@ -53,4 +62,7 @@ def system_file(name: str) -> str | None:
 
     Everything that begins with a dot is "hidden": .DS_Store, ._000001.jpg, .Trashes, .thumbnails, .@__thumb.
     """
-    return "hidden" if name.startswith(".") else _NAMES.get(name.lower())
+    if name.startswith("."):
+        return "hidden"
+    lower = name.lower()
+    return _NAMES.get(lower) or next((use for pattern, use in _NUMBERED if pattern.fullmatch(lower)), None)

@@ -3,6 +3,7 @@ import csv
 import io
 import random
 import re
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,8 @@ SPECIAL = ["split", "label", "identity"]
 
 CLEAN = st.text(st.characters(categories=["L", "N"], include_characters="_- ."), min_size=1, max_size=8)
 OTHER_MEANING = re.compile(
-    r"image(_id|_name)?|file_?name|file|path|name|split|label|identity|width|height|.*\.\w+", re.I
+    r"image(_id|_name)?|file_?name|file|path|name|split|partition|(sub)?set|label|class|identity|width|height|.*\.\w+",
+    re.I,
 )
 ATTRIBUTE_NAMES = CLEAN.map(str.strip).filter(lambda name: name and not OTHER_MEANING.fullmatch(name))
 FILE_NAMES = st.text(st.characters(categories=["L", "N"], include_characters="_- ,;'\""), min_size=1, max_size=8)
@@ -45,9 +47,8 @@ def tables(draw):
         columns["split"] = [words[number] for number in numbers]
         meaning["split"] = [("train", "valid", "test")[number] for number in numbers]
     if draw(st.booleans()):
-        columns["Label"] = meaning["label"] = draw(
-            st.lists(FILE_NAMES.map(str.strip).filter(bool), min_size=count, max_size=count)
-        )
+        columns["Label"] = draw(st.lists(FILE_NAMES.map(str.strip).filter(bool), min_size=count, max_size=count))
+        meaning["label"] = [normalize("NFC", label) for label in columns["Label"]]
     if draw(st.booleans()):
         meaning["identity"] = draw(st.lists(st.integers(0, 10**8), min_size=count, max_size=count))
         columns["identity"] = [str(number) for number in meaning["identity"]]
@@ -171,6 +172,53 @@ def test_columns_that_are_not_binary_or_are_measured_are_left_out_and_named():
 def test_the_column_of_paths_is_found(header, first, index):
     table, _ = read_custom_attributes(f"{header}\n{first}\n")
     assert table.to_dict("index") == {index: {"Male": 1}}
+
+
+IMAGES = ["x/0.png", "x/1.png", "x/28.png", "x/29.png"]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("id,img,Male", "0,29.png,1 1,28.png,0 28,1.png,1 29,0.png,0"),
+        ("id,img,Male", "0,x/29.png,1 1,x/28.png,0 28,x/1.png,1 29,x/0.png,0"),
+        ("image_id,file_name,Male", "0,29.png,1 1,28.png,0 28,1.png,1 29,0.png,0"),  # as COCO numbers images
+        ("name,Male,img", "Ann,1,29.png Ben,0,28.png Cid,1,1.png Dan,0,0.png"),
+        ("path,nearest,Male", "29.png,x/0.png,1 28.png,x/0.png,0 1.png,x/0.png,1 0.png,x/1.png,0"),
+        ("name,code,Male", "Ann,0029,1 Ben,0028,0 Cid,0001,1 Dan,0000,0"),
+        ("file,path,Male", "29.png,x/29.png,1 28.png,x/28.png,0 1.png,x/1.png,1 0.png,x/0.png,0"),
+        (",img,Male", "0,29.png,1 1,28.png,0 2,1.png,1 3,0.png,0"),  # pandas
+        ("Unnamed: 0,img,Male", "1,29.png,1 2,28.png,0 3,1.png,1 4,0.png,0"),
+        ("Unnamed: 0,name,Male", "29.png,Ann,1 28.png,Ben,0 1.png,Cid,1 0.png,Dan,0"),
+    ],
+)
+def test_the_column_with_the_images_names_as_they_are_is_that_of_paths(header, rows):
+    table, _ = read_custom_attributes("\n".join([header, *rows.split()]), IMAGES)
+    assert [name.removeprefix("x/").removesuffix(".png").lstrip("0") for name in table.index] == ["29", "28", "1", ""]
+    assert table["Male"].tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("id,code,Male\n0,29,1\n1,28,0\n28,1,1\n29,0,0\n", r"column 1 \('id'\) and column 2 \('code'\)"),
+        ("old,new,Male\n0.png,29.png,1\n1.png,28.png,0\n", r"column 1 \('old'\) and column 2 \('new'\)"),
+        ("file,Male,image\n0.png,1,29.png\n1.png,0,28.png\n", r"column 1 \('file'\) and column 3 \('image'\)"),
+    ],
+)
+def test_two_columns_that_name_as_many_images_are_refused(text, columns):
+    with pytest.raises(SourceError, match=f"{columns} name as many images, but not the same. Call the right one image"):
+        read_custom_attributes(text, IMAGES)
+
+
+def test_a_column_without_a_name_that_may_name_the_images_must_be_named():
+    with pytest.raises(SourceError, match=r"column 1 has no name\. Name it .*\(image_id if it names the images\)"):
+        read_custom_attributes(",Male\n0.png,1\n1.png,0\n", IMAGES)
+
+
+def test_blanks_around_the_name_of_an_image_are_kept_if_it_is_called_so():
+    table, _ = read_custom_attributes("path,Male\n a.jpg ,1\n b.jpg ,0\n", [" a.jpg ", "a.jpg", "b.jpg"])
+    assert table["Male"].to_dict() == {" a.jpg ": 1, "b.jpg": 0}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.foundation.wording import counted
 from celeba_gan.images.decoding import IMAGE_SUFFIXES
 from celeba_gan.sources.errors import SourceError
+from celeba_gan.sources.tables.name_column import below_folder, find_name_column
 from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
 from celeba_gan.sources.tables.text_table import NAME_COLUMNS, TextFile, decode, is_excel_hint, is_unnamed
 
@@ -35,13 +37,13 @@ _INSTEAD: Final = (
 logger = logging.getLogger(__name__)
 
 
-def read_custom_attributes(source: Path | str | TextFile) -> tuple[DataFrame, list[str]]:
+def read_custom_attributes(source: Path | str | TextFile, images: Collection[str] = ()) -> tuple[DataFrame, list[str]]:
     """Reads the annotations of a folder of any images.
 
-    The first line names the columns. One holds paths relative to the folder: `image_id`, `file_name`, `filename`,
-    `file`, `path`, `image_name`, `image` or `name`, or else the first. `split`, `label` and `identity` are optional;
-    the other columns are attributes. Columns that are not binary, and `width` and `height`, are ignored with a warning.
-    Commas, semicolons or tabs separate the cells.
+    The first line names the columns. One holds paths relative to the folder: see `find_name_column`. If none names any
+    of the `images`, it is `image_id`, `file_name`, `filename`, `file`, `path`, `image_name`, `image` or `name`, or else
+    the first. `split`, `label` and `identity` are optional; the other columns are attributes. Columns that are not
+    binary, and `width` and `height`, are ignored with a warning. Commas, semicolons or tabs separate the cells.
 
     Returns:
         A table with the index `image_id` (paths below the folder, with `/`) and the columns of the file: `split`
@@ -50,27 +52,31 @@ def read_custom_attributes(source: Path | str | TextFile) -> tuple[DataFrame, li
 
     Raises:
         SourceError: It is not such a table, a required cell is empty, a column has no name or the name of another, a
-            path leads out of the folder, or two rows of one image differ.
+            path leads out of the folder, two columns may name the images, or two rows of one image differ.
     """
-    return interpret_cells(_read_table(source))
+    return interpret_cells(_read_table(source, images), images)
 
 
-def interpret_cells(table: Cells) -> tuple[DataFrame, list[str]]:
+def interpret_cells(table: Cells, images: Collection[str]) -> tuple[DataFrame, list[str]]:
     """The annotations in a table of text; see `read_custom_attributes`."""
     import pandas as pd
 
-    named = {column.lower(): column for column in table.cells.columns}
-    paths = next((named[name] for name in NAME_COLUMNS if name in named), table.cells.columns[0])
+    header = table.cells.columns.tolist()
+    place = find_name_column(table.where, header, table.cells, images, _NO_NAMES)
+    if place is None:
+        named = {column.lower(): number for number, column in enumerate(header)}
+        place = next((named[name] for name in NAME_COLUMNS if name in named), 0)
+    paths = header[place]
     found: dict[str, Series[Any]] = {"image_id": _relative_paths(table, paths)}
     left_out = []
     for column in table.cells.columns.drop(paths):
         kind = _OTHER_NAMES.get(column.lower(), column.lower())
-        if kind in found:
-            raise SourceError(f"{table.where}: {column!r} repeats the meaning of another column. Remove one of them.")
-        if kind in _SPECIAL:
-            found[kind] = _SPECIAL[kind](table, column)
-        elif kind in _MEASURED:
+        if kind in (*_MEASURED, "image_id"):  # COCO's image_id is a number beside the file's name
             left_out.append(repr(column))
+        elif kind in found:
+            raise SourceError(f"{table.where}: {column!r} repeats the meaning of another column. Remove one of them.")
+        elif kind in _SPECIAL:
+            found[kind] = _SPECIAL[kind](table, column)
         else:
             values, odd = _binary(table, column)
             if values is None:
@@ -99,7 +105,7 @@ class Cells:
 
     Attributes:
         where: The file's name, for messages.
-        cells: The stripped cells (str); the index is the line number in the file, from 1.
+        cells: The cells (str), stripped unless an image is called so; the index is the line number in the file, from 1.
         notes: Sentences about lines that were left out.
     """
 
@@ -120,12 +126,12 @@ class Cells:
         return cells
 
 
-def _read_table(source: Path | str | TextFile) -> Cells:
+def _read_table(source: Path | str | TextFile, images: Collection[str]) -> Cells:
     import pandas as pd
 
     file = TextFile.of(source, "attributes.csv")
     where = file.where
-    rows = _split_rows(where, decode(file, "the annotations of a folder of images", _INSTEAD))
+    rows = _split_rows(where, decode(file, "the annotations of a folder of images", _INSTEAD), images)
     if len(rows) < 2:
         raise SourceError(f"{where} has no rows below a header line. {_INSTEAD}")
     (_, header), *body = rows
@@ -149,8 +155,10 @@ def _read_table(source: Path | str | TextFile) -> Cells:
                 "that contain a separator."
             )
     cells = pd.DataFrame([row for _, row in body], index=[line for line, _ in body], dtype="object")
-    if len(header) > 1 and is_unnamed(header[0]) and header[1].lower() in NAME_COLUMNS:
-        cells, header = cells.iloc[:, 1:], header[1:]  # pandas numbers the rows
+    if len(header) > 1 and is_unnamed(header[0]):
+        place = find_name_column(where, header, cells, images, _NO_NAMES)
+        if place != 0 and (header[1].lower() in NAME_COLUMNS or (place is not None and _counts_rows(cells[0]))):
+            cells, header = cells.iloc[:, 1:], header[1:]  # pandas numbers the rows
     used = [bool(name) or (cells.iloc[:, column] != "").any() for column, name in enumerate(header)]
     cells, header = cells.loc[:, used], [name for name, is_used in zip(header, used, strict=True) if is_used]
     _check_header(where, header)
@@ -158,14 +166,18 @@ def _read_table(source: Path | str | TextFile) -> Cells:
     return Cells(where, cells.set_axis(header, axis="columns"), tuple(notes))
 
 
-def _split_rows(where: str, text: str) -> list[tuple[int, list[str]]]:
+def _counts_rows(cells: Series[str]) -> bool:
+    return any(cells.tolist() == [str(number) for number in range(first, first + len(cells))] for first in (0, 1))
+
+
+def _split_rows(where: str, text: str, images: Collection[str]) -> list[tuple[int, list[str]]]:
     """The lines that are not blank: their number in the file, and their cells."""
     header = next((line for line in text.split("\n") if line.strip() and not is_excel_hint(line)), "")
     reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=header.count), strict=True)
     rows: list[tuple[int, list[str]]] = []
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
+            cells = [cell if cell in images else cell.strip() for cell in row]
             if any(cells) and (rows or not is_excel_hint(cells[0])):
                 rows.append((reader.line_num, cells))
     except csv.Error as error:
@@ -178,7 +190,10 @@ def _check_header(where: str, header: list[str]) -> None:
         raise SourceError(f"{where} has only one column, {''.join(header)[:60]!r}. {_INSTEAD}")
     if "" in header:
         number = header.index("") + 1
-        raise SourceError(f"{where}: column {number} has no name. Name it in the header line, or remove it.")
+        raise SourceError(
+            f"{where}: column {number} has no name. Name it in the header line (image_id if it names the images), or "
+            "remove it."
+        )
     lower = [name.lower() for name in header]
     twice = [name for name in header if lower.count(name.lower()) > 1]
     if twice:
@@ -249,7 +264,7 @@ def _splits(table: Cells, column: str) -> Series[Any]:
 def _labels(table: Cells, column: str) -> Series[Any]:
     cells = table.filled(column)
     table.refuse(~cells.map(str.isprintable).astype(bool), column, "holds control characters; remove them")
-    return cells.astype("str")
+    return cells.str.normalize("NFC").astype("str")  # two forms of one accent are one label
 
 
 def _identities(table: Cells, column: str) -> Series[Any]:
@@ -261,6 +276,7 @@ def _identities(table: Cells, column: str) -> Series[Any]:
 
 _SPECIAL: Final = {"split": _splits, "label": _labels, "identity": _identities}
 _OTHER_NAMES: Final = {"partition": "split", "set": "split", "subset": "split"}
+_NO_NAMES: Final = {*_SPECIAL, *_OTHER_NAMES, *_MEASURED}
 
 
 def _relative_paths(table: Cells, column: str) -> Series[str]:
@@ -272,5 +288,4 @@ def _relative_paths(table: Cells, column: str) -> Series[str]:
     outside = [not path[0] or path[0][1:2] == ":" or ".." in path or {*path} <= {"", "."} for path in parts]
     odd = pd.Series(outside, index=written.index)
     table.refuse(odd, column, "is not a path below the folder; write paths relative to it")
-    paths = ["/".join(part for part in path if part not in ("", ".")) for path in parts]
-    return pd.Series(paths, index=written.index, dtype="str")
+    return pd.Series([below_folder(path) for path in written], index=written.index, dtype="str")

@@ -85,13 +85,19 @@ def _ways_to_read_folders(images: Sequence[str], rows: Sequence[str]) -> Iterato
     for count in range(1, _shared_folders(rows) + 1):
         yield ["leading folders"], same, _without_first(count)
     if not any("/" in row for row in rows):
-        yield ["folders"], _file_name, same
+        yield ["folders"], file_name, same
     if not any("/" in image for image in images):
-        yield ["folders"], same, _file_name
+        yield ["folders"], same, file_name
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """A path without its folders."""
     return name.rpartition("/")[2]
+
+
+def loosest_spelling(name: str) -> str:
+    """A name without everything that may be ignored in it."""
+    return _SPELLINGS[-1][1](name)
 
 
 def _without_first(count: int) -> _Change:

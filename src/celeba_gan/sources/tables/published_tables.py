@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Collection, Set
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +32,7 @@ _SHOWN: Final = 8  # columns
 _SAMPLE: Final = 50  # rows
 
 
-def read_metadata_lines(file: TextFile) -> tuple[DataFrame, list[str]]:
+def read_metadata_lines(file: TextFile, images: Collection[str] = ()) -> tuple[DataFrame, list[str]]:
     """Reads Hugging Face's `metadata.jsonl`: one object a line, as `read_custom_attributes` reads rows.
 
     Raises:
@@ -54,10 +54,10 @@ def read_metadata_lines(file: TextFile) -> tuple[DataFrame, list[str]]:
             raise SourceError(f"{file.where}, line {number}: {error}. {_IN_EACH_LINE}") from error
         if not isinstance(values, dict) or "file_name" not in values:
             raise SourceError(f"{file.where}, line {number} has no file_name. {_IN_EACH_LINE}")
-        rows[number] = {str(name): _as_cell(value) for name, value in values.items()}
+        rows[number] = {str(name): _as_cell(value, images) for name, value in values.items()}
     if not rows:
         raise SourceError(f"{file.where} is empty. {_IN_EACH_LINE}")
-    return interpret_cells(Cells(file.where, pd.DataFrame.from_dict(rows, orient="index").fillna("")))
+    return interpret_cells(Cells(file.where, pd.DataFrame.from_dict(rows, orient="index").fillna("")), images)
 
 
 def read_dataset_json(file: TextFile) -> tuple[DataFrame, list[str]] | None:
@@ -65,7 +65,7 @@ def read_dataset_json(file: TextFile) -> tuple[DataFrame, list[str]] | None:
 
     Returns:
         A table with the index `image_id` and the column `label` (the number as text), without any column if the
-        labels are null or vectors; and sentences about that. None if the file is something else.
+        labels are null, empty or vectors; and sentences about that. None if the file is something else.
 
     Raises:
         SourceError: Some labels are numbers and some are not, or two of one image differ.
@@ -81,6 +81,8 @@ def read_dataset_json(file: TextFile) -> tuple[DataFrame, list[str]] | None:
     pairs: Any = content["labels"]
     if pairs is None:
         return pd.DataFrame(index=pd.Index([], dtype="str")), ["it has no labels (null)."]
+    if pairs == []:
+        return pd.DataFrame(index=pd.Index([], dtype="str")), ["its list of labels is empty."]
     if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
         return None
     kinds = Counter(type(label).__name__ for _, label in pairs)
@@ -140,10 +142,12 @@ def describe_table(name: str, head: bytes, stems: Set[str]) -> str | None:
     return f"a table with the columns {listed(header, _SHOWN)}" if is_table else None
 
 
-def _as_cell(value: object) -> str:
+def _as_cell(value: object, images: Collection[str]) -> str:
     if value is None:
         return ""
-    return value.strip() if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value if value in images else value.strip()
+    return json.dumps(value)
 
 
 def _is_pair(pair: object) -> bool:
