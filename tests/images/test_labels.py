@@ -1,4 +1,5 @@
 import io
+import logging
 from itertools import product
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from celeba_gan.datasets.packed_images import PackedImagesDataset
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.labels import (
     LabelError,
@@ -23,6 +25,8 @@ from celeba_gan.images.labels import (
 )
 from celeba_gan.images.packed import Manifest, PackedImagesError, Recipe, hash_texts
 from celeba_gan.images.packing import pack_images, packing_order
+from celeba_gan.pipelines.preprocess import nodes
+from celeba_gan.sources.config import IngestSettings
 
 
 class Source:
@@ -295,3 +299,62 @@ def test_labels_of_another_index_are_refused(manifest):
     swapped = INDEX.assign(split=INDEX["split"].replace({"valid": "test", "test": "valid"}))  # equal counts
     with pytest.raises(PackedImagesError, match="packed from another index"):
         label_images(manifest, swapped, [])
+
+
+LEAKING = pd.DataFrame(
+    [  # `Source` gives a capital letter the gray of the small one
+        ("a", "train", "anna"), ("b", "train", "anna"), ("A", "valid", "anna"),
+        ("c", "train", "bert"), ("C", "test", "bert"),
+        ("d", "train", "carl"), ("e", "train", "carl"), ("g", "valid", "carl"), ("h", "test", "carl"),
+    ],
+    columns=["image_id", "split", "label"],
+)  # fmt: skip
+
+
+def preprocess(folder, fewest):
+    """Packs and labels as the stage does: the packed images, labels, classes, and classes left out."""
+    settings = PreprocessSettings(
+        size=8, crop=16, workers=1, shard_images=2, condition_on=["label"], min_class_images=fewest
+    )
+    before = PackedImagesDataset(str(folder), missing_ok=True).load()
+    rejected = pd.DataFrame(columns=["image_id", "reason"])
+    dataset = PackedImagesDataset(str(folder))
+    for part in nodes.pack_images(Source(), LEAKING, rejected, settings, IngestSettings(), before):
+        dataset.save(part)
+    packed = dataset.load()
+    return packed, *nodes.label_images(packed, LEAKING, settings)[:3]
+
+
+@pytest.mark.parametrize(
+    ("fewest", "names", "left_out"),
+    [
+        (1, ["anna", "carl"], [["bert", 0, 0, 1]]),
+        (2, ["carl"], [["anna", 1, 1, 0], ["bert", 1, 0, 1]]),  # bert is rare before anything is decoded
+    ],
+)
+def test_a_class_that_loses_its_training_images_as_duplicates_is_rare(tmp_path, caplog, fewest, names, left_out):
+    packed, labels, classes, rare = preprocess(tmp_path, fewest)
+    assert classes["name"].tolist() == names
+    assert classes["train"].min() >= fewest
+    assert rare.to_numpy().tolist() == left_out
+    grays = [8 * ord(image_id) % 256 for image_id in labels["image_id"]]
+    assert packed.gather(range(len(packed)))[:, 0, 0, 0].tolist() == grays
+    assert labels["label"].isin(names).all()
+    caplog.set_level(logging.INFO)
+    again, *tables = preprocess(tmp_path, fewest)
+    assert "Reusing" in caplog.text
+    assert again.manifest == packed.manifest
+    assert tables[0].equals(labels)
+
+
+def test_the_advice_for_a_class_without_training_images_is_followed_once(tmp_path):
+    with pytest.raises(LabelError, match=r"bert \(valid 0, test 1\).*min_class_images=1\.$"):
+        preprocess(tmp_path, 0)
+    assert preprocess(tmp_path, 1)[2]["name"].tolist() == ["anna", "carl"]
+    assert preprocess(tmp_path, 2)[2]["name"].tolist() == ["carl"]
+
+
+def test_what_was_left_out_is_no_change_of_the_images(tmp_path):
+    packed, labels, *_ = preprocess(tmp_path, 2)
+    settings = PreprocessSettings(size=8, crop=16, shard_images=2, condition_on=["label"], min_class_images=2)
+    assert nodes.packing_changes(packed.manifest, settings, LEAKING, labels) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Final
@@ -41,15 +41,14 @@ def label_images(
     Returns:
         A table whose row i describes packed image i: `image_id`, `split`, `label` where the index has it (str), every
         attribute of the index (int8, 0 or 1: multi-hot) and `class` (int16), which counts as `class_names` does.
-        Unreadable photographs and leaks have no row.
+        Photographs that the manifest leaves out have no row.
 
     Raises:
         PackedImagesError: The images were packed from another index.
         LabelError: A name in `condition_on` is not in the index, an attribute is named `class`, a class has no image in
             the train split, or there are more than 32,768 classes.
     """
-    left_out = {record.image_id for record in [*manifest.unreadable, *manifest.leaks]}
-    packed = packing_order(image_index[~image_index["image_id"].isin(left_out)])
+    packed = packing_order(image_index[~image_index["image_id"].isin(left_out_ids(manifest))])
     if hash_texts(packed["image_id"], packed["split"]) != manifest.images_digest:
         raise PackedImagesError(
             f"The {counted(manifest.count, 'image')} were packed from another index than this one, which has "
@@ -63,9 +62,15 @@ def label_images(
     attributes = _known_attributes(packed, condition_on)
     labels = packed[["image_id", "split", *([LABEL] if LABEL in packed else []), *attributes]].copy()
     codes = _class_codes(labels, condition_on)
-    _check_no_class_is_empty(labels, condition_on, codes, min_class_images)
+    if min_class_images == 0:
+        _check_no_class_is_empty(labels, condition_on, codes)
     labels["class"] = np.unique(codes, return_inverse=True)[1].astype(np.int16)
     return labels
+
+
+def left_out_ids(manifest: Manifest) -> set[str]:
+    """The photographs of the index that are not packed."""
+    return {record.image_id for record in [*manifest.unreadable, *manifest.leaks]} | set(manifest.rare)
 
 
 def check_labels(labels: DataFrame, manifest: Manifest) -> None:
@@ -82,14 +87,18 @@ def check_labels(labels: DataFrame, manifest: Manifest) -> None:
 
 
 def without_rare_classes(
-    image_index: DataFrame, condition_on: Sequence[str], min_class_images: int
+    image_index: DataFrame, condition_on: Sequence[str], min_class_images: int, not_packed: Collection[str] = ()
 ) -> tuple[DataFrame, DataFrame]:
     """Leaves out the images of rare classes, and validates `condition_on` before anything is packed.
+
+    Only packing finds the photographs that cannot be read, and those of train that valid or test has too. Called again
+    with these it counts without them, so that `min_class_images` holds for what is trained on.
 
     Args:
         image_index: The images, with `split` and the columns of `condition_on`.
         condition_on: As for `label_images`.
         min_class_images: Images of the train split that a class needs; with 0 a class without any is an error.
+        not_packed: Images that do not count.
 
     Returns:
         The images of the other classes, and a table of the classes left out: `name`, `train`, `valid`, `test` (images),
@@ -102,15 +111,12 @@ def without_rare_classes(
     _known_attributes(image_index, condition_on)
     codes = _class_codes(image_index, condition_on)
     if min_class_images == 0:
-        _check_no_class_is_empty(image_index, condition_on, codes, min_class_images)
-    numbers, dense = np.unique(codes, return_inverse=True)
-    in_train = np.bincount(dense, image_index["split"] == "train", len(numbers))
-    kept = image_index[in_train[dense] >= min_class_images]
-    counts = _count(image_index, condition_on, codes)
-    left_out = counts[counts["train"] < min_class_images].drop(columns="class")
-    missing = [
-        split for split in SPLITS if (image_index["split"] == split).any() and not (kept["split"] == split).any()
-    ]
+        _check_no_class_is_empty(image_index, condition_on, codes)
+    counts = _count(image_index, condition_on, codes, ~image_index["image_id"].isin(list(not_packed)).to_numpy())
+    enough = counts["train"].to_numpy() >= min_class_images
+    kept = image_index[enough[np.unique(codes, return_inverse=True)[1]]]
+    left_out = counts[~enough].drop(columns="class")
+    missing = [split for split in SPLITS if counts[split].any() and not counts.loc[enough, split].any()]
     if missing:
         raise LabelError(
             f"preprocess.min_class_images = {min_class_images} leaves out {len(left_out):,} of {len(counts):,} classes "
@@ -162,19 +168,24 @@ def count_classes(labels: DataFrame, condition_on: Sequence[str]) -> DataFrame:
         A table with one row per class in the order of their numbers: `class`, `name`, and the images of each split in
         `train`, `valid` and `test`.
     """
-    return _count(labels, condition_on, _class_codes(labels, condition_on))
+    return _count(labels, condition_on, _class_codes(labels, condition_on), np.ones(len(labels), bool))
 
 
-def _count(labels: DataFrame, condition_on: Sequence[str], codes: NDArray[np.int64]) -> DataFrame:
-    """`count_classes` of the combinations that have an image."""
+def _count(
+    labels: DataFrame, condition_on: Sequence[str], codes: NDArray[np.int64], counts: NDArray[np.bool_]
+) -> DataFrame:
+    """`count_classes` of the combinations that have an image; only images where `counts` is true count."""
     import pandas as pd
 
-    counts = pd.crosstab(codes, labels["split"].to_numpy()).reindex(columns=SPLITS, fill_value=0)
     names = class_names(condition_on, _label_values(labels))
-    table = counts.reset_index(drop=True).rename_axis(columns=None).astype("int64")
-    table.insert(0, "class", np.arange(len(table)))
-    table.insert(1, "name", [names[code] for code in counts.index])
-    return table
+    numbers, dense = np.unique(codes, return_inverse=True)
+    columns = {
+        split: np.bincount(dense, (labels["split"] == split).to_numpy() & counts, len(numbers)).astype(np.int64)
+        for split in SPLITS
+    }
+    return pd.DataFrame(
+        {"class": np.arange(len(numbers)), "name": [names[code] for code in numbers.tolist()], **columns}
+    )
 
 
 def name_labels(
@@ -286,14 +297,10 @@ def _unknown(name: str, attributes: list[str]) -> str:
     return f"preprocess.condition_on names {name!r}, which is not an attribute of these images; {hint}"
 
 
-def _check_no_class_is_empty(
-    labels: DataFrame, condition_on: Sequence[str], codes: NDArray[np.int64], min_class_images: int
-) -> None:
+def _check_no_class_is_empty(labels: DataFrame, condition_on: Sequence[str], codes: NDArray[np.int64]) -> None:
     names = class_names(condition_on, _label_values(labels))
     counts = {split: np.bincount(codes, labels["split"] == split, len(names)).astype(int) for split in SPLITS}
     empty = counts["train"] == 0
-    if min_class_images > 0:  # only those that lost their images since
-        empty &= counts["valid"] + counts["test"] > 0
     if not empty.any():
         return
     named = [
@@ -303,8 +310,7 @@ def _check_no_class_is_empty(
     others = counts["train"][counts["train"] > 0]
     ways_out = ["remove one of the names"] if len(condition_on) > 1 else []
     if len(condition_on) > 1 or LABEL in condition_on:
-        fewest = min_class_images + 1
-        ways_out.append(f"leave out such classes with --params preprocess.min_class_images={fewest}")
+        ways_out.append("leave out such classes with --params preprocess.min_class_images=1")
     else:
         ways_out.append("choose another attribute, which some images of train have and others do not")
     raise LabelError(
