@@ -20,6 +20,7 @@ from celeba_gan.images.labels import (
     class_names,
     count_classes,
     label_images,
+    labels_as_named,
     list_duplicates,
     without_rare_classes,
 )
@@ -358,3 +359,34 @@ def test_what_was_left_out_is_no_change_of_the_images(tmp_path):
     packed, labels, *_ = preprocess(tmp_path, 2)
     settings = PreprocessSettings(size=8, crop=16, shard_images=2, condition_on=["label"], min_class_images=2)
     assert nodes.packing_changes(packed.manifest, settings, LEAKING, labels) == []
+
+
+@pytest.mark.parametrize(
+    ("condition_on", "kind", "names", "message"),
+    [
+        ([], "class", ["not Hat", "Hat"], r"on the classes not Hat, Hat; these images have all\. Measure it on images"),
+        (["Male"], "class", ["Male", "not Male"], "on the classes Male, not Male; these images have not Male, Male"),
+        ([], "attributes", ["Hat", "Male"], "on the attributes Hat, Male; these images have Male, Smiling"),
+    ],
+)
+def test_other_labels_than_the_generator_was_trained_on(manifest, condition_on, kind, names, message):
+    """The settings of training, which such a run does not have, are not named."""
+    labels = label_images(manifest, INDEX, condition_on)
+    with pytest.raises(LabelError, match=message) as caught:
+        labels_as_named(labels, count_classes(labels, condition_on), kind, names)
+    assert "train." not in str(caught.value)
+    assert "that it was trained on, with the --env, dataset" in str(caught.value)
+
+
+def test_labels_are_in_the_order_of_the_generator(manifest):
+    labels = label_images(manifest, INDEX, ["Male"])
+    classes = count_classes(labels, ["Male"])
+    assert labels_as_named(labels, classes, "class", ["not Male", "Male"]).tolist() == labels["Male"].tolist()
+    expected = labels[["Smiling", "Male"]].to_numpy().tolist()
+    assert labels_as_named(labels, classes, "attributes", ["Smiling", "Male"]).tolist() == expected
+
+
+def test_a_generator_with_attributes_where_the_images_have_none(manifest):
+    labels = label_images(manifest, INDEX.drop(columns=["Male", "Smiling"]), [])
+    with pytest.raises(LabelError, match="on the attributes Hat; these images have none"):
+        labels_as_named(labels, count_classes(labels, []), "attributes", ["Hat"])

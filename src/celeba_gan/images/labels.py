@@ -228,14 +228,17 @@ def labels_as_named(labels: DataFrame, classes: DataFrame, kind: str, names: Seq
     Raises:
         LabelError: These images have other classes, or lack an attribute.
     """
-    found, values = name_labels(labels, classes, kind, names if kind == "attributes" else ())
-    if found != list(names):
+    has = [str(name) for name in classes["name"]] if kind == "class" else attribute_names(labels)
+    fits = has == list(names) if kind == "class" else set(names) <= set(has)
+    if not fits:
+        nouns = "classes" if kind == "class" else "attributes"
+        before = " and preprocess.condition_on" if kind == "class" else ""
         raise LabelError(
-            f"The generator was trained on the classes {listed(list(names), _SHOWN)}, these images have "
-            f"{listed(found, _SHOWN)}. Use the environment, --params dataset=NAME and preprocess.condition_on that "
-            "it was trained with."
+            f"The generator was trained on the {nouns} {listed(list(names), _SHOWN)}; these images have "
+            f"{listed(has, _SHOWN) or 'none'}. Measure it on images with these {nouns}: those that it was trained on, "
+            f"with the --env, dataset{before} of its training, or others labelled alike."
         )
-    return values
+    return name_labels(labels, classes, kind, names if kind == "attributes" else ())[1]
 
 
 def list_duplicates(manifest: Manifest, image_index: DataFrame) -> DataFrame:
