@@ -2,6 +2,7 @@ import io
 import logging
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,12 +23,14 @@ from celeba_gan.images.labels import (
     label_images,
     labels_as_named,
     list_duplicates,
+    name_labels,
     without_rare_classes,
 )
 from celeba_gan.images.packed import Manifest, PackedImagesError, Recipe, hash_texts
 from celeba_gan.images.packing import pack_images, packing_order
 from celeba_gan.pipelines.preprocess import nodes
 from celeba_gan.sources.config import IngestSettings
+from celeba_gan.sources.tables.attributes_csv import read_custom_attributes
 
 
 class Source:
@@ -185,7 +188,9 @@ def test_an_unknown_attribute_is_refused_with_near_matches(manifest):
         label_images(manifest, INDEX, ["smilling"])
     with pytest.raises(ValueError, match="the attributes are Male, Smiling"):
         label_images(manifest, INDEX, ["xyz"])
-    with pytest.raises(ValueError, match=r"add attributes\.csv \(to CelebA list_attr_celeba\.txt\), or leave"):
+    with pytest.raises(
+        ValueError, match=r"no table .*of 0 and 1\. Add or correct attributes\.csv .*, or leave it empty"
+    ):
         label_images(manifest, INDEX.drop(columns=["Male", "Smiling"]), ["Male"])
     with pytest.raises(ValueError, match=r"no labels\. A folder of your own .*source\.labels=subfolders"):
         label_images(manifest, INDEX.drop(columns="label"), ["label"])
@@ -312,6 +317,9 @@ LEAKING = pd.DataFrame(
 )  # fmt: skip
 
 
+REPORT = SimpleNamespace(notes=[])
+
+
 def preprocess(folder, fewest):
     """Packs and labels as the stage does: the packed images, labels, classes, and classes left out."""
     settings = PreprocessSettings(
@@ -320,7 +328,7 @@ def preprocess(folder, fewest):
     before = PackedImagesDataset(str(folder), missing_ok=True).load()
     rejected = pd.DataFrame(columns=["image_id", "reason"])
     dataset = PackedImagesDataset(str(folder))
-    for part in nodes.pack_images(Source(), LEAKING, rejected, settings, IngestSettings(), before):
+    for part in nodes.pack_images(Source(), LEAKING, rejected, REPORT, settings, IngestSettings(), before):
         dataset.save(part)
     packed = dataset.load()
     return packed, *nodes.label_images(packed, LEAKING, settings)[:3]
@@ -390,3 +398,25 @@ def test_a_generator_with_attributes_where_the_images_have_none(manifest):
     labels = label_images(manifest, INDEX.drop(columns=["Male", "Smiling"]), [])
     with pytest.raises(LabelError, match="on the attributes Hat; these images have none"):
         labels_as_named(labels, count_classes(labels, []), "attributes", ["Hat"])
+
+
+@pytest.mark.parametrize("others", [[], ["Male", "Smiling"]])
+def test_a_column_that_was_left_out_is_named_with_its_cell(tmp_path, others):
+    (tmp_path / "attributes.csv").write_text("image_id,smile\na,0\nb,1\nc,2\nd,0\n")
+    _, notes = read_custom_attributes(tmp_path / "attributes.csv")
+    index = INDEX[["image_id", "split", *others]]
+    said = r"names 'smile', a column that was left out.*'smile' \(line 4 has '2'\).*Correct its cells"
+    with pytest.raises(LabelError, match=rf"preprocess\.condition_on {said}"):
+        without_rare_classes(index, ["smile"], 0, notes=notes)
+    with pytest.raises(LabelError, match=rf"train\.condition\.attributes {said}"):
+        name_labels(index, pd.DataFrame({"name": ["all"]}), "attributes", ["smile"], notes)
+    with pytest.raises(LabelError, match=r"names 'frown', (which is not an attribute|but these images have no)"):
+        without_rare_classes(index, ["frown"], 0, notes=notes)
+
+
+def test_packing_knows_what_was_left_out():
+    report = SimpleNamespace(notes=["attributes.csv: ignoring columns that are not binary: 'smile' (line 4 has '2')."])
+    settings = PreprocessSettings(condition_on=["smile"])
+    packing = nodes.pack_images(Source(), LEAKING, pd.DataFrame(), report, settings, IngestSettings(), None)
+    with pytest.raises(LabelError, match=r"'smile', a column that was left out\. attributes\.csv: .*line 4 has '2'"):
+        next(packing)

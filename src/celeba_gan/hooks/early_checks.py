@@ -80,6 +80,7 @@ class EarlyChecks:
         if self._stages is None:
             return
         if PACKED in node.outputs and "image_index" in inputs:
+            self._stages.notes = inputs["source_report"].notes
             self._stages.check_index(inputs["image_index"])
         elif {PACKED, "labels"} <= inputs.keys() and not {"params:train", "params:evaluate"}.isdisjoint(inputs):
             self._stages.check_packed(inputs[PACKED], inputs["labels"], catalog.load("classes"))
@@ -105,6 +106,7 @@ class _Stages:
         self.planned = "params:train" in self.inputs and not self.outputs
         self.has_features = False  # of files, Inception's or the user's
         self.packed: PackedImages | None = None  # once they are known
+        self.notes: Sequence[str] = ()  # of the report on the source, once it is known
 
     @cached_property
     def train(self) -> "TrainSettings | None":
@@ -235,7 +237,7 @@ class _Stages:
 
         if self.train is None:
             return None
-        return name_labels(labels, classes, self.train.condition.name, self.train.condition.attributes)[0]
+        return name_labels(labels, classes, self.train.condition.name, self.train.condition.attributes, self.notes)[0]
 
     def check_models(self, names: Sequence[str] | None, repacked: Sequence[str] = ()) -> None:
         """Checks the models that the run reads against its settings.

@@ -87,7 +87,11 @@ def check_labels(labels: DataFrame, manifest: Manifest) -> None:
 
 
 def without_rare_classes(
-    image_index: DataFrame, condition_on: Sequence[str], min_class_images: int, not_packed: Collection[str] = ()
+    image_index: DataFrame,
+    condition_on: Sequence[str],
+    min_class_images: int,
+    not_packed: Collection[str] = (),
+    notes: Sequence[str] = (),
 ) -> tuple[DataFrame, DataFrame]:
     """Leaves out the images of rare classes, and validates `condition_on` before anything is packed.
 
@@ -99,6 +103,7 @@ def without_rare_classes(
         condition_on: As for `label_images`.
         min_class_images: Images of the train split that a class needs; with 0 a class without any is an error.
         not_packed: Images that do not count.
+        notes: Sentences about what the tables of the images lack, for messages.
 
     Returns:
         The images of the other classes, and a table of the classes left out: `name`, `train`, `valid`, `test` (images),
@@ -108,7 +113,7 @@ def without_rare_classes(
         LabelError: A name is not an attribute of these images, a class has no image in the train split, or the classes
             that are left have no image in a split.
     """
-    _known_attributes(image_index, condition_on)
+    _known_attributes(image_index, condition_on, notes)
     codes = _class_codes(image_index, condition_on)
     if min_class_images == 0:
         _check_no_class_is_empty(image_index, condition_on, codes)
@@ -137,12 +142,12 @@ def describe_rare_classes(left_out: DataFrame) -> str:
     )
 
 
-def _known_attributes(table: DataFrame, condition_on: Sequence[str]) -> list[str]:
+def _known_attributes(table: DataFrame, condition_on: Sequence[str], notes: Sequence[str] = ()) -> list[str]:
     """The attributes; raises if a name in `condition_on` is neither one nor `label`."""
     attributes = attribute_names(table)
     for name in condition_on:
         if name not in attributes and not (name == LABEL and LABEL in table):
-            raise LabelError(_unknown(name, attributes))
+            raise LabelError(_unknown("preprocess.condition_on", name, attributes, notes))
     return attributes
 
 
@@ -189,9 +194,11 @@ def _count(
 
 
 def name_labels(
-    labels: DataFrame, classes: DataFrame, kind: str, attributes: Sequence[str] = ()
+    labels: DataFrame, classes: DataFrame, kind: str, attributes: Sequence[str] = (), notes: Sequence[str] = ()
 ) -> tuple[list[str], NDArray[np.int_]]:
     """The conditions of networks for every packed image, of the kind `none`, `class` or `attributes` (empty: all).
+
+    `notes` are sentences about what the tables of the images lack, for messages.
 
     Returns:
         Names, and for each image the number of its class, (images,), or zeros and ones, (images, names); no names for
@@ -212,12 +219,11 @@ def name_labels(
     known = attribute_names(labels)
     for name in attributes:
         if name not in known:
-            raise LabelError(_unknown(name, known).replace("preprocess.condition_on", "train.condition.attributes"))
+            raise LabelError(_unknown("train.condition.attributes", name, known, notes))
     names = list(attributes) or known
     if not names:
         raise LabelError(
-            "train.condition.name is attributes, but these images have none: add attributes.csv (to "
-            "CelebA list_attr_celeba.txt), or choose class or none"
+            f"train.condition.name is attributes, but these images have none: {_NO_ATTRIBUTES}, or choose class or none"
         )
     return names, labels[names].to_numpy(np.int64)
 
@@ -282,22 +288,31 @@ def _class_codes(labels: DataFrame, condition_on: Sequence[str]) -> NDArray[np.i
     return codes
 
 
-def _unknown(name: str, attributes: list[str]) -> str:
+_NO_ATTRIBUTES: Final = (
+    "no table beside them has a column of 0 and 1. Add or correct attributes.csv (of CelebA list_attr_celeba.txt) and "
+    "begin again with the stage ingest, which names the columns that it cannot use"
+)
+
+
+def _unknown(parameter: str, name: str, attributes: list[str], notes: Sequence[str] = ()) -> str:
     if name == LABEL:
         return (
-            "preprocess.condition_on names 'label', but these images have no labels. A folder of your own "
+            f"{parameter} names 'label', but these images have no labels. A folder of your own "
             "gets them from its subfolders' names with --params source.labels=subfolders, or from a column label of "
             "attributes.csv; CelebA has none, but attributes."
         )
-    if not attributes:
+    left_out = next((note for note in notes if "ignoring columns" in note and repr(name).lower() in note.lower()), None)
+    if left_out is not None:
         return (
-            f"preprocess.condition_on names {name!r}, but these images have no attributes: add "
-            "attributes.csv (to CelebA list_attr_celeba.txt), or leave condition_on empty."
+            f"{parameter} names {name!r}, a column that was left out. {left_out} Correct its cells there, and begin "
+            "again with the stage ingest."
         )
+    if not attributes:
+        return f"{parameter} names {name!r}, but these images have no attributes: {_NO_ATTRIBUTES}, or leave it empty."
     lower = {attribute.lower(): attribute for attribute in attributes}
     near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"the attributes are {listed(attributes, 50)}."
-    return f"preprocess.condition_on names {name!r}, which is not an attribute of these images; {hint}"
+    return f"{parameter} names {name!r}, which is not an attribute of these images; {hint}"
 
 
 def _check_no_class_is_empty(labels: DataFrame, condition_on: Sequence[str], codes: NDArray[np.int64]) -> None:

@@ -20,6 +20,7 @@ def pack_images(
     celeba: Source,
     image_index: Any,
     rejected_images: Any,
+    source_report: SourceReport,
     settings: PreprocessSettings,
     ingest: IngestSettings,
     packed_images_previous: PackedImages | UnfinishedPacking | None,
@@ -34,7 +35,9 @@ def pack_images(
     from celeba_gan.images import labels, packing
     from celeba_gan.sources.index import check_rejected
 
-    kept, rare = labels.without_rare_classes(image_index, settings.condition_on, settings.min_class_images)
+    kept, rare = labels.without_rare_classes(
+        image_index, settings.condition_on, settings.min_class_images, notes=source_report.notes
+    )
     if len(rare):
         logger.warning("%s", labels.describe_rare_classes(rare))
     rejected = list(rejected_images.itertuples(index=False, name=None))
