@@ -13,6 +13,7 @@ from kedro.pipeline.node import Node
 from celeba_gan.datasets.runs import RunDataset
 from celeba_gan.foundation.paths import filepaths, shown
 from celeba_gan.foundation.splits import SPLITS
+from celeba_gan.foundation.wording import stage_command
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -94,7 +95,7 @@ def _check_inputs(pipeline: Pipeline, paths: Mapping[str, Path]) -> None:
         path = paths.get(name)
         makes = [stage for stage, one in pipelines.items() if stage != "__default__" and name in one.all_outputs()]
         if path is not None and path.suffix and makes and not path.exists():
-            raise MissingInputError(f"{shown(path)} is missing. Make it with kedro run --pipelines {makes[0]}")
+            raise MissingInputError(f"{shown(path)} is missing. Make it with {stage_command(makes[0])}")
 
 
 class _Stages:

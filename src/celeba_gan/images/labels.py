@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeba_gan.foundation.splits import SPLITS
-from celeba_gan.foundation.wording import counted, listed
+from celeba_gan.foundation.wording import counted, listed, stage_command
 from celeba_gan.images.packed import Manifest, PackedImagesError, hash_texts
 from celeba_gan.images.packing import packing_order
 
@@ -52,7 +52,7 @@ def label_images(
     if hash_texts(packed["image_id"], packed["split"]) != manifest.images_digest:
         raise PackedImagesError(
             f"The {counted(manifest.count, 'image')} were packed from another index than this one, which has "
-            f"{counted(len(packed), 'usable image')}. Pack them again: kedro run --pipelines preprocess"
+            f"{counted(len(packed), 'usable image')}. Pack them again: {stage_command('preprocess')}"
         )
     if "class" in packed:
         raise LabelError(
@@ -82,7 +82,7 @@ def check_labels(labels: DataFrame, manifest: Manifest) -> None:
     if hash_texts(labels["image_id"], labels["split"]) != manifest.images_digest:
         raise PackedImagesError(
             f"The labels ({len(labels):,} rows) are of other images than the {manifest.count:,} packed ones. "
-            "Label these: kedro run --pipelines preprocess"
+            f"Label these: {stage_command('preprocess')}"
         )
 
 

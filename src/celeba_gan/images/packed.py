@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, ValidationError
 
 from celeba_gan.foundation.documents import Record
+from celeba_gan.foundation.wording import stage_command
 
 MANIFEST_FILE: Final = "manifest.json"
 
@@ -229,7 +230,7 @@ class PackedImages:
         return self._maps[shard]
 
 
-_PACK_AGAIN = "Pack them again: kedro run --pipelines preprocess"
+_PACK_AGAIN = f"Pack them again: {stage_command('preprocess')}"
 
 
 def shard_file(index: int) -> str:
