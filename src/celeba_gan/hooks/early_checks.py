@@ -27,10 +27,15 @@ if TYPE_CHECKING:
     from celeba_gan.images.packed import PackedImages
 
 PACKED: Final = "packed_images"
+_FOLDERS: Final = frozenset({PACKED, "training_run", "metric_rows", "training_grids", "samples"})
 
 
 class MissingInputError(ValueError):
     """A file that the run reads is not there; the message says which, and what makes it."""
+
+
+class NoFolderError(ValueError):
+    """A file has the name of a folder that the run makes; the message says which, and what to do."""
 
 
 class EarlyChecks:
@@ -55,12 +60,14 @@ class EarlyChecks:
         """Checks what parameters and files decide.
 
         Raises:
-            MissingInputError: A file of an earlier stage is not there.
+            MissingInputError: A file of an earlier stage is not there, or empty.
+            NoFolderError: A file has the name of a folder that the run makes.
             HardwareError, CheckpointError, TrainingError, LabelError: Training would not start.
             InceptionError, FeatureFileError, EvaluationError: Evaluation would fail.
             ConditionError: `generate.labels` are not those of the generator.
         """
         _check_inputs(pipeline, self._paths)
+        _check_folders(pipeline, self._paths)
         stages = _Stages(pipeline, catalog)
         self._stages = stages if stages.train or stages.evaluate or stages.generate else None
         if self._stages is None:
@@ -94,8 +101,25 @@ def _check_inputs(pipeline: Pipeline, paths: Mapping[str, Path]) -> None:
     for name in sorted(pipeline.inputs()):
         path = paths.get(name)
         makes = [stage for stage, one in pipelines.items() if stage != "__default__" and name in one.all_outputs()]
-        if path is not None and path.suffix and makes and not path.exists():
+        if path is None or not path.suffix or not makes:
+            continue
+        if not path.exists():
             raise MissingInputError(f"{shown(path)} is missing. Make it with {stage_command(makes[0])}")
+        if path.stat().st_size == 0:  # a full disk, or a power cut
+            raise MissingInputError(f"{shown(path)} is damaged: it is empty. Make it with {stage_command(makes[0])}")
+
+
+def _check_folders(pipeline: Pipeline, paths: Mapping[str, Path]) -> None:
+    """Refuses a run that would find a file where it makes a folder, perhaps after hours."""
+    for name in sorted(pipeline.all_outputs()):
+        path = paths.get(name)
+        if path is None:
+            continue
+        for folder in (path, *path.parents) if name in _FOLDERS else path.parents:
+            if folder.is_file():
+                raise NoFolderError(
+                    f"{shown(folder)} is a file, and this run makes a folder of that name. Rename or move the file"
+                )
 
 
 class _Stages:
