@@ -1,6 +1,6 @@
 import io
 import logging
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -322,16 +322,23 @@ LEAKING = pd.DataFrame(
 REPORT = SimpleNamespace(notes=[])
 
 
-def preprocess(folder, fewest):
-    """Packs and labels as the stage does: the packed images, labels, classes, and classes left out."""
+def preprocess(folder, fewest, saves=None):
+    """Packs and labels as the stage does: the packed images, labels, classes, and classes left out.
+
+    With `saves` packing is interrupted after so many, and nothing is labelled.
+    """
     settings = PreprocessSettings(
         size=8, crop=16, workers=1, shard_images=2, condition_on=["label"], min_class_images=fewest
     )
     before = PackedImagesDataset(str(folder), missing_ok=True).load()
     rejected = pd.DataFrame(columns=["image_id", "reason"])
     dataset = PackedImagesDataset(str(folder))
-    for part in nodes.pack_images(Source(), LEAKING, rejected, REPORT, settings, IngestSettings(), before):
+    packing = nodes.pack_images(Source(), LEAKING, rejected, REPORT, settings, IngestSettings(), before)
+    for part in islice(packing, saves):
         dataset.save(part)
+    packing.close()
+    if saves is not None:
+        return None
     packed = dataset.load()
     return packed, *nodes.label_images(packed, LEAKING, settings)[:3]
 
@@ -356,6 +363,15 @@ def test_a_class_that_loses_its_training_images_as_duplicates_is_rare(tmp_path, 
     assert "Reusing" in caplog.text
     assert again.manifest == packed.manifest
     assert tables[0].equals(labels)
+
+
+@pytest.mark.parametrize("saves", range(1, 6))
+def test_packing_a_second_time_can_be_interrupted(tmp_path, saves):
+    expected, *_ = preprocess(tmp_path / "undisturbed", 2)
+    preprocess(tmp_path / "interrupted", 2, saves)
+    packed, *_ = preprocess(tmp_path / "interrupted", 2)
+    assert packed.manifest == expected.manifest
+    packed.verify()
 
 
 def test_the_advice_for_a_class_without_training_images_is_followed_once(tmp_path):
