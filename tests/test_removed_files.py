@@ -71,8 +71,8 @@ def test_the_same_command_runs_after_a_removal(tmp_path: Path, copy_trained: Cal
         ("05_model_input/smoke/labels.parquet", "train", "is missing. Make it with kedro run --pipelines preprocess"),
         ("05_model_input", "train", "missing. Make it with kedro run --pipelines preprocess"),
         ("05_model_input/smoke/images", "evaluate", "Pack them again: kedro run --pipelines preprocess"),
-        ("06_models", "evaluate,generate", "Train one (kedro run --pipelines train)"),
-        ("07_model_output/smoke/training_grids", "generate", "Train (kedro run --pipelines train)"),
+        ("06_models", "evaluate,generate", "Train one (kedro run --pipelines train"),
+        ("07_model_output/smoke/training_grids", "generate", "Train (kedro run --pipelines train"),
     ],
 )
 def test_a_stage_without_its_inputs_says_what_makes_them(
@@ -82,5 +82,41 @@ def test_a_stage_without_its_inputs_says_what_makes_them(
     path = project / "data" / removed
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     said = kedro_run(project, *COMMAND, "--pipelines", pipelines, status=1)
-    assert f"{advice}" in said.words
+    assert f"{advice} with the same --env and --params" in said.words  # else the files of another dataset would be made
+    assert "Traceback" not in said.text
+
+
+@pytest.mark.parametrize(
+    ("emptied", "pipelines", "stage"),
+    [
+        ("02_intermediate/smoke/rejected_images.csv", "preprocess", "ingest"),
+        ("03_primary/smoke/image_index.parquet", "preprocess", "ingest"),
+        ("05_model_input/smoke/labels.parquet", "train", "preprocess"),
+        ("05_model_input/smoke/images/manifest.json", "train", "preprocess"),
+        ("05_model_input/smoke/images/shard-00001.npy", "evaluate", "preprocess"),
+    ],
+)
+def test_an_empty_file_is_named_with_what_makes_it_again(
+    tmp_path: Path, copy_trained: Callable[..., Path], emptied: str, pipelines: str, stage: str
+) -> None:
+    project = copy_trained(tmp_path / "project")
+    path = project / "data" / emptied
+    path.unlink()  # it may be a link
+    path.touch()
+    said = kedro_run(project, *COMMAND, "--pipelines", pipelines, status=1)
+    assert path.name in said.words
+    assert f"kedro run --pipelines {stage} with the same --env and --params" in said.words
+    assert "Traceback" not in said.text
+
+
+@pytest.mark.parametrize("folder", ["06_models/smoke", "07_model_output/smoke", "08_reporting/smoke"])
+def test_a_file_in_the_place_of_a_folder_is_refused_first(
+    tmp_path: Path, copy_trained: Callable[..., Path], folder: str
+) -> None:
+    project = copy_trained(tmp_path / "project")
+    path = project / "data" / folder
+    shutil.rmtree(path)
+    path.write_text("notes")
+    said = kedro_run(project, *COMMAND, "--pipelines", "train", status=1)
+    assert f"data/{folder} is a file, and this run makes a folder of that name" in said.words
     assert "Traceback" not in said.text

@@ -3,9 +3,11 @@ import json
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from kedro.io import DatasetError
 from PIL import Image
 
 from celeba_gan.datasets.ticks import MetricRowsDataset, TrainingGridsDataset
@@ -107,3 +109,12 @@ def test_leftovers_of_a_killed_save_are_no_ticks(tmp_path: Path) -> None:
     dataset.save(rows(10))
     (tmp_path / ".000000000020.json.partial").write_text("[{")
     assert dataset.load()["images"].tolist() == [5, 10]
+
+
+@pytest.mark.parametrize("content", [b"", b"{\xff\x00 rubbish"], ids=["empty", "rubbish"])
+@pytest.mark.parametrize(("kind", "suffix"), [(MetricRowsDataset, "json"), (TrainingGridsDataset, "png")])
+def test_a_damaged_tick_is_named(tmp_path: Path, kind: Any, suffix: str, content: bytes) -> None:
+    file = tmp_path / f"000000000010.{suffix}"
+    file.write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"{file} is damaged: .*Remove it to go on without"):
+        kind(str(tmp_path)).load()

@@ -103,6 +103,14 @@ def test_what_cannot_be_read_is_said_with_what_to_type(typed: str, message: str,
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("typed", ["", "''", '""', "[]", " "])
+def test_names_can_be_empty(typed: str, sections: dict[str, type]) -> None:
+    found = read_params(f"generate.labels={typed},preprocess.condition_on={typed}", sections)
+    for section, field in (("generate", "labels"), ("preprocess", "condition_on")):
+        settings = sections[section].model_validate(found[section])  # type: ignore[attr-defined]
+        assert getattr(settings, field) == []
+
+
 @pytest.mark.parametrize("value", [5, 0.00001, True, None, ["Male", "a,b"], {"width": 4}])
 def test_other_values_as_we_spell_them_arrive(value: object, sections: dict[str, type]) -> None:
     assert read_params(spell_param("train.anything", value), sections) == {"train": {"anything": value}}

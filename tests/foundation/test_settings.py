@@ -34,6 +34,16 @@ def test_none_is_a_word_like_others_where_a_field_cannot_be_none() -> None:
     assert PreprocessSettings.model_validate({"crop": "none"}).crop == "none"
 
 
+@pytest.mark.parametrize(
+    ("typed", "names"), [(None, []), ("", []), ([], []), ("Male", ["Male"]), ("Male + Smiling", ["Male", "Smiling"])]
+)
+def test_names_as_typed(typed: object, names: list[str]) -> None:
+    assert PreprocessSettings.model_validate({"condition_on": typed}).condition_on == names
+    assert GenerateSettings.model_validate({"labels": typed}).labels == names
+    condition = TrainSettings.model_validate({**LENGTH, "condition": {"attributes": typed}}).condition
+    assert list(condition.attributes) == names
+
+
 def test_a_former_name_is_refused_with_the_present_one() -> None:
     with pytest.raises(ValidationError, match="often is now called every"):
         Example.model_validate({"often": 3})

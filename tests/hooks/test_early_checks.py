@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
@@ -27,7 +28,8 @@ def check(context: Any, pipeline: str = "__default__") -> EarlyChecks:
 def before(checks: EarlyChecks, context: Any, node: str, **inputs: Any) -> None:
     """Runs the checks before a node, on these inputs."""
     found = next(one for one in pipelines["__default__"].nodes if one.short_name == node)
-    checks.before_node_run(found, context.catalog, dict.fromkeys(found.inputs) | inputs)
+    inputs = dict.fromkeys(found.inputs) | {"source_report": SimpleNamespace(notes=[])} | inputs
+    checks.before_node_run(found, context.catalog, inputs)
 
 
 @pytest.fixture

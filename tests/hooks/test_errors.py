@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
-from kedro.io import DatasetError
 from kedro_datasets.json import JSONDataset
+from kedro_datasets.pandas import CSVDataset, ParquetDataset
 
+from celeba_gan.datasets.images import PictureDataset
 from celeba_gan.hooks.errors import TRACEBACK_VARIABLE, message_for_people
 from celeba_gan.sources.errors import SourceError
 
@@ -139,10 +141,30 @@ def test_an_error_that_arose_while_another_was_handled_is_a_bug(tmp_path: Path) 
     assert message_for_people(caught(handle_badly)) is None
 
 
-def test_a_damaged_file_is_no_missing_one(tmp_path: Path) -> None:
-    damaged = tmp_path / "damaged.json"
-    damaged.write_text("{")
-    error = caught(JSONDataset(filepath=str(damaged)).load)
-    assert isinstance(error, DatasetError)
-    assert message_for_people(error) is None
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert "absent.json" in (message_for_people(caught(JSONDataset(filepath=str(tmp_path / "absent.json")).load)) or "")
+
+
+@pytest.mark.parametrize("content", [b"", b"{\xff\x00 rubbish"], ids=["empty", "rubbish"])
+@pytest.mark.parametrize(
+    ("name", "dataset"),
+    [("a.parquet", ParquetDataset), ("a.csv", CSVDataset), ("a.json", JSONDataset), ("a.png", PictureDataset)],
+)
+def test_a_damaged_file_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, dataset: Any, content: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).write_bytes(content)
+    message = message_for_people(caught(dataset(filepath=str(tmp_path / "data" / name)).load)) or ""
+    assert message.startswith(f"data/{name} is damaged: ")
+    assert message.endswith("Remove it, and run the stage that makes it with the same --env and --params")
+
+
+def test_a_bug_in_loading_is_no_damaged_file(tmp_path: Path) -> None:
+    class Table(JSONDataset):
+        def load(self) -> object:
+            raise ValueError("a bug")
+
+    (tmp_path / "a.json").write_text("{}")
+    assert message_for_people(caught(Table(filepath=str(tmp_path / "a.json")).load)) is None

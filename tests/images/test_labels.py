@@ -1,6 +1,8 @@
 import io
-from itertools import product
+import logging
+from itertools import islice, product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from celeba_gan.datasets.packed_images import PackedImagesDataset
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.labels import (
     LabelError,
@@ -18,11 +21,16 @@ from celeba_gan.images.labels import (
     class_names,
     count_classes,
     label_images,
+    labels_as_named,
     list_duplicates,
+    name_labels,
     without_rare_classes,
 )
 from celeba_gan.images.packed import Manifest, PackedImagesError, Recipe, hash_texts
 from celeba_gan.images.packing import pack_images, packing_order
+from celeba_gan.pipelines.preprocess import nodes
+from celeba_gan.sources.config import IngestSettings
+from celeba_gan.sources.tables.attributes_csv import read_custom_attributes
 
 
 class Source:
@@ -104,7 +112,9 @@ def test_labels_belong_to_their_images_and_to_no_others(manifest, tmp_path):
     labels.to_parquet(tmp_path / "labels.parquet")
     check_labels(pd.read_parquet(tmp_path / "labels.parquet"), manifest)
     for others in (labels[:-1], labels.iloc[::-1], pd.concat([labels, labels[:1]])):
-        with pytest.raises(PackedImagesError, match="are of other images than the 7 packed ones"):
+        with pytest.raises(
+            PackedImagesError, match=r"other images than the 7 packed ones.*preprocess with the same --env and"
+        ):
             check_labels(others, manifest)
 
 
@@ -180,7 +190,9 @@ def test_an_unknown_attribute_is_refused_with_near_matches(manifest):
         label_images(manifest, INDEX, ["smilling"])
     with pytest.raises(ValueError, match="the attributes are Male, Smiling"):
         label_images(manifest, INDEX, ["xyz"])
-    with pytest.raises(ValueError, match=r"add attributes\.csv \(to CelebA list_attr_celeba\.txt\), or leave"):
+    with pytest.raises(
+        ValueError, match=r"no table .*of 0 and 1\. Add or correct attributes\.csv .*, or leave it empty"
+    ):
         label_images(manifest, INDEX.drop(columns=["Male", "Smiling"]), ["Male"])
     with pytest.raises(ValueError, match=r"no labels\. A folder of your own .*source\.labels=subfolders"):
         label_images(manifest, INDEX.drop(columns="label"), ["label"])
@@ -293,5 +305,136 @@ def test_more_classes_than_numbers_are_refused_before_they_are_made():
 
 def test_labels_of_another_index_are_refused(manifest):
     swapped = INDEX.assign(split=INDEX["split"].replace({"valid": "test", "test": "valid"}))  # equal counts
-    with pytest.raises(PackedImagesError, match="packed from another index"):
+    with pytest.raises(PackedImagesError, match=r"packed from another index.*preprocess with the same --env and"):
         label_images(manifest, swapped, [])
+
+
+LEAKING = pd.DataFrame(
+    [  # `Source` gives a capital letter the gray of the small one
+        ("a", "train", "anna"), ("b", "train", "anna"), ("A", "valid", "anna"),
+        ("c", "train", "bert"), ("C", "test", "bert"),
+        ("d", "train", "carl"), ("e", "train", "carl"), ("g", "valid", "carl"), ("h", "test", "carl"),
+    ],
+    columns=["image_id", "split", "label"],
+)  # fmt: skip
+
+
+REPORT = SimpleNamespace(notes=[])
+
+
+def preprocess(folder, fewest, saves=None):
+    """Packs and labels as the stage does: the packed images, labels, classes, and classes left out.
+
+    With `saves` packing is interrupted after so many, and nothing is labelled.
+    """
+    settings = PreprocessSettings(
+        size=8, crop=16, workers=1, shard_images=2, condition_on=["label"], min_class_images=fewest
+    )
+    before = PackedImagesDataset(str(folder), missing_ok=True).load()
+    rejected = pd.DataFrame(columns=["image_id", "reason"])
+    dataset = PackedImagesDataset(str(folder))
+    packing = nodes.pack_images(Source(), LEAKING, rejected, REPORT, settings, IngestSettings(), before)
+    for part in islice(packing, saves):
+        dataset.save(part)
+    packing.close()
+    if saves is not None:
+        return None
+    packed = dataset.load()
+    return packed, *nodes.label_images(packed, LEAKING, settings)[:3]
+
+
+@pytest.mark.parametrize(
+    ("fewest", "names", "left_out"),
+    [
+        (1, ["anna", "carl"], [["bert", 0, 0, 1]]),
+        (2, ["carl"], [["anna", 1, 1, 0], ["bert", 1, 0, 1]]),  # bert is rare before anything is decoded
+    ],
+)
+def test_a_class_that_loses_its_training_images_as_duplicates_is_rare(tmp_path, caplog, fewest, names, left_out):
+    packed, labels, classes, rare = preprocess(tmp_path, fewest)
+    assert classes["name"].tolist() == names
+    assert classes["train"].min() >= fewest
+    assert rare.to_numpy().tolist() == left_out
+    grays = [8 * ord(image_id) % 256 for image_id in labels["image_id"]]
+    assert packed.gather(range(len(packed)))[:, 0, 0, 0].tolist() == grays
+    assert labels["label"].isin(names).all()
+    caplog.set_level(logging.INFO)
+    again, *tables = preprocess(tmp_path, fewest)
+    assert "Reusing" in caplog.text
+    assert again.manifest == packed.manifest
+    assert tables[0].equals(labels)
+
+
+@pytest.mark.parametrize("saves", range(1, 6))
+def test_packing_a_second_time_can_be_interrupted(tmp_path, saves):
+    expected, *_ = preprocess(tmp_path / "undisturbed", 2)
+    preprocess(tmp_path / "interrupted", 2, saves)
+    packed, *_ = preprocess(tmp_path / "interrupted", 2)
+    assert packed.manifest == expected.manifest
+    packed.verify()
+
+
+def test_the_advice_for_a_class_without_training_images_is_followed_once(tmp_path):
+    with pytest.raises(LabelError, match=r"bert \(valid 0, test 1\).*min_class_images=1\.$"):
+        preprocess(tmp_path, 0)
+    assert preprocess(tmp_path, 1)[2]["name"].tolist() == ["anna", "carl"]
+    assert preprocess(tmp_path, 2)[2]["name"].tolist() == ["carl"]
+
+
+def test_what_was_left_out_is_no_change_of_the_images(tmp_path):
+    packed, labels, *_ = preprocess(tmp_path, 2)
+    settings = PreprocessSettings(size=8, crop=16, shard_images=2, condition_on=["label"], min_class_images=2)
+    assert nodes.packing_changes(packed.manifest, settings, LEAKING, labels) == []
+
+
+@pytest.mark.parametrize(
+    ("condition_on", "kind", "names", "message"),
+    [
+        ([], "class", ["not Hat", "Hat"], r"on the classes not Hat, Hat; these images have all\. Measure it on images"),
+        (["Male"], "class", ["Male", "not Male"], "on the classes Male, not Male; these images have not Male, Male"),
+        ([], "attributes", ["Hat", "Male"], "on the attributes Hat, Male; these images have Male, Smiling"),
+    ],
+)
+def test_other_labels_than_the_generator_was_trained_on(manifest, condition_on, kind, names, message):
+    """The settings of training, which such a run does not have, are not named."""
+    labels = label_images(manifest, INDEX, condition_on)
+    with pytest.raises(LabelError, match=message) as caught:
+        labels_as_named(labels, count_classes(labels, condition_on), kind, names)
+    assert "train." not in str(caught.value)
+    assert "that it was trained on, with the --env, dataset" in str(caught.value)
+
+
+def test_labels_are_in_the_order_of_the_generator(manifest):
+    labels = label_images(manifest, INDEX, ["Male"])
+    classes = count_classes(labels, ["Male"])
+    assert labels_as_named(labels, classes, "class", ["not Male", "Male"]).tolist() == labels["Male"].tolist()
+    expected = labels[["Smiling", "Male"]].to_numpy().tolist()
+    assert labels_as_named(labels, classes, "attributes", ["Smiling", "Male"]).tolist() == expected
+
+
+def test_a_generator_with_attributes_where_the_images_have_none(manifest):
+    labels = label_images(manifest, INDEX.drop(columns=["Male", "Smiling"]), [])
+    with pytest.raises(LabelError, match="on the attributes Hat; these images have none"):
+        labels_as_named(labels, count_classes(labels, []), "attributes", ["Hat"])
+
+
+@pytest.mark.parametrize("others", [[], ["Male", "Smiling"]])
+def test_a_column_that_was_left_out_is_named_with_its_cell(tmp_path, others):
+    (tmp_path / "attributes.csv").write_text("image_id,smile\na,0\nb,1\nc,2\nd,0\n")
+    _, notes = read_custom_attributes(tmp_path / "attributes.csv")
+    index = INDEX[["image_id", "split", *others]]
+    said = r"names 'smile', a column that was left out.*'smile' \(line 4 has '2'\).*Correct its cells"
+    with pytest.raises(LabelError, match=rf"preprocess\.condition_on {said}"):
+        without_rare_classes(index, ["smile"], 0, notes=notes)
+    with pytest.raises(LabelError, match=rf"train\.condition\.attributes {said}"):
+        name_labels(index, pd.DataFrame({"name": ["all"]}), "attributes", ["smile"], notes)
+    with pytest.raises(LabelError, match=r"names 'frown', (which is not an attribute|but these images have no)"):
+        without_rare_classes(index, ["frown"], 0, notes=notes)
+
+
+def test_packing_knows_what_was_left_out():
+    report = SimpleNamespace(notes=["attributes.csv: ignoring columns that are not binary: 'smile' (line 4 has '2')."])
+    settings = PreprocessSettings(condition_on=["smile"])
+    packing = nodes.pack_images(Source(), LEAKING, pd.DataFrame(), report, settings, IngestSettings(), None)
+    with pytest.raises(LabelError, match=r"'smile', a column that was left out\. attributes\.csv: .*line 4 has '2'"):
+        next(packing)

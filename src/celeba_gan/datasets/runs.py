@@ -10,6 +10,7 @@ from celeba_gan.datasets.file_dataset import FileDataset, Metadata
 from celeba_gan.datasets.previews import JSONPreview
 from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.foundation.settings import is_none
+from celeba_gan.foundation.wording import stage_command
 from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint, read_card
 from celeba_gan.gan.runs.run import Run, export
@@ -88,7 +89,8 @@ class ClassifierDataset(FileDataset[Checkpoint[ClassifierCard], Checkpoint[Class
             return Checkpoint.load(self.weights, self.kind, ClassifierCard)
         if self.missing_ok:
             return None
-        raise DatasetError(f"There is no attribute classifier at {self.weights}. Run kedro run --pipelines evaluate")
+        make = f"Make it with {stage_command('evaluate')}"
+        raise DatasetError(f"There is no attribute classifier at {self.weights}. {make}")
 
     def save(self, data: Checkpoint[ClassifierCard]) -> None:
         """Writes weights and card, each complete or not at all."""

@@ -3,9 +3,10 @@
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from kedro.io import DatasetError
 from PIL import Image
 
 from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Saved
@@ -72,8 +73,16 @@ class MetricRowsDataset(_Ticks[MetricRows, "pd.DataFrame"]):
         """All rows of all ticks."""
         import pandas as pd
 
-        rows = (row for file in self.files() for row in json.loads(file.read_text(encoding="utf-8")))
+        rows = (row for file in self.files() for row in _rows(file))
         return pd.DataFrame([{_RENAMED.get(name, name): value for name, value in row.items()} for row in rows])
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(f"{file} is damaged: {error}. Remove it to go on without these rows") from error
+    return found
 
 
 class TrainingGridsDataset(_Ticks[ImageGrid, list[ImageGrid]]):
@@ -91,8 +100,11 @@ class TrainingGridsDataset(_Ticks[ImageGrid, list[ImageGrid]]):
         """All grids."""
         grids = []
         for file in self.files():
-            with Image.open(file) as image:
-                grids.append(ImageGrid(int(file.stem), np.asarray(image.convert("RGB"))))
+            try:
+                with Image.open(file) as image:
+                    grids.append(ImageGrid(int(file.stem), np.asarray(image.convert("RGB"))))
+            except (OSError, SyntaxError) as error:  # Pillow calls a damaged chunk a syntax error
+                raise DatasetError(f"{file} is damaged: {error}. Remove it to go on without this grid") from error
         return grids
 
     def preview(self) -> ImagePreview:

@@ -24,7 +24,7 @@ from celeba_gan.evaluation.metrics.registry import measures
 from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.neighbours import Neighbours, find_neighbours
 from celeba_gan.foundation.pixels import Images
-from celeba_gan.foundation.wording import counted
+from celeba_gan.foundation.wording import counted, stage_command
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def _check(models: Models, reals: Reals) -> None:
     elif models.discriminator.training_id != models.training_id:
         raise EvaluationError(
             "The generator and the discriminator are from different trainings, so AGE would mean nothing. "
-            "Train again (kedro run --pipelines train), or restore both files of one training"
+            f"Train again ({stage_command('train')}), or restore both files of one training"
         )
     elif models.discriminator.images != models.images:
         logger.warning(

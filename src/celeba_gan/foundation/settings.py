@@ -5,11 +5,15 @@ from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator, model_validator
 
-Names = Annotated[
-    list[str],
-    BeforeValidator(lambda value: [name.strip() for name in value.split("+")] if isinstance(value, str) else value),
-]
-"""Several names, on a command line as in `Male+Smiling`."""
+
+def _split_names(value: object) -> object:
+    if value is None or value == "":  # `generate.labels=`, and the same in a file
+        return []
+    return [name.strip() for name in value.split("+")] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_split_names)]
+"""Several names, on a command line as in `Male+Smiling`; empty: none."""
 
 
 class Settings(BaseModel):

@@ -16,6 +16,11 @@ def listed(items: Sequence[str], most: int, separator: str = ", ", total: int | 
     return separator.join([*shown, *([f"{more:,} more"] if more > 0 else [])])
 
 
+def stage_command(stage: str) -> str:
+    """What runs an earlier stage for the same data: other options would have it make the files of another dataset."""
+    return f"kedro run --pipelines {stage} with the same --env and --params"
+
+
 def listed_counts(counts: Counter[str], most: int = 5) -> str:
     """The `most` largest counts: `1,024 .txt, 3 .csv, 2 more`."""
     return listed([f"{count:,} {name}" for name, count in counts.most_common()], most)

@@ -14,6 +14,7 @@ from celeba_gan.datasets.runs import RunDataset
 from celeba_gan.foundation.flat import flatten
 from celeba_gan.foundation.paths import filepaths, shown
 from celeba_gan.foundation.splits import SPLITS
+from celeba_gan.foundation.wording import stage_command
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -28,10 +29,15 @@ if TYPE_CHECKING:
     from celeba_gan.tracking.promotion import Promotion
 
 PACKED: Final = "packed_images"
+_FOLDERS: Final = frozenset({PACKED, "training_run", "metric_rows", "training_grids", "samples"})
 
 
 class MissingInputError(ValueError):
     """A file that the run reads is not there; the message says which, and what makes it."""
+
+
+class NoFolderError(ValueError):
+    """A file has the name of a folder that the run makes; the message says which, and what to do."""
 
 
 class EarlyChecks:
@@ -56,13 +62,15 @@ class EarlyChecks:
         """Checks what parameters and files decide.
 
         Raises:
-            MissingInputError: A file of an earlier stage is not there.
+            MissingInputError: A file of an earlier stage is not there, or empty.
+            NoFolderError: A file has the name of a folder that the run makes.
             HardwareError, CheckpointError, TrainingError, LabelError: Training would not start.
             InceptionError, FeatureFileError, EvaluationError: Evaluation would fail.
             PromotionError: The metric that decides ranks no models, or a name is not valid.
             ConditionError: `generate.labels` are not those of the generator.
         """
         _check_inputs(pipeline, self._paths)
+        _check_folders(pipeline, self._paths)
         stages = _Stages(pipeline, catalog)
         self._stages = stages if stages.train or stages.evaluate or stages.generate else None
         if self._stages is None:
@@ -84,6 +92,7 @@ class EarlyChecks:
         if self._stages is None:
             return
         if PACKED in node.outputs and "image_index" in inputs:
+            self._stages.notes = inputs["source_report"].notes
             self._stages.check_index(inputs["image_index"])
         elif {PACKED, "labels"} <= inputs.keys() and not {"params:train", "params:evaluate"}.isdisjoint(inputs):
             self._stages.check_packed(inputs[PACKED], inputs["labels"], catalog.load("classes"))
@@ -96,8 +105,25 @@ def _check_inputs(pipeline: Pipeline, paths: Mapping[str, Path]) -> None:
     for name in sorted(pipeline.inputs()):
         path = paths.get(name)
         makes = [stage for stage, one in pipelines.items() if stage != "__default__" and name in one.all_outputs()]
-        if path is not None and path.suffix and makes and not path.exists():
-            raise MissingInputError(f"{shown(path)} is missing. Make it with kedro run --pipelines {makes[0]}")
+        if path is None or not path.suffix or not makes:
+            continue
+        if not path.exists():
+            raise MissingInputError(f"{shown(path)} is missing. Make it with {stage_command(makes[0])}")
+        if path.stat().st_size == 0:  # a full disk, or a power cut
+            raise MissingInputError(f"{shown(path)} is damaged: it is empty. Make it with {stage_command(makes[0])}")
+
+
+def _check_folders(pipeline: Pipeline, paths: Mapping[str, Path]) -> None:
+    """Refuses a run that would find a file where it makes a folder, perhaps after hours."""
+    for name in sorted(pipeline.all_outputs()):
+        path = paths.get(name)
+        if path is None:
+            continue
+        for folder in (path, *path.parents) if name in _FOLDERS else path.parents:
+            if folder.is_file():
+                raise NoFolderError(
+                    f"{shown(folder)} is a file, and this run makes a folder of that name. Rename or move the file"
+                )
 
 
 class _Stages:
@@ -110,6 +136,7 @@ class _Stages:
         self.features: list[str] = []  # of files, Inception's or the user's
         self.promotion: Promotion | None = None
         self.packed: PackedImages | None = None  # once they are known
+        self.notes: Sequence[str] = ()  # of the report on the source, once it is known
 
     @cached_property
     def train(self) -> "TrainSettings | None":
@@ -242,7 +269,7 @@ class _Stages:
 
         if self.train is None:
             return None
-        return name_labels(labels, classes, self.train.condition.name, self.train.condition.attributes)[0]
+        return name_labels(labels, classes, self.train.condition.name, self.train.condition.attributes, self.notes)[0]
 
     def check_models(self, names: Sequence[str] | None, repacked: Sequence[str] = ()) -> None:
         """Checks the models that the run reads against its settings.

@@ -2,14 +2,18 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError, DatasetNotFoundError
+
+from celeba_gan.foundation.paths import shown
 
 TRACEBACK_VARIABLE: Final = "CELEBA_GAN_TRACEBACK"
 
@@ -27,6 +31,8 @@ _USER_ERRORS_RAISED_IN: Final[dict[type[BaseException], tuple[str, ...]]] = {
     DatasetNotFoundError: ("kedro",),
     DatasetError: ("celeba_gan",),
 }
+# Modules that refuse what a file contains.
+_READERS: Final = ("codecs", "json", "pandas", "PIL", "pyarrow")
 
 
 class ShortErrors:
@@ -89,9 +95,26 @@ def message_for_people(error: BaseException) -> str | None:
         if _is_for_users(link):
             return str(link).strip()
         root, link = link, link.__cause__
-    if isinstance(error, DatasetError) and isinstance(root, OSError):
-        return str(error).strip()  # the entry, and which file is missing, which disk is full
+    if isinstance(error, DatasetError):
+        if found := _damaged_file(error, root):
+            return (
+                f"{shown(Path(found))} is damaged: {str(root).rstrip('.')}. Remove it, and run the stage that makes it "
+                "with the same --env and --params"
+            )
+        if isinstance(root, OSError):
+            return str(error).strip()  # the entry, and which file is missing, which disk is full
     return None
+
+
+def _damaged_file(error: DatasetError, root: BaseException) -> str | None:
+    """The file that a reader of tables, JSON or pictures could not understand; None for any other failure."""
+    at = root.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    place = at.tb_frame.f_globals.get("__name__", "") if at is not None else ""
+    named = re.search(r"Failed while loading data .*filepath=(?:\w+\()?'(.+?)'", str(error))
+    refused = isinstance(root, ValueError) or type(root).__name__ == "UnidentifiedImageError"
+    return named[1] if named and refused and _is_in(place, _READERS) else None
 
 
 def _is_for_users(error: BaseException) -> bool:

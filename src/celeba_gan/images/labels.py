@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Final
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeba_gan.foundation.splits import SPLITS
-from celeba_gan.foundation.wording import counted, listed
+from celeba_gan.foundation.wording import counted, listed, stage_command
 from celeba_gan.images.packed import Manifest, PackedImagesError, hash_texts
 from celeba_gan.images.packing import packing_order
 
@@ -41,19 +41,18 @@ def label_images(
     Returns:
         A table whose row i describes packed image i: `image_id`, `split`, `label` where the index has it (str), every
         attribute of the index (int8, 0 or 1: multi-hot) and `class` (int16), which counts as `class_names` does.
-        Unreadable photographs and leaks have no row.
+        Photographs that the manifest leaves out have no row.
 
     Raises:
         PackedImagesError: The images were packed from another index.
         LabelError: A name in `condition_on` is not in the index, an attribute is named `class`, a class has no image in
             the train split, or there are more than 32,768 classes.
     """
-    left_out = {record.image_id for record in [*manifest.unreadable, *manifest.leaks]}
-    packed = packing_order(image_index[~image_index["image_id"].isin(left_out)])
+    packed = packing_order(image_index[~image_index["image_id"].isin(left_out_ids(manifest))])
     if hash_texts(packed["image_id"], packed["split"]) != manifest.images_digest:
         raise PackedImagesError(
             f"The {counted(manifest.count, 'image')} were packed from another index than this one, which has "
-            f"{counted(len(packed), 'usable image')}. Pack them again: kedro run --pipelines preprocess"
+            f"{counted(len(packed), 'usable image')}. Pack them again: {stage_command('preprocess')}"
         )
     if "class" in packed:
         raise LabelError(
@@ -63,9 +62,15 @@ def label_images(
     attributes = _known_attributes(packed, condition_on)
     labels = packed[["image_id", "split", *([LABEL] if LABEL in packed else []), *attributes]].copy()
     codes = _class_codes(labels, condition_on)
-    _check_no_class_is_empty(labels, condition_on, codes, min_class_images)
+    if min_class_images == 0:
+        _check_no_class_is_empty(labels, condition_on, codes)
     labels["class"] = np.unique(codes, return_inverse=True)[1].astype(np.int16)
     return labels
+
+
+def left_out_ids(manifest: Manifest) -> set[str]:
+    """The photographs of the index that are not packed."""
+    return {record.image_id for record in [*manifest.unreadable, *manifest.leaks]} | set(manifest.rare)
 
 
 def check_labels(labels: DataFrame, manifest: Manifest) -> None:
@@ -77,19 +82,28 @@ def check_labels(labels: DataFrame, manifest: Manifest) -> None:
     if hash_texts(labels["image_id"], labels["split"]) != manifest.images_digest:
         raise PackedImagesError(
             f"The labels ({len(labels):,} rows) are of other images than the {manifest.count:,} packed ones. "
-            "Label these: kedro run --pipelines preprocess"
+            f"Label these: {stage_command('preprocess')}"
         )
 
 
 def without_rare_classes(
-    image_index: DataFrame, condition_on: Sequence[str], min_class_images: int
+    image_index: DataFrame,
+    condition_on: Sequence[str],
+    min_class_images: int,
+    not_packed: Collection[str] = (),
+    notes: Sequence[str] = (),
 ) -> tuple[DataFrame, DataFrame]:
     """Leaves out the images of rare classes, and validates `condition_on` before anything is packed.
+
+    Only packing finds the photographs that cannot be read, and those of train that valid or test has too. Called again
+    with these it counts without them, so that `min_class_images` holds for what is trained on.
 
     Args:
         image_index: The images, with `split` and the columns of `condition_on`.
         condition_on: As for `label_images`.
         min_class_images: Images of the train split that a class needs; with 0 a class without any is an error.
+        not_packed: Images that do not count.
+        notes: Sentences about what the tables of the images lack, for messages.
 
     Returns:
         The images of the other classes, and a table of the classes left out: `name`, `train`, `valid`, `test` (images),
@@ -99,18 +113,15 @@ def without_rare_classes(
         LabelError: A name is not an attribute of these images, a class has no image in the train split, or the classes
             that are left have no image in a split.
     """
-    _known_attributes(image_index, condition_on)
+    _known_attributes(image_index, condition_on, notes)
     codes = _class_codes(image_index, condition_on)
     if min_class_images == 0:
-        _check_no_class_is_empty(image_index, condition_on, codes, min_class_images)
-    numbers, dense = np.unique(codes, return_inverse=True)
-    in_train = np.bincount(dense, image_index["split"] == "train", len(numbers))
-    kept = image_index[in_train[dense] >= min_class_images]
-    counts = _count(image_index, condition_on, codes)
-    left_out = counts[counts["train"] < min_class_images].drop(columns="class")
-    missing = [
-        split for split in SPLITS if (image_index["split"] == split).any() and not (kept["split"] == split).any()
-    ]
+        _check_no_class_is_empty(image_index, condition_on, codes)
+    counts = _count(image_index, condition_on, codes, ~image_index["image_id"].isin(list(not_packed)).to_numpy())
+    enough = counts["train"].to_numpy() >= min_class_images
+    kept = image_index[enough[np.unique(codes, return_inverse=True)[1]]]
+    left_out = counts[~enough].drop(columns="class")
+    missing = [split for split in SPLITS if counts[split].any() and not counts.loc[enough, split].any()]
     if missing:
         raise LabelError(
             f"preprocess.min_class_images = {min_class_images} leaves out {len(left_out):,} of {len(counts):,} classes "
@@ -131,12 +142,12 @@ def describe_rare_classes(left_out: DataFrame) -> str:
     )
 
 
-def _known_attributes(table: DataFrame, condition_on: Sequence[str]) -> list[str]:
+def _known_attributes(table: DataFrame, condition_on: Sequence[str], notes: Sequence[str] = ()) -> list[str]:
     """The attributes; raises if a name in `condition_on` is neither one nor `label`."""
     attributes = attribute_names(table)
     for name in condition_on:
         if name not in attributes and not (name == LABEL and LABEL in table):
-            raise LabelError(_unknown(name, attributes))
+            raise LabelError(_unknown("preprocess.condition_on", name, attributes, notes))
     return attributes
 
 
@@ -162,25 +173,32 @@ def count_classes(labels: DataFrame, condition_on: Sequence[str]) -> DataFrame:
         A table with one row per class in the order of their numbers: `class`, `name`, and the images of each split in
         `train`, `valid` and `test`.
     """
-    return _count(labels, condition_on, _class_codes(labels, condition_on))
+    return _count(labels, condition_on, _class_codes(labels, condition_on), np.ones(len(labels), bool))
 
 
-def _count(labels: DataFrame, condition_on: Sequence[str], codes: NDArray[np.int64]) -> DataFrame:
-    """`count_classes` of the combinations that have an image."""
+def _count(
+    labels: DataFrame, condition_on: Sequence[str], codes: NDArray[np.int64], counts: NDArray[np.bool_]
+) -> DataFrame:
+    """`count_classes` of the combinations that have an image; only images where `counts` is true count."""
     import pandas as pd
 
-    counts = pd.crosstab(codes, labels["split"].to_numpy()).reindex(columns=SPLITS, fill_value=0)
     names = class_names(condition_on, _label_values(labels))
-    table = counts.reset_index(drop=True).rename_axis(columns=None).astype("int64")
-    table.insert(0, "class", np.arange(len(table)))
-    table.insert(1, "name", [names[code] for code in counts.index])
-    return table
+    numbers, dense = np.unique(codes, return_inverse=True)
+    columns = {
+        split: np.bincount(dense, (labels["split"] == split).to_numpy() & counts, len(numbers)).astype(np.int64)
+        for split in SPLITS
+    }
+    return pd.DataFrame(
+        {"class": np.arange(len(numbers)), "name": [names[code] for code in numbers.tolist()], **columns}
+    )
 
 
 def name_labels(
-    labels: DataFrame, classes: DataFrame, kind: str, attributes: Sequence[str] = ()
+    labels: DataFrame, classes: DataFrame, kind: str, attributes: Sequence[str] = (), notes: Sequence[str] = ()
 ) -> tuple[list[str], NDArray[np.int_]]:
     """The conditions of networks for every packed image, of the kind `none`, `class` or `attributes` (empty: all).
+
+    `notes` are sentences about what the tables of the images lack, for messages.
 
     Returns:
         Names, and for each image the number of its class, (images,), or zeros and ones, (images, names); no names for
@@ -201,12 +219,11 @@ def name_labels(
     known = attribute_names(labels)
     for name in attributes:
         if name not in known:
-            raise LabelError(_unknown(name, known).replace("preprocess.condition_on", "train.condition.attributes"))
+            raise LabelError(_unknown("train.condition.attributes", name, known, notes))
     names = list(attributes) or known
     if not names:
         raise LabelError(
-            "train.condition.name is attributes, but these images have none: add attributes.csv (to "
-            "CelebA list_attr_celeba.txt), or choose class or none"
+            f"train.condition.name is attributes, but these images have none: {_NO_ATTRIBUTES}, or choose class or none"
         )
     return names, labels[names].to_numpy(np.int64)
 
@@ -217,14 +234,17 @@ def labels_as_named(labels: DataFrame, classes: DataFrame, kind: str, names: Seq
     Raises:
         LabelError: These images have other classes, or lack an attribute.
     """
-    found, values = name_labels(labels, classes, kind, names if kind == "attributes" else ())
-    if found != list(names):
+    has = [str(name) for name in classes["name"]] if kind == "class" else attribute_names(labels)
+    fits = has == list(names) if kind == "class" else set(names) <= set(has)
+    if not fits:
+        nouns = "classes" if kind == "class" else "attributes"
+        before = " and preprocess.condition_on" if kind == "class" else ""
         raise LabelError(
-            f"The generator was trained on the classes {listed(list(names), _SHOWN)}, these images have "
-            f"{listed(found, _SHOWN)}. Use the environment, --params dataset=NAME and preprocess.condition_on that "
-            "it was trained with."
+            f"The generator was trained on the {nouns} {listed(list(names), _SHOWN)}; these images have "
+            f"{listed(has, _SHOWN) or 'none'}. Measure it on images with these {nouns}: those that it was trained on, "
+            f"with the --env, dataset{before} of its training, or others labelled alike."
         )
-    return values
+    return name_labels(labels, classes, kind, names if kind == "attributes" else ())[1]
 
 
 def list_duplicates(manifest: Manifest, image_index: DataFrame) -> DataFrame:
@@ -268,32 +288,37 @@ def _class_codes(labels: DataFrame, condition_on: Sequence[str]) -> NDArray[np.i
     return codes
 
 
-def _unknown(name: str, attributes: list[str]) -> str:
+_NO_ATTRIBUTES: Final = (
+    "no table beside them has a column of 0 and 1. Add or correct attributes.csv (of CelebA list_attr_celeba.txt) and "
+    "begin again with the stage ingest, which names the columns that it cannot use"
+)
+
+
+def _unknown(parameter: str, name: str, attributes: list[str], notes: Sequence[str] = ()) -> str:
     if name == LABEL:
         return (
-            "preprocess.condition_on names 'label', but these images have no labels. A folder of your own "
+            f"{parameter} names 'label', but these images have no labels. A folder of your own "
             "gets them from its subfolders' names with --params source.labels=subfolders, or from a column label of "
             "attributes.csv; CelebA has none, but attributes."
         )
-    if not attributes:
+    left_out = next((note for note in notes if "ignoring columns" in note and repr(name).lower() in note.lower()), None)
+    if left_out is not None:
         return (
-            f"preprocess.condition_on names {name!r}, but these images have no attributes: add "
-            "attributes.csv (to CelebA list_attr_celeba.txt), or leave condition_on empty."
+            f"{parameter} names {name!r}, a column that was left out. {left_out} Correct its cells there, and begin "
+            "again with the stage ingest."
         )
+    if not attributes:
+        return f"{parameter} names {name!r}, but these images have no attributes: {_NO_ATTRIBUTES}, or leave it empty."
     lower = {attribute.lower(): attribute for attribute in attributes}
     near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"the attributes are {listed(attributes, 50)}."
-    return f"preprocess.condition_on names {name!r}, which is not an attribute of these images; {hint}"
+    return f"{parameter} names {name!r}, which is not an attribute of these images; {hint}"
 
 
-def _check_no_class_is_empty(
-    labels: DataFrame, condition_on: Sequence[str], codes: NDArray[np.int64], min_class_images: int
-) -> None:
+def _check_no_class_is_empty(labels: DataFrame, condition_on: Sequence[str], codes: NDArray[np.int64]) -> None:
     names = class_names(condition_on, _label_values(labels))
     counts = {split: np.bincount(codes, labels["split"] == split, len(names)).astype(int) for split in SPLITS}
     empty = counts["train"] == 0
-    if min_class_images > 0:  # only those that lost their images since
-        empty &= counts["valid"] + counts["test"] > 0
     if not empty.any():
         return
     named = [
@@ -303,8 +328,7 @@ def _check_no_class_is_empty(
     others = counts["train"][counts["train"] > 0]
     ways_out = ["remove one of the names"] if len(condition_on) > 1 else []
     if len(condition_on) > 1 or LABEL in condition_on:
-        fewest = min_class_images + 1
-        ways_out.append(f"leave out such classes with --params preprocess.min_class_images={fewest}")
+        ways_out.append("leave out such classes with --params preprocess.min_class_images=1")
     else:
         ways_out.append("choose another attribute, which some images of train have and others do not")
     raise LabelError(

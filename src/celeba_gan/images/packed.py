@@ -12,9 +12,10 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from celeba_gan.foundation.documents import Record
+from celeba_gan.foundation.wording import stage_command
 
 MANIFEST_FILE: Final = "manifest.json"
 
@@ -63,6 +64,7 @@ class Manifest(Record):
     shards: list[ShardRecord]
     unreadable: list[LeftOut]
     leaks: list[LeftOut]  # photographs of train that are not packed because valid or test has the same pixels
+    rare: list[str] = Field(default_factory=list)  # others, of classes with too few in train without these
     duplicates: list[list[str]]  # groups of photographs with equal pixels, including leaks; sorted
     duplicates_by: Literal["files", "pixels"] = "files"  # what is equal; earlier versions compared files
     digest: str  # hash of the content: size, shard checksums and splits
@@ -228,7 +230,7 @@ class PackedImages:
         return self._maps[shard]
 
 
-_PACK_AGAIN = "Pack them again: kedro run --pipelines preprocess"
+_PACK_AGAIN = f"Pack them again: {stage_command('preprocess')}"
 
 
 def shard_file(index: int) -> str:

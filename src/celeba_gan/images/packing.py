@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import accumulate, compress, pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -53,6 +53,7 @@ def pack_images(
     packed_before: PackedImages | UnfinishedPacking | None,
     *,
     check: Callable[[list[LeftOut]], None] = lambda unreadable: None,
+    find_rare: Callable[[set[str]], set[str]] = lambda left_out: set(),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Shard | Manifest]:
     """Decodes, crops and resizes every photograph of the index: train, valid, test in turn, each by image_id.
@@ -69,6 +70,8 @@ def pack_images(
             manifest is yielded. An interrupted packing of the same is continued.
         check: Called with the unreadable photographs so far, each time there are a tenth more, and before the manifest;
             it raises if there are too many.
+        find_rare: Called with the photographs left out so far, once all are decoded; returns others that are left out
+            then, for which everything is packed a second time.
         progress: Called with (photographs done, all photographs).
 
     Yields:
@@ -91,9 +94,15 @@ def pack_images(
     source_digest = hash_texts(image_ids, splits, source.fingerprint(image_ids))
     plan = hash_texts([recipe.model_dump_json(), settings.images_per_shard, source_digest, _DUPLICATES_BY])
     packing = _Packing(image_ids, splits, plan, settings.images_per_shard)
+    workers = settings.workers or available_cores()
     if isinstance(packed_before, PackedImages):
         before = packed_before.manifest
         changes = _changes(before, recipe, settings.images_per_shard, source_digest, len(image_ids))
+        if (
+            not changes
+            and sorted(find_rare({one.image_id for one in [*before.unreadable, *before.leaks]})) != before.rare
+        ):
+            changes = ["classes: others are too rare"]
         try:
             if not changes:
                 packed_before.verify()
@@ -111,11 +120,19 @@ def pack_images(
     progress(packing.done, len(image_ids))
 
     try:
-        yield from packing.shards(source, recipe, settings.workers or available_cores(), check, progress)
+        yield from packing.shards(source, recipe, workers, check, progress)
+        check(packing.unreadable_records)
+        manifest = packing.manifest(recipe, source_digest)
+        rare = find_rare({one.image_id for one in [*manifest.unreadable, *manifest.leaks]})
+        if rare:
+            logger.info("Packing a second time, without the %d photographs of these classes.", len(rare))
+            plan = hash_texts([plan, *sorted(rare)])
+            packing = _Packing(image_ids, splits, plan, settings.images_per_shard, rare)
+            yield from packing.shards(source, recipe, workers, check, progress)
+            manifest = packing.manifest(recipe, source_digest)
     except WorkerDiedError as error:
-        raise PackingError(_blame(error, settings.workers or available_cores())) from error
-    check(packing.unreadable_records)
-    yield packing.manifest(recipe, source_digest)
+        raise PackingError(_blame(error, workers)) from error
+    yield manifest
 
 
 def packing_order(index: DataFrame) -> DataFrame:
@@ -126,11 +143,22 @@ def packing_order(index: DataFrame) -> DataFrame:
 
 
 class _Packing:
-    """A packing in progress: the photographs considered, what was found, and the full shards. `plan`: see `Journal`."""
+    """A packing in progress: the photographs considered, what was found, and the full shards.
 
-    def __init__(self, image_ids: Sequence[str], splits: Sequence[str], plan: str, shard_images: int) -> None:
+    `plan`: see `Journal`; `rare`: photographs that are left out although they can be packed.
+    """
+
+    def __init__(
+        self,
+        image_ids: Sequence[str],
+        splits: Sequence[str],
+        plan: str,
+        shard_images: int,
+        rare: Collection[str] = frozenset(),
+    ) -> None:
         self.image_ids, self.splits = image_ids, splits
         self.plan, self.shard_images = plan, shard_images
+        self.is_rare = np.array([image_id in rare for image_id in image_ids], bool)
         self.done = 0  # photographs in full shards, and the skipped ones between them
         self.records: list[ShardRecord] = []
         self.unreadable: dict[int, str] = {}  # reasons by the number of the photograph, as in `leaks`
@@ -199,7 +227,7 @@ class _Packing:
         for chunk in chunks:
             stop = chunk.start + len(chunk.digests)
             self.digests[chunk.start : stop] = chunk.digests
-            wanted = np.ones(len(chunk.digests), bool)
+            wanted = ~self.is_rare[chunk.start : stop]
             wanted[list(chunk.unreadable)] = False
             for number, twin in held_out.find(chunk.digests[: max(0, len(self.train) - chunk.start)]).items():
                 wanted[number] = False
@@ -249,7 +277,10 @@ class _Packing:
 
     def manifest(self, recipe: Recipe, source_digest: str) -> Manifest:
         """The manifest, after the last photograph."""
-        packed = [place not in self.unreadable and place not in self.leaks for place in range(len(self.image_ids))]
+        packed = [
+            place not in self.unreadable and place not in self.leaks and not is_rare
+            for place, is_rare in enumerate(self.is_rare.tolist())
+        ]
         ranges = _split_ranges(list(compress(self.splits, packed)))
         if ranges["train"] == (0, 0):
             raise PackingError(
@@ -268,6 +299,7 @@ class _Packing:
             shards=self.records,
             unreadable=self.unreadable_records,
             leaks=self._left_out(self.leaks),
+            rare=sorted(compress(self.image_ids, self.is_rare)),
             duplicates=duplicate_groups(self.image_ids, self.digests),
             duplicates_by=_DUPLICATES_BY,
             digest=hash_texts(

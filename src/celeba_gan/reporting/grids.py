@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from celeba_gan.foundation.wording import stage_command
+
 CAPTION_HEIGHT = 28  # pixels
 
 
@@ -73,7 +75,7 @@ def animate(grids: Sequence[ImageGrid], max_width: int = 720) -> list[Image.Imag
     """
     if not grids:
         raise GridError(
-            "There are no training grids to animate. Train (kedro run --pipelines train), or name the experiment that "
+            f"There are no training grids to animate. Train ({stage_command('train')}), or name the experiment that "
             "was trained with --params experiment=NAME"
         )
     end = max(1, grids[-1].images)

@@ -1,4 +1,5 @@
 import copy
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from celeba_gan.foundation.params import read_params
 from celeba_gan.gan.inputs.conditions import (
     MOST_SETS,
     ConditionError,
@@ -20,6 +22,7 @@ from celeba_gan.gan.inputs.conditions import (
 from celeba_gan.gan.inputs.feed import ImageFeed, TrainingImages
 from celeba_gan.gan.networks.config import LatentSettings
 from celeba_gan.gan.runtime.hardware import choose_hardware
+from celeba_gan.gan.sampling.config import GenerateSettings
 from celeba_gan.gan.sampling.trained import TrainedDiscriminator, TrainedGenerator
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import Tick, TrainingError, train
@@ -108,6 +111,29 @@ def test_unknown_names_are_refused_with_those_there_are() -> None:
         named_labels(ATTRIBUTES.card(0, 80), ["Scarf"])
     with pytest.raises(ConditionError, match="takes no labels"):
         named_labels(None, ["Hat"])
+
+
+SAME_PARTS = Conditions("class", ("R+B", "R + B", "B+R", "G+B", "B+G"), np.arange(100) % 5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [(["R+B"], "R+B"), (["R + B"], "R + B"), (["B+R"], "B+R"), (["B", "R"], "B+R"), (["G", "B"], "G+B")],
+)
+def test_an_exact_name_wins_over_those_with_the_same_parts(asked: list[str], name: str) -> None:
+    label = named_labels(SAME_PARTS.card(0, 80), asked)
+    assert label.nonzero().tolist() == [[SAME_PARTS.names.index(name)]]
+
+
+@pytest.mark.parametrize("asked", [["R", "B"], ["B  + R"]])
+def test_a_name_that_several_classes_may_mean_is_refused_with_what_to_type(
+    asked: list[str],
+) -> None:
+    with pytest.raises(ConditionError, match=r"can be 'R\+B' or 'R \+ B' or 'B\+R'.* exact name in brackets") as caught:
+        named_labels(SAME_PARTS.card(0, 80), asked)
+    typed = shlex.split(str(caught.value).partition("as in --params ")[2])[0]
+    labels = GenerateSettings.model_validate(read_params(typed, {"generate": GenerateSettings})["generate"]).labels
+    assert named_labels(SAME_PARTS.card(0, 80), labels).tolist() == [1, 0, 0, 0, 0]
 
 
 def test_labels_are_repeated_for_several_batches_after_each_other() -> None:

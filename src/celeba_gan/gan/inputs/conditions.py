@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from celeba_gan.foundation.params import params_option
 from celeba_gan.foundation.wording import listed
 from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
 from celeba_gan.gan.networks.condition import Condition
@@ -116,7 +117,7 @@ def named_labels(condition: Condition | None, requested: Sequence[str]) -> Tenso
     """A label, float32 (names,), with the requested attributes, or parts of one class's name, at 1 and others at 0.
 
     Raises:
-        ConditionError: The network knows no such name, or takes no labels.
+        ConditionError: The network knows no such name, or several, or takes no labels.
     """
     if condition is None:
         raise ConditionError(
@@ -124,14 +125,29 @@ def named_labels(condition: Condition | None, requested: Sequence[str]) -> Tenso
             "empty, or train one that does with --params train.condition.name=class (or attributes)"
         )
     names = condition.names
-    parts = [_parts("+".join(requested))] if condition.kind == "class" else [_parts(name) for name in requested]
-    columns = {_parts(name): column for column, name in enumerate(names)}
-    unknown = [" + ".join(part) for part in parts if part not in columns]
-    if unknown:
-        raise ConditionError(f"generate.labels: this generator knows no {unknown[0]!r}. There are: {listed(names, 50)}")
+    wanted = [requested] if condition.kind == "class" else [[name] for name in requested]
     label = torch.zeros(len(names))
-    label[[columns[part] for part in parts]] = 1
+    label[[names.index(_find(parts, names)) for parts in wanted]] = 1
     return label
+
+
+def _find(parts: Sequence[str], names: Sequence[str]) -> str:
+    """The name with these parts: the exact one, or else the only one with the same parts in any order."""
+    exact = {"+".join(parts), " + ".join(parts)} & set(names)  # `R+B` on a command line arrives as R and B
+    if len(exact) == 1:
+        return exact.pop()
+    key = _parts("+".join(parts))
+    alike = [name for name in names if _parts(name) == key]
+    if not alike:
+        raise ConditionError(
+            f"generate.labels: this generator knows no {' + '.join(key)!r}. There are: {listed(names, 50)}"
+        )
+    if len(alike) > 1:
+        raise ConditionError(
+            f"generate.labels: {' + '.join(parts)!r} can be {' or '.join(map(repr, alike))}. Give the exact name in "
+            f"brackets, as in {params_option({'generate.labels': alike[:1]})}"
+        )
+    return alike[0]
 
 
 def conditioned(network: Callable[..., Tensor], labels: Tensor) -> Callable[[Tensor], Tensor]:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from celeba_gan.foundation.documents import VERSION_KEY
 from celeba_gan.foundation.files import staged
+from celeba_gan.foundation.wording import stage_command
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.checkpoint import Card, Checkpoint, CheckpointError, read_card
 from celeba_gan.gan.runs.snapshot import (
@@ -225,7 +226,7 @@ def read_exported(generator: Path) -> Networks:
     """
     if not generator.is_file():
         raise CheckpointError(
-            f"There is no trained generator at {generator}. Train one (kedro run --pipelines train), or name an "
+            f"There is no trained generator at {generator}. Train one ({stage_command('train')}), or name an "
             "experiment that has one with --params experiment=NAME"
         )
     network = Checkpoint.load(generator, "generator", ModelCard)

@@ -20,6 +20,7 @@ def pack_images(
     celeba: Source,
     image_index: Any,
     rejected_images: Any,
+    source_report: SourceReport,
     settings: PreprocessSettings,
     ingest: IngestSettings,
     packed_images_previous: PackedImages | UnfinishedPacking | None,
@@ -34,11 +35,21 @@ def pack_images(
     from celeba_gan.images import labels, packing
     from celeba_gan.sources.index import check_rejected
 
-    kept, rare = labels.without_rare_classes(image_index, settings.condition_on, settings.min_class_images)
+    kept, rare = labels.without_rare_classes(
+        image_index, settings.condition_on, settings.min_class_images, notes=source_report.notes
+    )
     if len(rare):
         logger.warning("%s", labels.describe_rare_classes(rare))
     rejected = list(rejected_images.itertuples(index=False, name=None))
     found = len(image_index) + len(rejected)
+
+    def find_rare(not_packed: set[str]) -> set[str]:
+        if settings.min_class_images == 0:
+            return set()
+        still, rare = labels.without_rare_classes(kept, settings.condition_on, settings.min_class_images, not_packed)
+        if len(rare):
+            logger.warning("Without unreadable and duplicate images: %s", labels.describe_rare_classes(rare))
+        return set(kept["image_id"]) - set(still["image_id"]) - not_packed
 
     def check(unreadable: list[LeftOut]) -> None:
         so_far = rejected + [(record.image_id, record.reason) for record in unreadable]
@@ -52,6 +63,7 @@ def pack_images(
             settings,
             packed_images_previous,
             check=check,
+            find_rare=find_rare,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
@@ -73,7 +85,8 @@ def label_images(
     manifest = packed_images.manifest
     unreadable = [(record.image_id, record.reason) for record in manifest.unreadable]
     fewest = settings.min_class_images
-    kept, left_out = labels.without_rare_classes(image_index, settings.condition_on, fewest)
+    lost = {record.image_id for record in [*manifest.unreadable, *manifest.leaks]}
+    kept, left_out = labels.without_rare_classes(image_index, settings.condition_on, fewest, lost)
     labelled = labels.label_images(manifest, kept, settings.condition_on, min_class_images=fewest)
     return (
         labelled,
@@ -147,12 +160,16 @@ def packing_changes(
     recipe = manifest.recipe.model_dump(include={"size", "crop", "filter", "background"})
     before = {**recipe, "shard_images": manifest.shard_images}
     now = {**{name: getattr(settings, name) for name in recipe}, "shard_images": settings.images_per_shard}
+    from celeba_gan.images.labels import left_out_ids, without_rare_classes
+
     found = [
         f"  preprocess.{name}: {before[name]} before, {now[name]} now" for name in now if before[name] != now[name]
     ]
     if index is None or labels is None:
         return found
-    left_out = {record.image_id for record in [*manifest.unreadable, *manifest.leaks]}
+    if settings.min_class_images > 0:
+        index, _ = without_rare_classes(index, settings.condition_on, settings.min_class_images)
+    left_out = left_out_ids(manifest)
     old, new = (dict(zip(table["image_id"], table["split"], strict=True)) for table in (labels, index))
     added = len(new.keys() - old.keys() - left_out)
     removed = len(old.keys() - new.keys())

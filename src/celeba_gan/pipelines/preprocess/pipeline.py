@@ -14,6 +14,7 @@ def create_pipeline() -> Pipeline:
                 "celeba",
                 "image_index",
                 "rejected_images",
+                "source_report",
                 "params:preprocess",
                 "params:ingest",
                 "packed_images_previous",
