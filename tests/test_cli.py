@@ -36,6 +36,26 @@ def test_what_cannot_work_is_refused_before_anything_is_read(arguments: list[str
     assert len(done.output.splitlines()) < 8
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run: {env: [smoke", "cannot be read: while parsing"),
+        ("- a\n- b\n", "has no options of kedro run. It needs the options under the key run"),
+        ("env: smoke\n", "has no options of kedro run"),
+        ("run: smoke\n", "has no options of kedro run"),
+    ],
+)
+def test_a_file_of_options_that_cannot_be_read_is_named(tmp_path: Path, text: str, message: str) -> None:
+    configure_project("celeba_gan")
+    from celeba_gan.cli import run
+
+    (tmp_path / "run.yml").write_text(text)
+    done = CliRunner().invoke(run, ["--config", str(tmp_path / "run.yml")])
+    assert done.exit_code == 2, done.output
+    assert f"{tmp_path / 'run.yml'} in --config" in done.output
+    assert message in done.output
+
+
 def python(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, *arguments], cwd=folder, env=os.environ, capture_output=True, text=True)
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.utils import load_obj
+from yaml import YAMLError
 
 from celeba_gan.foundation.params import ParamsError, read_params
 from celeba_gan.hooks.errors import shorten_errors
@@ -21,6 +22,16 @@ def _read(context: click.Context, option: click.Parameter, typed: Any) -> Any:
         return read_params(typed, TypeExtractor(dict(pipelines)).extract_types_from_pipelines() if typed else {})
     except ParamsError as error:
         context.fail(str(error))
+
+
+def _read_config(context: click.Context, option: click.Parameter, typed: Any) -> Any:
+    form = "It needs the options under the key run, as in `run: {env: celeba}`"
+    try:
+        return _read_config_as_kedro(context, option, typed)  # type: ignore[misc]  # the option has one
+    except YAMLError as error:
+        context.fail(f"{typed} in --config cannot be read: {error}. {form}")
+    except (KeyError, TypeError, AttributeError):
+        context.fail(f"{typed} in --config has no options of kedro run. {form}")
 
 
 def _run(**options: Any) -> Any:
@@ -60,5 +71,7 @@ def cli() -> None:
 
 
 run = _Run("run", callback=_run, params=[copy.copy(option) for option in kedro_run.params], help=kedro_run.help)
-next(option for option in run.params if option.name == "params").callback = _read
+_options = {option.name: option for option in run.params}
+_options["params"].callback = _read
+_read_config_as_kedro, _options["config"].callback = _options["config"].callback, _read_config
 cli.add_command(run)
