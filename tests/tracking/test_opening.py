@@ -103,6 +103,29 @@ def test_the_store_of_local_settings_is_opened(project: Path, opened: Opened) ->
     assert opened("make mlflow") == "postgresql://host/mine"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "address"),
+    [
+        ([], "http://127.0.0.1:5000/"),
+        (["--port", "80"], "http://127.0.0.1:80/"),
+        (["--host=0.0.0.0", "-p", "81", "--workers", "2"], "http://127.0.0.1:81/"),
+        (["-h", "gpu7"], "http://gpu7:5000/"),
+    ],
+)
+def test_the_address_at_which_runs_are_seen_is_printed(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    address: str,
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(sys, "argv", ["tracking", *arguments])
+    monkeypatch.setattr(os, "execv", lambda *_: None)
+    main()
+    assert capsys.readouterr().out == f"The runs: {address}#/experiments?workflowType=machine_learning\n"
+
+
 @pytest.mark.parametrize("changed", ["smoke", "local"])  # local does not apply to --env smoke
 def test_the_store_of_an_environment_is_opened(project: Path, opened: Opened, changed: str) -> None:
     write(project / "conf" / changed / "mlflow.yml", "postgresql://host/changed")

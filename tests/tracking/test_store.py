@@ -93,22 +93,3 @@ def test_store_and_artifacts_are_in_the_project_whatever_its_folder_is_called(
     assert [found.path for found in store.client.list_artifacts(run.info.run_id)] == ["a.txt"]
     assert list(cwd.iterdir()) == []
     assert {path.name for path in tmp_path.iterdir()} == {"cwd", project.name, "a.txt"}  # nothing beside it
-
-
-def test_the_experiment_opens_as_one_of_trainings_and_not_of_language_models(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By a tag that MLflow's page reads. One that a person chose, or the page itself, stays."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-    def kind() -> str:
-        store = Store.connect(TrackingSettings(), tmp_path)
-        found: str = store.client.get_experiment(store.experiment_id).tags["mlflow.experimentKind"]
-        return found
-
-    assert kind() == "custom_model_development"
-    store = Store.connect(TrackingSettings(), tmp_path)
-    store.client.set_experiment_tag(store.experiment_id, "mlflow.experimentKind", "finetuning")
-    assert kind() == "finetuning"
-    store.client.delete_experiment_tag(store.experiment_id, "mlflow.experimentKind")
-    assert kind() == "custom_model_development"

@@ -3,6 +3,7 @@
 It reads `mlflow.yml` as a run does: KEDRO_ENV names the environment, and MLFLOW_TRACKING_URI wins.
 """
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -29,8 +30,19 @@ def main() -> None:
     except TrackingError as error:
         sys.exit(f"Error: {error}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *sys.argv[1:]]
+    print(f"The runs: {_page(sys.argv[1:])}", flush=True)
     os.chdir(project)  # where `mlflow ui` keeps the artifacts of experiments that are made in it
     os.execv(sys.executable, command)
+
+
+def _page(arguments: list[str]) -> str:
+    """The address of the page; without the workflow, MLflow 3 opens it as that of language models, and shows no run."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--host", "-h", default="127.0.0.1")
+    parser.add_argument("--port", "-p", default="5000")
+    options, _ = parser.parse_known_args(arguments)
+    host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
+    return f"http://{host}:{options.port}/#/experiments?workflowType=machine_learning"
 
 
 def _prepared(loader: AbstractConfigLoader, project: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from mlflow import entities
 from mlflow.exceptions import MlflowException
@@ -59,10 +59,6 @@ def as_text(value: Any) -> str:
     return text[: LIMIT - len(end)] + end
 
 
-# Else MLflow 3 opens the experiment as one of language models, without any run to be seen.
-_KIND: Final = {"mlflow.experimentKind": "custom_model_development"}
-
-
 @dataclass(frozen=True)
 class Store:
     """An experiment in an MLflow store."""
@@ -79,15 +75,11 @@ class Store:
         experiment = client.get_experiment_by_name(settings.experiment)
         if experiment is None:
             try:
-                made = client.create_experiment(settings.experiment, settings.artifact_uri(project), _KIND)
-                return cls(client, uri, made)
+                return cls(client, uri, client.create_experiment(settings.experiment, settings.artifact_uri(project)))
             except MlflowException as error:  # another run has just made it
                 if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
                     raise
             experiment = client.get_experiment_by_name(settings.experiment)
-        for name, kind in _KIND.items():
-            if name not in experiment.tags and experiment.lifecycle_stage == "active":
-                client.set_experiment_tag(experiment.experiment_id, name, kind)
         if experiment.lifecycle_stage == "deleted":
             raise TrackingError(
                 f"the experiment {settings.experiment!r} is deleted there; bring it back with `mlflow experiments "
