@@ -35,7 +35,7 @@ def find_weights(requested: str | None) -> Path | None:
     Raises:
         InceptionError: The requested file does not exist.
     """
-    path = Path(requested).expanduser() if requested else Path(torch.hub.get_dir()) / "checkpoints" / NAME
+    path = Path(requested).expanduser() if requested else _downloads() / NAME
     if path.is_file():
         return path
     if requested:
@@ -43,13 +43,21 @@ def find_weights(requested: str | None) -> Path | None:
             f"evaluate.inception_weights: there is no file {normalised(path)}.{start_of(path)} Set it to none, or get "
             f"{NAME}"
         )
+    return None
+
+
+def say_skipped() -> None:
+    """Logs that nothing is measured in features of Inception, and how to have it."""
     logger.info(
         "Skipping Inception features: their weights are not on this machine. To use them, put %s from "
         "github.com/toshas/torch-fidelity/releases into %s, or set evaluate.inception_weights",
         NAME,
-        path.parent,
+        _downloads(),
     )
-    return None
+
+
+def _downloads() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 class InceptionFeatures:

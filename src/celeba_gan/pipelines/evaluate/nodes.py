@@ -95,12 +95,15 @@ def evaluate_generator(
     from celeba_gan.evaluation.compare import compare_models
     from celeba_gan.evaluation.evaluate import Result, evaluate
     from celeba_gan.evaluation.features.classifier import AttributeClassifier
+    from celeba_gan.evaluation.features.inception import InceptionFeatures, say_skipped
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
     use_all_cores()
     device = find_device("auto")
     extractors = file_extractors(settings, device)
+    if not any(isinstance(extractor, InceptionFeatures) for extractor in extractors):
+        say_skipped()
     if known := attribute_classifier.card.attributes:
         extractors.insert(0, AttributeClassifier(list(known), attribute_classifier.tensors, device))
     networks = evaluated_model.networks() if evaluated_model else training_run.networks(settings.checkpoint)
