@@ -160,6 +160,8 @@ def test_from_a_folder_of_the_project_make_is_sent_to_it(project: Path, monkeypa
 def test_without_make_mlflows_own_command_opens_the_store(project: Path) -> None:
     (project / "Makefile").unlink()
     assert command_of(project) == f"mlflow ui --backend-store-uri {shlex.quote(sqlite_uri(project / 'mlflow.db'))}"
+    write(project / "conf/base/mlflow.yml", "postgresql://me:secret@host/runs")
+    assert command_of(project) == "mlflow ui --backend-store-uri the tracking_uri of this run"
 
 
 def test_a_password_is_not_printed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

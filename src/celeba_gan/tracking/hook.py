@@ -152,7 +152,8 @@ class MLflowTracking:
         """The command that opens the store of this run: `make mlflow`, with what it has to be passed."""
         if not (self._project / "Makefile").is_file():  # the package runs in any folder
             store = read_settings(self._read("mlflow")).store_uri(self._project)
-            return f"mlflow ui --backend-store-uri {shlex.quote(mask_secrets(store))}"
+            secret = mask_secrets(store) != store
+            return f"mlflow ui --backend-store-uri {'the tracking_uri of this run' if secret else shlex.quote(store)}"
         command = "make mlflow"
         if self._called_in != self._project and self._called_in.is_relative_to(self._project):
             command = f"make -C {os.path.relpath(self._project, self._called_in)} mlflow"
