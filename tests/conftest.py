@@ -35,6 +35,22 @@ def same_draws() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
+@pytest.fixture
+def refuse_lock_files(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Lets the system refuse to open them from then on, with this error."""
+    real = os.open
+
+    def refuse(code: int) -> None:
+        def opened(path: str, *arguments: int, **others: int) -> int:
+            if str(path).endswith(".lock"):
+                raise OSError(code, os.strerror(code), path)
+            return real(path, *arguments, **others)
+
+        monkeypatch.setattr("os.open", opened)
+
+    return refuse
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY

@@ -62,18 +62,16 @@ def test_without_locks_it_goes_on_with_a_warning(
     ("code", "advice"), [(errno.EROFS, "Change the owner or the mode of"), (errno.ENOSPC, "Free some space")]
 )
 def test_a_lock_file_that_cannot_be_written_is_named(
-    use: Callable[[Path], None], code: int, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    use: Callable[[Path], None], code: int, advice: str, tmp_path: Path, refuse_lock_files: Callable[[int], None]
 ) -> None:
-    real = os.open
-
-    def refuse(path: str, *arguments: int, **others: int) -> int:
-        if str(path).endswith(".lock"):
-            raise OSError(code, os.strerror(code), path)
-        return real(path, *arguments, **others)
-
-    monkeypatch.setattr("os.open", refuse)
+    refuse_lock_files(code)
     with pytest.raises((LockError, TrackingError), match=rf"lock file .*\.lock, which cannot be written.*{advice}"):
         use(tmp_path)
+
+
+def test_a_name_that_is_too_long_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(LockError, match="this name is too long here: give a shorter one"):
+        acquire(tmp_path / f".{'a' * 252}.lock")
 
 
 def test_a_second_one_waits_as_long_as_it_is_told_to(tmp_path: Path) -> None:

@@ -14,12 +14,7 @@ from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from celeba_gan.hooks.early_checks import EarlyChecks
-from celeba_gan.hooks.errors import ShortErrors
-from celeba_gan.hooks.guards import ParameterError, ParameterGuard
-from celeba_gan.hooks.project_folder import ProjectFolder
-from celeba_gan.hooks.run_folders import RunFolders
-from celeba_gan.hooks.signals import Signals
+from celeba_gan.hooks.guards import ParameterError
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.tracking.hook import MLflowTracking
 
@@ -66,18 +61,8 @@ def session(
 def listed() -> tuple[Hooks, MLflowTracking]:
     """The hooks of settings.py, made anew."""
     tracking = MLflowTracking()
-    hooks = [
-        ProjectFolder(),
-        ShortErrors(),
-        ParameterGuard(),
-        EarlyChecks(),
-        RunFolders(),
-        Signals(),
-        tracking,
-        Summary(tracking),
-    ]
-    assert [type(hook) for hook in hooks] == [type(hook) for hook in settings.HOOKS]
-    return hooks, tracking
+    made = {MLflowTracking: tracking, Summary: Summary(tracking)}
+    return [made.get(type(hook)) or type(hook)() for hook in settings.HOOKS], tracking
 
 
 def files() -> dict[str, int]:

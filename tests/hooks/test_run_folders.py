@@ -139,16 +139,9 @@ def test_without_locks_the_run_goes_on_with_a_warning(
     ],
 )
 def test_a_lock_file_that_cannot_be_written_is_one_sentence(
-    begin: Callable[..., RunFolders], monkeypatch: pytest.MonkeyPatch, code: int, advice: str
+    begin: Callable[..., RunFolders], refuse_lock_files: Callable[[int], None], code: int, advice: str
 ) -> None:
-    real = os.open
-
-    def refuse(path: str, *arguments: int, **others: int) -> int:
-        if str(path).endswith(".demo.lock"):
-            raise OSError(code, os.strerror(code), path)
-        return real(path, *arguments, **others)
-
-    monkeypatch.setattr("os.open", refuse)
+    refuse_lock_files(code)
     with pytest.raises(LockError, match=rf"lock file .*\.demo\.lock, which cannot be written: .*{advice}") as error:
         begin(TRAIN)
     assert os.strerror(code) in str(error.value)
