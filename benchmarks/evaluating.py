@@ -116,7 +116,7 @@ def evaluate_once(count: int, folder: Path) -> None:
         return images
 
     models = Models(
-        sample=generator.sample_labelled,
+        sample=generator.batches,
         training_id="i",
         images=0,
         finished=True,

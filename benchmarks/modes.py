@@ -80,7 +80,7 @@ def settings_of(preset: dict[str, Any]) -> TrainSettings:
 
 def samples_of(tick: Tick) -> NDArray[np.uint8]:
     """Samples of the averaged generator, always from the same noise."""
-    return np.concatenate(list(TrainedGenerator(tick.networks.generator).sample(SAMPLES, seed=1)))
+    return TrainedGenerator(tick.networks.generator).sample(SAMPLES, seed=1)
 
 
 def measure(images: ModeImages, judge: Judge, settings: TrainSettings, seconds: float) -> tuple[int, list[Verdict]]:

@@ -210,9 +210,9 @@ def quality(preset: str, arguments: argparse.Namespace, work: Path) -> None:
     fitted = Checkpoint.load(work / "classifier.safetensors", "classifier", ClassifierCard)
     classifier = AttributeClassifier(images.names, fitted.tensors, device)
     count = min(MEASURED, images.held_out)
-    list(generator.sample(256, seed=1, batch_size=256))  # warms up
+    list(generator.batches(256, seed=1, batch_size=256))  # warms up
     began = time.perf_counter()
-    samples = np.concatenate(list(generator.sample(2 * count, seed=0, batch_size=256)))
+    samples = np.concatenate([images for images, _ in generator.batches(2 * count, seed=0, batch_size=256)])
     found["samples_per_second"] = len(samples) / (time.perf_counter() - began)
     classifier(samples[:256])
     began = time.perf_counter()

@@ -247,7 +247,7 @@ def measure(preset: str, folder: Path, size: int, threads: int, seed: int, secon
         if spent < points[0]:
             continue
         generator = TrainedGenerator(tick.networks.generator)
-        samples = np.concatenate(list(generator.sample(MEASURED, seed=1, batch_size=256)))
+        samples = generator.sample(MEASURED, seed=1)
         due = points.pop(0)
         place = {"point": due, "cpu_seconds": spent, "kimg": tick.images / 1000}
         rows.append({"preset": name, **place, **judge(samples), "settings": digest(settings)})

@@ -167,12 +167,12 @@ def measuring(preset: str, arguments: argparse.Namespace) -> None:
     generator = TrainedGenerator(
         Checkpoint.load(arguments.work / f"{preset}.safetensors", "generator", ModelCard), device
     )
-    save_png(np.concatenate(list(generator.sample(ROWS * COLUMNS, seed=0))), arguments.output / f"{preset}.png")
+    save_png(generator.sample(ROWS * COLUMNS), arguments.output / f"{preset}.png")
     classifier = Checkpoint.load(arguments.work / "classifier.safetensors", "classifier", ClassifierCard)
     extractor = AttributeClassifier(images.names, classifier.tensors, device)
 
     def sample(count: int, seed: int) -> Iterator[tuple[Images, NDArray[np.float32]]]:
-        for made, labels in generator.sample_labelled(count, seed, batch_size=256):
+        for made, labels in generator.batches(count, seed, batch_size=256):
             yield resize(made, MEASURED), labels
 
     def new_discriminator() -> torch.nn.Module:

@@ -291,7 +291,7 @@ class _Stages:
         else:
             known = self.model is not None
         if known and self.generate is not None and self.generate.labels:
-            named_labels(condition, self.generate.labels)
+            named_labels(condition, self.generate.labels, "generate.labels")
 
     def _check_training(self, settings: "TrainSettings", names: Sequence[str] | None, repacked: Sequence[str]) -> None:
         """Checks the snapshot to resume, or the weights to start from."""

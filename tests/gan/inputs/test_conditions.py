@@ -228,14 +228,14 @@ def test_trained_networks_take_the_labels_they_were_trained_with(
     networks = last.networks
     assert networks.discriminator is not None
     generator, discriminator = TrainedGenerator(networks.generator), TrainedDiscriminator(networks.discriminator)
-    batches = list(generator.sample_labelled(50, seed=1, batch_size=16))
+    batches = list(generator.batches(50, seed=1, batch_size=16))
     pictures, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     assert pictures.shape == (50, 16, 16, 3)
     assert (labels.sum(1) == 1).all()
     assert len(np.unique(labels.argmax(1))) == 3
-    again = np.concatenate(list(generator.sample(50, seed=1, batch_size=50)))
+    again = generator.sample(50, seed=1)
     assert np.abs(pictures.astype(int) - again).max() <= 1
-    hats = np.concatenate(list(generator.sample(50, seed=1, labels=["Hat"])))
+    hats = generator.sample(50, seed=1, labels=["Hat"])
     asked = labels.argmax(1) == 1
     assert np.abs(pictures[asked].astype(int) - hats[asked]).max() <= 1
     assert (pictures[~asked] != hats[~asked]).any()

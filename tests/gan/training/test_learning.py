@@ -73,7 +73,7 @@ def samples_before_and_after(images: ModeImages, settings: TrainSettings) -> lis
     samples = []
     try:
         for tick in train(images, settings):
-            samples.append(np.concatenate(list(TrainedGenerator(tick.networks.generator).sample(1000, seed=1))))
+            samples.append(TrainedGenerator(tick.networks.generator).sample(1000, seed=1))
     except TrainingError:
         samples.append(samples[-1])
     first, *_, last = samples

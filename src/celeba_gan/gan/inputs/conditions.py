@@ -18,6 +18,7 @@ from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import LatentSettings
 
 MOST_SETS = 4096  # combinations of labels that a card lists
+_BLOCK = 1024  # samples that are drawn together
 
 
 class ConditionError(ValueError):
@@ -78,17 +79,27 @@ def _combinations(values: NDArray[np.integer[Any]]) -> tuple[NDArray[np.integer[
 
 def draw_labels(condition: Condition | None, count: int, generator: torch.Generator) -> Tensor:
     """Labels as frequent as in training: float32 (count, names), (count, 0) without a condition."""
-    if condition is None:
-        return torch.zeros(count, 0)
+    if condition is None or count == 0:
+        return torch.zeros(count, len(condition.names) if condition else 0)
     weights = torch.tensor(condition.counts, dtype=torch.float64)
     chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
     return torch.stack([_label(condition, number) for number in chosen.tolist()])
 
 
-def draw_samples(latent: LatentSettings, condition: Condition | None, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Latents (count, latent size) and labels (count, names) of samples, by the seed alone."""
-    latents = draw_latents(latent, count, random_generator(seed, "samples", 0))
-    return latents, draw_labels(condition, count, random_generator(seed, "labels", 0))
+def draw_samples(
+    latent: LatentSettings, condition: Condition | None, count: int, seed: int, first: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Latents (count, latent size) and labels (count, names) of samples number `first` and following.
+
+    Sample i is a function of the seed and i alone. Samples are drawn in blocks, each with a generator of its own. (One
+    for each sample would repeat itself: of 65,000 CPU generators, whose seeds have 32 bits, two are likely the same.)
+    """
+    latents, labels = [torch.zeros(0, latent.size)], [torch.zeros(0, len(condition.names) if condition else 0)]
+    for block in range(first // _BLOCK, -(-(first + count) // _BLOCK)):
+        part = slice(max(first - block * _BLOCK, 0), min(first + count - block * _BLOCK, _BLOCK))
+        latents.append(draw_latents(latent, _BLOCK, random_generator(seed, "samples", block))[part])
+        labels.append(draw_labels(condition, _BLOCK, random_generator(seed, "labels", block))[part])
+    return torch.cat(latents), torch.cat(labels)
 
 
 def grid_names(condition: Condition | None, rows: int) -> list[str]:
@@ -113,25 +124,27 @@ def draw_grid(
     return draw_latents(latent, columns, generator).repeat(rows, 1), labels.repeat_interleave(columns, dim=0)
 
 
-def named_labels(condition: Condition | None, requested: Sequence[str]) -> Tensor:
+def named_labels(condition: Condition | None, requested: Sequence[str], setting: str = "labels") -> Tensor:
     """A label, float32 (names,), with the requested attributes, or parts of one class's name, at 1 and others at 0.
+
+    Messages name the `setting` that requested them.
 
     Raises:
         ConditionError: The network knows no such name, or several, or takes no labels.
     """
     if condition is None:
         raise ConditionError(
-            f"generate.labels={'+'.join(requested)}: this generator takes no labels; leave it "
+            f"{setting}={'+'.join(requested)}: this generator takes no labels; leave it "
             "empty, or train one that does with --params train.condition.name=class (or attributes)"
         )
     names = condition.names
     wanted = [requested] if condition.kind == "class" else [[name] for name in requested]
     label = torch.zeros(len(names))
-    label[[names.index(_find(parts, names)) for parts in wanted]] = 1
+    label[[names.index(_find(parts, names, setting)) for parts in wanted]] = 1
     return label
 
 
-def _find(parts: Sequence[str], names: Sequence[str]) -> str:
+def _find(parts: Sequence[str], names: Sequence[str], setting: str) -> str:
     """The name with these parts: the exact one, or else the only one with the same parts in any order."""
     exact = {"+".join(parts), " + ".join(parts)} & set(names)  # `R+B` on a command line arrives as R and B
     if len(exact) == 1:
@@ -139,12 +152,10 @@ def _find(parts: Sequence[str], names: Sequence[str]) -> str:
     key = _parts("+".join(parts))
     alike = [name for name in names if _parts(name) == key]
     if not alike:
-        raise ConditionError(
-            f"generate.labels: this generator knows no {' + '.join(key)!r}. There are: {listed(names, 50)}"
-        )
+        raise ConditionError(f"{setting}: this generator knows no {' + '.join(key)!r}. There are: {listed(names, 50)}")
     if len(alike) > 1:
         raise ConditionError(
-            f"generate.labels: {' + '.join(parts)!r} can be {' or '.join(map(repr, alike))}. Give the exact name in "
+            f"{setting}: {' + '.join(parts)!r} can be {' or '.join(map(repr, alike))}. Give the exact name in "
             f"brackets, as in {params_option({'generate.labels': alike[:1]})}"
         )
     return alike[0]

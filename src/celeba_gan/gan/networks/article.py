@@ -9,12 +9,20 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from celeba_gan.gan.networks.config import ArticleSettings
-from celeba_gan.gan.networks.layers import ClassEmbedding, LeakyReLU, LocalResponseNorm, Projection, check_labels
+from celeba_gan.gan.networks.layers import (
+    ClassEmbedding,
+    Generator,
+    LabelledSequential,
+    LeakyReLU,
+    LocalResponseNorm,
+    Projection,
+    check_labels,
+)
 
 SLOPE = 0.2  # of every leaky ReLU
 
 
-class ArticleGenerator(nn.Module):
+class ArticleGenerator(Generator):
     """Dense layer to 7x7, batch norm, and four 5x5 transposed convolutions of stride 2, up to 112x112.
 
     Batch norm mixes the samples of a batch: the one exception to this project's rule, because the article has it.
@@ -36,17 +44,21 @@ class ArticleGenerator(nn.Module):
             ]
             width //= 2
         layers += [nn.ConvTranspose2d(width, 3, 5, stride=2, padding=2, output_padding=1), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+        self.layers = LabelledSequential(*layers)
         _initialise(self)
         self.embedding = None if classes is None else ClassEmbedding(classes, 7 * 7 * self.width)
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, 112, 112) in [-1, 1]."""
-        check_labels(labels, self.classes)
+    def base(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """To the features at 7x7."""
         base = self.dense(latents)
         if self.embedding is not None:  # the sum is the dense layer of latents and labels side by side
             base = base + self.embedding(labels)
-        images: Tensor = self.layers(base.unflatten(1, (self.width, 7, 7)))
+        features: Tensor = self.layers(base.unflatten(1, (self.width, 7, 7)), stop=2)
+        return features
+
+    def synthesize(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """To images (batch, 3, 112, 112) in [-1, 1]."""
+        images: Tensor = self.layers(features, start=2)
         return images
 
 

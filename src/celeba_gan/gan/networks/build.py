@@ -12,12 +12,13 @@ from types import ModuleType
 from torch import nn
 
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.networks.layers import Generator
 from celeba_gan.gan.networks.spectral_norm import add_spectral_norm
 
 
 def build_generator(
     network: NetworkSettings, latent: LatentSettings, size: int, classes: int | None = None
-) -> nn.Module:
+) -> Generator:
     """Makes the generator with fresh weights, drawn from torch's global CPU generator.
 
     Its images are `size` pixels high and wide; `classes` are the columns of the labels, None: unconditional.
@@ -26,7 +27,7 @@ def build_generator(
         NetworkError: The network does not exist at this size.
     """
     network.check_size(size)
-    generator: nn.Module = _module(network).generator(network.family, latent.size, size, classes)
+    generator: Generator = _module(network).generator(network.family, latent.size, size, classes)
     return generator
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from celeba_gan.gan.networks.config import DCGANSettings
 from celeba_gan.gan.networks.layers import (
     FromOnePixel,
+    Generator,
     LabelledSequential,
     LeakyReLU,
     Projection,
@@ -19,7 +20,7 @@ from celeba_gan.gan.networks.layers import (
 SLOPE = 0.2  # of every leaky ReLU
 
 
-class DCGANGenerator(nn.Module):
+class DCGANGenerator(Generator):
     """Transposed convolutions from a 4x4 base (Radford et al. 2016), with pixel norm in place of batch norm.
 
     With classes, the norms are conditional.
@@ -40,10 +41,14 @@ class DCGANGenerator(nn.Module):
         self.layers = LabelledSequential(*layers)
         _initialise(self)
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, size, size) in [-1, 1]."""
-        check_labels(labels, self.classes)
-        images: Tensor = self.layers(latents[:, :, None, None], labels)
+    def base(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """To the features at 4x4."""
+        features: Tensor = self.layers(latents[:, :, None, None], labels, stop=3)
+        return features
+
+    def synthesize(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """To images in [-1, 1]."""
+        images: Tensor = self.layers(features, labels, start=3)
         return images
 
 

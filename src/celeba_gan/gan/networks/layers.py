@@ -122,12 +122,37 @@ class ConditionalPixelNorm(nn.Module):
         return modulated
 
 
+class Generator(nn.Module):
+    """A generator in two parts; between them truncation takes the features of an image towards their mean.
+
+    The first part ends after the first nonlinear layer: before it, features are a linear function of the latents, and
+    where pixel norm follows, their length does not matter, so that nothing would change.
+    """
+
+    classes: int | None
+
+    def base(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """The first part: latents (batch, latent size) and labels (batch, classes) to features of any shape."""
+        raise NotImplementedError
+
+    def synthesize(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """The rest: what `base` gives, and the same labels, to images (batch, 3, size, size)."""
+        raise NotImplementedError
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, size, size)."""
+        check_labels(labels, self.classes)
+        return self.synthesize(self.base(latents, labels), labels)
+
+
 class LabelledSequential(nn.Sequential):
     """A sequence whose conditional norms are given the labels."""
 
-    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Applies the layers in order."""
-        for layer in self:
+    def forward(
+        self, features: Tensor, labels: Tensor | None = None, start: int = 0, stop: int | None = None
+    ) -> Tensor:
+        """Applies the layers in order: all, or those from number `start` to before number `stop`."""
+        for layer in list(self)[start:stop]:
             features = layer(features, labels) if isinstance(layer, ConditionalPixelNorm) else layer(features)
         return features
 

@@ -11,7 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from celeba_gan.gan.networks.config import R3Settings
-from celeba_gan.gan.networks.layers import ClassEmbedding, Projection, check_labels, leaky_relu, widths_down_to_4
+from celeba_gan.gan.networks.layers import (
+    ClassEmbedding,
+    Generator,
+    LabelledSequential,
+    Projection,
+    check_labels,
+    leaky_relu,
+    widths_down_to_4,
+)
 
 SLOPE = 0.2  # of every leaky ReLU
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
@@ -64,7 +72,7 @@ class Resample(nn.Module):
         return convolve(features, self.kernel, stride=2, padding=1, groups=len(self.kernel))
 
 
-class R3Generator(nn.Module):
+class R3Generator(Generator):
     """A learned 4x4 basis weighted by the latents, blocks and doublings up to the images' size, one 1x1 convolution.
 
     The images are not squashed, as in the paper: training draws them into [-1, 1], and pixels are clamped to it. With
@@ -73,7 +81,7 @@ class R3Generator(nn.Module):
 
     def __init__(self, settings: R3Settings, latent_size: int, size: int, classes: int | None = None) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes, self.blocks = classes, settings.blocks
         widths = list(widths_down_to_4(settings.width, settings.max_width, size))[::-1]
         in_all = settings.blocks * len(widths)
         self.basis = nn.Parameter(torch.randn(widths[0], 4, 4))
@@ -83,17 +91,21 @@ class R3Generator(nn.Module):
             if layers:
                 layers += [*_change_width(before, width), Resample(width, up=True)]
             layers += [R3Block(width, settings, in_all) for _ in range(settings.blocks)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = LabelledSequential(*layers)
         self.to_images = _initialise(nn.Conv2d(widths[-1], 3, 1, bias=False))
         self.embedding = None if classes is None else ClassEmbedding(classes, widths[0])
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, size, size) about [-1, 1]."""
-        check_labels(labels, self.classes)
+    def base(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """To the features at 4x4, after their blocks."""
         weights: Tensor = self.weights(latents)
         if self.embedding is not None:  # the sum is the linear layer of latents and labels side by side
             weights = weights + self.embedding(labels)
-        images: Tensor = self.to_images(self.layers(weights[:, :, None, None] * self.basis))
+        features: Tensor = self.layers(weights[:, :, None, None] * self.basis, stop=self.blocks)
+        return features
+
+    def synthesize(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """To images about [-1, 1]."""
+        images: Tensor = self.to_images(self.layers(features, start=self.blocks))
         return images
 
 

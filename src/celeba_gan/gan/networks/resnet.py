@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from celeba_gan.gan.networks.config import ResNetSettings
 from celeba_gan.gan.networks.layers import (
     ClassEmbedding,
+    Generator,
     LabelledSequential,
     LeakyReLU,
     Projection,
@@ -72,7 +73,7 @@ class DownBlock(nn.Module):
         return sum_
 
 
-class ResNetGenerator(nn.Module):
+class ResNetGenerator(Generator):
     """Dense layer to 4x4, residual blocks up to the images' size, ReLU, 3x3 convolution, tanh.
 
     With classes, the norms are conditional; without norms, the dense layer sees the labels beside the latents.
@@ -95,14 +96,17 @@ class ResNetGenerator(nn.Module):
         _initialise(self.to_images[-2], 1)
         self.embedding = None if classes is None or normed else ClassEmbedding(classes, widths[0] * 4 * 4)
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, size, size) in [-1, 1]."""
-        check_labels(labels, self.classes)
+    def base(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """To the features at 8x8, after the first block."""
         base = self.dense(latents)
         if self.embedding is not None:  # the sum is the dense layer of latents and labels side by side
             base = base + self.embedding(labels)
-        features = base.unflatten(1, (-1, 4, 4))
-        for block in self.blocks:
+        features: Tensor = self.blocks[0](base.unflatten(1, (-1, 4, 4)), labels)
+        return features
+
+    def synthesize(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """To images in [-1, 1]."""
+        for block in list(self.blocks)[1:]:
             features = block(features, labels)
         images: Tensor = self.to_images(features, labels)
         return images

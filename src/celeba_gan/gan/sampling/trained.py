@@ -1,88 +1,185 @@
 """Trained networks, rebuilt from a checkpoint's card and weights."""
 
 from collections.abc import Iterator, Sequence
+from numbers import Integral, Real
+from typing import Final, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from celeba_gan.foundation.pixels import from_uint8, to_uint8
 from celeba_gan.foundation.precision import full_float32
 from celeba_gan.gan.inputs.conditions import conditioned, draw_grid, draw_labels, draw_samples, named_labels
-from celeba_gan.gan.inputs.randomness import random_generator
+from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.runs.snapshot import Network
 
+_DRAWN: Final = 1024  # latents in memory at a time
+_MEAN_OF: Final = 256  # latents, for the mean of the features
+_MOST_MEANS: Final = 256  # combinations of labels whose means are kept
+
 
 class InputError(ValueError):
-    """Latents or labels that a generator does not take; the message says what it takes."""
+    """What a generator does not take; the message says what it takes."""
 
 
 class TrainedGenerator:
-    """A generator ready to sample from, in float32, on any device."""
+    """A generator ready to sample from, in float32, on any device.
+
+    Attributes:
+        module: The network as torch has it, in eval mode, without gradients; it takes latents and, where `condition` is
+            not None, labels, and gives images (batch, 3, size, size) that are in [-1, 1] once they are clamped.
+        card: Where it comes from, and how it is built.
+        latent: The size and the distribution of its latents.
+        condition: The names of its labels; None: it takes none.
+        device: Where it computes.
+    """
 
     def __init__(self, network: Network, device: str = "cpu") -> None:
         card = self.card = network.card
         self.latent, self.condition = card.latent, card.condition
-        self.module = build_generator(card.network, card.latent, card.size, _classes(card.condition))
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and overwritten at once
+            self.module = build_generator(card.network, card.latent, card.size, _classes(card.condition))
         self.module.load_state_dict(network.tensors)
-        self.module.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+        self.module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.to(device)
+
+    def to(self, device: str) -> Self:
+        """Moves it to a device, such as "cuda" or "cpu"; returns itself."""
+        self.module.to(device)
         self.device = device
+        self._means: dict[tuple[float, ...], Tensor] = {}
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its labels; empty: it takes none."""
+        return () if self.condition is None else self.condition.names
 
     def sample(
-        self, count: int, seed: int, batch_size: int = 64, labels: Sequence[str] = ()
-    ) -> Iterator[NDArray[np.uint8]]:
-        """Yields batches of images, uint8 (up to batch_size, size, size, 3), `count` in all.
+        self, count: int = 1, seed: int = 0, truncation: float = 1.0, labels: Sequence[str] | str = ()
+    ) -> NDArray[np.uint8]:
+        """Samples `count` images: uint8 (count, size, size, 3).
 
-        Sample i depends on the seed, `count`, the labels and i alone, not on the batch size. All samples have the named
-        labels; with none, labels are as frequent as among the training images.
+        Image i depends on the seed, the truncation, the labels and i alone; on another device, or among other images,
+        it differs by one grey level at most.
+
+        Args:
+            count: How many, 0 or more; `batches` makes any number in constant memory.
+            seed: 0 or more.
+            truncation: In [0, 1], see `images`. Less gives more typical images, and fewer different ones.
+            labels: Names of labels that all images have, as ["Male", "Smiling"] or "Male+Smiling"; empty: as frequent
+                as among the training images.
 
         Raises:
+            InputError: A number is out of its range.
             ConditionError: The generator knows no such label.
         """
-        for images, _ in self.sample_labelled(count, seed, batch_size, labels):
-            yield images
+        found = [images for images, _ in self.batches(count, seed, truncation, labels)]
+        return np.concatenate(found) if found else np.zeros((0, self.card.size, self.card.size, 3), np.uint8)
 
-    def sample_labelled(
-        self, count: int, seed: int, batch_size: int = 64, labels: Sequence[str] = ()
+    def batches(
+        self,
+        count: int,
+        seed: int = 0,
+        truncation: float = 1.0,
+        labels: Sequence[str] | str = (),
+        *,
+        first: int = 0,
+        batch_size: int = 64,
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-        """As `sample`, with the labels of each batch, float32 (up to batch_size, names): zeros and ones."""
-        latents, chosen = draw_samples(self.latent, self.condition, count, seed)
-        if labels:
-            chosen = named_labels(self.condition, labels).expand(count, -1)
-        for z, label in zip(torch.split(latents, batch_size), torch.split(chosen, batch_size), strict=True):
-            yield self.images(z, label), label.numpy()
+        """As `sample`, in batches: images uint8 (up to batch_size, size, size, 3) and labels float32 (..., names).
 
-    def grid(self, rows: int, columns: int, seed: int, labels: Sequence[str] = ()) -> NDArray[np.uint8]:
+        They are images number `first` and following, `count` in all, one batch in memory at a time.
+        """
+        self.draw(0, seed, labels)  # what is wrong is said at once, not when the first batch is read
+        _check_whole("count", count)
+        _check_whole("first", first)
+        _check_truncation(truncation)
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size!r}; give 1 or more")
+        return self._batches(count, seed, truncation, labels, first, batch_size)
+
+    def _batches(
+        self, count: int, seed: int, truncation: float, labels: Sequence[str] | str, first: int, batch_size: int
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        for start in range(first, first + count, _DRAWN):
+            latents, label = self.draw(min(_DRAWN, first + count - start), seed, labels, first=start)
+            for part in zip(torch.split(latents, batch_size), torch.split(label, batch_size), strict=True):
+                yield self.images(*part, truncation), part[1].numpy()
+
+    def draw(
+        self, count: int, seed: int = 0, labels: Sequence[str] | str = (), *, first: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """What `sample` makes its images of: latents float32 (count, latent size), labels float32 (count, names)."""
+        _check_whole("count", count)
+        _check_whole("seed", seed)
+        _check_whole("first", first)
+        latents, chosen = draw_samples(self.latent, self.condition, count, seed, first)
+        if names := labels.split("+") if isinstance(labels, str) and labels else list(labels):
+            chosen = named_labels(self.condition, names).expand(count, -1)
+        return latents, chosen
+
+    def grid(
+        self, rows: int, columns: int, seed: int, truncation: float = 1.0, labels: Sequence[str] | str = ()
+    ) -> NDArray[np.uint8]:
         """Samples for a grid, uint8 (rows x columns, size, size, 3): with labels, each row has its own.
 
         Raises:
             ConditionError: The generator knows no such label.
         """
         if labels or self.condition is None:
-            return np.concatenate(list(self.sample(rows * columns, seed, labels=labels)))
+            return self.sample(rows * columns, seed, truncation, labels)
         latents, label = draw_grid(self.latent, self.condition, rows, columns, random_generator(seed, "samples", 0))
         pairs = zip(torch.split(latents, 64), torch.split(label, 64), strict=True)
-        return np.concatenate([self.images(*pair) for pair in pairs])
+        return np.concatenate([self.images(*pair, truncation) for pair in pairs])
 
-    def images(self, latents: Tensor, labels: Tensor | None = None) -> NDArray[np.uint8]:
-        """Images uint8 (batch, size, size, 3) of latents (batch, latent size) and labels (batch, names), both float32.
+    def images(self, latents: ArrayLike, labels: ArrayLike | None = None, truncation: float = 1.0) -> NDArray[np.uint8]:
+        """Images uint8 (batch, size, size, 3) of latents (batch, latent size) and labels (batch, names).
 
         Without labels, they are as frequent as among the training images, the same in every call.
 
+        A truncation below 1 takes the features after the first nonlinear layer towards their mean, given the labels:
+        f' = mean + truncation * (f - mean), as the truncation trick of Karras et al. (2019, appendix B) takes the
+        output of StyleGAN's mapping network. Shorter latents would not do: what pixel norm follows, ignores length.
+
         Raises:
-            InputError: Their shape is another, or a number is NaN or infinite.
+            InputError: They are no numbers, their shape is another, or one is NaN or infinite; or `truncation` is not
+                in [0, 1].
         """
-        names = [] if self.condition is None else self.condition.names
-        _check("latents", latents, (len(latents), self.latent.size))
-        if labels is not None:
-            _check(f"labels ({', '.join(names) or 'it was trained without'})", labels, (len(latents), len(names)))
+        _check_truncation(truncation)
+        z = _as_numbers("latents", latents, self.latent.size)
         if labels is None:
-            labels = draw_labels(self.condition, len(latents), random_generator(0, "labels", 0))
+            label = draw_labels(self.condition, len(z), random_generator(0, "labels", 0))
+        else:
+            known = ", ".join(self.names) or "it was trained without"
+            label = _as_numbers(f"labels ({known})", labels, len(self.names), rows=len(z))
+        if not len(z):
+            return np.zeros((0, self.card.size, self.card.size, 3), np.uint8)
         with torch.inference_mode(), full_float32():
-            return to_uint8(conditioned(self.module, labels.to(self.device))(latents.to(self.device)))
+            return to_uint8(self._forward(z.to(self.device), label.to(self.device), float(truncation)))
+
+    def _forward(self, latents: Tensor, labels: Tensor, truncation: float) -> Tensor:
+        given = labels if self.names else None
+        if truncation == 1:
+            result: Tensor = self.module(latents, given)
+            return result
+        features = self.module.base(latents, given)
+        mean = torch.stack([self._mean(tuple(row)) for row in labels.tolist()])
+        return self.module.synthesize(mean + truncation * (features - mean), given)
+
+    def _mean(self, label: tuple[float, ...]) -> Tensor:
+        """The mean of the features of latents with a label, on the device."""
+        if label not in self._means:
+            if len(self._means) == _MOST_MEANS:
+                self._means.pop(next(iter(self._means)))
+            latents = draw_latents(self.latent, _MEAN_OF, random_generator(0, "truncation", 0)).to(self.device)
+            given = torch.tensor(label, device=self.device).expand(_MEAN_OF, -1) if self.names else None
+            self._means[label] = self.module.base(latents, given).mean(dim=0)
+        return self._means[label]
 
 
 class TrainedDiscriminator:
@@ -104,12 +201,28 @@ class TrainedDiscriminator:
         return result
 
 
-def _check(what: str, numbers: Tensor, shape: tuple[int, int]) -> None:
-    if numbers.shape != shape:
+def _as_numbers(what: str, values: ArrayLike, columns: int, rows: int | None = None) -> Tensor:
+    """As float32 (rows, columns) on the CPU, if they are finite numbers of this shape."""
+    try:
+        numbers = torch.as_tensor(values).detach().float().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"The generator's {what} must be numbers: {error}") from error
+    if numbers.shape != (shape := (len(numbers) if rows is None and numbers.ndim else rows or 0, columns)):
         raise InputError(f"The generator's {what} have the shape {shape}, not {tuple(numbers.shape)}")
     if not torch.isfinite(numbers).all():
         row = int((~torch.isfinite(numbers)).any(dim=1).nonzero()[0])
         raise InputError(f"The generator's {what} must be finite numbers; row {row} has one that is NaN or infinite")
+    return numbers
+
+
+def _check_truncation(truncation: float) -> None:
+    if not isinstance(truncation, Real) or isinstance(truncation, bool) or not 0 <= truncation <= 1:
+        raise InputError(f"truncation is {truncation!r}; give a number in [0, 1]; 1 is no truncation")
+
+
+def _check_whole(what: str, number: object) -> None:
+    if not isinstance(number, Integral) or isinstance(number, bool) or number < 0:
+        raise InputError(f"{what} is {number!r}; give a whole number, 0 or more")
 
 
 def _classes(condition: Condition | None) -> int | None:

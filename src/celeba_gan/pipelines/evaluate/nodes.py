@@ -239,7 +239,7 @@ def _bind(
         conditions = Conditions(condition.kind, condition.names, values)
     norm = ", spectral norm" if network.spectral_norm else ""
     models = Models(
-        sample=TrainedGenerator(generator, device).sample_labelled,
+        sample=TrainedGenerator(generator, device).batches,
         training_id=card.id,
         images=card.images,
         finished=card.finished,

@@ -25,7 +25,7 @@ def generate_samples(training_run: Run, settings: GenerateSettings) -> Iterator[
     if trained.condition is not None:
         labels = f"all {' + '.join(settings.labels)}" if settings.labels else "as often as training images have them"
         logger.info("Labels of the samples: %s", labels)
-    for images in trained.sample(settings.images, settings.seed, labels=settings.labels):
+    for images, _ in trained.batches(settings.images, settings.seed, labels=settings.labels):
         yield SampleBatch(first, images, settings.images)
         first += len(images)
 
@@ -38,7 +38,7 @@ def draw_sample_grid(training_run: Run, settings: GenerateSettings) -> ImageGrid
 
     generator = training_run.networks(settings.checkpoint).generator
     trained = TrainedGenerator(generator, find_device("auto"))
-    samples = trained.grid(settings.grid_rows, settings.grid_columns, settings.seed, settings.labels)
+    samples = trained.grid(settings.grid_rows, settings.grid_columns, settings.seed, labels=settings.labels)
     requested = [" + ".join(settings.labels)] if settings.labels else []  # one name for all rows
     names = requested or grid_names(trained.condition, settings.grid_rows)
     return make_grid(samples, generator.card.images, settings.grid_columns, names=names)
