@@ -38,7 +38,7 @@ SMALL = (
     "train.network.dcgan.width=8,train.network.dcgan.max_width=16,train.network.article.width=16,"
     "train.network.resnet.width=4,train.network.resnet.max_width=8,"
     "train.network.r3.width=8,train.network.r3.max_width=16,train.network.r3.blocks=1,train.network.r3.group_size=8,"
-    "train.grid.rows=2,train.grid.columns=4,generate.images=8,generate.grid_rows=2,generate.grid_columns=4,"
+    "train.grid.rows=2,train.grid.columns=4,generate.count=8,generate.grid_rows=2,generate.grid_columns=4,"
     "evaluate.classifier.epochs=1,evaluate.bootstrap=20,evaluate.swd_projections=32,evaluate.swd_patches=8"
 )
 FORMER = {  # names of parameters in earlier revisions

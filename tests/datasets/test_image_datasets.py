@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from celeba_gan.datasets.images import AnimationDataset, ImageGridDataset, PictureDataset, SamplesDataset
-from celeba_gan.gan.sampling.batches import SampleBatch
+from celeba_gan.datasets.images import AnimationDataset, ImageGridDataset, PictureDataset
 from celeba_gan.reporting.grids import ImageGrid
 
 
@@ -57,24 +56,6 @@ def test_animation_keeps_frames_colours_and_rests_on_the_last(tmp_path: Path) ->
             durations.append(image.info["duration"])
     assert durations == [100, 100, 1500]
     assert base64.b64decode(dataset.preview())[:3] == b"GIF"
-
-
-def test_samples_are_there_only_when_all_are_and_replace_the_last_ones(tmp_path: Path) -> None:
-    dataset = SamplesDataset(str(tmp_path / "samples"))
-    images = noise(5, 8, 8, 3)
-    dataset.save(SampleBatch(0, images[:3], 5))
-    assert not dataset.exists()
-    dataset.save(SampleBatch(3, images[3:], 5))
-    assert dataset.exists()
-    assert [file.name for file in dataset.load()] == [f"{index:06d}.png" for index in range(5)]
-    for file, image in zip(dataset.load(), images, strict=True):
-        assert np.array_equal(np.asarray(Image.open(file)), image)
-
-    dataset.save(SampleBatch(0, images[:1], 2))  # interrupted here: the last whole set stays
-    assert len(dataset.load()) == 5
-    dataset.save(SampleBatch(0, images[:1], 1))
-    assert [file.name for file in dataset.load()] == ["000000.png"]
-    assert [folder.name for folder in tmp_path.iterdir()] == ["samples"]
 
 
 def test_a_picture_comes_back_and_is_previewed(tmp_path: Path) -> None:

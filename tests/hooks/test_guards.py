@@ -204,7 +204,7 @@ def test_values_of_all_sections_are_checked_and_named_as_params_spells_them(load
         train={"kimgg": 1, "batch_size": 0, "network": {"dcgan": {"widht": 3}}, "tick_kimg": "soon"},
         evaluate={"seeds": 1},
         preprocess={"crop": "half", "condition_on": [1]},
-        generate={"images": -1},
+        generate={"count": -1},
     )
     lines = message.splitlines()
     (misspelt,) = (line for line in lines if "train.kimgg" in line)
@@ -215,7 +215,7 @@ def test_values_of_all_sections_are_checked_and_named_as_params_spells_them(load
     assert any(line.startswith("train.tick_kimg is 'soon': Input should be a valid number") for line in lines)
     assert "There is no parameter evaluate.seeds; did you mean 'seed'?" in message
     assert any(line.startswith("preprocess.crop is 'half': ") for line in lines)
-    assert any(line.startswith("generate.images is -1: ") for line in lines)
+    assert any(line.startswith("generate.count is -1: ") for line in lines)
 
 
 def test_a_missing_value_and_a_clash_between_values_are_named(load_context: Load, project: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.packed import PackedImagesError, hash_texts
 from celeba_gan.pipelines.generate.nodes import draw_sample_grid, generate_samples
 from celeba_gan.pipelines.train.nodes import train_gan
+from celeba_gan.samples.stored import StoredSamples
 
 
 class Noise:
@@ -86,27 +88,29 @@ def test_training_names_the_labels(start: Any, caplog: pytest.LogCaptureFixture)
     assert by_attributes.endswith("Attribute_9, 2 more")
 
 
-def test_samples_say_their_labels(start: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_samples_say_their_labels(start: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    nothing = StoredSamples(tmp_path / "samples")
     told, plain = start(3, name="attributes"), start(3)
     with caplog.at_level(logging.INFO, "celeba_gan.pipelines.generate"):
         caplog.clear()
-        list(generate_samples(plain, GenerateSettings(images=2)))
+        list(generate_samples(plain, GenerateSettings(count=2), nothing))
         assert said(caplog) == []
-        list(generate_samples(told, GenerateSettings(images=2)))
-        list(generate_samples(told, GenerateSettings(images=2, labels=["Attribute_0", "Attribute_2"])))
+        list(generate_samples(told, GenerateSettings(count=2), nothing))
+        list(generate_samples(told, GenerateSettings(count=2, labels=["Attribute_0", "Attribute_2"]), nothing))
     assert said(caplog) == [
         "Labels of the samples: as often as training images have them",
         "Labels of the samples: all Attribute_0 + Attribute_2",
     ]
 
 
-def test_the_best_generator_samples_where_requested(start: Any) -> None:
+def test_the_best_generator_samples_where_requested(start: Any, tmp_path: Path) -> None:
+    nothing = StoredSamples(tmp_path / "samples")
     run = start(0)
 
     def sample(which: str) -> NDArray[np.uint8]:
-        settings = GenerateSettings.model_validate({"images": 2, "checkpoint": which})
+        settings = GenerateSettings.model_validate({"count": 2, "checkpoint": which})
         grid = draw_sample_grid(run, settings)
-        (batch,) = generate_samples(run, settings)
+        (batch,) = generate_samples(run, settings, nothing)
         return np.concatenate([batch.images.ravel(), grid.pixels.ravel()])
 
     last = sample("last")

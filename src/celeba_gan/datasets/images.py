@@ -1,7 +1,4 @@
-"""Pictures, sample grids, animations and folders of samples."""
-
-import shutil
-from pathlib import Path
+"""Pictures, sample grids and animations."""
 
 import numpy as np
 from PIL import Image
@@ -9,7 +6,6 @@ from PIL import Image
 from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Metadata, Saved
 from celeba_gan.datasets.previews import ImagePreview, image_preview
 from celeba_gan.foundation.files import staged
-from celeba_gan.gan.sampling.batches import SampleBatch
 from celeba_gan.reporting.grids import ImageGrid
 
 
@@ -76,23 +72,3 @@ class AnimationDataset(_PictureFile[list[Image.Image], list[Image.Image]]):
 
         with Image.open(self._filepath) as image:
             return [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
-
-
-class SamplesDataset(FileDataset[SampleBatch, list[Path]]):
-    """A folder of samples `000000.png`, ..., saved in batches; it exists once all are saved."""
-
-    def save(self, data: SampleBatch) -> None:
-        """Writes one batch. The first deletes an interrupted attempt; the last replaces the folder."""
-        staging = self._filepath.with_name(f".{self._filepath.name}.partial")
-        if data.first == 0:
-            shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True, exist_ok=True)
-        for index, image in enumerate(data.images, start=data.first):
-            Image.fromarray(image).save(staging / f"{index:06d}.png")
-        if data.first + len(data.images) == data.total:
-            shutil.rmtree(self._filepath, ignore_errors=True)
-            staging.replace(self._filepath)
-
-    def load(self) -> list[Path]:
-        """The files in order."""
-        return sorted(self._filepath.glob("*.png"))

@@ -10,9 +10,19 @@ from celeba_gan.foundation.settings import Names, Settings
 class GenerateSettings(Settings):
     """What the generate stage makes."""
 
-    renamed: ClassVar[dict[str, str]] = {"which": "checkpoint"}
+    renamed: ClassVar[dict[str, str]] = {"which": "checkpoint", "images": "count"}
 
-    images: int = Field(default=64, ge=1, le=1_000_000, description="Samples saved as PNG.")
+    count: int = Field(default=64, ge=1, le=100_000_000, description="Samples that are saved.")
+    format: Literal["png", "webp", "zip", "packed"] = Field(
+        default="png",
+        description="Of the samples: a PNG or a lossless WebP file for each, one zip of PNG files, or NumPy arrays.",
+    )
+    truncation: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=1.0,
+        description="Below 1, samples come nearer to their mean: more typical, and fewer different ones.",
+    )
     checkpoint: Literal["last", "best"] = Field(
         default="last", description="The generator of the last tick, or of the one with the lowest swd_absolute_valid."
     )

@@ -5,29 +5,51 @@ from collections.abc import Iterator
 from typing import Any
 
 from celeba_gan.gan.runs.run import Run
-from celeba_gan.gan.sampling.batches import SampleBatch
 from celeba_gan.gan.sampling.config import GenerateSettings
 from celeba_gan.reporting.grids import ImageGrid, animate, make_grid
+from celeba_gan.samples.recipe import SampleBatch, SampleRecipe
+from celeba_gan.samples.stored import StoredSamples
 
 logger = logging.getLogger(__name__)
 
 
-def generate_samples(training_run: Run, settings: GenerateSettings) -> Iterator[SampleBatch]:
-    """Samples images and yields them batch by batch."""
+def generate_samples(
+    training_run: Run, settings: GenerateSettings, samples_previous: StoredSamples
+) -> Iterator[SampleBatch]:
+    """Samples images and yields them batch by batch; those that an interrupted run has saved are not made again."""
+    from rich import get_console
+    from rich.progress import MofNCompleteColumn, Progress
+
     from celeba_gan.gan.runtime.hardware import find_device
     from celeba_gan.gan.sampling.trained import TrainedGenerator
 
     generator = training_run.networks(settings.checkpoint).generator
     if not generator.card.finished:
         logger.warning("Sampling from a generator in training, after %d images", generator.card.images)
-    first = 0
     trained = TrainedGenerator(generator, find_device("auto"))
     if trained.condition is not None:
         labels = f"all {' + '.join(settings.labels)}" if settings.labels else "as often as training images have them"
         logger.info("Labels of the samples: %s", labels)
-    for images, _ in trained.batches(settings.images, settings.seed, labels=settings.labels):
-        yield SampleBatch(first, images, settings.images)
-        first += len(images)
+    recipe = SampleRecipe(
+        training_id=generator.card.id,
+        images=generator.card.images,
+        size=generator.card.size,
+        seed=settings.seed,
+        truncation=settings.truncation,
+        labels=tuple(settings.labels),
+        names=trained.names,
+        format=settings.format,
+    )
+    first, total = samples_previous.resume(recipe, settings.count), settings.count
+    if first:
+        logger.info("Reusing %s", "all samples" if first == total else f"{first:,} samples of an interrupted run")
+    batches = trained.batches(total - first, settings.seed, settings.truncation, settings.labels, first=first)
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=get_console(), transient=True) as bar:
+        task = bar.add_task("Sampling", total=total, completed=first)
+        for images, label in batches:
+            yield SampleBatch(recipe, total, first, images, label)
+            first += len(images)
+            bar.update(task, completed=first)
 
 
 def draw_sample_grid(training_run: Run, settings: GenerateSettings) -> ImageGrid:
@@ -38,7 +60,9 @@ def draw_sample_grid(training_run: Run, settings: GenerateSettings) -> ImageGrid
 
     generator = training_run.networks(settings.checkpoint).generator
     trained = TrainedGenerator(generator, find_device("auto"))
-    samples = trained.grid(settings.grid_rows, settings.grid_columns, settings.seed, labels=settings.labels)
+    samples = trained.grid(
+        settings.grid_rows, settings.grid_columns, settings.seed, labels=settings.labels, truncation=settings.truncation
+    )
     requested = [" + ".join(settings.labels)] if settings.labels else []  # one name for all rows
     names = requested or grid_names(trained.condition, settings.grid_rows)
     return make_grid(samples, generator.card.images, settings.grid_columns, names=names)

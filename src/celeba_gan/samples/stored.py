@@ -1,0 +1,88 @@
+"""Samples on disk: finished ones, and how to continue interrupted ones."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from celeba_gan.foundation.documents import Document, DocumentError
+from celeba_gan.samples.recipe import SampleRecipe
+
+TABLE: Final = "samples.parquet"
+PROGRESS: Final = "progress.json"  # in the folder of unfinished samples
+_OF_BLOCKS: Final = ("rows-*.parquet", "block-*.zip", PROGRESS)
+RECIPE: Final = "recipe.json"  # in that of finished ones, written last
+
+
+class Progress(Document):
+    """How much of a recipe is on disk."""
+
+    noun = "record of sampling"
+
+    recipe: SampleRecipe
+    total: int
+    done: int  # the first so many; all whole blocks, or all there are
+
+
+class StoredSamples:
+    """A folder of samples, and beside it that of unfinished ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.staging = folder.with_name(f".{folder.name}.partial")
+
+    def resume(self, recipe: SampleRecipe, total: int) -> int:
+        """How many of these samples are on disk: all, whole blocks of an interrupted run, or none.
+
+        A run that was killed while it replaced the former samples is completed.
+        """
+        if _is_of(self.staging / RECIPE, recipe, total):
+            self.replace()
+        if _is_of(self.folder / RECIPE, recipe, total) and self._has_files(recipe):
+            return total
+        return self.interrupted(recipe, total)
+
+    def interrupted(self, recipe: SampleRecipe, total: int) -> int:
+        """How many of these samples an interrupted run has left: whole blocks, and not the last one."""
+        found = _read(self.staging / PROGRESS)
+        if found is None or not _is_of(self.staging / PROGRESS, recipe, total):
+            return 0
+        return min(found.done, (total - 1) // recipe.block * recipe.block)
+
+    def replace(self) -> None:
+        """Gives finished samples their place, without what blocks have left.
+
+        The former ones are deleted after that, which can take long.
+        """
+        for pattern in _OF_BLOCKS:
+            for path in self.staging.glob(pattern):
+                path.unlink()
+        former = self.folder.with_name(f".{self.folder.name}.former")
+        shutil.rmtree(former, ignore_errors=True)
+        if self.folder.exists():
+            self.folder.replace(former)
+        self.staging.replace(self.folder)
+        shutil.rmtree(former, ignore_errors=True)
+
+    def _has_files(self, recipe: SampleRecipe) -> bool:
+        import pyarrow.parquet
+
+        if not (self.folder / TABLE).is_file():
+            return False
+        if recipe.format == "zip":
+            return (self.folder / "samples.zip").is_file()
+        files = pyarrow.parquet.read_table(self.folder / TABLE, columns=["file"])["file"].unique().to_pylist()
+        there = {path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.stat().st_size}
+        return there.issuperset(files)
+
+
+def _is_of(path: Path, recipe: SampleRecipe, total: int) -> bool:
+    found = _read(path)
+    return found is not None and (found.recipe.plan, found.total) == (recipe.plan, total)
+
+
+def _read(path: Path) -> Progress | None:
+    """A record; None where there is none, or one that this version does not read."""
+    try:
+        return Progress.read(path)
+    except (OSError, DocumentError):
+        return None
