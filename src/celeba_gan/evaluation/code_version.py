@@ -4,7 +4,7 @@ import functools
 import hashlib
 from pathlib import Path
 
-from celeba_gan import __version__
+from celeba_gan.foundation import __version__
 
 
 @functools.cache

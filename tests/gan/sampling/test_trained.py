@@ -13,6 +13,7 @@ from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
 from celeba_gan.gan.networks.build import build_generator
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.snapshot import Network
 from celeba_gan.gan.sampling.trained import InputError, TrainedGenerator
 from celeba_gan.gan.training.loop import train
@@ -174,3 +175,19 @@ def test_building_one_leaves_the_random_numbers_of_the_program_alone(generator: 
     torch.manual_seed(0)
     TrainedGenerator(Network("generator", generator.card, generator.module.state_dict()))
     assert torch.rand(1) == expected
+
+
+def test_weights_that_are_not_those_of_the_card(generator: TrainedGenerator) -> None:
+    tensors = {name: tensor.clone() for name, tensor in generator.module.state_dict().items()}
+    card, name = generator.card, next(iter(tensors))
+    bad = tensors | {name: tensors[name] * float("nan")}
+    with pytest.raises(CheckpointError, match=f"Weights are NaN or infinite: {name}"):
+        TrainedGenerator(Network("generator", card, bad))
+    for wrong in ({}, tensors | {"more": torch.zeros(1)}, tensors | {name: torch.zeros(1)}):
+        with pytest.raises(CheckpointError, match="not those of the generator that their card describes"):
+            TrainedGenerator(Network("generator", card, wrong))
+    huge = card.model_copy(update={"size": 2**20})  # would need terabytes
+    with pytest.raises(CheckpointError, match="not those of the generator"):
+        TrainedGenerator(Network("generator", huge, tensors))
+    with pytest.raises(CheckpointError, match=r"a network that does not exist: .*needs a size that is a power of two"):
+        TrainedGenerator(Network("generator", card.model_copy(update={"size": 12}), tensors))

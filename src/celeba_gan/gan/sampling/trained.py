@@ -11,10 +11,13 @@ from torch import Tensor
 
 from celeba_gan.foundation.pixels import from_uint8, to_uint8
 from celeba_gan.foundation.precision import full_float32
+from celeba_gan.foundation.wording import listed
 from celeba_gan.gan.inputs.conditions import conditioned, draw_grid, draw_labels, draw_samples, named_labels
 from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.condition import Condition
+from celeba_gan.gan.networks.config import NetworkError
+from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.snapshot import Network
 
 _DRAWN: Final = 1024  # latents in memory at a time
@@ -39,10 +42,26 @@ class TrainedGenerator:
     """
 
     def __init__(self, network: Network, device: str = "cpu") -> None:
+        """Builds the network.
+
+        Raises:
+            CheckpointError: The weights do not belong to the card.
+        """
         card = self.card = network.card
         self.latent, self.condition = card.latent, card.condition
+        classes = _classes(card.condition)
+        try:
+            with torch.device("meta"):  # takes no memory, whatever sizes a card claims
+                expected = build_generator(card.network, card.latent, card.size, classes).state_dict()
+        except NetworkError as error:
+            raise CheckpointError(f"The card is of a network that does not exist: {error}") from error
+        shapes = [{name: tensor.shape for name, tensor in one.items()} for one in (expected, network.tensors)]
+        if shapes[0] != shapes[1]:
+            raise CheckpointError("The weights are not those of the generator that their card describes")
+        if bad := [name for name, tensor in network.tensors.items() if not torch.isfinite(tensor).all()]:
+            raise CheckpointError(f"Weights are NaN or infinite: {listed(bad, 5)}")
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and overwritten at once
-            self.module = build_generator(card.network, card.latent, card.size, _classes(card.condition))
+            self.module = build_generator(card.network, card.latent, card.size, classes)
         self.module.load_state_dict(network.tensors)
         self.module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.to(device)

@@ -1,0 +1,203 @@
+"""The public interface: three functions, for scripts and notebooks without a Kedro project."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+import celeba_gan
+from celeba_gan import api
+from celeba_gan.foundation.locks import locked
+from celeba_gan.gan.sampling.trained import TrainedGenerator
+
+PROJECT = Path(__file__).parents[1]
+SMALL: dict[str, Any] = {
+    "size": 16,
+    "kimg": 0.128,
+    "tick_kimg": 0.064,
+    "evaluate_every_kimg": None,
+    "batch_size": 8,
+    "network": {"dcgan": {"width": 4}},
+    "latent": {"size": 8},
+    "precision": "float32",
+    "threads": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Any:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty pictures in two subfolders, warm and cold ones."""
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        place = folder / ("warm" if number % 2 else "cold")
+        place.mkdir(exist_ok=True)
+        coarse = rng.integers(0, 128, (5, 6, 3))
+        coarse[..., 0 if number % 2 else 2] += 120
+        Image.fromarray(coarse.astype(np.uint8)).resize((60, 50), Image.Resampling.BICUBIC).save(
+            place / f"{number}.png"
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def faces(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained folder."""
+    folder = tmp_path_factory.mktemp("trained") / "faces"
+    celeba_gan.train(photographs, folder, **SMALL)
+    return folder
+
+
+def test_these_names_are_the_public_interface() -> None:
+    assert sorted(celeba_gan.__all__) == ["__version__", "evaluate", "load_generator", "train"]
+    assert dir(celeba_gan) == sorted(celeba_gan.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'tain'"):
+        celeba_gan.tain  # noqa: B018
+    signatures = {name: list(inspect.signature(getattr(celeba_gan, name)).parameters) for name in dir(celeba_gan)[1:]}
+    assert signatures == {
+        "evaluate": ["model", "images", "checkpoint", "crop", "folder", "tracking_uri", "settings"],
+        "load_generator": ["source", "checkpoint", "device", "tracking_uri"],
+        "train": ["images", "folder", "size", "crop", "labels", "settings"],
+    }
+    public = [name for name in vars(TrainedGenerator) if not name.startswith("_")]
+    assert public == ["to", "names", "sample", "batches", "draw", "grid", "images"]
+    for function in (*map(celeba_gan.__getattr__, signatures), *(getattr(TrainedGenerator, name) for name in public)):
+        assert inspect.getdoc(function)
+
+
+def test_the_defaults_are_those_of_the_first_preset() -> None:
+    preset = yaml.safe_load((PROJECT / "conf/base/parameters.yml").read_text())["train"]
+    assert {name: value for name, value in preset.items() if name != "seed"} == api._TRAINING
+
+
+def test_a_folder_of_pictures_becomes_a_generator(faces: Path) -> None:
+    generator = celeba_gan.load_generator(faces)
+    assert generator.card.finished
+    assert generator.card.images == 128
+    assert generator.sample(3).shape == (3, 16, 16, 3)
+    assert generator.to("cpu") is generator
+    assert isinstance(generator.module, torch.nn.Module)
+    assert {path.name for path in faces.iterdir()} >= {"generator.safetensors", "images", "metric_rows"}
+    assert len(list((faces / "training_grids").iterdir())) == 3
+
+
+def test_a_stopped_training_resumes_to_the_same_weights(photographs: Path, faces: Path, tmp_path: Path) -> None:
+    celeba_gan.train(photographs, tmp_path / "faces", **{**SMALL, "kimg": 0.064})
+    generator = celeba_gan.train(photographs, tmp_path / "faces", **SMALL)
+    expected = celeba_gan.load_generator(faces).module.state_dict()
+    found = generator.module.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_labels_of_subfolders_become_classes(photographs: Path, tmp_path: Path) -> None:
+    generator = celeba_gan.train(photographs, tmp_path / "faces", labels="subfolders", **SMALL)
+    assert generator.names == ("cold", "warm")
+    assert generator.sample(2, labels="warm").shape == (2, 16, 16, 3)
+    evaluation = celeba_gan.evaluate(tmp_path / "faces", swd_projections=16, swd_patches=4)
+    assert evaluation.protocol.size == 16
+
+
+def test_it_is_measured_against_its_own_test_images(faces: Path) -> None:
+    evaluation = celeba_gan.evaluate(faces, swd_projections=16, swd_patches=4)
+    assert evaluation.protocol.data_digest == evaluation.protocol.trained_on
+    assert evaluation.metrics["swd"] > evaluation.floor["swd"] > 0
+    stored = json.loads((faces / "evaluation.json").read_text())
+    assert stored["metrics"] == evaluation.metrics
+    assert "<html" in (faces / "evaluation.html").read_text()
+
+
+def test_a_file_is_measured_against_other_images(faces: Path, photographs: Path, tmp_path: Path) -> None:
+    file = faces / "generator.safetensors"
+    with pytest.raises(api.SettingsError, match="is no folder: name the folder"):
+        celeba_gan.evaluate(file, photographs)
+    evaluation = celeba_gan.evaluate(file, photographs, folder=tmp_path / "out", swd_projections=16, swd_patches=4)
+    assert (tmp_path / "out" / "evaluation.html").is_file()
+    again = celeba_gan.evaluate(faces, swd_projections=16, swd_patches=4)
+    assert evaluation.metrics["swd"] == pytest.approx(again.metrics["swd"])
+
+
+def test_models_are_found_by_file_folder_and_name(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = tmp_path / "project" / "data" / "06_models" / "mine"
+    experiment.parent.mkdir(parents=True)
+    experiment.symlink_to(faces)
+    (tmp_path / "project" / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "project" / "notebooks")
+    sources = [faces, str(faces), faces / "generator.safetensors", "mine"]
+    pictures = [celeba_gan.load_generator(source, device="cpu").sample(2) for source in sources]
+    assert all(np.array_equal(pictures[0], others) for others in pictures[1:])
+    assert celeba_gan.load_generator("mine", checkpoint="best").card.images == 128
+    with pytest.raises(api.ModelError, match=r"there is no experiment, file or folder 'mime'.*: mine"):
+        celeba_gan.load_generator("mime")
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut", "forged", "no such network", "empty", "text", "no header", "a discriminator"]
+)
+def test_a_damaged_file_is_one_error(damage: str, faces: Path, tmp_path: Path) -> None:
+    whole = (faces / "generator.safetensors").read_bytes()
+    content = {
+        "cut": whole[:-100],
+        "forged": whole.replace(b'\\"size\\": 16,', b'\\"size\\":1024,'),
+        "no such network": whole.replace(b'\\"size\\": 16,', b'\\"size\\": 12,'),
+        "empty": b"",
+        "text": b"a face",
+        "no header": b"\xff" * 8 + whole,
+        "a discriminator": (faces / "discriminator.safetensors").read_bytes(),
+    }[damage]
+    assert content != whole
+    (tmp_path / "generator.safetensors").write_bytes(content)
+    with pytest.raises(api.ModelError) as caught:
+        celeba_gan.load_generator(tmp_path / "generator.safetensors")
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kmig": 3}, "there is no setting kmig; those of this section are device, "),
+        ({"kimg": -1}, "kimg is -1: Input should be greater than 0"),
+        ({"network": {"name": "stylegan"}}, "network.name is 'stylegan': there is no network 'stylegan'"),
+        ({"size": 3}, "size is 3: Input should be greater than or equal to 8"),
+        ({"crop": 10}, "crop 10 is smaller than size 16"),
+    ],
+)
+def test_wrong_settings_are_one_error(
+    settings: dict[str, Any], message: str, photographs: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(api.SettingsError, match=message):
+        celeba_gan.train(photographs, tmp_path / "faces", **{**SMALL, **settings})
+    assert not (tmp_path / "faces").exists()
+
+
+def test_two_processes_do_not_write_to_one_folder(photographs: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / ".faces.lock"), pytest.raises(api.SettingsError, match="another process writes to"):
+        celeba_gan.train(photographs, tmp_path / "faces", **SMALL)
+
+
+def test_importing_it_imports_nothing_heavy(faces: Path) -> None:
+    script = (
+        "import sys, celeba_gan\n"
+        "assert not {'torch', 'numpy', 'pydantic', 'kedro'} & set(sys.modules)\n"
+        "celeba_gan.load_generator(sys.argv[1], device='cpu').sample(1)\n"
+        "print(sorted({'kedro', 'mlflow', 'pandas', 'pyarrow', 'rich', 'torchvision', 'PIL'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(faces)], capture_output=True, text=True, env=os.environ, check=True
+    )
+    assert done.stdout.strip() == "[]"
