@@ -1,0 +1,112 @@
+"""Films as GIF, WebP and MP4."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from kedro.io import DatasetError
+from PIL import Image
+
+from celeba_gan.datasets.file_dataset import FileDataset
+from celeba_gan.datasets.previews import ImagePreview, image_preview
+from celeba_gan.foundation.files import staged
+from celeba_gan.reporting.films import Film
+
+_SUFFIXES: Final = (".webp", ".gif", ".mp4")  # in the order in which they are shown
+
+
+class FilmDataset(FileDataset[Film, list[Image.Image]]):
+    """A film in files of one name and several formats, which the film names. GIF and WebP play without end."""
+
+    def save(self, data: Film) -> None:
+        """Writes the film in each of its formats, and removes it in others.
+
+        Raises:
+            DatasetError: A format is unknown, or the package that writes MP4 is not installed.
+        """
+        for suffix in (f".{name}" for name in data.formats):
+            with staged(self._filepath.with_suffix(suffix)) as staging:
+                _WRITERS[suffix](data, staging)
+        for suffix in _SUFFIXES:
+            if suffix.removeprefix(".") not in data.formats:
+                self._filepath.with_suffix(suffix).unlink(missing_ok=True)
+
+    def load(self) -> list[Image.Image]:
+        """Reads the frames."""
+        from PIL import ImageSequence
+
+        path = self._file()
+        if path.suffix == ".mp4":
+            with _av().open(str(path)) as container:
+                return [frame.to_image() for frame in container.decode(video=0)]
+        with Image.open(path) as image:
+            return [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
+
+    def preview(self) -> ImagePreview:
+        """The film; of an MP4, which kedro-viz does not play, its first frame."""
+        path = self._file()
+        if path.suffix != ".mp4":
+            return image_preview(path)
+        with staged(path.with_suffix(".png")) as staging:
+            self.load()[0].save(staging, "PNG")
+            return image_preview(staging)
+
+    def _file(self) -> Path:
+        for suffix in _SUFFIXES:
+            if (path := self._filepath.with_suffix(suffix)).is_file():
+                return path
+        raise DatasetError(f"There is no film {self._filepath}, neither as GIF nor as WebP or MP4")
+
+    def _exists(self) -> bool:
+        return any(self._filepath.with_suffix(suffix).is_file() for suffix in _SUFFIXES)
+
+
+def _write_gif(film: Film, path: Path) -> None:
+    """With the palette of the last frame, so that colours do not flicker."""
+    palette = film.frames[-1].quantize(256)
+    frames = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in film.frames]
+    frames[0].save(
+        path, "GIF", save_all=True, append_images=frames[1:], duration=_durations(film), loop=0, optimize=False
+    )
+
+
+def _write_webp(film: Film, path: Path) -> None:
+    first, *others = film.frames
+    first.save(
+        path, "WEBP", save_all=True, append_images=others, duration=_durations(film), loop=0, quality=85, method=4
+    )
+
+
+def _write_mp4(film: Film, path: Path) -> None:
+    """H.264, which every browser plays; its colours are halved in resolution, so that sides must be even."""
+    from fractions import Fraction
+
+    first = film.frames[0]
+    with _av().open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("h264", rate=Fraction(1000, film.frame_ms))
+        stream.width, stream.height = first.width // 2 * 2, first.height // 2 * 2
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "18"}
+        repeated = max(1, round(film.last_frame_ms / film.frame_ms))  # frames of an MP4 have one duration
+        for picture in [*film.frames, *[film.frames[-1]] * (repeated - 1)]:
+            frame = _av().VideoFrame.from_image(picture.crop((0, 0, stream.width, stream.height)))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def _durations(film: Film) -> Sequence[int]:
+    return [film.frame_ms] * (len(film.frames) - 1) + [film.last_frame_ms]
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise DatasetError(
+            "MP4 films need the package av. Install it with pip install 'celeba_gan[film]', or give "
+            "generate.film.formats=gif"
+        ) from error
+    return av
+
+
+_WRITERS: Final = {".gif": _write_gif, ".webp": _write_webp, ".mp4": _write_mp4}
