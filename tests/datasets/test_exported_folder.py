@@ -1,3 +1,4 @@
+import re
 from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
@@ -8,15 +9,62 @@ from PIL import Image
 
 from celeba_gan.datasets.exports import ExportedFolderDataset
 
+CARD = """---
+license: mit
+---
+
+# {colour}
+
+![Samples](samples.png)
+
+One paragraph
+in two lines.
+
+| A | B |
+|---|---|
+| 1 | 2 |
+
+- an item
+  that goes on
+
+```python
+a_1 = 1
+b = 2
+```
+
+    a command
+"""
+PREVIEW = """
+# {colour}
+
+<img alt="Samples" src="data">
+
+One paragraph in two lines.
+
+| A | B |
+|---|---|
+| 1 | 2 |
+
+- an item that goes on
+
+```python
+aˍ1 = 1
+b = 2
+```
+
+    a command
+"""
+
 
 def folder(path: Path, colour: str) -> SimpleNamespace:
     (path / "web").mkdir(parents=True)
     (path / "web" / "colour.txt").write_text(colour)
+    (path / "README.md").write_text(CARD.format(colour=colour))
     Image.new("RGB", (6, 4), colour).save(path / "samples.png")
     return SimpleNamespace(path=path)
 
 
-def test_a_folder_is_replaced_whole_and_previewed_by_its_samples(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_whole_and_previewed_by_its_card(tmp_path: Path) -> None:
     dataset = ExportedFolderDataset(str(tmp_path / "deep" / "export"))
     assert not dataset.exists()
     for colour in ("red", "blue"):
@@ -25,9 +73,12 @@ def test_a_folder_is_replaced_whole_and_previewed_by_its_samples(tmp_path: Path)
         dataset.save(given)
         assert dataset.exists()
         assert (dataset.load() / "web" / "colour.txt").read_text() == colour
-        with Image.open(BytesIO(b64decode(dataset.preview()))) as image:
+        found = re.search(r'data:image/png;base64,([^"]+)', dataset.preview())
+        assert found is not None
+        assert dataset.preview().replace(found[0], "data") == PREVIEW.format(colour=colour)
+        with Image.open(BytesIO(b64decode(found[1]))) as image:
             assert image.getpixel((0, 0)) == {"red": (255, 0, 0), "blue": (0, 0, 255)}[colour]
-    assert sorted(path.name for path in dataset.load().iterdir()) == ["blue.txt", "samples.png", "web"]
+    assert sorted(path.name for path in dataset.load().iterdir()) == ["README.md", "blue.txt", "samples.png", "web"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["export"]
 
 

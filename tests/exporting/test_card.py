@@ -72,6 +72,18 @@ def test_its_code_for_celeba_gan_runs(
     assert found["pixels"].dtype == np.uint8
 
 
+def test_its_code_is_python_for_a_class_of_any_name() -> None:
+    name = "a \"quoted\"\nname | with 'all'"
+    network = make_network("class")
+    assert network.card.condition is not None
+    condition = network.card.condition.model_copy(update={"names": (name, "other")})
+    card = network.card.model_copy(update={"condition": condition})
+    text = write_card(make_subject(TrainedGenerator(replace(network, card=card))), [])
+    for word in ("onnxruntime", "load_generator"):
+        compile(code(text, word), "card", "exec")
+    assert repr(name) in code(text, "load_generator")
+
+
 def test_the_folder_is_what_the_card_says_and_holds_the_same_weights(
     export_tiny: Callable[..., ExportedFolder],
 ) -> None:

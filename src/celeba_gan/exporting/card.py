@@ -22,7 +22,7 @@ SAMPLES_FILE: Final = "samples.png"
 
 _DATASETS: Final[dict[DataKind, tuple[str, str]]] = {  # type and name in the model index
     "celeba": ("celeba", "CelebA"),
-    "synthetic": ("celeba_gan/synthetic-portraits", "celeba_gan's synthetic portraits"),
+    "synthetic": ("synthetic-portraits", "celeba_gan's synthetic portraits"),
     "folder": ("folder", "a folder of images"),
     "unknown": ("unknown", "unknown images"),
 }
@@ -47,7 +47,7 @@ def write_card(subject: Subject, files: Sequence[str]) -> str:
         measure=f"kedro run --pipelines evaluate {params_option(_measuring(subject))}",
         labels=[name.replace("_", " ") for name in subject.labels[:_DETAILS]],
         left_out=max(0, len(subject.labels) - _DETAILS),
-        example_label=next(iter(subject.labels), ""),
+        example_label=repr(next(iter(subject.labels), "")),  # a folder of images may have any name
     )
 
 
