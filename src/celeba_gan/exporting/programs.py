@@ -3,12 +3,10 @@
 import copy
 import json
 import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
@@ -67,14 +65,13 @@ def export_programs(trained: TrainedGenerator, folder: Path, *, torch_program: b
     Raises:
         ExportError: A file's images differ by more than `TOLERANCE`.
     """
-    with _quiet():
-        program = _record(trained)
-        _write_onnx(program, trained, folder / ONNX_FILE)
-        found = {ONNX_FILE: _compare(trained, _read_onnx(folder / ONNX_FILE), folder / ONNX_FILE)}
-        if torch_program:
-            torch.export.save(program, folder / TORCH_FILE)
-            loaded = torch.export.load(folder / TORCH_FILE).module()  # written a moment ago: pickle is safe here
-            found[TORCH_FILE] = _compare(trained, loaded, folder / TORCH_FILE)
+    program = _record(trained)
+    _write_onnx(program, trained, folder / ONNX_FILE)
+    found = {ONNX_FILE: _compare(trained, _read_onnx(folder / ONNX_FILE), folder / ONNX_FILE)}
+    if torch_program:
+        torch.export.save(program, folder / TORCH_FILE)
+        loaded = torch.export.load(folder / TORCH_FILE).module()  # written a moment ago: pickle is safe here
+        found[TORCH_FILE] = _compare(trained, loaded, folder / TORCH_FILE)
     for name, difference in found.items():
         logger.info("%s agrees with torch to %.1e", name, difference)
     return found
@@ -171,19 +168,3 @@ def _compare(trained: TrainedGenerator, program: Program, file: Path) -> float:
 def _draw(trained: TrainedGenerator, count: int) -> Inputs:
     latents, labels = draw_samples(trained.latent, trained.condition, count, seed=count)
     return (latents,) if trained.condition is None else (latents, labels)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lets torch's exporters, which report every step, write warnings of nobody's concern and errors alone."""
-    names = ("torch.onnx", "torch.export", "torch._export", "onnxscript", "onnx_ir")
-    before: dict[str, Any] = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own code
-            yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
