@@ -13,6 +13,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.exporting.config import ExportSettings
 from celeba_gan.gan.sampling.config import GenerateSettings
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.config import PreprocessSettings
@@ -28,6 +29,7 @@ SECTIONS = {
     "train": TrainSettings,
     "evaluate": EvaluateSettings,
     "generate": GenerateSettings,
+    "export": ExportSettings,
 }
 
 
@@ -68,7 +70,8 @@ def test_environments_are_those_we_know() -> None:
 
 def test_every_dataset_is_declared_has_a_layer_and_its_file_in_the_data_folder(context: KedroContext) -> None:
     catalog, entries = context.catalog, context.config_loader["catalog"]
-    names = {name for name in pipelines["__default__"].datasets() if not name.startswith("param")}
+    every = pipelines["__default__"].datasets() | pipelines["export"].datasets()
+    names = {name for name in every if not name.startswith("param")}
     for name in names:
         dataset = catalog.get(name)
         assert type(dataset).__name__ != "MemoryDataset", name
@@ -114,6 +117,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"preprocess": {"sizes": 5}}, "sizes"),
     ({"evaluate": {"sed": 5}}, "sed"),
     ({"generate": {"image": 5}}, "image"),
+    ({"export": {"wbe": False}}, "wbe"),
     ({"train": {"kimg": -1}}, "kimg"),
     ({"train": {"kimg": float("inf")}}, "kimg"),
     ({"preprocess": {"size": 48}}, "48x48"),
@@ -171,7 +175,7 @@ def test_typed_parameters_are_active() -> None:
     """Kedro switches validation off with one log line when an annotation of a node cannot be resolved."""
     from typing import get_type_hints
 
-    for node in pipelines["__default__"].nodes:
+    for node in (pipelines["__default__"] + pipelines["export"]).nodes:
         hints = get_type_hints(node.func)
         parameters = [name.removeprefix("params:") for name in node.inputs if name.startswith("params:")]
         assert {SECTIONS[name] for name in parameters} <= set(hints.values())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kedro.io import DatasetError
 
-from celeba_gan.datasets.samples import SamplesDataset
+from celeba_gan.datasets.folders import SamplesDataset
 from celeba_gan.samples.recipe import SampleBatch, SampleRecipe
 from celeba_gan.samples.stored import StoredSamples
 

@@ -4,6 +4,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from celeba_gan.evaluation.config import EvaluateSettings
+from celeba_gan.exporting.config import ExportSettings
 from celeba_gan.foundation.settings import Settings
 from celeba_gan.gan.sampling.config import GenerateSettings
 from celeba_gan.gan.settings import TrainSettings
@@ -50,7 +51,7 @@ def test_a_former_name_is_refused_with_the_present_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [EvaluateSettings, GenerateSettings, IngestSettings, PreprocessSettings, TrainSettings]
+    "model", [EvaluateSettings, ExportSettings, GenerateSettings, IngestSettings, PreprocessSettings, TrainSettings]
 )
 def test_all_stages_share_these_rules(model: type[Settings]) -> None:
     assert issubclass(model, Settings)

@@ -12,12 +12,18 @@ from celeba_gan.foundation.documents import Document
 from celeba_gan.foundation.files import staged
 
 
-class DocumentDataset(FileDataset[Document, Document]):
-    """A typed document as JSON; `document` is the full name of its class, a `Document`."""
+class DocumentDataset(FileDataset[Document, Document | None]):
+    """A typed document as JSON; `document` is the full name of its class, a `Document`.
 
-    def __init__(self, filepath: str, document: str, metadata: Metadata | None = None) -> None:
+    With `missing_ok`, a missing file loads as None instead of raising.
+    """
+
+    def __init__(
+        self, filepath: str, document: str, missing_ok: bool = False, metadata: Metadata | None = None
+    ) -> None:
         super().__init__(filepath, metadata)
         self._document = document
+        self._missing_ok = missing_ok
 
     def save(self, data: Document) -> None:
         """Writes the file."""
@@ -25,12 +31,14 @@ class DocumentDataset(FileDataset[Document, Document]):
         with staged(self._filepath) as staging:
             staging.write_text(text + "\n", encoding="utf-8")
 
-    def load(self) -> Document:
+    def load(self) -> Document | None:
         """Reads the file.
 
         Raises:
-            DocumentError: It is damaged, or of a later version.
+            DocumentError: It is damaged, or of a later version; or it is missing, and `missing_ok` is not set.
         """
+        if self._missing_ok and not self._filepath.exists():
+            return None
         kind: type[Document] = load_obj(self._document)
         return kind.read(self._filepath)
 

@@ -1,6 +1,7 @@
 """Writing a file complete or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,3 +23,46 @@ def staged(path: Path) -> Iterator[Path]:
     except BaseException:
         staging.unlink(missing_ok=True)  # on a full disk even a part of a shard is much
         raise
+
+
+@contextmanager
+def staged_folder(path: Path) -> Iterator[Path]:
+    """Yields a new temporary folder beside `path`, which takes its place at the end; after an exception it is removed.
+
+    A folder cannot replace another in one step: the former one has another name for an instant, and a process killed
+    then leaves it there. `restore_folder` gives it its name back.
+    """
+    restore_folder(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging, former = path.with_name(f".{path.name}.partial"), _former(path)
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    try:
+        yield staging
+        for file in staging.rglob("*"):
+            if file.is_file():
+                with file.open("rb+") as opened:
+                    os.fsync(opened.fileno())
+        if path.exists():
+            path.replace(former)
+        staging.replace(path)
+        shutil.rmtree(former, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        restore_folder(path)
+        raise
+
+
+def restore_folder(path: Path) -> None:
+    """Undoes what a process left behind that was killed between the two renames of `staged_folder`."""
+    former = _former(path)
+    if not former.exists():
+        return
+    if path.exists():
+        shutil.rmtree(former, ignore_errors=True)
+    else:
+        former.replace(path)
+
+
+def _former(path: Path) -> Path:
+    return path.with_name(f".{path.name}.former")

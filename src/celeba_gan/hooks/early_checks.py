@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from celeba_gan.tracking.promotion import Promotion
 
 PACKED: Final = "packed_images"
-_FOLDERS: Final = frozenset({PACKED, "training_run", "metric_rows", "training_grids", "samples"})
+_FOLDERS: Final = frozenset({PACKED, "training_run", "metric_rows", "training_grids", "samples", "exported_folder"})
 
 
 class MissingInputError(ValueError):
@@ -68,9 +68,12 @@ class EarlyChecks:
             InceptionError, FeatureFileError, EvaluationError: Evaluation would fail.
             PromotionError: The metric that decides ranks no models, or a name is not valid.
             ConditionError: `generate.labels` are not those of the generator.
+            ExportError: What an export needs is not installed.
         """
         _check_inputs(pipeline, self._paths)
         _check_folders(pipeline, self._paths)
+        if "exported_folder" in pipeline.all_outputs():
+            _check_export(catalog)
         stages = _Stages(pipeline, catalog)
         self._stages = stages if stages.train or stages.evaluate or stages.generate else None
         if self._stages is None:
@@ -124,6 +127,17 @@ def _check_folders(pipeline: Pipeline, paths: Mapping[str, Path]) -> None:
                 raise NoFolderError(
                     f"{shown(folder)} is a file, and this run makes a folder of that name. Rename or move the file"
                 )
+
+
+def _check_export(catalog: DataCatalog) -> None:
+    """Refuses an export, perhaps after a training, that would lack a package or npm."""
+    from celeba_gan.exporting.config import ExportSettings
+    from celeba_gan.exporting.folder import check_tools
+
+    settings, runtime = catalog.get("params:export"), catalog.get("web_runtime")
+    assert settings is not None
+    assert runtime is not None
+    check_tools(ExportSettings.model_validate(settings.load()), runtime.load())
 
 
 class _Stages:

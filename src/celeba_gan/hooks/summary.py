@@ -214,6 +214,7 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "sample_grid": _place("Pictures"),
     "training_animation": _place("Animation"),
     "samples": _place("Samples"),
+    "exported_folder": _place("Export"),
 }
 
 

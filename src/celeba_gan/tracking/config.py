@@ -92,6 +92,7 @@ class Mark(Settings):
     log: Literal["metrics", "params", "image", "artifact", "model"] | None = Field(None, description="logged as this")
     key: str | None = Field(None, description="name of the image series or of the model; null: the dataset's name")
     folder: str | None = Field(None, description="artifact folder; null: the top one")
+    file: str | None = Field(None, description="the one in a folder that is logged as an artifact; null: all of them")
     replaces: str | None = Field(None, description="a model that is not read where this dataset names another")
     commit: bool = Field(False, description="saving it makes a tick of training count")
     resume: bool = Field(False, description="reading it resumes the training it came from, in the same MLflow run")

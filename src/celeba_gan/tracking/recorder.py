@@ -234,7 +234,7 @@ class Recorder:
         elif mark.log == "params":
             run.log_params(flatten(data, name))
         elif mark.log == "artifact":
-            run.log_artifact(self._path(name), mark.folder)
+            run.log_artifact(self._path(name) / (mark.file or ""), mark.folder)
         elif isinstance(data, MetricRows):
             points = [(key, value, int(row["images"])) for row in data.rows for key, value in row.items()]
             curves = (point for point in points if point[0] != "images" and not point[0].endswith("_floor"))

@@ -15,7 +15,12 @@ def leaky_relu(features: Tensor, slope: float) -> Tensor:
     The slope of a leaky ReLU does not change with x. torch's own returns a tensor of zeros for it, which then goes back
     through every layer below: 4 of the 14 backward convolutions of a WGAN-GP critic's step multiply by zero. Here the
     sign is taken from detached features, so that nothing goes back. Values and gradients are the same.
+
+    ONNX has no such operation, and a program that only runs forwards needs none: while it is exported, this is torch's
+    own.
     """
+    if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
+        return F.leaky_relu(features, slope)
     # What takes gradients back, for given signs, is the same function of the features themselves.
     rectified: Tensor = torch.ops.aten.leaky_relu_backward(features, features.detach(), slope, False)
     return rectified

@@ -1,10 +1,16 @@
-"""Folders of samples."""
+"""Folders that generate and export write: samples, and a generator to publish."""
 
-from typing import Any
+import base64
+import re
+import shutil
+from pathlib import Path
+from typing import Any, Protocol
 
 from kedro.io import DatasetError
 
 from celeba_gan.datasets.file_dataset import FileDataset, Metadata
+from celeba_gan.datasets.previews import HTMLPreview
+from celeba_gan.foundation.files import restore_folder, staged_folder
 from celeba_gan.samples.recipe import SampleBatch
 from celeba_gan.samples.stored import RECIPE, TABLE, StoredSamples
 from celeba_gan.samples.writer import SampleWriter
@@ -57,3 +63,45 @@ class SamplesDataset(FileDataset[SampleBatch, Any]):
 
     def _exists(self) -> bool:
         return (self._filepath / RECIPE).is_file()
+
+
+class _Folder(Protocol):
+    @property
+    def path(self) -> Path: ...
+
+
+class ExportedFolderDataset(FileDataset[_Folder, Path]):
+    """A folder that is saved whole or not at all: an interrupted save leaves the former one."""
+
+    def save(self, data: _Folder) -> None:
+        """Copies the folder to its place."""
+        with staged_folder(self._filepath) as staging:
+            shutil.copytree(data.path, staging, dirs_exist_ok=True)
+
+    def load(self) -> Path:
+        """Where the folder is."""
+        restore_folder(self._filepath)
+        return self._filepath
+
+    def preview(self) -> HTMLPreview:
+        """Its model card with the samples inside: kedro-viz reads such a preview as Markdown too."""
+        folder = self.load()
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        card = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)  # the front matter
+        picture = base64.b64encode((folder / "samples.png").read_bytes()).decode()
+        shown = _unwrap(card).replace(
+            "_", "\u02cd"
+        )  # a letter that looks like it: kedro-viz reads emphasis in code too
+        image = f'<img alt="Samples" src="data:image/png;base64,{picture}">'  # it knows no pictures in Markdown
+        return HTMLPreview(shown.replace("![Samples](samples.png)", image))
+
+    def _exists(self) -> bool:
+        restore_folder(self._filepath)
+        return self._filepath.is_dir()
+
+
+def _unwrap(markdown: str) -> str:
+    """Paragraphs as one line each: kedro-viz shows every line end. Code, tables, lists and headings stay."""
+    parts = markdown.split("```")
+    parts[::2] = [re.sub(r"(?<!\n)\n *(?=[^\s|#<*!-])", " ", part) for part in parts[::2]]
+    return "```".join(parts)

@@ -1,0 +1,170 @@
+"""A generator as programs that run without this project: ONNX, and torch.export."""
+
+import copy
+import json
+import logging
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import Tensor
+
+from celeba_gan.exporting.errors import ExportError
+from celeba_gan.foundation.precision import full_float32
+from celeba_gan.gan.inputs.conditions import draw_samples
+from celeba_gan.gan.sampling.trained import TrainedGenerator
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from torch.export import ExportedProgram
+
+logger = logging.getLogger(__name__)
+
+ONNX_FILE: Final = "generator.onnx"
+TORCH_FILE: Final = "generator.pt2"
+TOLERANCE: Final = 1e-4
+"""The largest difference to torch's own images, of values in [-1, 1]; a step of an 8-bit pixel is 0.008."""
+BATCHES: Final = (1, 3, 16)
+"""Images at once, of each comparison."""
+_PACKAGES: Final = ("onnx", "onnxscript", "onnxruntime")
+
+Program = Callable[..., Tensor]
+Inputs = tuple[Tensor, ...]
+
+
+def check_packages() -> None:
+    """Checks that what writes and runs ONNX is installed.
+
+    Raises:
+        ExportError: A package is missing.
+    """
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ExportError(
+            f"An export needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. "
+            "Install the extra: pip install 'celeba-gan[onnx]'"
+        )
+
+
+def export_programs(trained: TrainedGenerator, folder: Path, *, torch_program: bool) -> dict[str, float]:
+    """Writes `generator.onnx`, and `generator.pt2` if wanted; reads each back and compares it with torch.
+
+    Inputs are latents, float32 (batch, latent size), and for a generator with labels, labels, float32 (batch, names).
+    The output is images, float32 (batch, 3, size, size) in [-1, 1]; values outside, of `r3`, are to be clipped.
+
+    Args:
+        trained: On the CPU.
+        folder: Exists.
+        torch_program: Whether to write `generator.pt2`.
+
+    Returns:
+        The largest difference to torch's images, by file.
+
+    Raises:
+        ExportError: A file's images differ by more than `TOLERANCE`.
+    """
+    program = _record(trained)
+    _write_onnx(program, trained, folder / ONNX_FILE)
+    found = {ONNX_FILE: _compare(trained, _read_onnx(folder / ONNX_FILE), folder / ONNX_FILE)}
+    if torch_program:
+        torch.export.save(program, folder / TORCH_FILE)
+        loaded = torch.export.load(folder / TORCH_FILE).module()  # written a moment ago: pickle is safe here
+        found[TORCH_FILE] = _compare(trained, loaded, folder / TORCH_FILE)
+    for name, difference in found.items():
+        logger.info("%s agrees with torch to %.1e", name, difference)
+    return found
+
+
+def _record(trained: TrainedGenerator) -> "ExportedProgram":
+    """The generator's operations for any batch, without the places in the source, which are paths of this machine."""
+    # Weights in the plain layout: torch warns of others when it saves them.
+    network = copy.deepcopy(trained.module).to(memory_format=torch.contiguous_format)
+    inputs = _draw(trained, 2)
+    with torch.no_grad():
+        program = torch.export.export(
+            network, inputs, dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in inputs)
+        )
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                node.meta.pop("stack_trace", None)
+    return program
+
+
+def _write_onnx(program: "ExportedProgram", trained: TrainedGenerator, file: Path) -> None:
+    import onnx
+
+    inputs = ["latents"] if trained.condition is None else ["latents", "labels"]
+    written = torch.onnx.export(
+        program, (), input_names=inputs, output_names=["images"], dynamo=True, external_data=False, verbose=False
+    )
+    assert written is not None
+    model = written.model_proto
+    _tidy(model)
+    onnx.helper.set_model_props(model, _describe(trained))
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, file)
+
+
+def _tidy(model: "ModelProto") -> None:
+    """Names the batch, and leaves out the exporter's notes."""
+    graph = model.graph
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+    del graph.value_info[:]  # shapes inside, in terms of the batch's former name
+
+
+def _describe(trained: TrainedGenerator) -> dict[str, str]:
+    """What a program needs to know to feed the network."""
+    card = trained.card
+    return {
+        "training_id": card.id,
+        "images_seen": str(card.images),
+        "size": str(card.size),
+        "latent_size": str(card.latent.size),
+        "latent_distribution": card.latent.distribution,
+        "labels": json.dumps([] if card.condition is None else card.condition.names),
+    }
+
+
+def _read_onnx(file: Path) -> Program:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    names = [node.name for node in session.get_inputs()]
+
+    def run(*inputs: Tensor) -> Tensor:
+        feeds = {name: values.numpy() for name, values in zip(names, inputs, strict=True)}
+        return torch.from_numpy(session.run(["images"], feeds)[0])
+
+    return run
+
+
+def _compare(trained: TrainedGenerator, program: Program, file: Path) -> float:
+    """The largest difference between a program's images and torch's, in batches of several sizes."""
+    largest = 0.0
+    for count in BATCHES:
+        inputs = _draw(trained, count)
+        with torch.inference_mode(), full_float32():
+            expected, found = trained.module(*inputs).clamp(-1, 1), program(*inputs).clamp(-1, 1)
+        if found.shape != expected.shape:
+            raise ExportError(f"{file} makes images of shape {tuple(found.shape)}, torch {tuple(expected.shape)}")
+        largest = max(largest, float((found - expected).abs().max()))
+    if not largest <= TOLERANCE:  # NaN is no agreement
+        raise ExportError(
+            f"{file} does not compute what torch does: images differ by up to {largest:.1e}, allowed is "
+            f"{TOLERANCE:.0e}. Nothing is exported; please report it with the versions of torch, onnx and onnxruntime"
+        )
+    return largest
+
+
+def _draw(trained: TrainedGenerator, count: int) -> Inputs:
+    latents, labels = draw_samples(trained.latent, trained.condition, count, seed=count)
+    return (latents,) if trained.condition is None else (latents, labels)
