@@ -40,6 +40,10 @@ class ArticleGenerator(nn.Module):
         _initialise(self)
         self.embedding = None if classes is None else ClassEmbedding(classes, 7 * 7 * self.width)
 
+    def latent_matrix(self) -> Tensor:
+        """The weights of the first layer that acts on the latents: (outputs, latent size), without bias and labels."""
+        return self.dense.weight
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, 112, 112) in [-1, 1]."""
         check_labels(labels, self.classes)

@@ -40,6 +40,12 @@ class DCGANGenerator(nn.Module):
         self.layers = LabelledSequential(*layers)
         _initialise(self)
 
+    def latent_matrix(self) -> Tensor:
+        """The weights of the first layer that acts on the latents: (outputs, latent size), without bias."""
+        first = self.layers[0]
+        assert isinstance(first, FromOnePixel)
+        return first.weight.flatten(1).T  # from (latent size, channels, 4, 4)
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, size, size) in [-1, 1]."""
         check_labels(labels, self.classes)

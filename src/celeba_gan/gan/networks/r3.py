@@ -87,6 +87,10 @@ class R3Generator(nn.Module):
         self.to_images = _initialise(nn.Conv2d(widths[-1], 3, 1, bias=False))
         self.embedding = None if classes is None else ClassEmbedding(classes, widths[0])
 
+    def latent_matrix(self) -> Tensor:
+        """The weights of the first layer that acts on the latents: (outputs, latent size), without bias and labels."""
+        return self.weights.weight
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, size, size) about [-1, 1]."""
         check_labels(labels, self.classes)

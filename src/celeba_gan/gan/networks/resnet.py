@@ -95,6 +95,10 @@ class ResNetGenerator(nn.Module):
         _initialise(self.to_images[-2], 1)
         self.embedding = None if classes is None or normed else ClassEmbedding(classes, widths[0] * 4 * 4)
 
+    def latent_matrix(self) -> Tensor:
+        """The weights of the first layer that acts on the latents: (outputs, latent size), without bias and labels."""
+        return self.dense.weight
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, size, size) in [-1, 1]."""
         check_labels(labels, self.classes)
