@@ -78,4 +78,5 @@ def _perpendicular(unit: Tensor) -> Tensor:
     """A unit vector perpendicular to each unit vector: the axis that it uses least, without its share of it."""
     axis = torch.zeros_like(unit).scatter_(-1, unit.abs().argmin(dim=-1, keepdim=True), 1)
     rest = axis - (axis * unit).sum(dim=-1, keepdim=True) * unit
-    return rest / rest.norm(dim=-1, keepdim=True)
+    unit_rest: Tensor = rest / rest.norm(dim=-1, keepdim=True)
+    return unit_rest
