@@ -44,7 +44,7 @@ class ProjectionSettings(Settings):
     """How photographs are projected into the latent space."""
 
     steps: int = Field(300, ge=1, le=100_000, description="steps of Adam")
-    learning_rate: float = Field(0.1, gt=0, le=10, description="of Adam at its first step; it falls to 0 as a cosine")
+    learning_rate: float = Field(0.2, gt=0, le=10, description="of Adam at its first step; it falls to 0 as a cosine")
     candidates: int = Field(1024, ge=1, le=1_000_000, description="random latents among which the starts are chosen")
     restarts: int = Field(4, ge=1, le=64, description="starts for each photograph; the best result is kept")
     feature_weight: float = Field(1, ge=0, le=1000, description="of the distance in features, beside that of pixels")
