@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from kedro.io import DatasetError
 from PIL import Image
 
 from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Metadata, Saved
@@ -33,12 +34,29 @@ class PictureDataset(_PictureFile[Image.Image, Image.Image]):
 
 
 class ImageGridDataset(_PictureFile[ImageGrid, ImageGrid]):
-    """A sample grid as PNG, with the images seen in training in a text chunk."""
+    """A sample grid as PNG, with the images seen in training in a text chunk.
+
+    With `optional`, there may be nothing to show. An empty grid then removes the file of an earlier run, and the entry
+    counts as existing without a file: whether its node has to run again is decided by the node's other outputs.
+    """
+
+    def __init__(self, filepath: str, optional: bool = False, metadata: Metadata | None = None) -> None:
+        super().__init__(filepath, metadata)
+        self._optional = optional
 
     def save(self, data: ImageGrid) -> None:
-        """Writes the picture."""
+        """Writes the picture.
+
+        Raises:
+            DatasetError: It is empty, and not `optional`.
+        """
         from PIL.PngImagePlugin import PngInfo
 
+        if data.is_empty:
+            if not self._optional:
+                raise DatasetError(f"{self._filepath}: a grid without pixels is saved only where it is optional")
+            self._filepath.unlink(missing_ok=True)
+            return
         info = PngInfo()
         info.add_text("images", str(data.images))
         with staged(self._filepath) as staging:
@@ -48,6 +66,9 @@ class ImageGridDataset(_PictureFile[ImageGrid, ImageGrid]):
         """Reads the picture."""
         with Image.open(self._filepath) as image:
             return ImageGrid(int(image.info["images"]), np.asarray(image.convert("RGB")))
+
+    def _exists(self) -> bool:
+        return self._optional or super()._exists()
 
 
 class AnimationDataset(_PictureFile[list[Image.Image], list[Image.Image]]):

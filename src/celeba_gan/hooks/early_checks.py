@@ -68,6 +68,7 @@ class EarlyChecks:
             InceptionError, FeatureFileError, EvaluationError: Evaluation would fail.
             PromotionError: The metric that decides ranks no models, or a name is not valid.
             ConditionError: `generate.labels` are not those of the generator.
+            PhotographError: There are no photographs at `generate.project`.
         """
         _check_inputs(pipeline, self._paths)
         _check_folders(pipeline, self._paths)
@@ -231,6 +232,10 @@ class _Stages:
             self.features = [extractor.name for extractor in file_extractors(self.evaluate, find_device("auto"))]
             most = dict.fromkeys(SPLITS, (0, self.evaluate.images))
             check_splits(most, self.evaluate, features=bool(self.features))
+        if self.generate is not None:
+            from celeba_gan.images.photographs import find_photographs
+
+            find_photographs(self.generate.project, "generate.project")
         if self.preprocess is not None:
             self._check_sizes(self.preprocess.size)
 

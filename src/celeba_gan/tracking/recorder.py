@@ -15,6 +15,7 @@ from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.gan.runtime.signals import is_stopping
+from celeba_gan.reporting.grids import ImageGrid
 from celeba_gan.tracking.config import Mark, RunPage, TrackingError, TrackingSettings, mask_secrets, read_mark
 from celeba_gan.tracking.description import (
     DESCRIPTION,
@@ -234,6 +235,8 @@ class Recorder:
         elif mark.log == "params":
             run.log_params(flatten(data, name))
         elif mark.log == "artifact":
+            if isinstance(data, ImageGrid) and data.is_empty:
+                return  # no file was written
             run.log_artifact(self._path(name), mark.folder)
         elif isinstance(data, MetricRows):
             points = [(key, value, int(row["images"])) for row in data.rows for key, value in row.items()]

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from celeba_gan.foundation.settings import Names, Settings
+from celeba_gan.gan.sampling.control_config import DirectionSettings, Paths, ProjectionSettings
 
 
 class GenerateSettings(Settings):
@@ -24,3 +25,9 @@ class GenerateSettings(Settings):
     seed: int = Field(default=0, ge=0, description="Decides the latents.")
     grid_rows: int = Field(default=6, ge=1, le=64, description="Rows of the sample grid.")
     grid_columns: int = Field(default=10, ge=1, le=64, description="Samples in a row of the grid.")
+    directions: DirectionSettings = DirectionSettings()
+    project: Paths = Field(
+        default=[],
+        description="Photographs to project into the latent space: files or folders; framed as the training images.",
+    )
+    projection: ProjectionSettings = ProjectionSettings()

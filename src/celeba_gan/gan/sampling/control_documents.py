@@ -74,7 +74,7 @@ class Directions(Document):
     directions: tuple[Direction, ...]
     """Attributes first, the best predicted first; then those in closed form."""
     without: dict[str, str] = Field(default_factory=dict)
-    """Attributes that have no direction, each with the reason."""
+    """Attributes that have no direction, and closed_form where that has none, each with the reason."""
 
     def of_kind(self, kind: Literal["attribute", "closed_form"]) -> list[Direction]:
         """The directions of one kind, in order."""
@@ -107,7 +107,7 @@ class ProjectedPhotograph(Record):
     """A photograph, and the latent whose image is nearest to it."""
 
     name: str
-    """Path of its file, as given."""
+    """Path of its file."""
     latent: tuple[float, ...]
     labels: tuple[float, ...]
     """Zeros and ones; empty for a generator that takes none."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from celeba_gan.foundation.pixels import Images
 from celeba_gan.foundation.wording import listed
 from celeba_gan.gan.networks.build import latent_matrix
+from celeba_gan.gan.networks.config import NetworkError
 from celeba_gan.gan.sampling.control_config import DirectionSettings
 from celeba_gan.gan.sampling.control_documents import Direction, Directions, Effect, Prediction
 from celeba_gan.gan.sampling.draws import deviation, draw
@@ -59,11 +60,11 @@ def find_directions(
 
     A generator that takes labels is sampled with those named, or else with labels as training has them. What the labels
     add is fitted beside the latents and taken out, and a move changes the latents alone: where labels decide an
-    attribute, latents hardly predict it, and the AUC says so.
+    attribute, latents hardly predict it, and the AUC says so. A generator that does not name its first layer has no
+    directions in closed form, with the reason in `without`.
 
     Raises:
         ConditionError: The generator knows no such label.
-        NetworkError: The generator does not name its first layer, and directions in closed form are requested.
         DirectionError: `orthogonal_to` names an attribute that the classifier does not know.
     """
     latents, drawn = draw(generator, settings.samples, seed, labels)
@@ -77,7 +78,10 @@ def find_directions(
         held_out = _held_out(settings)
     most = min(settings.closed_form, generator.latent.size)
     if most:
-        found += closed_form_directions(generator.module, generator.latent.size, most)
+        try:
+            found += closed_form_directions(generator.module, generator.latent.size, most)
+        except NetworkError as error:  # a family of a user's own
+            without["closed_form"] = str(error)
     if classifier is not None:
         chosen = slice(len(latents) - min(held_out, settings.effect_samples), None)
         found = _with_effects(found, generator.images, latents[chosen], drawn[chosen], classifier, step)

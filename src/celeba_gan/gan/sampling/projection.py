@@ -207,7 +207,8 @@ class _Search:
         return torch.stack([weight * _squares(a, b) / scale for a, b, scale, weight in parts]).sum(dim=0)
 
     def _prior(self, latents: Tensor) -> Tensor:
-        return self.settings.norm_weight * (latents.norm(dim=1) / self.radius - 1).square()
+        off: Tensor = latents.norm(dim=1) / self.radius - 1
+        return self.settings.norm_weight * off.square()
 
 
 def pyramid(images: Tensor) -> Tensor:

@@ -2,16 +2,32 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from celeba_gan.pipelines.generate.control_nodes import find_directions, project_photographs
 from celeba_gan.pipelines.generate.nodes import animate_training, draw_sample_grid, generate_samples
 
 
 def create_pipeline() -> Pipeline:
-    """From generator, or the best measured one, to samples, sample_grid; from training_grids to training_animation."""
+    """From generator, or the best measured one, to samples, sample_grid, directions, projections and their pictures.
+
+    From training_grids to training_animation.
+    """
     nodes = [
         Node(generate_samples, inputs=["training_run", "params:generate"], outputs="samples", name="generate_samples"),
         Node(
             draw_sample_grid, inputs=["training_run", "params:generate"], outputs="sample_grid", name="draw_sample_grid"
         ),
         Node(animate_training, inputs="training_grids", outputs="training_animation", name="animate_training"),
+        Node(
+            find_directions,
+            inputs=["training_run", "attribute_classifier", "params:generate"],
+            outputs=["directions", "directions_grid"],
+            name="find_directions",
+        ),
+        Node(
+            project_photographs,
+            inputs=["training_run", "attribute_classifier", "packed_images_previous", "params:generate"],
+            outputs=["projections", "projection_grid"],
+            name="project_photographs",
+        ),
     ]
     return Pipeline(nodes)
