@@ -3,6 +3,8 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pytest
+from kedro.io import DatasetError
 from PIL import Image
 
 from celeba_gan.datasets.images import AnimationDataset, ImageGridDataset, PictureDataset, SamplesDataset
@@ -25,6 +27,21 @@ def test_grid_round_trip_and_preview(tmp_path: Path) -> None:
     with Image.open(BytesIO(base64.b64decode(dataset.preview()))) as image:
         assert image.size == (30, 20)
     assert [file.name for file in (tmp_path / "sub").iterdir()] == ["grid.png"]
+
+
+def test_an_optional_grid_without_anything_to_show_has_no_file(tmp_path: Path) -> None:
+    file = tmp_path / "grid.png"
+    dataset, required = ImageGridDataset(str(file), optional=True), ImageGridDataset(str(file))
+    assert dataset.exists()  # its node's other outputs decide
+    dataset.save(ImageGrid.nothing(123))
+    assert not file.exists()
+    dataset.save(ImageGrid(123, noise(20, 30, 3)))
+    assert required.exists()
+    with pytest.raises(DatasetError, match=r"grid\.png: a grid without pixels is saved only where it is optional"):
+        required.save(ImageGrid.nothing(123))
+    assert dataset.load().images == 123
+    dataset.save(ImageGrid.nothing(123))
+    assert not list(tmp_path.iterdir())
 
 
 def test_wide_pictures_are_previewed_smaller(tmp_path: Path) -> None:

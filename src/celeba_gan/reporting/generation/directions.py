@@ -50,12 +50,17 @@ def draw_directions(
         draw_rows(
             tiles,
             [_signed(move) for move in moves],
-            [_about(direction) for direction in shown],
-            [_changes(direction) for direction in shown],
+            [about for about, _ in map(describe, shown)],
+            [changes for _, changes in map(describe, shown)],
             heading,
             tile,
         ),
     )
+
+
+def describe(direction: Direction) -> tuple[list[str], list[str]]:
+    """The lines on the left of a direction's row, its name first, and those on the right, its own effect first."""
+    return _about(direction), _changes(direction)
 
 
 def _about(direction: Direction) -> list[str]:
