@@ -116,6 +116,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"generate": {"image": 5}}, "image"),
     ({"generate": {"directions": {"sample": 5}}}, "generate.directions.sample"),
     ({"generate": {"projection": {"steps": 0}}}, "generate.projection.steps"),
+    ({"generate": {"directions": {"columns": 4}}}, "give an odd number"),
     ({"train": {"kimg": -1}}, "kimg"),
     ({"train": {"kimg": float("inf")}}, "kimg"),
     ({"preprocess": {"size": 48}}, "48x48"),

@@ -145,6 +145,11 @@ INDEXES: dict[str, tuple[dict[str, Any], pd.DataFrame, str]] = {
         index(Male=1),
         "knows no 'Hat'. There are: Male",
     ),
+    "unknown attribute of a direction": (
+        {"generate": {"directions": {"orthogonal_to": "Male+Hat"}}},
+        index(Male=1),
+        r"generate\.directions\.orthogonal_to: the classifier knows no Hat\. There are: Male",
+    ),
     "unknown class": (
         {
             "preprocess": {"condition_on": ["label"]},

@@ -87,6 +87,7 @@ class EarlyChecks:
 
         Raises:
             EvaluationError: There are too few images, or they have another size than a model's.
+            DirectionError: `generate.directions.orthogonal_to` names an attribute that these images do not have.
             PromotionError: These images have no features for the metric that decides.
             LabelError, PackedImagesError, ConditionError, TrainingError: The labels are not those requested.
         """
@@ -356,6 +357,7 @@ class _Stages:
         repacked: Sequence[str] = (),
     ) -> None:
         from celeba_gan.evaluation.evaluate import check_splits
+        from celeba_gan.gan.sampling.directions import check_orthogonal_to
         from celeba_gan.images.labels import attribute_names, labels_as_named
         from celeba_gan.pipelines.evaluate.nodes import no_classifier
 
@@ -364,6 +366,8 @@ class _Stages:
         if self.evaluate is None:
             return
         lacking = no_classifier(attribute_names(labels), splits)
+        if self.generate is not None and lacking is None:
+            check_orthogonal_to(self.generate.directions, attribute_names(labels))
         features = self.features + (["attributes"] if lacking is None else [])
         check_splits(splits, self.evaluate, features=bool(features))
         if self.promotion is not None:

@@ -254,7 +254,9 @@ def test_attributes_of_a_trained_generator_move_as_the_sign_says(
 ) -> None:
     condition = {"condition": {"name": "class"}} if conditional else {}
     generator = short_training(images, make_settings(kimg=8, tick_kimg=8, **condition), conditional)
-    found = find_directions(generator, DirectionSettings(samples=2048, strength=2), 0, classifier=COLOURS)
+    found = find_directions(
+        generator, DirectionSettings(samples=2048, effect_samples=512, strength=2), 0, classifier=COLOURS
+    )
     assert {one.name for one in found.of_kind("attribute")} == {"Red", "Left"}
     latents, labels = draw(generator, 300, seed=99)
     start = colours(generator.images(latents, labels))
@@ -270,4 +272,4 @@ def test_attributes_of_a_trained_generator_move_as_the_sign_says(
         assert less.mean() < -0.1
         assert (more > 0).mean() > 0.9
         assert (less < 0).mean() > 0.9
-        assert direction.effects[name].forward == pytest.approx(more.mean(), abs=0.05)  # other latents
+        assert direction.effects[name].forward == pytest.approx(more.mean(), abs=0.08)  # other latents

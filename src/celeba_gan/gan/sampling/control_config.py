@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from celeba_gan.foundation.settings import Names, Settings
 
@@ -31,13 +31,20 @@ class DirectionSettings(Settings):
     strength: float = Field(
         3, gt=0, le=20, description="length of a move along a direction, in standard deviations of drawn latents"
     )
-    effect_samples: int = Field(256, ge=16, le=100_000, description="samples that are moved to measure the effects")
+    effect_samples: int = Field(128, ge=16, le=100_000, description="samples that are moved to measure the effects")
     closed_form: int = Field(5, ge=0, le=4096, description="directions taken from the weights of the first layer")
     orthogonal_to: Names = Field(
         [], description="attributes, as in Male+Smiling: all other directions are made orthogonal to theirs"
     )
     rows: int = Field(16, ge=1, le=200, description="attribute directions in the picture, the best predicted first")
     columns: int = Field(7, ge=3, le=21, description="steps from -strength to +strength in the picture; odd")
+
+    @field_validator("columns")
+    @classmethod
+    def _has_a_middle(cls, columns: int) -> int:
+        if columns % 2 == 0:
+            raise ValueError("give an odd number, so that the middle column is the face itself")
+        return columns
 
 
 class ProjectionSettings(Settings):

@@ -122,11 +122,7 @@ def attribute_directions(
     Raises:
         DirectionError: `settings.orthogonal_to` names an attribute that the classifier does not know.
     """
-    if unknown := sorted(set(settings.orthogonal_to) - set(classifier.names)):
-        raise DirectionError(
-            f"generate.directions.orthogonal_to: the classifier knows no {listed(unknown, 5)}. "
-            f"There are: {listed(classifier.names, 50)}"
-        )
+    check_orthogonal_to(settings, classifier.names)
     probabilities = _classify(images, latents, labels, classifier)
     kept = len(latents) - _held_out(settings)  # for the fit
     bounded = probabilities.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
@@ -162,6 +158,15 @@ def attribute_directions(
         )
         found.append((prediction.auc, direction))
     return [direction for _, direction in sorted(found, key=lambda pair: -pair[0])], without
+
+
+def check_orthogonal_to(settings: DirectionSettings, known: Sequence[str]) -> None:
+    """Raises DirectionError if `orthogonal_to` names an attribute that is not a known one."""
+    if unknown := sorted(set(settings.orthogonal_to) - set(known)):
+        raise DirectionError(
+            f"generate.directions.orthogonal_to: the classifier knows no {listed(unknown, 5)}. "
+            f"There are: {listed(known, 50)}"
+        )
 
 
 def closed_form_directions(module: nn.Module, latent_size: int, count: int) -> list[Direction]:
