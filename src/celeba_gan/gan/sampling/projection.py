@@ -96,7 +96,7 @@ def image_errors(
     apart: list[float | None] = [None] * len(images)
     if features is not None:
         with torch.no_grad():
-            one, other = (features(from_uint8(some).to(device)).double() for some in (images, photographs))
+            one, other = (features(from_uint8(some).to(device)).cpu().double() for some in (images, photographs))
         apart = list((one - other).norm(dim=1).tolist())
     return [ImageError(rmse=float(r), features=f) for r, f in zip(rmse, apart, strict=True)]
 
@@ -178,8 +178,9 @@ class _Search:
         sums, squares = [torch.zeros(1)] * kinds, [0.0] * kinds
         for parts in self._described_samples():
             for kind, part in enumerate(parts):
-                sums[kind] = sums[kind].to(part.device) + part.double().sum(dim=0)
-                squares[kind] += float(part.double().square().sum())
+                doubles = part.cpu().double()  # some devices have no float64
+                sums[kind] = sums[kind] + doubles.sum(dim=0)
+                squares[kind] += float(doubles.square().sum())
         means = [float((total / count).square().sum()) for total in sums]
         return [max(square / count - mean, 1e-12) for square, mean in zip(squares, means, strict=True)]
 

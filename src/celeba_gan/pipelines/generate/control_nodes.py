@@ -132,7 +132,7 @@ def _bind(network: "AttributeClassifier", card: ClassifierCard) -> "Classifier":
 
 
 def _draw_moves(found: Directions, generator: "TrainedGenerator", settings: GenerateSettings) -> ImageGrid:
-    """The picture of one face moved along the directions: that of sample 0."""
+    """The picture of one face moved along the directions: that of the first latent drawn."""
     from celeba_gan.gan.sampling.directions import moved
     from celeba_gan.gan.sampling.draws import draw
     from celeba_gan.reporting.generation.directions import draw_directions
