@@ -67,10 +67,17 @@ def test_every_artifact_of_the_contract_is_there(trained_project: Path) -> None:
     assert sorted(file.stem for file in (output / "metric_rows").glob("*.json")) == ticks
     assert sorted(file.stem for file in (output / "training_grids").glob("*.png")) == ticks
     assert len(list((output / "samples").glob("*.png"))) == 8
+    directions = json.loads((output / "directions.json").read_text())
+    assert {one["kind"] for one in directions["directions"]} >= {"closed_form"}
+    assert directions["classifier_digest"] is not None  # evaluate made it before
+    assert json.loads((output / "projections.json").read_text())["photographs"] == []
 
     report = data / "08_reporting/smoke"
     with Image.open(report / "sample_grid.png") as grid:
         assert grid.width > grid.height > 100
+    with Image.open(report / "directions.png") as moved:
+        assert moved.height > 100
+    assert not (report / "projections.png").exists()  # no photographs were given
     with Image.open(report / "training.gif") as animation:
         assert animation.n_frames == 4  # type: ignore[attr-defined]
     assert json.loads((report / "training_curves.json").read_text())["data"]
@@ -87,6 +94,13 @@ def test_every_artifact_of_the_contract_is_there(trained_project: Path) -> None:
     assert {"age", "age_mean_square", "prob_real", "prob_fake", "swd"} <= evaluation["metrics"].keys()
     assert "swd" in evaluation["floor"]
     assert evaluation["protocol"]["images"] == 960
+
+
+def test_mlflow_has_the_directions_and_no_picture_of_what_was_not_projected(trained_project: Path) -> None:
+    logged = {f"{file.parent.name}/{file.name}" for file in (trained_project / "mlartifacts").rglob("*.*")}
+    assert {"directions/directions.json", "directions/directions.png", "pictures/sample_grid.png"} <= logged
+    assert not [name for name in logged if name.startswith("projections/")]
+    assert "failed to log" not in (trained_project.parent / "trained.log").read_text()
 
 
 def test_nothing_is_left_half_done(trained_project: Path) -> None:
@@ -147,7 +161,8 @@ def test_another_experiment_leaves_this_one_alone_and_may_evaluate_it(project: P
     before = {file: file.read_bytes() for file in files if file.is_file()}
     params = "train.kimg=0.32,experiment=short"
     refused = kedro_run(project, "--env", "smoke", "--params", f"{params},evaluate.model=smoke", status=1)
-    assert "generate.draw_sample_grid, generate.generate_samples, train.train_gan" in refused.words
+    using = "generate.draw_sample_grid, generate.find_directions, generate.generate_samples, "
+    assert f"{using}generate.project_photographs, train.train_gan" in refused.words
     kedro_run(project, "--env", "smoke", "--pipelines", "train", "--params", params)
     kedro_run(project, "--env", "smoke", "--pipelines", "evaluate", "--params", "experiment=short,evaluate.model=smoke")
     assert json.loads((data / "06_models/short/generator.json").read_text())["images"] == 320

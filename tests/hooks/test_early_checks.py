@@ -64,6 +64,10 @@ FROM_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
         "frechet-atributes, which ranks no models. did you mean 'frechet_attributes'",
     ),
     "a name that MLflow forbids": ({"evaluate": {"promote": True, "promote_as": "a/b"}}, "promote_as is 'a/b'"),
+    "no photographs": (
+        {"generate": {"project": "nowhere"}},
+        r"generate\.project: there is no file or folder .*nowhere",
+    ),
     "labels of a generator without": ({"generate": {"labels": "Male"}}, "this generator takes no labels"),
     "labels that it does not know": (
         {
@@ -140,6 +144,11 @@ INDEXES: dict[str, tuple[dict[str, Any], pd.DataFrame, str]] = {
         {"train": {"condition": {"name": "attributes"}}, "generate": {"labels": "Hat"}},
         index(Male=1),
         "knows no 'Hat'. There are: Male",
+    ),
+    "unknown attribute of a direction": (
+        {"generate": {"directions": {"orthogonal_to": "Male+Hat"}}},
+        index(Male=1),
+        r"generate\.directions\.orthogonal_to: the classifier knows no Hat\. There are: Male",
     ),
     "unknown class": (
         {

@@ -1,7 +1,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from celeba_gan.gan.runs.cards import BestTick
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.runs.snapshot import Snapshot, save_best
+from celeba_gan.gan.sampling.control_documents import Direction, Directions, Prediction, Projections
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.images.packed import Journal, Manifest, Shard
 from celeba_gan.tracking.config import RunPage
@@ -105,6 +106,27 @@ def _fill(make_snapshot: Callable[..., Snapshot], data: Path, *, finished: bool)
     run.append(replace(make_snapshot(180_000), card=card))
     metrics = {"age": 0.4321, "prob_real": 0.5, "swd": 12.345, "swd_32": 1.0}
     evaluation.write_text(json.dumps(measured(metrics=metrics, floor={"swd": 3.21})))
+    write_control(data / "07_model_output/demo", rmse=[10, 30, 12.34])
+
+
+def write_control(output: Path, rmse: Sequence[float]) -> None:
+    """Directions of three attributes, two of which are predicted well, and projections with these errors."""
+    output.mkdir(parents=True, exist_ok=True)
+    found = [
+        Direction(name=name, kind="attribute", vector=(1,), prediction=Prediction(auc=auc, accuracy=1, share=0.5))
+        for name, auc in (("Male", 0.9), ("Hat", 0.8), ("Smiling", 0.79))
+    ]
+    closed = Direction(name="closed_form_1", kind="closed_form", vector=(1,), singular_value=2)
+    common = {"training_id": "a", "images": 1, "seed": 0}
+    sizes = {"latent_size": 1, "samples": 9, "held_out": 3, "strength": 3, "step": 3}
+    directions = Directions(directions=(*found, closed), **common, **sizes)
+    (output / "directions.json").write_text(json.dumps(directions.to_json()))
+    photographs = [
+        {"name": "a", "latent": [1], "labels": [], **dict.fromkeys(("error", "best_random", "mean_sample"), error)}
+        for error in ({"rmse": value, "features": None} for value in rmse)
+    ]
+    projections = Projections.model_validate({**common, "steps": 3, "photographs": photographs})
+    (output / "projections.json").write_text(json.dumps(projections.to_json()))
 
 
 def test_the_whole_line_is_summarised_with_every_place(account: Say, project: Path, fill: Callable[..., None]) -> None:
@@ -131,6 +153,10 @@ def test_the_whole_line_is_summarised_with_every_place(account: Say, project: Pa
     assert "Pictures data/08_reporting/demo/sample_grid.png" in lines
     assert "Animation data/08_reporting/demo/training.gif" in lines
     assert "Samples data/07_model_output/demo/samples" in lines
+    directions = "data/07_model_output/demo/directions.json (3 attributes, 2 with AUC >= 0.8; 1 in closed form)"
+    assert f"Directions {directions}" in lines
+    projections = "3 photographs, median error 12.3 grey levels: data/07_model_output/demo/projections.json"
+    assert f"Projections {projections}" in lines
     assert any(line.startswith("Look kedro viz run (") and line.endswith("or make viz") for line in lines)
     page = "http://127.0.0.1:5000/#/experiments/1/runs/abc?"
     assert any(line.startswith(f"Compare KEDRO_ENV=mine make mlflow, then {page}") for line in lines)
@@ -150,6 +176,13 @@ def test_what_does_not_exist_is_not_listed(account: Say, project: Path, fill: Ca
         "Data report data/08_reporting/datasets/synthetic/data.html",
     ]
     assert [line.split()[0] for line in lines[3:]] == ["Time", "Look"]
+
+
+def test_projections_are_not_listed_without_photographs(account: Say, project: Path, fill: Callable[..., None]) -> None:
+    fill(project / "data", finished=True)
+    write_control(project / "data/07_model_output/demo", rmse=[])
+    labels = [line.split()[0] for line in account("generate") if line]
+    assert labels == ["Pictures", "Animation", "Samples", "Directions", "Time", "Look"]
 
 
 def test_only_what_the_run_made_is_listed(account: Say, project: Path, fill: Callable[..., None]) -> None:

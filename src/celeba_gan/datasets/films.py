@@ -1,6 +1,7 @@
 """Films as GIF, WebP and MP4."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,11 +9,13 @@ from kedro.io import DatasetError
 from PIL import Image
 
 from celeba_gan.datasets.file_dataset import FileDataset
-from celeba_gan.datasets.previews import ImagePreview, image_preview
+from celeba_gan.datasets.previews import ImagePreview, image_preview, picture_preview
 from celeba_gan.foundation.files import staged
-from celeba_gan.reporting.films import Film
+from celeba_gan.reporting.films import Film, film_files
 
-_SUFFIXES: Final = (".webp", ".gif", ".mp4")  # in the order in which they are shown
+
+class FilmError(RuntimeError):
+    """A film cannot be written; the message says what to do."""
 
 
 class FilmDataset(FileDataset[Film, list[Image.Image]]):
@@ -22,14 +25,14 @@ class FilmDataset(FileDataset[Film, list[Image.Image]]):
         """Writes the film in each of its formats, and removes it in others.
 
         Raises:
-            DatasetError: A format is unknown, or the package that writes MP4 is not installed.
+            FilmError: The package that writes MP4 is not installed.
         """
         for suffix in (f".{name}" for name in data.formats):
             with staged(self._filepath.with_suffix(suffix)) as staging:
                 _WRITERS[suffix](data, staging)
-        for suffix in _SUFFIXES:
-            if suffix.removeprefix(".") not in data.formats:
-                self._filepath.with_suffix(suffix).unlink(missing_ok=True)
+        for file in film_files(self._filepath):
+            if file.suffix.removeprefix(".") not in data.formats:
+                file.unlink()
 
     def load(self) -> list[Image.Image]:
         """Reads the frames."""
@@ -45,20 +48,15 @@ class FilmDataset(FileDataset[Film, list[Image.Image]]):
     def preview(self) -> ImagePreview:
         """The film; of an MP4, which kedro-viz does not play, its first frame."""
         path = self._file()
-        if path.suffix != ".mp4":
-            return image_preview(path)
-        with staged(path.with_suffix(".png")) as staging:
-            self.load()[0].save(staging, "PNG")
-            return image_preview(staging)
+        return picture_preview(self.load()[0]) if path.suffix == ".mp4" else image_preview(path)
 
     def _file(self) -> Path:
-        for suffix in _SUFFIXES:
-            if (path := self._filepath.with_suffix(suffix)).is_file():
-                return path
-        raise DatasetError(f"There is no film {self._filepath}, neither as GIF nor as WebP or MP4")
+        if not (files := film_files(self._filepath)):
+            raise DatasetError(f"There is no film {self._filepath}, neither as GIF nor as WebP or MP4")
+        return files[0]
 
     def _exists(self) -> bool:
-        return any(self._filepath.with_suffix(suffix).is_file() for suffix in _SUFFIXES)
+        return bool(film_files(self._filepath))
 
 
 def _write_gif(film: Film, path: Path) -> None:
@@ -98,14 +96,19 @@ def _durations(film: Film) -> Sequence[int]:
     return [film.frame_ms] * (len(film.frames) - 1) + [film.last_frame_ms]
 
 
-def _av() -> Any:
-    try:
-        import av
-    except ImportError as error:
-        raise DatasetError(
+def check_mp4() -> None:
+    """Raises FilmError where the package that writes MP4 is not installed."""
+    if find_spec("av") is None:
+        raise FilmError(
             "MP4 films need the package av. Install it with pip install 'celeba_gan[film]', or give "
             "generate.film.formats=gif"
-        ) from error
+        )
+
+
+def _av() -> Any:
+    check_mp4()
+    import av
+
     return av
 
 

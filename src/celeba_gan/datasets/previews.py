@@ -16,10 +16,15 @@ MAX_WIDTH = 1000  # pixels
 
 def image_preview(path: Path) -> ImagePreview:
     """The picture in this file, base64-coded; reduced to a width that a browser shows without effort."""
-    if path.suffix == ".gif":
+    if path.suffix in (".gif", ".webp"):  # films
         return ImagePreview(base64.b64encode(path.read_bytes()).decode())
     with Image.open(path) as image:
-        picture = image.convert("RGB")
+        return picture_preview(image)
+
+
+def picture_preview(image: Image.Image) -> ImagePreview:
+    """As `image_preview`, of a picture in memory."""
+    picture = image.convert("RGB")
     if picture.width > MAX_WIDTH:
         picture = picture.resize((MAX_WIDTH, round(picture.height * MAX_WIDTH / picture.width)))
     buffer = BytesIO()

@@ -6,13 +6,14 @@ from typing import Annotated, Any, ClassVar, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator, model_validator
 
 
-def _split_names(value: object) -> object:
+def split_names(value: object) -> object:
+    """Names as typed on a command line, with plus signs between, as a list; anything else as it is."""
     if value is None or value == "":  # `generate.labels=`, and the same in a file
         return []
     return [name.strip() for name in value.split("+")] if isinstance(value, str) else value
 
 
-Names = Annotated[list[str], BeforeValidator(_split_names)]
+Names = Annotated[list[str], BeforeValidator(split_names)]
 """Several names, on a command line as in `Male+Smiling`; empty: none."""
 
 

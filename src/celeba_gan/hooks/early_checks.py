@@ -68,12 +68,15 @@ class EarlyChecks:
             InceptionError, FeatureFileError, EvaluationError: Evaluation would fail.
             PromotionError: The metric that decides ranks no models, or a name is not valid.
             ConditionError: `generate.labels` are not those of the generator.
-            ExportError: What an export needs is not installed.
+            ExportError, FilmError: What an export or a film needs is not installed.
+            PhotographError: There are no photographs at `generate.project`.
         """
         _check_inputs(pipeline, self._paths)
         _check_folders(pipeline, self._paths)
         if "exported_folder" in pipeline.all_outputs():
             _check_export(catalog)
+        if "walk_film" in pipeline.all_outputs() or "training_animation" in pipeline.all_outputs():
+            _check_films(catalog)
         stages = _Stages(pipeline, catalog)
         self._stages = stages if stages.train or stages.evaluate or stages.generate else None
         if self._stages is None:
@@ -89,6 +92,7 @@ class EarlyChecks:
 
         Raises:
             EvaluationError: There are too few images, or they have another size than a model's.
+            DirectionError: `generate.directions.orthogonal_to` names an attribute that these images do not have.
             PromotionError: These images have no features for the metric that decides.
             LabelError, PackedImagesError, ConditionError, TrainingError: The labels are not those requested.
         """
@@ -127,6 +131,17 @@ def _check_folders(pipeline: Pipeline, paths: Mapping[str, Path]) -> None:
                 raise NoFolderError(
                     f"{shown(folder)} is a file, and this run makes a folder of that name. Rename or move the file"
                 )
+
+
+def _check_films(catalog: DataCatalog) -> None:
+    """Refuses films as MP4, perhaps after a training, without the package that writes them."""
+    from celeba_gan.datasets.films import check_mp4
+    from celeba_gan.gan.sampling.config import GenerateSettings
+
+    settings = catalog.get("params:generate")
+    assert settings is not None
+    if "mp4" in GenerateSettings.model_validate(settings.load()).film.formats:
+        check_mp4()
 
 
 def _check_export(catalog: DataCatalog) -> None:
@@ -245,6 +260,10 @@ class _Stages:
             self.features = [extractor.name for extractor in file_extractors(self.evaluate, find_device("auto"))]
             most = dict.fromkeys(SPLITS, (0, self.evaluate.images))
             check_splits(most, self.evaluate, features=bool(self.features))
+        if self.generate is not None:
+            from celeba_gan.images.photographs import find_photographs
+
+            find_photographs(self.generate.project, "generate.project")
         if self.preprocess is not None:
             self._check_sizes(self.preprocess.size)
 
@@ -365,6 +384,7 @@ class _Stages:
         repacked: Sequence[str] = (),
     ) -> None:
         from celeba_gan.evaluation.evaluate import check_splits
+        from celeba_gan.gan.sampling.directions import check_orthogonal_to
         from celeba_gan.images.labels import attribute_names, labels_as_named
         from celeba_gan.pipelines.evaluate.nodes import no_classifier
 
@@ -373,6 +393,8 @@ class _Stages:
         if self.evaluate is None:
             return
         lacking = no_classifier(attribute_names(labels), splits)
+        if self.generate is not None and lacking is None:
+            check_orthogonal_to(self.generate.directions, attribute_names(labels))
         features = self.features + (["attributes"] if lacking is None else [])
         check_splits(splits, self.evaluate, features=bool(features))
         if self.promotion is not None:

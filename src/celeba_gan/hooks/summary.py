@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from kedro.framework.hooks import hook_impl
@@ -19,9 +20,11 @@ from celeba_gan.foundation.settings import is_none
 from celeba_gan.foundation.wording import counted, in_time
 from celeba_gan.gan.runs.cards import RunCard
 from celeba_gan.gan.runs.run import Run
+from celeba_gan.gan.sampling.control_documents import GOOD_AUC, Directions, Projections
 from celeba_gan.hooks.run_folders import RESUME, RUN
 from celeba_gan.images.packed import PackedImages, Shard
 from celeba_gan.reporting.data.data_report import DataReport
+from celeba_gan.reporting.films import film_files
 from celeba_gan.tracking.config import RunPage
 from celeba_gan.tracking.hook import MLflowTracking
 
@@ -195,6 +198,30 @@ def _verdict(comparison: Comparison) -> str:
     return f"{comparison.model} with {comparison.against}: {'; '.join(parts) or 'they have no metric in common'}"
 
 
+def _directions(path: Path) -> Lines:
+    found = Directions.read(path)
+    attributes = [one.prediction.auc for one in found.of_kind("attribute") if one.prediction is not None]
+    good = sum(auc >= GOOD_AUC for auc in attributes)
+    closed = f"{len(found.of_kind('closed_form'))} in closed form"
+    known = (
+        f"{counted(len(attributes), 'attribute')}, {good} with AUC >= {GOOD_AUC:g}; {closed}" if attributes else closed
+    )
+    yield "Directions", f"{shown(path)} ({known})"
+
+
+def _projections(path: Path) -> Lines:
+    if found := Projections.read(path).photographs:
+        middle = median(one.error.rmse for one in found)
+        yield (
+            "Projections",
+            f"{counted(len(found), 'photograph')}, median error {middle:.1f} grey levels: {shown(path)}",
+        )
+
+
+def _film(label: str) -> Callable[[Path], Lines]:
+    return lambda path: [(label, ", ".join(map(shown, film_files(path))))]
+
+
 def _place(label: str) -> Callable[[Path], Lines]:
     return lambda path: [(label, shown(path))]
 
@@ -212,8 +239,11 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "evaluation": _measured,
     "evaluation_page": _place("Report"),
     "sample_grid": _place("Pictures"),
-    "training_animation": _place("Animation"),
+    "training_animation": _film("Animation"),
+    "walk_film": _film("Walk"),
     "samples": _place("Samples"),
+    "directions": _directions,
+    "projections": _projections,
     "exported_folder": _place("Export"),
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 Pixels = NDArray[np.uint8]
+FORMATS: Final = ("gif", "webp", "mp4")
+"""In the order in which they are shown."""
 
 _DARK: Final = "#222222"
 _BAR: Final = "#4477aa"
@@ -24,6 +27,11 @@ class Film:
     frame_ms: int
     last_frame_ms: int
     formats: tuple[str, ...] = ("gif",)  # of gif, webp, mp4
+
+
+def film_files(path: Path) -> list[Path]:
+    """The files of a film that exist: `path` with the suffix of each format."""
+    return [file for file in (path.with_suffix(f".{name}") for name in FORMATS) if file.is_file()]
 
 
 def film_walk(

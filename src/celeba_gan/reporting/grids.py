@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,16 @@ class ImageGrid:
     """(height, width, 3)"""
     since: int | None = None
     """Image count of the previous tick, for a grid of a tick."""
+
+    @classmethod
+    def nothing(cls, images: int) -> Self:
+        """A grid without anything to show, of which no file is written."""
+        return cls(images, np.zeros((0, 0, 3), np.uint8))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not self.pixels.size
 
 
 def make_grid(

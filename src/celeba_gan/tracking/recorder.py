@@ -15,6 +15,8 @@ from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.gan.runtime.signals import is_stopping
+from celeba_gan.reporting.films import Film, film_files
+from celeba_gan.reporting.grids import ImageGrid
 from celeba_gan.tracking.config import Mark, RunPage, TrackingError, TrackingSettings, mask_secrets, read_mark
 from celeba_gan.tracking.description import (
     DESCRIPTION,
@@ -234,6 +236,12 @@ class Recorder:
         elif mark.log == "params":
             run.log_params(flatten(data, name))
         elif mark.log == "artifact":
+            if isinstance(data, ImageGrid) and data.is_empty:
+                return  # no file was written
+            if isinstance(data, Film):
+                for file in film_files(self._place(name)):
+                    run.log_artifact(file, mark.folder)
+                return
             run.log_artifact(self._path(name) / (mark.file or ""), mark.folder)
         elif isinstance(data, MetricRows):
             points = [(key, value, int(row["images"])) for row in data.rows for key, value in row.items()]
@@ -285,9 +293,14 @@ class Recorder:
             run.link_output(model_id, card.images)
 
     def _path(self, name: str) -> Path:
-        path = self._kedro_run.paths.get(name)
-        if path is None or not path.exists():
+        if not (path := self._place(name)).exists():
             raise ValueError(f"the dataset {name} has no file on this machine that could be uploaded ({path})")
+        return path
+
+    def _place(self, name: str) -> Path:
+        path = self._kedro_run.paths.get(name)
+        if path is None:
+            raise ValueError(f"the dataset {name} has no file on this machine that could be uploaded")
         return path
 
     def _tag_training(self, run: "TrackedRun", card: RunCard) -> None:

@@ -48,6 +48,10 @@ class ArticleGenerator(Generator):
         _initialise(self)
         self.embedding = None if classes is None else ClassEmbedding(classes, 7 * 7 * self.width)
 
+    def latent_matrix(self) -> Tensor:
+        """The weights of the first layer that acts on the latents: (outputs, latent size), without bias and labels."""
+        return self.dense.weight
+
     def base(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """To the features at 7x7."""
         base = self.dense(latents)

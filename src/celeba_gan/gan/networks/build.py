@@ -9,9 +9,9 @@ argument where they were built with classes.
 from importlib import import_module
 from types import ModuleType
 
-from torch import nn
+from torch import Tensor, nn
 
-from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
+from celeba_gan.gan.networks.config import LatentSettings, NetworkError, NetworkSettings
 from celeba_gan.gan.networks.layers import Generator
 from celeba_gan.gan.networks.spectral_norm import add_spectral_norm
 
@@ -29,6 +29,25 @@ def build_generator(
     network.check_size(size)
     generator: Generator = _module(network).generator(network.family, latent.size, size, classes)
     return generator
+
+
+def latent_matrix(generator: nn.Module) -> Tensor:
+    """The weights of the first layer of a generator that acts on the latents: (outputs, latent size).
+
+    The generators of this package name it by a method `latent_matrix`. The layer's output is this matrix times the
+    latents, plus what does not depend on them: a bias, and an embedding of the labels.
+
+    Raises:
+        NetworkError: The generator has no such method.
+    """
+    method = getattr(generator, "latent_matrix", None)
+    if method is None:
+        raise NetworkError(
+            f"{type(generator).__name__} does not name the first layer that acts on its latents: give it a method "
+            "latent_matrix() that returns the layer's weights, (outputs, latent size)"
+        )
+    matrix: Tensor = method()
+    return matrix
 
 
 def build_discriminator(network: NetworkSettings, size: int, classes: int | None = None) -> nn.Module:

@@ -142,6 +142,11 @@ class LatentSettings(Settings):
     size: int = Field(128, ge=1, le=4096, description="numbers per latent vector")
     distribution: Literal["normal", "uniform"] = Field("normal", description="standard normal, or uniform in [-1, 1]")
 
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of each number of a latent, and of a latent's projection on any unit vector."""
+        return 3**-0.5 if self.distribution == "uniform" else 1.0
+
 
 class ConditionSettings(Settings):
     """What the networks are conditioned on."""

@@ -41,6 +41,12 @@ class DCGANGenerator(Generator):
         self.layers = LabelledSequential(*layers)
         _initialise(self)
 
+    def latent_matrix(self) -> Tensor:
+        """The weights of the first layer that acts on the latents: (outputs, latent size), without bias."""
+        first = self.layers[0]
+        assert isinstance(first, FromOnePixel)
+        return first.weight.flatten(1).T  # from (latent size, channels, 4, 4)
+
     def base(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """To the features at 4x4."""
         features: Tensor = self.layers(latents[:, :, None, None], labels, stop=3)

@@ -95,6 +95,10 @@ class R3Generator(Generator):
         self.to_images = _initialise(nn.Conv2d(widths[-1], 3, 1, bias=False))
         self.embedding = None if classes is None else ClassEmbedding(classes, widths[0])
 
+    def latent_matrix(self) -> Tensor:
+        """The weights of the first layer that acts on the latents: (outputs, latent size), without bias and labels."""
+        return self.weights.weight
+
     def base(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """To the features at 4x4, after their blocks."""
         weights: Tensor = self.weights(latents)

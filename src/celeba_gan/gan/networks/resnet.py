@@ -96,6 +96,10 @@ class ResNetGenerator(Generator):
         _initialise(self.to_images[-2], 1)
         self.embedding = None if classes is None or normed else ClassEmbedding(classes, widths[0] * 4 * 4)
 
+    def latent_matrix(self) -> Tensor:
+        """The weights of the first layer that acts on the latents: (outputs, latent size), without bias and labels."""
+        return self.dense.weight
+
     def base(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """To the features at 8x8, after the first block."""
         base = self.dense(latents)

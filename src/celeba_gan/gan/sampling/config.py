@@ -1,10 +1,25 @@
 """Settings of the generate stage."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from celeba_gan.foundation.settings import Names, Settings
+from celeba_gan.foundation.settings import Names, Settings, split_names
+from celeba_gan.gan.sampling.control_config import DirectionSettings, Paths, ProjectionSettings
+
+Formats = Annotated[list[Literal["gif", "webp", "mp4"]], BeforeValidator(split_names), Field(min_length=1)]
+
+
+class FilmSettings(Settings):
+    """The films of the training's growth and of a walk through samples."""
+
+    formats: Formats = Field(
+        default=["gif"], description="Of the files, as in gif+mp4: gif, webp, or mp4, which needs the extra film."
+    )
+    size: int = Field(default=256, ge=64, le=2048, description="Width of the walk's film, in pixels.")
+    samples: int = Field(default=6, ge=2, le=16, description="Samples that the walk goes through and comes back from.")
+    frames: int = Field(default=10, ge=1, le=240, description="Frames of the walk from one sample to the next.")
+    frame_ms: int = Field(default=100, ge=10, le=10_000, description="Milliseconds that a frame of the walk is shown.")
 
 
 class GenerateSettings(Settings):
@@ -34,3 +49,10 @@ class GenerateSettings(Settings):
     seed: int = Field(default=0, ge=0, description="Decides the latents.")
     grid_rows: int = Field(default=6, ge=1, le=64, description="Rows of the sample grid.")
     grid_columns: int = Field(default=10, ge=1, le=64, description="Samples in a row of the grid.")
+    film: FilmSettings = FilmSettings()
+    directions: DirectionSettings = DirectionSettings()
+    project: Paths = Field(
+        default=[],
+        description="Photographs to project into the latent space: files or folders; framed as the training images.",
+    )
+    projection: ProjectionSettings = ProjectionSettings()

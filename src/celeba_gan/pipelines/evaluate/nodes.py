@@ -9,6 +9,7 @@ from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.evaluation.features.store import FeatureStore
+from celeba_gan.foundation.wording import stage_command
 from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.gan.runs.models import NamedModel
 from celeba_gan.gan.runs.run import Run
@@ -82,7 +83,7 @@ def evaluate_generator(
     packed_images: PackedImages,
     labels: Any,
     classes: Any,
-    attribute_classifier: Checkpoint[ClassifierCard],
+    attribute_classifier: Checkpoint[ClassifierCard] | None,
     feature_store: FeatureStore,
     compared_model: NamedModel | None,
     settings: EvaluateSettings,
@@ -93,12 +94,16 @@ def evaluate_generator(
     """
     from celeba_gan.evaluation.attributes import describe_attributes
     from celeba_gan.evaluation.compare import compare_models
-    from celeba_gan.evaluation.evaluate import Result, evaluate
+    from celeba_gan.evaluation.evaluate import EvaluationError, Result, evaluate
     from celeba_gan.evaluation.features.classifier import AttributeClassifier
     from celeba_gan.evaluation.features.inception import InceptionFeatures, say_skipped
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
+    if attribute_classifier is None:
+        raise EvaluationError(
+            f"There is no attribute classifier of these images. Make it with {stage_command('evaluate')}"
+        )
     use_all_cores()
     device = find_device("auto")
     extractors = file_extractors(settings, device)

@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.sampling.config import GenerateSettings
+from celeba_gan.reporting.films import Film
 from celeba_gan.reporting.grids import ImageGrid, animate, make_grid
 from celeba_gan.samples.recipe import SampleBatch, SampleRecipe
 from celeba_gan.samples.stored import StoredSamples
@@ -68,6 +68,33 @@ def draw_sample_grid(training_run: Run, settings: GenerateSettings) -> ImageGrid
     return make_grid(samples, generator.card.images, settings.grid_columns, names=names)
 
 
-def animate_training(training_grids: list[ImageGrid]) -> list[Any]:
-    """Strings the grids of all ticks together: frames (Pillow images) of an animation."""
-    return list(animate(training_grids))
+def animate_training(training_grids: list[ImageGrid], settings: GenerateSettings) -> Film:
+    """Strings the grids of all ticks together."""
+    return Film(animate(training_grids), frame_ms=250, last_frame_ms=3000, formats=tuple(settings.film.formats))
+
+
+def film_walk(training_run: Run, settings: GenerateSettings) -> Film:
+    """Films a closed walk through the first samples: along great circles, labels changing with the latents."""
+    import torch
+
+    from celeba_gan.gan.runtime.hardware import find_device
+    from celeba_gan.gan.sampling.interpolation import walk
+    from celeba_gan.gan.sampling.trained import TrainedGenerator
+    from celeba_gan.reporting.films import film_walk as film
+
+    trained = TrainedGenerator(training_run.networks(settings.checkpoint).generator, find_device("auto"))
+    count, legs = settings.film.samples, settings.film.frames
+    latents, labels = trained.draw(count, settings.seed, settings.labels)
+    shares = torch.arange(legs)[:, None] / legs
+    between = torch.lerp(labels[:, None], labels.roll(-1, dims=0)[:, None], shares).flatten(0, 1)
+    batches = zip(torch.split(walk(latents, legs), 64), torch.split(between, 64), strict=True)
+    truncated = "" if settings.truncation == 1 else f", truncation {settings.truncation:g}"
+    return film(
+        (trained.images(*batch, settings.truncation) for batch in batches),
+        trained.images(latents, labels, settings.truncation),
+        [str(number) for number in range(count)],
+        f"samples 0 to {count - 1} of seed {settings.seed}{truncated}",
+        settings.film.size,
+        settings.film.frame_ms,
+        settings.film.formats,
+    )

@@ -2,11 +2,12 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from celeba_gan.pipelines.generate.nodes import animate_training, draw_sample_grid, generate_samples
+from celeba_gan.pipelines.generate.control_nodes import find_directions, project_photographs
+from celeba_gan.pipelines.generate.nodes import animate_training, draw_sample_grid, film_walk, generate_samples
 
 
 def create_pipeline() -> Pipeline:
-    """From generator, or the best measured one, to samples, sample_grid; from training_grids to training_animation."""
+    """From the generator to samples, a grid, a film, directions and projections; from training_grids to a film."""
     nodes = [
         Node(
             generate_samples,
@@ -17,6 +18,24 @@ def create_pipeline() -> Pipeline:
         Node(
             draw_sample_grid, inputs=["training_run", "params:generate"], outputs="sample_grid", name="draw_sample_grid"
         ),
-        Node(animate_training, inputs="training_grids", outputs="training_animation", name="animate_training"),
+        Node(
+            animate_training,
+            inputs=["training_grids", "params:generate"],
+            outputs="training_animation",
+            name="animate_training",
+        ),
+        Node(film_walk, inputs=["training_run", "params:generate"], outputs="walk_film", name="film_walk"),
+        Node(
+            find_directions,
+            inputs=["training_run", "attribute_classifier", "params:generate"],
+            outputs=["directions", "directions_grid"],
+            name="find_directions",
+        ),
+        Node(
+            project_photographs,
+            inputs=["training_run", "attribute_classifier", "packed_images_previous", "params:generate"],
+            outputs=["projections", "projection_grid"],
+            name="project_photographs",
+        ),
     ]
     return Pipeline(nodes)
