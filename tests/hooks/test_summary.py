@@ -127,6 +127,10 @@ def write_control(output: Path, rmse: Sequence[float]) -> None:
     ]
     projections = Projections.model_validate({**common, "steps": 3, "photographs": photographs})
     (output / "projections.json").write_text(json.dumps(projections.to_json()))
+    report = output.parents[1] / "08_reporting" / output.name
+    report.mkdir(parents=True, exist_ok=True)
+    for name in ("training.gif", "training.mp4", "walk.webp"):
+        (report / name).touch()
 
 
 def test_the_whole_line_is_summarised_with_every_place(account: Say, project: Path, fill: Callable[..., None]) -> None:
@@ -151,7 +155,8 @@ def test_the_whole_line_is_summarised_with_every_place(account: Say, project: Pa
     assert any(line.startswith("SWD 12.3 (real images 3.21): distance") for line in lines)
     assert any(line.startswith("AGE 0.432: of the discriminator: 0.5 for chance") for line in lines)
     assert "Pictures data/08_reporting/demo/sample_grid.png" in lines
-    assert "Animation data/08_reporting/demo/training.gif" in lines
+    assert "Animation data/08_reporting/demo/training.gif, data/08_reporting/demo/training.mp4" in lines
+    assert "Walk data/08_reporting/demo/walk.webp" in lines
     assert "Samples data/07_model_output/demo/samples" in lines
     directions = "data/07_model_output/demo/directions.json (3 attributes, 2 with AUC >= 0.8; 1 in closed form)"
     assert f"Directions {directions}" in lines
@@ -182,7 +187,7 @@ def test_projections_are_not_listed_without_photographs(account: Say, project: P
     fill(project / "data", finished=True)
     write_control(project / "data/07_model_output/demo", rmse=[])
     labels = [line.split()[0] for line in account("generate") if line]
-    assert labels == ["Pictures", "Animation", "Samples", "Directions", "Time", "Look"]
+    assert labels == ["Pictures", "Animation", "Walk", "Samples", "Directions", "Time", "Look"]
 
 
 def test_only_what_the_run_made_is_listed(account: Say, project: Path, fill: Callable[..., None]) -> None:
