@@ -85,8 +85,8 @@ def test_the_graph_opens_as_five_stages_with_a_layer_between_two() -> None:
     """What kedro-viz draws outside of the collapsed stages: each row of it is one layer, from raw to reporting."""
     layers = ["raw", "primary", "model_input", "models", "feature", "reporting"]
     stages = ("ingest", "preprocess", "train", "evaluate", "generate")
-    whole, shown = pipelines["__default__"], set()
     entries = context_of("base").config_loader["catalog"]
+    whole, shown = pipelines["__default__"], set()
 
     def rows(names: set[str]) -> set[int]:
         data = {name for name in names if not name.startswith("param")}
