@@ -185,13 +185,14 @@ def test_finished_samples_are_reused_unless_a_file_is_missing(
         assert content(folder) == before
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 9}', '{"recipe": 1}', "\0"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 9}', "negative", '{"recipe": 1}', "\0"])
 def test_a_damaged_record_is_that_of_no_samples(
     text: str, tmp_path: Path, make_recipe: MakeRecipe, batch: MakeBatch
 ) -> None:
     folder = tmp_path / "samples"
     write(folder, make_recipe(), 33, batch, stop=25)
-    (tmp_path / ".samples.partial" / "progress.json").write_text(text)
+    record = tmp_path / ".samples.partial" / "progress.json"
+    record.write_text(record.read_text().replace('"done": 20', '"done": -20') if text == "negative" else text)
     assert write(folder, make_recipe(), 33, batch) == 33
 
 

@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from pydantic import Field
+
 from celeba_gan.foundation.documents import Document, DocumentError
 from celeba_gan.samples.recipe import SampleRecipe
 
@@ -20,7 +22,7 @@ class Progress(Document):
 
     recipe: SampleRecipe
     total: int
-    done: int  # the first so many; all whole blocks, or all there are
+    done: int = Field(ge=0)  # the first so many; all whole blocks, or all there are
 
 
 class StoredSamples:

@@ -1,8 +1,8 @@
 """Documents of directions in the latent space, and of photographs projected into it; they need no torch."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from celeba_gan.foundation.documents import Document, Record
 
@@ -75,6 +75,13 @@ class Directions(Document):
     """Attributes first, the best predicted first; then those in closed form."""
     without: dict[str, str] = Field(default_factory=dict)
     """Attributes that have no direction, and closed_form where that has none, each with the reason."""
+
+    @model_validator(mode="after")
+    def _vectors_are_latents(self) -> Self:
+        wrong = [one.name for one in self.directions if len(one.vector) != self.latent_size]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is a direction of {self.latent_size} numbers that has another count")
+        return self
 
     def of_kind(self, kind: Literal["attribute", "closed_form"]) -> list[Direction]:
         """The directions of one kind, in order."""
