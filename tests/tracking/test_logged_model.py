@@ -16,7 +16,7 @@ from celeba_gan.gan.networks.build import build_generator
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.runs.checkpoint import Checkpoint
-from celeba_gan.gan.runs.snapshot import Network, Snapshot
+from celeba_gan.gan.runs.snapshot import Network, Networks, Snapshot
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.tracking import logged_model
 
@@ -66,7 +66,9 @@ def test_models_run_their_own_code_beside_each_other_and_beside_another_installe
     def log(number: int, generator: Network) -> None:
         folder = tmp_path / f"build{number}"
         folder.mkdir()
-        logged_model._build(folder, "generator", generator, "m-0", "0" * 32).rename(tmp_path / f"model{number}")
+        logged_model._build(folder, "generator", Networks(generator, None), "m-0", "0" * 32).rename(
+            tmp_path / f"model{number}"
+        )
 
     generators = [make_generator(1), make_generator(2)]
     for number, generator in enumerate(generators):

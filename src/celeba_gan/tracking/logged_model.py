@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from celeba_gan.gan.runs.snapshot import Network
+from celeba_gan.gan.runs.snapshot import Network, Networks
 from celeba_gan.tracking.description import DESCRIPTION
 from celeba_gan.tracking.store import TRAINING_ID, Store, as_text
 
@@ -16,9 +16,12 @@ _REQUIRED = ("numpy", "pillow", "pydantic", "safetensors", "torch")
 _ROOMS = ("foundation", "gan", "serving")  # what a generator needs of this package
 
 
-def log_model(store: Store, run_id: str, name: str, generator: Network, description: str) -> str:
-    """Uploads a generator as a model of a run, with a description in Markdown. Returns the model's id."""
-    card = generator.card
+def log_model(store: Store, run_id: str, name: str, networks: Networks, description: str) -> str:
+    """Uploads a generator as a model of a run, with a description in Markdown. Returns the model's id.
+
+    Its discriminator is uploaded with it: a training that starts from the model needs both.
+    """
+    card = networks.generator.card
     model = store.client.create_logged_model(
         store.experiment_id,
         name=name,
@@ -36,7 +39,7 @@ def log_model(store: Store, run_id: str, name: str, generator: Network, descript
     model_id: str = model.model_id
     try:
         with tempfile.TemporaryDirectory() as temporary:
-            folder = _build(Path(temporary), name, generator, model_id, run_id)
+            folder = _build(Path(temporary), name, networks, model_id, run_id)
             store.client.log_model_artifacts(model_id, str(folder))
     except BaseException:
         store.client.finalize_logged_model(model_id, "FAILED")
@@ -45,19 +48,22 @@ def log_model(store: Store, run_id: str, name: str, generator: Network, descript
     return model_id
 
 
-def _build(folder: Path, name: str, generator: Network, model_id: str, run_id: str) -> Path:
+def _build(folder: Path, name: str, networks: Networks, model_id: str, run_id: str) -> Path:
     """Makes the model's folder as `mlflow.pyfunc.load_model` reads it."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    weights = folder / "generator.safetensors"
-    generator.save(weights)
+    files = {"weights": folder / "generator.safetensors", "python": _copy_sources(folder / "python")}
+    networks.generator.save(files["weights"])
+    if networks.discriminator is not None:
+        files["discriminator"] = folder / "discriminator.safetensors"
+        networks.discriminator.save(files["discriminator"])
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=_HERE / "pyfunc_model.py",
-        artifacts={"weights": str(weights), "python": str(_copy_sources(folder / "python"))},
+        artifacts={name: str(file) for name, file in files.items()},
         signature=_signature(),
-        input_example=_example(generator),
+        input_example=_example(networks.generator),
         # Without a local version such as +cu128, which the package index does not have.
         pip_requirements=[f"{one}=={importlib.metadata.version(one).split('+')[0]}" for one in _REQUIRED],
         mlflow_model=Model(artifact_path=name, run_id=run_id, model_id=model_id),
