@@ -55,7 +55,7 @@ class PictureService:
         """
         requested = read_rows(rows, params, self.limits)
         labels = [self._named(number, row.labels) for number, row in enumerate(requested)]
-        latents, drawn = self._draw(requested)
+        latents, drawn = self._draw(requested, labels)
         label = torch.stack([own if given is None else given for own, given in zip(drawn, labels, strict=True)])
         answers: list[Answer] = [{} for _ in requested]
         for places in self._batches(requested):
@@ -78,7 +78,7 @@ class PictureService:
         except ConditionError as error:
             raise RequestError(f"row {number}: {error}") from None
 
-    def _draw(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+    def _draw(self, rows: Sequence[Row], named: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
         """Latents (rows, latent size), and the labels (rows, names) that rows have if they name none.
 
         Latents without labels get those of the very first sample.
@@ -86,7 +86,8 @@ class PictureService:
         generator = self.generator
         together: dict[tuple[int, int], list[int]] = defaultdict(list)
         for place, row in enumerate(rows):
-            together[row.seed, row.number // _TOGETHER].append(place)
+            if row.latents is None or named[place] is None:
+                together[row.seed, row.number // _TOGETHER].append(place)
         latents = torch.zeros(len(rows), generator.latent.size)
         labels = torch.zeros(len(rows), len(generator.names))
         for (seed, _), places in together.items():
