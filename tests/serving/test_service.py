@@ -2,8 +2,10 @@
 
 import base64
 import io
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,3 +143,22 @@ def test_many_threads_get_what_one_gets(make_service: Callable[[Condition | None
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda rows: shared.answer(rows, {}), requests))
     assert found == [alone.answer(rows, {}) for rows in requests]
+
+
+def test_the_generator_computes_for_one_thread_at_a_time(
+    make_service: Callable[[Condition | None], PictureService], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, inside, most = make_service(None), [0], [0]
+    images = service.generator.images
+
+    def watched(*arguments: Any) -> NDArray[np.uint8]:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.02)  # time for others to come in
+        inside[0] -= 1
+        return images(*arguments)
+
+    monkeypatch.setattr(service.generator, "images", watched)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(lambda seed: service.answer([{"seed": seed}], {}), range(8)))) == 8
+    assert most == [1]

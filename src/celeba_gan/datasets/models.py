@@ -37,7 +37,10 @@ class _Downloading(ReadOnlyDataset[Loaded]):
     def _fetch(self, uri: str) -> FetchedModel:
         if uri not in self._fetched:
             if self.store is None:
-                raise TrackingError(f"{uri} is a model of MLflow, and no store is configured in this session")
+                raise TrackingError(
+                    f"{uri} is a model of MLflow, and no store is configured in this session. The processes of "
+                    "ParallelRunner have none: train without --runner"
+                )
             if self._folder is None:
                 self._folder = tempfile.TemporaryDirectory(prefix="celeba_gan-", ignore_cleanup_errors=True)
             self._fetched[uri] = self.store.fetch_model(uri, Path(self._folder.name))
