@@ -102,3 +102,33 @@ def test_models_run_their_own_code_beside_each_other_and_beside_another_installe
     for images, generator in zip(found, generators, strict=False):
         assert np.array_equal(images, TrainedGenerator(generator).images(latents, torch.ones(3, 1)))
     assert np.array_equal(found[2], 255 - found[0])
+
+
+SERVER = """
+import logging, sys, types
+import mlflow.pyfunc
+from mlflow.pyfunc import scoring_server
+
+logging.basicConfig(level=logging.WARNING)
+own = scoring_server.invocations
+mlflow.pyfunc.load_model("model0")
+assert scoring_server.invocations is own, "only in the process of a server may it be replaced"
+sys.modules["mlflow.pyfunc.scoring_server.app"] = types.ModuleType("app")  # as the server has it while it loads a model
+mlflow.pyfunc.load_model("model0")
+assert scoring_server.invocations is not own
+scoring_server.invocations = other = lambda data, content_type: None
+mlflow.pyfunc.load_model("model0")
+assert scoring_server.invocations is other, "another version of MLflow would call it in its own way"
+"""
+
+
+def test_requests_are_read_in_a_servers_process_alone_and_not_in_an_unknown_version(
+    tmp_path: Path, make_generator: Callable[[int], Network]
+) -> None:
+    folder = tmp_path / "build"
+    folder.mkdir()
+    pair = Networks(make_generator(1), None)
+    logged_model._build(folder, "generator", pair, "m-0", "0" * 32).rename(tmp_path / "model0")
+    done = subprocess.run([sys.executable, "-B", "-c", SERVER], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("This version of MLflow answers requests in another way") == 1
