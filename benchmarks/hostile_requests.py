@@ -13,158 +13,108 @@ JSON: Final = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent to `/invocations`; `right` is what may be answered, `refused` (any 4xx) alone or else `any`."""
+    """What is sent to `/invocations`."""
 
     body: bytes
     headers: dict[str, str] = field(default_factory=lambda: dict(JSON))
     method: str = "POST"
-    refused: bool = True
+    refused: bool = True  # it must be; otherwise a right answer will do, too
 
 
-def _row(value: object) -> Request:
-    return Request(json.dumps({"inputs": [value]}).encode())
-
-
-def _text(text: str, kind: str | None = "application/json") -> Request:
-    return Request(text.encode(), {} if kind is None else {"Content-Type": kind})
+_GOOD: Final = '{"inputs": [{"seed": 1}]}'
+_WRONG_SEEDS: Final = [-1, 1.5, 2**63, 2**64, 10**30, 1e300, True, "1", "", [1], [], {}, {"a": 1}, "x" * 10_000]
+_WRONG_TRUNCATIONS: Final = [-0.001, 1.001, 1e300, -(10**400), True, "0.5", [0.5], {}]
+_WRONG_LABELS: Final = [
+    *(5, True, ["Male"], {"Male": 1}, "Nobody", "+", "Male+", "male", " ", "\x00", "\ud800", "Male+" * 500),
+    *("../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "%s%n%x", "'; DROP TABLE models; --", "{{7*7}}"),
+    *("${jndi:ldap://x/a}", "<script>alert(1)</script>", "x" * 100_000),
+]
+_WRONG_FORMATS: Final = ["gif", "PNG", "", "tiff", "../x.png", "pdf", "eps", "png\x00", 5, True, ["png"], {}]
+_WRONG_NUMBERS: Final[list[Any]] = [None, "x", [1], {}, True, 1e39, -1e39, 10**400, 1001]
+_WRONG_PARAMS: Final = ["[]", "5", '"x"', *('{"seed": 1}', '{"truncation": 2}', '{"labels": 5}', '{"format": 1}')]
+_WRONG_TYPES: Final = [
+    *(None, "", "text/csv", "text/plain", "application/xml", "application/vnd.apache.parquet", "multipart/form-data"),
+    *("application/json; charset=latin-1", "application/json; charset=utf-16", "application/json; x=1", "a" * 5000),
+]
 
 
 def by_hand(latents: int) -> list[Request]:
-    """All of them must be refused by a model with labels and latents of this length."""
-    good = '{"inputs": [{"seed": 1}]}'
+    """All of them, but one, must be refused by a model with labels and latents of this length."""
+    parquet = Request(b"PAR1" + bytes(100) + b"PAR1", {"Content-Type": "application/vnd.apache.parquet"})
+    return [
+        *(Request(json.dumps({"inputs": [row]}).encode()) for row in _wrong_rows(latents)),
+        *(Request(text.encode()) for text in _wrong_texts(latents)),
+        *(Request(_GOOD.encode(), {} if kind is None else {"Content-Type": kind}) for kind in _WRONG_TYPES),
+        *(Request(text, {"Content-Type": "text/csv"}) for text in (b"seed\n1\n", b'a,"b\n')),
+        parquet,
+        *(Request(body) for body in (b"\xff\xfe", b"\x80abc", _GOOD.encode("utf-16"), bytes(1000))),
+        *(Request(_GOOD.encode(), method=method) for method in ("GET", "PUT", "DELETE", "PATCH")),
+        Request(_GOOD.encode(), {**JSON, "Content-Encoding": "gzip"}, refused=False),
+    ]
+
+
+def _wrong_rows(latents: int) -> list[object]:
     numbers = [0.5] * latents
-    wrong_seeds: list[object] = [
-        -1,
-        1.5,
-        2**63,
-        2**64,
-        10**30,
-        1e300,
-        True,
-        "1",
-        "",
-        [1],
-        [],
-        {},
-        {"a": 1},
-        "x" * 10_000,
-    ]
-    wrong_truncations: list[object] = [-0.001, 1.001, 1e300, -(10**400), True, "0.5", [0.5], {}]
-    wrong_labels: list[object] = [5, True, ["Male"], {"Male": 1}, "Nobody", "+", "Male+", "male", " ", "\x00", "\ud800"]
-    wrong_labels += ["../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "Male+" * 500, "x" * 100_000, "%s%n%x"]
-    wrong_labels += ["'; DROP TABLE models; --", "${jndi:ldap://x/a}", "{{7*7}}", "<script>alert(1)</script>"]
-    wrong_formats: list[object] = ["gif", "PNG", "", "tiff", "../x.png", "pdf", "eps", "png\x00", 5, True, ["png"], {}]
-    wrong_latents: list[object] = [
-        5,
-        "0.5",
-        [],
-        [0.5],
-        [*numbers, 0.5],
-        [numbers],
-        {},
-        [None] * latents,
-        ["1"] * latents,
-    ]
-    last: tuple[object, ...] = (None, "x", [1], {}, True, 1e39, -1e39, 10**400, 1001)
-    wrong_latents += [[*numbers[:-1], one] for one in last]
-    rows: list[object] = [
-        *({"seed": one} for one in wrong_seeds),
-        *({"number": one} for one in wrong_seeds),
-        *({"truncation": one} for one in wrong_truncations),
-        *({"labels": one} for one in wrong_labels),
-        *({"format": one} for one in wrong_formats),
+    wrong_latents = [5, "0.5", [], [0.5], [*numbers, 0.5], [numbers], {}, [None] * latents, ["1"] * latents]
+    wrong_latents += [[*numbers[:-1], one] for one in _WRONG_NUMBERS]
+    return [
+        *({"seed": one} for one in _WRONG_SEEDS),
+        *({"number": one} for one in _WRONG_SEEDS),
+        *({"truncation": one} for one in _WRONG_TRUNCATIONS),
+        *({"labels": one} for one in _WRONG_LABELS),
+        *({"format": one} for one in _WRONG_FORMATS),
         *({"latents": one} for one in wrong_latents),
         {"seed": 1, "latents": numbers},
         {"number": 0, "latents": numbers},
         *({name: 1} for name in ("trunction", "", "Seed", "__class__", "../seed", "x" * 10_000, "\ud800")),
         *(None, 5, "seed", [1], [], True, [[{"seed": 1}]]),
     ]
+
+
+def _wrong_texts(latents: int) -> list[str]:
+    def row(name: str, value: str) -> str:
+        return '{"inputs": [{"' + name + '": ' + value + "}]}"
+
+    def repeated(value: str) -> str:
+        return "[" + ",".join([value] * latents) + "]"
+
     deep = "[" * 50_000
-    texts = [
+    split = [
+        '{"data": [[1]]}',
+        '{"columns": ["seed"], "data": [[1, 2]]}',
+        '{"columns": ["seed", "seed"], "data": [[1, 2]]}',
+        '{"columns": [{}], "data": [[1]]}',
+        '{"columns": [["seed"], ["number"]], "data": [[1, 2]]}',
+    ]
+    return [
         *("", " ", "{", "[", "]", "nul", "null", "true", "5", '"x"', "[]", "{}", "NaN", "\x00", "\ufeff"),
-        *(good[:end] for end in range(1, len(good), 3)),
+        *(_GOOD[:end] for end in range(1, len(_GOOD), 3)),
         *(deep, deep + "]" * 50_000, '{"inputs":' + deep, '{"inputs":' * 50_000, '{"a":' * 500 + "1" + "}" * 500),
-        '{"inputs": [{"latents": ' + "[" * 400 + "]" * 400 + "}]}",
-        '{"inputs": [{"seed": ' + "9" * 5000 + "}]}",
-        *(
-            '{"inputs": [{"latents": [' + ",".join([name] * latents) + "]}]}"
-            for name in ("NaN", "Infinity", "-Infinity")
-        ),
-        *('{"inputs": [{"' + name + '": NaN}]}' for name in ("seed", "truncation", "labels")),
-        '{"inputs": [{"latents": [' + ",".join(["1e999"] * latents) + "]}]}",
+        row("latents", "[" * 400 + "]" * 400),
+        row("seed", "9" * 5000),
+        *(row("latents", repeated(name)) for name in ("NaN", "Infinity", "-Infinity", "1e999")),
+        *(row(name, "NaN") for name in ("seed", "truncation", "labels")),
         *('{"' + name + '": []}' for name in (*FORMS, "messages", "prompt", "input", "signature_name", "data")),
         *('{"' + name + '": {"seed": [1]}}' for name in FORMS),
-        '{"inputs": [{"seed": 1}], "instances": [{"seed": 1}]}',
-        '{"inputs": [{"seed": 1}], "extra": 1}',
-        '{"inputs": [{"seed": 1}], "messages": []}',
-        *('{"inputs": [{}], "params": ' + one + "}" for one in ("[]", "5", '"x"', '{"seed": 1}', '{"truncation": 2}')),
-        *(
-            '{"inputs": [{}], "params": ' + one + "}"
-            for one in ('{"labels": 5}', '{"labels": "Nobody"}', '{"format": 1}')
-        ),
-        '{"dataframe_split": {"data": [[1]]}}',
-        '{"dataframe_split": {"columns": ["seed"], "data": [[1, 2]]}}',
-        '{"dataframe_split": {"columns": ["seed", "seed"], "data": [[1, 2]]}}',
-        '{"dataframe_split": {"columns": [{}], "data": [[1]]}}',
-        '{"dataframe_split": {"columns": [["seed"], ["number"]], "data": [[1, 2]]}}',
+        *(_GOOD[:-1] + more + "}" for more in (', "instances": [{"seed": 1}]', ', "extra": 1', ', "messages": []')),
+        *('{"inputs": [{}], "params": ' + one + "}" for one in _WRONG_PARAMS),
+        *('{"dataframe_split": ' + one + "}" for one in split),
         json.dumps({"inputs": [{}] * 257}),
         json.dumps({"inputs": [{"seed": number} for number in range(100_000)]}),
         json.dumps({"inputs": [{"labels": "x" * 1_000_000}] * 20}),
         " " * 20_000_000,
     ]
-    types = [
-        None,
-        "",
-        "text/csv",
-        "text/plain",
-        "application/xml",
-        "application/vnd.apache.parquet",
-        "multipart/form-data",
-    ]
-    types += [
-        "application/json; charset=latin-1",
-        "application/json; charset=utf-16",
-        "application/json; x=1",
-        "a" * 5000,
-    ]
-    return [
-        *(_row(row) for row in rows),
-        *(_text(text) for text in texts),
-        *(_text(good, kind) for kind in types),
-        _text("seed\n1\n", "text/csv"),
-        _text('a,"b\n', "text/csv"),
-        Request(b"PAR1" + bytes(100) + b"PAR1", {"Content-Type": "application/vnd.apache.parquet"}),
-        *(Request(body) for body in (b"\xff\xfe", b"\x80abc", good.encode("utf-16"), bytes(1000))),
-        Request(good.encode(), {**JSON, "Content-Encoding": "gzip"}, refused=False),
-        *(Request(good.encode(), method=method) for method in ("GET", "PUT", "DELETE", "PATCH")),
-    ]
 
 
-_HOSTILE: Final[tuple[Any, ...]] = (
-    *(
-        None,
-        True,
-        -1,
-        0,
-        1.5,
-        2**53 + 1,
-        2**63,
-        1e308,
-        float("nan"),
-        float("inf"),
-        "",
-        "x",
-        "Male",
-        "1",
-        "\x00",
-        "\ud800",
-    ),
-    *("../../etc/passwd", "Male+Male+Male+Male", "x" * 5000, [], [[]], [1], {}, {"seed": 1}, [None] * 300, 10**400),
-)
+_HOSTILE: Final[list[Any]] = [
+    *(None, True, -1, 0, 1.5, 2**53 + 1, 2**63, 10**400, 1e308, float("nan"), float("inf"), "", "x", "Male", "1"),
+    *("\x00", "\ud800", "../../etc/passwd", "Male+Male+Male+Male", "x" * 5000),
+    *([], [[]], [1], {}, {"seed": 1}, [None] * 300),
+]
 
 
 def mutated(seed: int, latents: int, labels: tuple[str, ...]) -> Iterator[Request]:
-    """Good requests, each with one to three changes of its values, its structure or its bytes; endless."""
+    """Good requests, each with up to four changes of its values, its structure or its bytes; endless."""
     rng = random.Random(seed)
     while True:
         content = good_request(rng, latents, labels)
