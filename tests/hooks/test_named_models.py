@@ -10,6 +10,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines, settings
 from kedro.io import DataCatalog, DatasetError
 
+from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.hooks.errors import message_for_people
@@ -73,7 +74,7 @@ def test_only_evaluate_reads_named_models(name: str) -> None:
     assert ({"evaluated_model", "compared_model"} <= pipelines[name].inputs()) is evaluates
 
 
-def test_the_tracking_hook_is_the_store_of_both(catalog_of: Callable[..., DataCatalog]) -> None:
+def test_the_tracking_hook_is_the_store_of_all_that_read_models(catalog_of: Callable[..., DataCatalog]) -> None:
     (tracking,) = (hook for hook in settings.HOOKS if isinstance(hook, MLflowTracking))
     catalog = catalog_of(model="models:/nobody/1", compare_with="models:/nobody/2")
     for name in ("evaluated_model", "compared_model"):
@@ -81,6 +82,9 @@ def test_the_tracking_hook_is_the_store_of_both(catalog_of: Callable[..., DataCa
         with pytest.raises(DatasetError) as caught:
             catalog.load(name)
         assert "There is no model models:/nobody" in str(message_for_people(caught.value))
+    assert catalog.get("experiments").store is tracking
+    with pytest.raises(CheckpointError, match=r"There is no model models:/nobody/3"):
+        catalog.load("experiments").find("models:/nobody/3")
 
 
 @pytest.mark.parametrize("key", ["model", "compare_with"])

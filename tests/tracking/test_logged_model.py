@@ -16,26 +16,29 @@ from celeba_gan.gan.networks.build import build_generator
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.runs.checkpoint import Checkpoint
-from celeba_gan.gan.runs.snapshot import Network, Snapshot
+from celeba_gan.gan.runs.snapshot import Network, Networks, Snapshot
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.tracking import logged_model
 
 SIZE = 16
 PROGRAM = """
-import sys
+import base64, io, sys
 from importlib.util import find_spec
-import mlflow.pyfunc, numpy as np
+import mlflow.pyfunc, numpy as np, pandas as pd
+from PIL import Image
 
 def installed():
     import celeba_gan
     return celeba_gan.__version__
 
+def pixels(answers):
+    return np.stack([np.asarray(Image.open(io.BytesIO(base64.b64decode(image)))) for image in answers["image"]])
+
 before = installed()
-latents = np.load("latents.npy")
+rows = pd.DataFrame({"latents": list(np.load("latents.npy"))})
 models = [mlflow.pyfunc.load_model(f"model{number}") for number in range(3)]  # all of them before the first is used
 for number, model in enumerate(models):
-    np.save(f"images{number}.npy", model.predict(latents))
-np.save("asked.npy", models[0].predict(latents, {"labels": "Hat"}))
+    np.save(f"images{number}.npy", pixels(model.predict(rows, {"labels": "Hat"})))
 assert installed() == before == "999", before
 assert not [name for name in sys.modules if name.startswith("celeba_gan.")]
 copies = {name.split(".")[0] for name in sys.modules if name.startswith("celeba_gan_")}
@@ -63,7 +66,9 @@ def test_models_run_their_own_code_beside_each_other_and_beside_another_installe
     def log(number: int, generator: Network) -> None:
         folder = tmp_path / f"build{number}"
         folder.mkdir()
-        logged_model._build(folder, "generator", generator, "m-0", "0" * 32).rename(tmp_path / f"model{number}")
+        logged_model._build(folder, "generator", Networks(generator, None), "m-0", "0" * 32).rename(
+            tmp_path / f"model{number}"
+        )
 
     generators = [make_generator(1), make_generator(2)]
     for number, generator in enumerate(generators):
@@ -95,7 +100,35 @@ def test_models_run_their_own_code_beside_each_other_and_beside_another_installe
 
     found = [np.load(tmp_path / f"images{number}.npy") for number in range(3)]
     for images, generator in zip(found, generators, strict=False):
-        assert np.array_equal(images, TrainedGenerator(generator).images(torch.from_numpy(latents)))
+        assert np.array_equal(images, TrainedGenerator(generator).images(latents, torch.ones(3, 1)))
     assert np.array_equal(found[2], 255 - found[0])
-    asked = TrainedGenerator(generators[0]).images(torch.from_numpy(latents), torch.ones(3, 1))
-    assert np.array_equal(np.load(tmp_path / "asked.npy"), asked)
+
+
+SERVER = """
+import logging, sys, types
+import mlflow.pyfunc
+from mlflow.pyfunc import scoring_server
+
+logging.basicConfig(level=logging.WARNING)
+own = scoring_server.invocations
+mlflow.pyfunc.load_model("model0")
+assert scoring_server.invocations is own, "only in the process of a server may it be replaced"
+sys.modules["mlflow.pyfunc.scoring_server.app"] = types.ModuleType("app")  # as the server has it while it loads a model
+mlflow.pyfunc.load_model("model0")
+assert scoring_server.invocations is not own
+scoring_server.invocations = other = lambda data, content_type: None
+mlflow.pyfunc.load_model("model0")
+assert scoring_server.invocations is other, "another version of MLflow would call it in its own way"
+"""
+
+
+def test_requests_are_read_in_a_servers_process_alone_and_not_in_an_unknown_version(
+    tmp_path: Path, make_generator: Callable[[int], Network]
+) -> None:
+    folder = tmp_path / "build"
+    folder.mkdir()
+    pair = Networks(make_generator(1), None)
+    logged_model._build(folder, "generator", pair, "m-0", "0" * 32).rename(tmp_path / "model0")
+    done = subprocess.run([sys.executable, "-B", "-c", SERVER], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("This version of MLflow answers requests in another way") == 1

@@ -13,11 +13,14 @@ import torch
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
+from celeba_gan.datasets.models import ExperimentsDataset
 from celeba_gan.evaluation.documents import Evaluation
+from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
-from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError
+from celeba_gan.gan.runs.initial import load_initial
 from celeba_gan.gan.runs.run import read_exported
-from celeba_gan.gan.runs.snapshot import Snapshot
+from celeba_gan.gan.runs.snapshot import Networks, Snapshot
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
 from celeba_gan.tracking.fetch import fetch_generator
 from celeba_gan.tracking.hook import MLflowTracking
@@ -37,8 +40,7 @@ SETTINGS = TrackingSettings(experiment="tiny")
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, make_snapshot: Callable[..., Snapshot]) -> SimpleNamespace:
-    """A SQLite store in which a run has logged three generators, of 100, 200 and 300 images."""
-    from celeba_gan.gan.networks.build import build_generator
+    """A SQLite store in which a run has logged three generators, of 100, 200 and 300 images, the first one alone."""
     from celeba_gan.tracking.logged_model import log_model
     from celeba_gan.tracking.store import Store, TrackedRun
 
@@ -51,7 +53,9 @@ def store(tmp_path_factory: pytest.TempPathFactory, make_snapshot: Callable[...,
         torch.manual_seed(images)
         card = make_snapshot(images, finished=images == 300, network=network, latent=latent).card.of_networks()
         generator = Checkpoint("generator", card, build_generator(network, latent, 16).state_dict())
-        models[images] = log_model(connected, run.id, "generator", generator, "described")
+        discriminator = Checkpoint("discriminator", card, build_discriminator(network, 16).state_dict())
+        pair = Networks(generator, discriminator if images > 100 else None)
+        models[images] = log_model(connected, run.id, "generator", pair, "described")
         run.link_output(models[images], images)
     return SimpleNamespace(project=project, client=connected.client, run=run, models=models, name="")
 
@@ -299,7 +303,32 @@ def test_every_form_of_uri_gives_its_weights(
     fetched = fetch_generator(spell(form), SETTINGS, store.project, tmp_path)
     assert fetched.label == spell(label)
     assert fetched.file.is_relative_to(tmp_path)
-    assert read_exported(fetched.file).generator.card.images == images
+    networks = read_exported(fetched.file)
+    assert networks.generator.card.images == images
+    assert (networks.discriminator is None) == (images == 100)
+
+
+def test_a_training_starts_from_a_model_with_its_discriminator_and_from_no_other(
+    store: SimpleNamespace, tmp_path: Path
+) -> None:
+    experiments = ExperimentsDataset(str(tmp_path))
+    experiments.store = SimpleNamespace(
+        fetch_model=lambda uri, folder: fetch_generator(uri, SETTINGS, store.project, folder)
+    )
+    uri = f"models:/{store.models[200]}"
+    initial = load_initial(experiments.load(), uri)
+    assert initial.source == uri
+    assert initial.card.images == 200
+    network, latent = initial.card.network, initial.card.latent
+    modules = {"generator": build_generator(network, latent, 16), "discriminator": build_discriminator(network, 16)}
+    initial.load_into(modules)
+    torch.manual_seed(200)
+    expected = [build_generator(network, latent, 16), build_discriminator(network, 16)]
+    for found, wanted in zip(modules.values(), expected, strict=True):
+        assert all(torch.equal(found.state_dict()[name], value) for name, value in wanted.state_dict().items())
+    for name, reason in ((f"models:/{store.models[100]}", "without its discriminator"), ("models:/x/1", "no model")):
+        with pytest.raises(CheckpointError, match=rf"^train\.init_from: .*{reason}"):
+            load_initial(experiments.load(), name)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What a Kedro run leaves in MLflow, and which MLflow run that is. One process runs all the steps."""
 
+import base64
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from celeba_gan.evaluation.documents import Evaluation
 
@@ -204,21 +207,26 @@ from importlib.util import find_spec
 from pathlib import Path
 sys.path = [entry for entry in sys.path if not (Path(entry) / "celeba_gan").is_dir()]
 assert find_spec("celeba_gan") is None
-import mlflow.pyfunc, numpy as np
+import mlflow.pyfunc, numpy as np, pandas as pd
 model = mlflow.pyfunc.load_model(sys.argv[1])
 latents = np.load("latents.npy")
-np.save("images.npy", model.predict(latents))
+model.predict(pd.DataFrame({"latents": list(latents)})).to_json("answers.json", orient="records")
+np.save("images.npy", model.unwrap_python_model().generator.images(latents))
 assert "kedro" not in sys.modules
 assert find_spec("celeba_gan") is None
 for bad, params, reason in (
-    (latents[:, :7], None, "shape"),
-    (np.full_like(latents, np.nan), None, "finite numbers"),
-    (latents, {"labels": "Male"}, "takes no labels"),
+    (pd.DataFrame({"latents": list(latents[:, :7])}), None, "row 0: latents has 7 numbers; give 8"),
+    (pd.DataFrame({"latents": list(np.full_like(latents, np.nan))}), None, "finite numbers"),
+    (pd.DataFrame({"seed": [5]}), {"labels": "Male"}, "takes no labels"),
+    (pd.DataFrame({"seed": [5, -1]}), None, "row 1: seed is -1"),
+    (pd.DataFrame({"seed": []}, dtype=int), None, "The request has no rows"),
+    (latents, None, "Give latents as pandas.DataFrame({'latents': list(latents)})"),
 ):
     try:
         model.predict(bad, params)
-    except Exception as error:
+    except mlflow.exceptions.MlflowException as error:
         assert reason in str(error), error
+        assert error.error_code == "INVALID_PARAMETER_VALUE"
     else:
         raise AssertionError(f"it answered where there should be an error: {reason}")
 """
@@ -229,13 +237,15 @@ for bad, params, reason in (
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
 
-    import torch
-
     generator = TrainedGenerator(Run(project / "data" / "demo").networks().generator)
+    expected = generator.images(latents)
     images = np.load(project / "images.npy")
     assert images.dtype == np.uint8
     assert images.shape == (3, 16, 16, 3)
-    assert np.array_equal(images, generator.images(torch.from_numpy(latents)))
+    assert np.array_equal(images, expected)
+    for answer, image in zip(json.loads((project / "answers.json").read_text()), expected, strict=True):
+        file = io.BytesIO(base64.b64decode(answer["image"]))
+        assert np.array_equal(np.asarray(Image.open(file)), image)
 
 
 def test_the_logged_model_holds_no_pickle(client: Any, first: Any) -> None:

@@ -6,15 +6,16 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from celeba_gan.datasets.file_dataset import Metadata, ReadOnlyDataset
+from celeba_gan.datasets.file_dataset import Loaded, Metadata, ReadOnlyDataset
 from celeba_gan.foundation.settings import is_none
 from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.models import Experiments, NamedModel
 from celeba_gan.gan.runs.run import Which
 from celeba_gan.tracking.config import TrackingError
-from celeba_gan.tracking.fetch import ModelStore, is_model_uri
+from celeba_gan.tracking.fetch import FetchedModel, ModelStore, is_model_uri
 
+_DISCRIMINATOR: Final = "discriminator.safetensors"  # beside the generator's file
 _LONGEST: Final = 100  # characters of a folder's name
 
 
@@ -22,7 +23,35 @@ class NamedModelError(ValueError):
     """A model that cannot be found; the message says why and what to do."""
 
 
-class NamedModelDataset(ReadOnlyDataset[NamedModel | None]):
+class _Downloading(ReadOnlyDataset[Loaded]):
+    """Reads models of MLflow, each downloaded once."""
+
+    store: ModelStore | None = None  # set by the tracking hook before anything is loaded
+
+    def __init__(self, filepath: str, metadata: Metadata | None = None) -> None:
+        super().__init__(filepath, metadata)
+        self._fetched: dict[str, FetchedModel] = {}
+        # Of downloaded models; deleted when the process ends.
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def _fetch(self, uri: str) -> FetchedModel:
+        if uri not in self._fetched:
+            if self.store is None:
+                raise TrackingError(
+                    f"{uri} is a model of MLflow, and no store is configured in this session. The processes of "
+                    "ParallelRunner have none: train without --runner"
+                )
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="celeba_gan-", ignore_cleanup_errors=True)
+            self._fetched[uri] = self.store.fetch_model(uri, Path(self._folder.name))
+        return self._fetched[uri]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For ParallelRunner's processes, which read a model that was found before."""
+        return {**self.__dict__, "store": None, "_folder": None}
+
+
+class NamedModelDataset(_Downloading[NamedModel | None]):
     """The model that a parameter names: an experiment, its folder, a generator's file, or an MLflow model's URI.
 
     `filepath` is the folder of all experiments; messages name the `parameter`. Without a `name`, None is loaded. Of an
@@ -30,7 +59,6 @@ class NamedModelDataset(ReadOnlyDataset[NamedModel | None]):
     """
 
     reason = "a named model is only read"
-    store: ModelStore | None = None  # set by the tracking hook before anything is loaded
 
     def __init__(
         self,
@@ -45,8 +73,6 @@ class NamedModelDataset(ReadOnlyDataset[NamedModel | None]):
         self._name = None if is_none(name) else str(name)
         self._which = which
         self._found: NamedModel | None = None
-        # Of a downloaded model; deleted when the process ends.
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def card(self) -> ModelCard | None:
         """The card of its generator; None if no model is named."""
@@ -69,21 +95,45 @@ class NamedModelDataset(ReadOnlyDataset[NamedModel | None]):
     def _find(self, name: str) -> NamedModel:
         if not is_model_uri(name):
             return NamedModel.at(Experiments(self._filepath).find(name), name, self._which)
-        if self.store is None:
-            raise TrackingError(f"{name} is a model of MLflow, and no store is configured in this session")
-        self._folder = tempfile.TemporaryDirectory(prefix="celeba_gan-", ignore_cleanup_errors=True)
-        fetched = self.store.fetch_model(name, Path(self._folder.name))
+        fetched = self._fetch(name)
         return NamedModel.at(fetched.file, fetched.label)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For ParallelRunner's processes, which read a model that was found before."""
-        return {**self.__dict__, "store": None, "_folder": None}
 
     def _exists(self) -> bool:
         return True
 
     def _describe(self) -> Metadata:
         return {"name": self._name}
+
+
+class ExperimentsDataset(_Downloading[Experiments]):
+    """The folder of all experiments, where `train.init_from` finds networks; it finds models of MLflow, too."""
+
+    reason = "trainings fill this folder by themselves"
+
+    def load(self) -> Experiments:
+        """The folder; nothing is read yet."""
+        return Experiments(self._filepath, self)
+
+    def holds(self, name: str) -> bool:
+        """Whether a name is that of a model of MLflow."""
+        return is_model_uri(name)
+
+    def fetch(self, name: str) -> Path:
+        """The generator's file of a model of MLflow, with its discriminator beside it.
+
+        Raises:
+            CheckpointError: There is no such model, or it has no discriminator.
+        """
+        try:
+            file = self._fetch(name).file
+        except TrackingError as error:
+            raise CheckpointError(str(error)) from error
+        if not file.with_name(_DISCRIMINATOR).is_file():
+            raise CheckpointError(
+                f"{name} was logged without its discriminator, as models of earlier versions are, and training needs "
+                "both; give the experiment that it comes from, or its snapshot"
+            )
+        return file
 
 
 def reporting_folder(experiment: object, model: object = None) -> str:

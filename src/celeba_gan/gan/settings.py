@@ -88,8 +88,8 @@ class TrainSettings(StepSettings, PairSettings, RuntimeSettings):
     init_from: str | None = Field(
         None,
         min_length=1,
-        description="start a new training from these weights: an experiment's name, or the path of its folder, "
-        "of a snapshot or of a generator; ignored when a training is resumed",
+        description="start a new training from these weights: an experiment's name, the path of its folder, of a "
+        "snapshot or of a generator, or an MLflow model's URI; ignored when a training is resumed",
     )
     keep_states: int = Field(1, ge=1, le=10_000, description="how many of the last snapshots stay on disk")
     keep_best: bool = Field(False, description="also keep the snapshot of the best tick")

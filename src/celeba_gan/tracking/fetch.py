@@ -8,7 +8,9 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from celeba_gan.tracking.config import TrackingError, TrackingSettings, mask_secrets
 
-WEIGHTS: Final = "artifacts/generator.safetensors"  # within a logged model's folder; logged_model.py puts it there
+# Within a logged model's folder; logged_model.py puts them there. Models logged earlier have no discriminator.
+WEIGHTS: Final = "artifacts/generator.safetensors"
+_DISCRIMINATOR: Final = "artifacts/discriminator.safetensors"
 _FORMS: Final = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID or runs:/RUN/NAME"
 _MOST_LISTED: Final = 20
 
@@ -41,12 +43,12 @@ def is_model_uri(name: str) -> bool:
 
 
 def fetch_generator(uri: str, settings: TrackingSettings, project: Path, folder: Path) -> FetchedModel:
-    """Downloads a generator that this project has logged; it gets a new folder in `folder`.
+    """Downloads a generator that this project has logged, and its discriminator if it was; both get a new folder.
 
     Raises:
         TrackingError: There is no such model, it is not of this project, or the store cannot be used.
     """
-    from mlflow.artifacts import download_artifacts
+    from mlflow.artifacts import download_artifacts, list_artifacts
     from mlflow.exceptions import MlflowException
 
     from celeba_gan.tracking.store import open_client
@@ -61,8 +63,12 @@ def fetch_generator(uri: str, settings: TrackingSettings, project: Path, folder:
         ) from error
     folder.mkdir(parents=True, exist_ok=True)
     place = tempfile.mkdtemp(dir=folder)
+    model = location.rstrip("/")
     try:
-        file = download_artifacts(f"{location.rstrip('/')}/{WEIGHTS}", dst_path=place, tracking_uri=store)
+        file = download_artifacts(f"{model}/{WEIGHTS}", dst_path=place, tracking_uri=store)
+        beside = list_artifacts(f"{model}/{Path(WEIGHTS).parent}", tracking_uri=store)
+        if Path(_DISCRIMINATOR).name in {Path(one.path).name for one in beside}:
+            download_artifacts(f"{model}/{_DISCRIMINATOR}", dst_path=place, tracking_uri=store)
     except (MlflowException, OSError) as error:
         raise TrackingError(
             mask_secrets(

@@ -50,7 +50,7 @@ class MLflowTracking:
         return self._page
 
     def fetch_model(self, uri: str, folder: Path) -> FetchedModel:
-        """Downloads a generator from the store of `mlflow.yml` into a new folder in `folder`.
+        """Downloads a generator, and its discriminator, from the store of `mlflow.yml` into a new folder in `folder`.
 
         The user named it, so this also works where tracking is disabled.
 
@@ -70,7 +70,7 @@ class MLflowTracking:
     def after_catalog_created(self, catalog: DataCatalog, conf_catalog: dict[str, Any]) -> None:
         """Records the paths of the entries, and passes the store to those that read models of MLflow."""
         self._paths = filepaths(conf_catalog)
-        for name in ("evaluated_model", "compared_model"):
+        for name in ("evaluated_model", "compared_model", "experiments"):
             dataset = catalog.get(name)
             if isinstance(dataset, ReadsModels):
                 dataset.store = self

@@ -5,19 +5,23 @@ import importlib.metadata
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from celeba_gan.gan.runs.snapshot import Network
+from celeba_gan.gan.runs.snapshot import Network, Networks
 from celeba_gan.tracking.description import DESCRIPTION
 from celeba_gan.tracking.store import TRAINING_ID, Store, as_text
 
 _HERE = Path(__file__).parent
-_REQUIRED = ("numpy", "pydantic", "safetensors", "torch")
-_ROOMS = ("foundation", "gan")  # what a generator needs of this package
+_REQUIRED = ("numpy", "pillow", "pydantic", "safetensors", "torch")
+_ROOMS = ("foundation", "gan", "serving")  # what a generator needs of this package
 
 
-def log_model(store: Store, run_id: str, name: str, generator: Network, description: str) -> str:
-    """Uploads a generator as a model of a run, with a description in Markdown. Returns the model's id."""
-    card = generator.card
+def log_model(store: Store, run_id: str, name: str, networks: Networks, description: str) -> str:
+    """Uploads a generator as a model of a run, with a description in Markdown. Returns the model's id.
+
+    Its discriminator is uploaded with it: a training that starts from the model needs both.
+    """
+    card = networks.generator.card
     model = store.client.create_logged_model(
         store.experiment_id,
         name=name,
@@ -35,7 +39,7 @@ def log_model(store: Store, run_id: str, name: str, generator: Network, descript
     model_id: str = model.model_id
     try:
         with tempfile.TemporaryDirectory() as temporary:
-            folder = _build(Path(temporary), name, generator, model_id, run_id)
+            folder = _build(Path(temporary), name, networks, model_id, run_id)
             store.client.log_model_artifacts(model_id, str(folder))
     except BaseException:
         store.client.finalize_logged_model(model_id, "FAILED")
@@ -44,33 +48,51 @@ def log_model(store: Store, run_id: str, name: str, generator: Network, descript
     return model_id
 
 
-def _build(folder: Path, name: str, generator: Network, model_id: str, run_id: str) -> Path:
+def _build(folder: Path, name: str, networks: Networks, model_id: str, run_id: str) -> Path:
     """Makes the model's folder as `mlflow.pyfunc.load_model` reads it."""
     import mlflow.pyfunc
-    import numpy as np
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types.schema import ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.models import Model
 
-    from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
-
-    latent, size = generator.card.latent, generator.card.size
-    weights = folder / "generator.safetensors"
-    generator.save(weights)
+    files = {"weights": folder / "generator.safetensors", "python": _copy_sources(folder / "python")}
+    networks.generator.save(files["weights"])
+    if networks.discriminator is not None:
+        files["discriminator"] = folder / "discriminator.safetensors"
+        networks.discriminator.save(files["discriminator"])
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=_HERE / "pyfunc_model.py",
-        artifacts={"weights": str(weights), "python": str(_copy_sources(folder / "python"))},
-        signature=ModelSignature(
-            Schema([TensorSpec(np.dtype("float32"), (-1, latent.size))]),
-            Schema([TensorSpec(np.dtype("uint8"), (-1, size, size, 3))]),
-            params=ParamSchema([ParamSpec("labels", "string", "")]),  # MLflow would ignore those of a model without
-        ),
-        input_example=draw_latents(latent, 1, random_generator(0, "example", 0)).numpy(),
+        artifacts={name: str(file) for name, file in files.items()},
+        signature=_signature(),
+        input_example=_example(networks.generator),
         # Without a local version such as +cu128, which the package index does not have.
         pip_requirements=[f"{one}=={importlib.metadata.version(one).split('+')[0]}" for one in _REQUIRED],
         mlflow_model=Model(artifact_path=name, run_id=run_id, model_id=model_id),
     )
     return folder / "model"
+
+
+def _signature() -> Any:
+    """The columns of rows and of answers, and the parameters, as MLflow shows and enforces them."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    from celeba_gan.serving.rows import COLUMNS, DEFAULTS
+
+    types = {"seed": DataType.long, "number": DataType.long, "truncation": DataType.double}
+    types |= dict.fromkeys(("labels", "format", "image"), DataType.string)
+    types |= {"latents": Array(DataType.double)}
+    return ModelSignature(
+        Schema([ColSpec(types[name], name, required=False) for name in COLUMNS]),
+        Schema([ColSpec(types[name], name, required=name not in ("seed", "number")) for name in ("image", *COLUMNS)]),
+        params=ParamSchema([ParamSpec(name, types[name], default) for name, default in DEFAULTS.items()]),
+    )
+
+
+def _example(generator: Network) -> list[dict[str, Any]]:
+    """A request for one picture."""
+    condition = generator.card.condition
+    labels = condition.names[0] if condition else ""
+    return [{"seed": 5, "number": 0, "truncation": 0.7, "labels": labels, "format": "png"}]
 
 
 def _copy_sources(folder: Path) -> Path:

@@ -285,11 +285,11 @@ class Recorder:
     def _upload_model(self, run: "TrackedRun", name: str) -> None:
         from celeba_gan.tracking.logged_model import log_model
 
-        generator = self._catalog.get(name).load().networks().generator
-        card = generator.card
+        networks = self._catalog.get(name).load().networks()
+        card = networks.generator.card
         if run.store.find_model(card.id, card.images) is None:  # a finished training, run again, has its model
             description = with_results(self._description(), [describe_training(card)])
-            model_id = log_model(run.store, run.id, self._marks[name].key or name, generator, description)
+            model_id = log_model(run.store, run.id, self._marks[name].key or name, networks, description)
             run.link_output(model_id, card.images)
 
     def _path(self, name: str) -> Path:

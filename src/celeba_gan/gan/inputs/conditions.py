@@ -83,7 +83,8 @@ def draw_labels(condition: Condition | None, count: int, generator: torch.Genera
         return torch.zeros(count, len(condition.names) if condition else 0)
     weights = torch.tensor(condition.counts, dtype=torch.float64)
     chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
-    return torch.stack([_label(condition, number) for number in chosen.tolist()])
+    numbers, places = torch.unique(chosen, return_inverse=True)
+    return torch.stack([_label(condition, number) for number in numbers.tolist()])[places]
 
 
 def draw_samples(

@@ -25,7 +25,7 @@ _INSIDE = ("training_state/state.safetensors", "state.safetensors", "generator.s
 class InitialWeights:
     """The networks of an earlier training, without its optimisers and its clock."""
 
-    source: Path
+    source: Path | str  # a file, or the name in a registry
     card: ModelCard
     weights: dict[str, Weights]  # of `generator`, `average` and `discriminator`
 
@@ -53,7 +53,7 @@ class InitialWeights:
 
 
 def load_initial(experiments: Experiments, source: str) -> InitialWeights:
-    """Reads the weights that `train.init_from` names: an experiment, its folder, that of its snapshots, or a file.
+    """Reads the weights that `train.init_from` names: all that `Experiments` finds, or a folder of snapshots.
 
     A snapshot gives the generator as it was trained and its average; a generator's file is the average, which then
     serves as both, and the discriminator is the file beside it. In an experiment's folder the snapshot comes first.
@@ -88,7 +88,7 @@ def load_initial(experiments: Experiments, source: str) -> InitialWeights:
         )
     average = pair.generator.tensors
     weights = {"generator": average, "average": average, "discriminator": pair.discriminator.tensors}
-    return InitialWeights(path, pair.generator.card, weights)
+    return InitialWeights(source if experiments.is_elsewhere(source) else path, pair.generator.card, weights)
 
 
 def _described(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from celeba_gan.foundation.paths import start_of
 from celeba_gan.foundation.wording import listed
@@ -11,18 +12,35 @@ from celeba_gan.gan.runs.run import Run, Which, read_exported
 from celeba_gan.gan.runs.snapshot import Networks
 
 
+class Registry(Protocol):
+    """Models that are kept elsewhere, and downloaded by their names there."""
+
+    def holds(self, name: str) -> bool:
+        """Whether a name is of the registry's form."""
+
+    def fetch(self, name: str) -> Path:
+        """Downloads a model: its generator's file, with the discriminator beside it, or a CheckpointError."""
+
+
 @dataclass(frozen=True)
 class Experiments:
-    """A folder of experiments, each a folder with its networks and its snapshots."""
+    """A folder of experiments, each a folder with its networks and its snapshots; and perhaps a registry."""
 
     folder: Path
+    registry: Registry | None = None
+
+    def is_elsewhere(self, source: str) -> bool:
+        """Whether a name is that of a model in the registry."""
+        return self.registry is not None and self.registry.holds(source)
 
     def find(self, source: str) -> Path:
-        """An experiment by its name, or any other file or folder.
+        """An experiment by its name, any other file or folder, or a model of a registry, which is downloaded.
 
         Raises:
             CheckpointError: There is nothing of this name.
         """
+        if self.registry is not None and self.registry.holds(source):
+            return self.registry.fetch(source)
         candidates = (self.folder / source, Path(source).expanduser())
         for path in candidates:
             if path.exists():

@@ -1,0 +1,1 @@
+"""A generator behind a web address: rows of a request in, pictures out."""
