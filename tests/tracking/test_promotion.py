@@ -13,6 +13,7 @@ import torch
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
+import celeba_gan
 from celeba_gan.datasets.models import ExperimentsDataset
 from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
@@ -304,6 +305,8 @@ def test_every_form_of_uri_gives_its_weights(
     assert fetched.label == spell(label)
     assert fetched.file.is_relative_to(tmp_path)
     networks = read_exported(fetched.file)
+    store_uri = SETTINGS.store_uri(store.project)
+    assert celeba_gan.load_generator(spell(form), device="cpu", tracking_uri=store_uri).card == networks.generator.card
     assert networks.generator.card.images == images
     assert (networks.discriminator is None) == (images == 100)
 
