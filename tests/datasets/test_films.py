@@ -26,6 +26,15 @@ def film(*formats: str, size: tuple[int, int] = (40, 20)) -> Film:
     return Film(frames, frame_ms=100, last_frame_ms=1500, formats=formats)
 
 
+def test_a_gif_has_the_colours_of_all_its_frames(tmp_path: Path) -> None:
+    colours = [tuple(int(part) for part in row) for row in np.random.default_rng(0).integers(0, 256, (16, 3))]
+    frames = [Image.new("RGB", (40, 20), colour) for colour in colours]
+    FilmDataset(str(tmp_path / "walk.gif")).save(Film(frames, 100, 100))
+    loaded = FilmDataset(str(tmp_path / "walk.gif")).load()
+    apart = [np.abs(np.asarray(a, int) - np.asarray(b, int)).mean() for a, b in zip(frames, loaded, strict=True)]
+    assert max(apart) < 8
+
+
 @pytest.mark.parametrize("name", ["gif", "webp"])
 def test_it_keeps_frames_and_colours_and_rests_on_the_last(name: str, tmp_path: Path) -> None:
     dataset = FilmDataset(str(tmp_path / "training.gif"))

@@ -13,6 +13,8 @@ from celeba_gan.datasets.previews import ImagePreview, image_preview, picture_pr
 from celeba_gan.foundation.files import staged
 from celeba_gan.reporting.films import Film, film_files
 
+_PALETTE_FRAMES: Final = 16
+
 
 class FilmError(RuntimeError):
     """A film cannot be written; the message says what to do."""
@@ -60,12 +62,23 @@ class FilmDataset(FileDataset[Film, list[Image.Image]]):
 
 
 def _write_gif(film: Film, path: Path) -> None:
-    """With the palette of the last frame, so that colours do not flicker."""
-    palette = film.frames[-1].quantize(256)
+    """With one palette for all frames, so that colours do not flicker."""
+    palette = _palette(film)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in film.frames]
     frames[0].save(
         path, "GIF", save_all=True, append_images=frames[1:], duration=_durations(film), loop=0, optimize=False
     )
+
+
+def _palette(film: Film) -> Image.Image:
+    """256 colours of up to 16 frames, the last among them."""
+    step = -(-len(film.frames) // _PALETTE_FRAMES)
+    chosen = film.frames[::-1][::step]
+    width, height = chosen[0].size
+    together = Image.new("RGB", (width, height * len(chosen)))
+    for number, frame in enumerate(chosen):
+        together.paste(frame, (0, number * height))
+    return together.quantize(256)
 
 
 def _write_webp(film: Film, path: Path) -> None:
