@@ -5,9 +5,13 @@ They are `make run`, and the command in README's section "The article".
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+import celeba_gan
 from celeba_gan.portraits import draw, sample_portrait
+from celeba_gan.reporting.grids import make_grid
 
 COLUMNS, ROWS = 8, 4
 PROJECT = Path(__file__).parents[1]
@@ -22,15 +26,15 @@ def main() -> None:
         sheet.paste(face, (place % COLUMNS * 66 + 1, place // COLUMNS * 66 + 1))
     sheet.save(folder / "portraits.png", optimize=True)
 
-    with Image.open(PROJECT / "data/08_reporting/demo/sample_grid.png") as grid:
-        tile = 32 * 3 + 2  # the samples' size, enlarged, and the gap
-        samples = grid.crop((0, 0, COLUMNS * tile + 2, ROWS * tile + 2))
+    samples = Image.fromarray(make_grid(samples_of("demo", ROWS), 0, COLUMNS).pixels)
     samples.resize(sheet.size, Image.Resampling.LANCZOS).save(folder / "samples.png", optimize=True)
+    article = Image.fromarray(make_grid(samples_of("article-narrow", 3), 0, COLUMNS).pixels)
+    article.quantize(255).save(folder / "article.png", optimize=True)
 
-    with Image.open(PROJECT / "data/08_reporting/article-narrow/sample_grid.png") as grid:
-        tile = 112 + 2
-        article = grid.crop((0, 0, COLUMNS * tile + 2, 3 * tile + 2)).quantize(255)
-    article.save(folder / "article.png", optimize=True)
+
+def samples_of(experiment: str, rows: int) -> NDArray[np.uint8]:
+    """The first samples."""
+    return celeba_gan.load_generator(PROJECT / "data/06_models" / experiment).sample(rows * COLUMNS)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from celeba_gan.gan.sampling.control_documents import (
 from celeba_gan.reporting.generation.directions import describe, draw_directions
 from celeba_gan.reporting.generation.layout import draw_rows
 from celeba_gan.reporting.generation.projections import draw_projections
+from celeba_gan.reporting.generation.samples import draw_samples
 
 SMILE = Direction(
     name="Mouth_Open",
@@ -131,3 +132,19 @@ def test_a_picture_of_projections() -> None:
 )
 def test_documents_come_back(document: Directions | Projections) -> None:
     assert type(document).from_json(document.to_json(), "here") == document
+
+
+@pytest.mark.parametrize("names", [None, ["Hat", "none", "Hat + Tie"]])
+def test_the_grid_of_samples_has_every_sample_in_its_place(names: list[str] | None) -> None:
+    samples = noise(12, 96, 96, 3)
+    found = draw_samples(samples, 4, 150_016, 7, 0.8, names, None)
+    spots = [places(found, sample) for sample in samples]
+    assert all(len(spot) == 1 for spot in spots)
+    rows, columns = np.array(spots)[:, 0].T.reshape(2, 3, 4)
+    assert (rows == rows[:, :1]).all()
+    assert (columns == columns[:1]).all()
+    assert (np.diff(rows[:, 0]) == 98).all()
+    assert (np.diff(columns[0]) == 98).all()
+    other = draw_samples(samples, 4, 150_016, 8, 0.8, names, None)
+    differing = np.argwhere((found != other).any(axis=2))
+    assert differing[:, 0].max() < rows[0, 0]  # only the seed above

@@ -145,15 +145,19 @@ class TrainedGenerator:
     def grid(
         self, rows: int, columns: int, seed: int, truncation: float = 1.0, labels: Sequence[str] | str = ()
     ) -> NDArray[np.uint8]:
-        """Samples for a grid, uint8 (rows x columns, size, size, 3): with labels, each row has its own.
+        """Samples for a grid, uint8 (rows x columns, size, size, 3): the first ones, row by row.
+
+        Of a generator that takes labels, if none are named, each row has labels of its own, and each column the latents
+        of one sample.
 
         Raises:
             ConditionError: The generator knows no such label.
         """
         if labels or self.condition is None:
             return self.sample(rows * columns, seed, truncation, labels)
-        latents, label = draw_grid(self.latent, self.condition, rows, columns, random_generator(seed, "samples", 0))
-        pairs = zip(torch.split(latents, 64), torch.split(label, 64), strict=True)
+        latents, _ = self.draw(columns, seed)
+        _, label = draw_grid(self.latent, self.condition, rows, columns, random_generator(seed, "samples", 0))
+        pairs = zip(torch.split(latents.repeat(rows, 1), 64), torch.split(label, 64), strict=True)
         return np.concatenate([self.images(*pair, truncation) for pair in pairs])
 
     def images(self, latents: ArrayLike, labels: ArrayLike | None = None, truncation: float = 1.0) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.sampling.config import GenerateSettings
 from celeba_gan.reporting.films import Film
-from celeba_gan.reporting.grids import ImageGrid, animate, make_grid
+from celeba_gan.reporting.grids import ImageGrid, animate
 from celeba_gan.samples.recipe import SampleBatch, SampleRecipe
 from celeba_gan.samples.stored import StoredSamples
 
@@ -53,19 +53,25 @@ def generate_samples(
 
 
 def draw_sample_grid(training_run: Run, settings: GenerateSettings) -> ImageGrid:
-    """Lays out a grid of fresh samples; of a generator that takes labels, each row with its own."""
+    """Lays out the first samples with their numbers.
+
+    Of a generator that takes labels, each row has its own, and each column the latents of one sample.
+    """
     from celeba_gan.gan.inputs.conditions import grid_names
     from celeba_gan.gan.runtime.hardware import find_device
     from celeba_gan.gan.sampling.trained import TrainedGenerator
+    from celeba_gan.reporting.generation.samples import draw_samples
 
     generator = training_run.networks(settings.checkpoint).generator
     trained = TrainedGenerator(generator, find_device("auto"))
-    samples = trained.grid(
-        settings.grid_rows, settings.grid_columns, settings.seed, labels=settings.labels, truncation=settings.truncation
+    rows, columns = settings.grid_rows, settings.grid_columns
+    samples = trained.grid(rows, columns, settings.seed, settings.truncation, settings.labels)
+    names = None if settings.labels else grid_names(trained.condition, rows) or None
+    shared = f"all {' + '.join(settings.labels)}" if settings.labels else None
+    return ImageGrid(
+        generator.card.images,
+        draw_samples(samples, columns, generator.card.images, settings.seed, settings.truncation, names, shared),
     )
-    requested = [" + ".join(settings.labels)] if settings.labels else []  # one name for all rows
-    names = requested or grid_names(trained.condition, settings.grid_rows)
-    return make_grid(samples, generator.card.images, settings.grid_columns, names=names)
 
 
 def animate_training(training_grids: list[ImageGrid], settings: GenerateSettings) -> Film:
