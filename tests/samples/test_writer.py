@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -208,3 +209,22 @@ def test_samples_out_of_turn_are_refused(tmp_path: Path, make_recipe: MakeRecipe
 def test_blocks_hold_64_mebibytes_at_most(make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe_module, "_BLOCK", 1024)
     assert [make_recipe(size=size).block for size in (32, 128, 256, 1024)] == [1024, 1024, 341, 21]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_memory_holds_a_block_at_most(
+    format_: str, tmp_path: Path, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe_module, "_BLOCK", 64)
+    recipe, total = make_recipe(format=format_, size=64, names=()), 64 * 30
+    block = 64 * 64 * 64 * 3  # bytes
+    writer, random = SampleWriter(tmp_path / "samples", recipe, total), np.random.default_rng(0)
+    tracemalloc.start()
+    try:
+        for first in range(0, total, 32):
+            images = random.integers(0, 256, (32, 64, 64, 3), dtype=np.uint8)  # PNG does not make noise smaller
+            writer.add(SampleBatch(recipe, total, first, images, np.zeros((32, 0), np.float32)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert block < peak < 5 * block  # of 30
