@@ -2,9 +2,11 @@
 
 import json
 import logging
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -41,6 +43,17 @@ def test_every_file_makes_the_images_of_torch_in_any_batch(
         (found,) = session.run(["images"], {name: one.numpy() for name, one in zip(names, inputs, strict=True)})
         assert np.abs(found - expected.numpy()).max() < TOLERANCE
         torch.testing.assert_close(program(*inputs), expected, rtol=0, atol=TOLERANCE)
+
+
+def test_writing_programs_unpickles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        raise AssertionError("a file is unpickled")
+
+    for module, name in ((torch.export, "load"), (torch, "load"), (pickle, "load"), (pickle, "Unpickler")):
+        monkeypatch.setattr(module, name, refuse)
+    found = export_programs(TrainedGenerator(make_network()), tmp_path, torch_program=True)
+    assert found.keys() == {"generator.onnx", "generator.pt2"}
+    assert (tmp_path / "generator.pt2").stat().st_size > 1000
 
 
 def test_the_file_says_how_to_feed_it_and_holds_no_path(export_tiny: Callable[..., ExportedFolder]) -> None:
