@@ -13,7 +13,6 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from tiny import make_network, make_subject
 
-import celeba_gan
 from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.exporting.card import write_card, write_licence
 from celeba_gan.exporting.folder import ExportedFolder
@@ -59,7 +58,6 @@ def test_its_code_for_onnxruntime_makes_the_generators_images(
     assert (np.abs(latents).max() <= 1) == (distribution == "uniform")
 
 
-@pytest.mark.skipif(not hasattr(celeba_gan, "load_generator"), reason="this version has no celeba_gan.load_generator")
 @pytest.mark.parametrize("kind", ["plain", "attributes", "class"])
 def test_its_code_for_celeba_gan_runs(
     kind: str, export_tiny: Callable[..., ExportedFolder], monkeypatch: pytest.MonkeyPatch
