@@ -13,12 +13,12 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from tiny import make_network, make_subject
 
-import celeba_gan
 from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.exporting.card import write_card, write_licence
 from celeba_gan.exporting.folder import ExportedFolder
 from celeba_gan.exporting.subject import Subject, TrainingData, describe, find_data
 from celeba_gan.foundation.params import read_params
+from celeba_gan.foundation.pixels import to_uint8
 from celeba_gan.gan.runs.cards import Origin
 from celeba_gan.gan.runs.run import read_exported
 from celeba_gan.gan.sampling.trained import TrainedGenerator
@@ -52,24 +52,51 @@ def test_its_code_for_onnxruntime_makes_the_generators_images(
     found: dict[str, Any] = {}
     exec(code(Path("README.md").read_text(encoding="utf-8"), "onnxruntime"), found)
     labels = torch.from_numpy(found["labels"]) if kind != "plain" else None
-    expected = TrainedGenerator(network).images(torch.from_numpy(found["latents"]), labels)
+    truncation = float(found["truncation"][0]) if kind == "plain" else 1.0
+    assert (truncation < 1) == (kind == "plain")
+    expected = TrainedGenerator(network).images(torch.from_numpy(found["latents"]), labels, truncation)
     assert found["pixels"].dtype == np.uint8
     assert np.abs(found["pixels"].astype(int) - expected).max() <= 1
     latents = found["latents"]
     assert (np.abs(latents).max() <= 1) == (distribution == "uniform")
 
 
-@pytest.mark.skipif(not hasattr(celeba_gan, "load_generator"), reason="this version has no celeba_gan.load_generator")
 @pytest.mark.parametrize("kind", ["plain", "attributes", "class"])
-def test_its_code_for_celeba_gan_runs(
+def test_its_code_for_celeba_gan_makes_the_generators_images(
     kind: str, export_tiny: Callable[..., ExportedFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exported = export_tiny(make_network(kind))
+    network = make_network(kind)
+    exported = export_tiny(network)
     monkeypatch.chdir(exported.path)
     found: dict[str, Any] = {}
     exec(code(Path("README.md").read_text(encoding="utf-8"), "load_generator"), found)
-    assert found["pixels"].shape == (8, 16, 16, 3)
+    trained = TrainedGenerator(network)
+    expected = trained.sample(8, seed=0, truncation=0.7, labels=list(trained.names[:1]))
     assert found["pixels"].dtype == np.uint8
+    assert np.abs(found["pixels"].astype(int) - expected).max() <= 1  # on the fastest device that there is
+
+
+@pytest.mark.parametrize("kind", ["plain", "attributes", "class"])
+def test_its_code_for_the_torch_program_makes_the_generators_images(
+    kind: str, export_tiny: Callable[..., ExportedFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network(kind)
+    exported = export_tiny(network)
+    monkeypatch.chdir(exported.path)
+    call = re.search(r"`(torch\.export\.load\(.*?)`", Path("README.md").read_text(encoding="utf-8"))
+    assert call is not None
+    trained = TrainedGenerator(network)
+    latents, labels = trained.draw(4)
+    images = eval(call[1], {"torch": torch, "latents": latents, "labels": labels})
+    expected = trained.images(latents, labels, 0.7 if kind == "plain" else 1)
+    assert np.abs(to_uint8(images).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["plain", "class"])
+def test_it_says_whether_the_programs_have_a_truncation(kind: str) -> None:
+    text = write_card(make_subject(TrainedGenerator(make_network(kind))), [])
+    assert "more typical faces, and fewer different ones" in text
+    assert ("no input for the truncation" in text) == (kind == "class")
 
 
 def test_its_code_is_python_for_a_class_of_any_name() -> None:

@@ -99,31 +99,33 @@ class Shown:
         assert (pixels[..., 3] == 255).all()
         return pixels[..., :3]
 
-    def draw(self, seed: int, truncation: float = 1, labels: list[float] | None = None) -> dict[str, Any]:
+    def draw(self, seed: int, labels: list[float] | None = None) -> dict[str, Any]:
         """The latents and labels of a seed, as the page draws them."""
         found: dict[str, Any] = self.page.evaluate(
-            """([seed, truncation, labels]) => {
-                const found = celebaGan.draw(seed, truncation, labels && Float32Array.from(labels));
+            """([seed, labels]) => {
+                const found = celebaGan.draw(seed, labels && Float32Array.from(labels));
                 return { latents: [...found.latents], labels: found.labels && [...found.labels] };
             }""",
-            [seed, truncation, labels],
+            [seed, labels],
         )
         return found
 
-    def expected(self, drawn: list[dict[str, Any]]) -> NDArray[np.uint8]:
+    def expected(self, drawn: list[dict[str, Any]], truncation: float = 1) -> NDArray[np.uint8]:
         """The pixels that onnxruntime makes of them in Python."""
         feeds = {
             name: np.array([one[name] for one in drawn], np.float32)
             for name in ("latents", "labels")
             if drawn[0][name] is not None
         }
+        if "labels" not in feeds:
+            feeds["truncation"] = np.array([truncation], np.float32)
         (images,) = self.session.run(["images"], feeds)
         return np.rint((images.transpose(0, 2, 3, 1) + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
     def check(self, seeds: range, truncation: float = 1, labels: list[float] | None = None) -> NDArray[np.uint8]:
         """Checks that these faces are shown, and returns them."""
         shown = self.pixels()
-        expected = self.expected([self.draw(seed, truncation, labels) for seed in seeds])
+        expected = self.expected([self.draw(seed, labels) for seed in seeds], truncation)
         assert shown.shape == expected.shape
         different = np.abs(shown.astype(int) - expected)
         assert different.max() <= 1  # one step, where a value is half way between two
@@ -170,21 +172,37 @@ def test_it_shows_what_onnxruntime_computes(shown: Shown) -> None:
     assert np.array_equal(shown.check(range(5, 9)), first[5:9])
 
 
-def test_truncation_shortens_latents_to_its_share_of_their_usual_norm(shown: Shown) -> None:
-    normal = shown.page.evaluate("celebaGan.model.latent.distribution") == "normal"
-    usual = math.sqrt(12 if normal else 12 / 3)
-    for seed in range(40):
-        free = np.array(shown.draw(seed)["latents"])
-        short = np.array(shown.draw(seed, 0.9)["latents"])
-        wanted = free * min(1, 0.9 * usual / np.linalg.norm(free))
-        np.testing.assert_allclose(short, wanted, atol=1e-6)
+def move_slider(shown: Shown, value: float) -> None:
     shown.page.evaluate(
-        """() => { const range = document.querySelector("#truncation"); range.value = 0.5;
-            for (const kind of ["input", "change"]) range.dispatchEvent(new Event(kind, { bubbles: true })); }"""
+        """(value) => { const range = document.querySelector("#truncation"); range.value = value;
+            for (const kind of ["input", "change"]) range.dispatchEvent(new Event(kind, { bubbles: true })); }""",
+        value,
     )
+
+
+@pytest.mark.parametrize("shown", ["plain"], indirect=True)
+def test_the_slider_truncates_as_onnxruntime_does(shown: Shown) -> None:
+    free = shown.check(range(12))
+    move_slider(shown, 0.5)
     shown.wait(2)
     assert "0.50" in shown.page.inner_text("label[for=truncation]")
-    shown.check(range(12), truncation=0.5)
+    half = shown.check(range(12), truncation=0.5)
+    assert half.std(axis=0).mean() < 0.9 * free.std(axis=0).mean()  # fewer different ones
+    move_slider(shown, 0)
+    shown.wait(3)
+    assert shown.check(range(12), truncation=0).std(axis=0).max() < 1  # all are the same
+    move_slider(shown, 1)
+    shown.wait(4)
+    assert "off" in shown.page.inner_text("label[for=truncation]")
+    assert np.array_equal(shown.pixels(), free)
+    described = shown.page.get_attribute("#truncation", "aria-describedby")
+    assert "more typical faces, fewer different ones" in shown.page.inner_text(f"#{described}")
+
+
+@pytest.mark.parametrize("shown", ["attributes", "class"], indirect=True)
+def test_with_labels_there_is_no_slider_and_the_page_says_why(shown: Shown) -> None:
+    assert shown.page.query_selector("#truncation") is None
+    assert "depends on the labels" in shown.page.inner_text("footer")
 
 
 def uniforms(seed: int) -> Iterator[float]:

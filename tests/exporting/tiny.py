@@ -28,8 +28,16 @@ CONDITIONS = {
 }  # fmt: skip
 
 
-def make_network(kind: str = "plain", distribution: str = "normal", **changes: Any) -> Network:
-    """A generator whose images depend on latents and labels."""
+FAMILIES: dict[str, tuple[dict[str, Any], int]] = {
+    "dcgan": ({"width": 4}, 16),
+    "article": ({"width": 16}, 112),
+    "resnet": ({"width": 4}, 32),
+    "r3": ({"width": 16, "blocks": 1}, 32),
+}
+
+
+def make_network(kind: str = "plain", distribution: str = "normal", noise: float = 0.2, **changes: Any) -> Network:
+    """A generator whose images depend on latents and labels, by noise in its weights; `changes` are of its card."""
     torch.manual_seed(0)
     condition = CONDITIONS[kind]
     plain: dict[str, Any] = {
@@ -51,8 +59,16 @@ def make_network(kind: str = "plain", distribution: str = "normal", **changes: A
     module = build_generator(card.network, card.latent, card.size, None if condition is None else len(condition.names))
     with torch.no_grad():
         for weights in module.parameters():
-            weights.add_(0.2 * torch.randn_like(weights))
+            weights.add_(noise * torch.randn_like(weights))
     return Network("generator", card, module.state_dict())
+
+
+def make_family(family: str) -> Network:
+    """A tiny generator of a family, without labels."""
+    settings, size = FAMILIES[family]
+    network = NetworkSettings.model_validate({"name": family, family: settings})
+    noise = 0.05 if family == "r3" else 0.2  # it ends without a tanh: more noise gives images of thousands
+    return make_network(noise=noise, size=size, network=network)
 
 
 def make_subject(trained: TrainedGenerator, **changes: Any) -> Subject:

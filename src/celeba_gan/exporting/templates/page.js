@@ -32,15 +32,10 @@
   };
 
   // The latents of one face, and of its label where labels are as in training: both from its seed.
-  const draw = (seed, truncation, chosen) => {
+  const draw = (seed, chosen) => {
     const next = uniforms(seed), normal = model.latent.distribution === "normal";
     const number = normal ? normals(next) : () => 2 * next() - 1;
     const latents = Float32Array.from({ length: model.latent.size }, number);
-    if (truncation < 1) {
-      const limit = truncation * Math.sqrt(model.latent.size * (normal ? 1 : 1 / 3)); // E|z|^2
-      const norm = Math.hypot(...latents);
-      if (norm > limit) latents.forEach((value, index) => { latents[index] = value * limit / norm; });
-    }
     return { latents, labels: model.labels && (chosen || drawn(next)) };
   };
 
@@ -75,17 +70,18 @@
     session = await runtime.InferenceSession.create(model.file, { executionProviders: ["wasm"] });
   };
 
-  const run = async (latents, labels) => {
+  const run = async (latents, labels, truncation) => {
     const count = latents.length / model.latent.size;
     const feeds = { latents: new runtime.Tensor("float32", latents, [count, model.latent.size]) };
     if (model.labels) feeds.labels = new runtime.Tensor("float32", labels, [count, model.labels.names.length]);
+    else feeds.truncation = new runtime.Tensor("float32", Float32Array.of(truncation), [1]);
     return (await session.run(feeds)).images.data;
   };
 
-  // Images in [-1, 1], float32 (count x 3 x size x size), of as many latents and labels in a row. A session does one
-  // thing at a time, so calls wait for each other.
-  const generate = (latents, labels) => {
-    const images = queue.then(() => run(latents, labels));
+  // Images in [-1, 1], float32 (count x 3 x size x size), of as many latents in a row, and of as many labels or of a
+  // truncation in [0, 1]. A session does one thing at a time, so calls wait for each other.
+  const generate = (latents, labels, truncation = 1) => {
+    const images = queue.then(() => run(latents, labels, truncation));
     queue = images.catch(() => null);
     return images;
   };
@@ -135,7 +131,7 @@
     if (!session || !element("controls").reportValidity()) return;
     const turn = ++wanted; // a later call makes this one stop
     const first = Number(element("seed").value), count = Number(element("count").value);
-    const truncation = Number(element("truncation").value), chosen = chosenLabels();
+    const truncation = model.labels ? 1 : Number(element("truncation").value), chosen = chosenLabels();
     const seeds = Array.from({ length: count }, (_, index) => (first + index) % MOST_SEED);
     const faces = element("faces"), shown = [...faces.children];
     const started = performance.now();
@@ -144,9 +140,9 @@
     if (shown.length !== count) faces.replaceChildren(...tiles);
     try {
       for (let start = 0; start < count; start += AT_ONCE) {
-        const some = seeds.slice(start, start + AT_ONCE).map((seed) => draw(seed, truncation, chosen));
+        const some = seeds.slice(start, start + AT_ONCE).map((seed) => draw(seed, chosen));
         const labels = model.labels ? join(some.map((one) => one.labels), model.labels.names.length) : null;
-        const images = await generate(join(some.map((one) => one.latents), model.latent.size), labels);
+        const images = await generate(join(some.map((one) => one.latents), model.latent.size), labels, truncation);
         if (turn !== wanted) return;
         some.forEach((_, index) => {
           const face = tiles[start + index];
@@ -172,7 +168,7 @@
     element("seed").value = (Number(element("seed").value) + Number(element("count").value)) % MOST_SEED;
     show();
   });
-  element("truncation").addEventListener("input", () => {
+  element("truncation")?.addEventListener("input", () => {
     const value = Number(element("truncation").value);
     element("truncation-value").textContent = value < 1 ? value.toFixed(2) : "1.00, off";
   });

@@ -13,15 +13,15 @@ from celeba_gan.foundation.pixels import from_uint8, to_uint8
 from celeba_gan.foundation.precision import full_float32
 from celeba_gan.foundation.wording import listed
 from celeba_gan.gan.inputs.conditions import conditioned, draw_grid, draw_labels, draw_samples, named_labels
-from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
+from celeba_gan.gan.inputs.randomness import random_generator
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import NetworkError
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.snapshot import Network
+from celeba_gan.gan.sampling.truncation import mean_features
 
 _DRAWN: Final = 1024  # latents in memory at a time
-_MEAN_OF: Final = 256  # latents, for the mean of the features
 _MOST_MEANS: Final = 256  # combinations of labels whose means are kept
 
 
@@ -199,9 +199,8 @@ class TrainedGenerator:
         if label not in self._means:
             if len(self._means) == _MOST_MEANS:
                 self._means.pop(next(iter(self._means)))
-            latents = draw_latents(self.latent, _MEAN_OF, random_generator(0, "truncation", 0)).to(self.device)
-            given = torch.tensor(label, device=self.device).expand(_MEAN_OF, -1) if self.names else None
-            self._means[label] = self.module.base(latents, given).mean(dim=0)
+            given = torch.tensor(label, device=self.device) if self.names else None
+            self._means[label] = mean_features(self.module, self.latent, given, self.device)
         return self._means[label]
 
 
