@@ -213,10 +213,11 @@ def test_blocks_hold_64_mebibytes_at_most(make_recipe: MakeRecipe, monkeypatch: 
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_memory_holds_a_block_at_most(
-    format_: str, tmp_path: Path, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+    format_: str, tmp_path: Path, make_recipe: MakeRecipe, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recipe_module, "_BLOCK", 64)
     recipe, total = make_recipe(format=format_, size=64, names=()), 64 * 30
+    write(tmp_path / "imports", make_recipe(format=format_), 3, batch)  # what it imports is memory, too
     block = 64 * 64 * 64 * 3  # bytes
     writer, random = SampleWriter(tmp_path / "samples", recipe, total), np.random.default_rng(0)
     tracemalloc.start()
