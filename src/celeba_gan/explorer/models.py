@@ -110,14 +110,15 @@ class Models:
             return self._loaded[name]
 
     def owner(self, recipe: Recipe) -> str:
-        """The name of the offered model that made a face; that which the recipe names, if it did.
+        """The name of the offered model that made a face; the one that the recipe names, if it did or that is unknown.
 
         Raises:
             ExplorerError: None did.
         """
         made = (recipe.training_id, recipe.images)
         names = [name for name, offer in self.offers.items() if (offer.training_id, offer.images) == made]
-        if recipe.model in names:
+        named = self.offers.get(recipe.model)
+        if named is not None and (recipe.model in names or named.training_id is None):
             return recipe.model
         if names:
             return names[0]

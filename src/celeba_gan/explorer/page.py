@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -40,7 +41,7 @@ def refusing(handler: Callable[P, R]) -> Callable[P, R]:
         try:
             return handler(*arguments, **named)
         except ExplorerError as error:
-            raise gr.Error(str(error), title="Not possible", print_exception=False) from None
+            raise gr.Error(escape(str(error), quote=False), title="Not possible", print_exception=False) from None
         except Exception:
             logger.exception("An event of the page failed")
             raise gr.Error(

@@ -2,12 +2,12 @@
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from celeba_gan.explorer.models import Models
 from celeba_gan.explorer.recipe import ExplorerError
@@ -61,10 +61,8 @@ class Guard:
 
 def _host_name(header: str) -> str | None:
     """The name in a Host header, without its port; None if it is none."""
-    try:
-        return urlsplit(f"//{header}").hostname
-    except ValueError:
-        return None
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([A-Za-z0-9.-]+))(?::\d+)?", header)
+    return None if match is None else (match[1] or match[2]).lower()
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:

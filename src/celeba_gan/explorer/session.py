@@ -101,8 +101,8 @@ def requested(model: LoadedModel, controls: Controls, before: Recipe | None = No
         raise ExplorerError(f"Whether labels are chosen is true or false, not {_short(controls.is_labelled)}")
     if condition is not None and controls.is_labelled:
         labels = [controls.label] if condition.kind == "class" else controls.labels
-    if labels is not None and not (isinstance(labels, list) and all(isinstance(name, str) for name in labels)):
-        raise ExplorerError(f"Labels are a list of names, not {_short(labels)}")
+        if not isinstance(labels, list) or not all(isinstance(name, str) for name in labels):
+            raise ExplorerError(f"Labels are a list of names, not {_short(labels)}")
     places = slots(model)
     shown = {direction.name for direction in places if direction is not None}
     moves = {} if before is None else {name: by for name, by in before.moves.items() if name not in shown}
