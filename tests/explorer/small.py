@@ -25,9 +25,11 @@ from celeba_gan.images.packed import Manifest, Recipe, ShardRecord, hash_pixels
 SIZE = 16
 CONDITIONS = {
     "plain": None,
-    "attributes": Condition(kind="attributes", names=("Male", "Smiling"), sets=((), (0,), (1,)), counts=(5, 3, 2), digest="d"),
+    "attributes": Condition(
+        kind="attributes", names=("Male", "Smiling"), sets=((), (0,), (1,)), counts=(5, 3, 2), digest="d"
+    ),
     "class": Condition(kind="class", names=("cat", "dog"), sets=((0,), (1,)), counts=(3, 7), digest="d"),
-}  # fmt: skip
+}
 
 
 def make_network(kind: str, **changes: Any) -> Network:

@@ -93,7 +93,8 @@ def test_a_blend_can_be_moved_on(plain: LoadedModel) -> None:
     ends = [faces.new_recipe(plain, number=number) for number in (1, 2)]
     blend = faces.between(plain, *ends, 0.5)
     moved = blend.model_copy(update={"moves": {"closed_form_2": 2.0}})
-    assert plain.directions is not None and blend.latent is not None
+    assert plain.directions is not None
+    assert blend.latent is not None
     latent = torch.tensor([blend.latent]) + 2 * torch.tensor(plain.directions.named("closed_form_2").vector)
     np.testing.assert_array_equal(faces.picture(plain, moved), plain.generator.images(latent, torch.zeros(1, 0))[0])
 

@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,7 @@ class Shown:
     def until(self, change: str, value: Any = None) -> None:
         """Waits for a condition on `src`, the source of the face's picture, and `value`."""
         self.page.wait_for_function(
-            f"value => {{ const face = document.querySelector('#face'); const src = face && face.src; return {change}; }}",
+            f"value => {{ const src = document.querySelector('#face')?.src; return {change}; }}",
             arg=value,
             timeout=60_000,
         )
@@ -199,6 +200,8 @@ def test_a_photograph_is_projected_and_its_neighbours_are_found(
     assert float(shown.page.locator("#error").inner_text()) == pytest.approx(rmse, abs=0.06)
     assert shown.recipe().source == "projected"
     assert shown.page.locator("#projected img").count() == 2
+    uploads = Path(tempfile.gettempdir()).glob("celeba_gan-explorer-*")
+    assert [file for folder in uploads for file in folder.rglob("photograph.png")] == []  # it was deleted
 
     shown.tab("Nearest")
     shown.press("Find the nearest training images")
@@ -295,6 +298,12 @@ def test_a_wrong_file_is_refused_in_the_page(
     assert reason in shown.toast()
     assert "Traceback" not in shown.page.content()
     assert shown.source == before
+    shown.page.locator(f"{box} input[type=file]").wait_for(state="attached")  # the box takes another file
+    shown.tab("Adjust")  # and nothing lies over the sliders
+    slider = shown.page.locator(".directions input[type=range]").first
+    slider.click(position={"x": 20, "y": 10})
+    shown.changed(before)
+    assert shown.strength(0) < -2
 
 
 def test_a_keyboard_is_enough(open_page: Any, plain: LoadedModel) -> None:
@@ -304,7 +313,7 @@ def test_a_keyboard_is_enough(open_page: Any, plain: LoadedModel) -> None:
 
     def tab_to(selector: str) -> None:
         page.evaluate("document.activeElement.blur()")
-        for _ in range(80):
+        for _ in range(200):
             page.keyboard.press("Tab")
             if page.evaluate("selector => document.activeElement.matches(selector)", selector):
                 return
@@ -327,9 +336,11 @@ def test_a_keyboard_is_enough(open_page: Any, plain: LoadedModel) -> None:
     tab_to("#keep button")
     page.keyboard.press("Enter")
     tab_to("#tools [role=tab]")
-    tab_to("#view input")
-    page.keyboard.press("ArrowRight")
+    tab_to("#view input[value='Grid of 12']")
+    page.keyboard.press("Space")
     page.wait_for_selector("#grid")
+    tab_to("#model input")
+    page.keyboard.press("Tab")  # leaving the box of models changes nothing
     tab_to("#grid button[data-number='4']")
     page.keyboard.press("Space")
     page.wait_for_selector("#face")
@@ -373,7 +384,8 @@ def test_text_can_be_read_in_light_and_in_dark(open_page: Any, scheme: str) -> N
                 }
                 return [255, 255, 255];
             };
-            const texts = [...document.querySelectorAll("h1, p, label, button, a, small, b, .info-text, input, span")];
+            const kinds = "h1, p, label, button, a, small, b, .info-text, [type=number], [role=combobox], span";
+            const texts = [...document.querySelectorAll(kinds)];
             return texts.filter((one) => one.offsetParent && (one.innerText || one.value || "").trim()).map((one) =>
                 [one.tagName + " " + (one.innerText || one.value), rgb(getComputedStyle(one).color), behind(one)]);
         }"""

@@ -33,7 +33,8 @@ def test_moves_of_nothing_are_left_out() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"seed": -1}, {"seed": 1.0}, {"seed": True}, {"seed": 2**31}, {"seed": "3"}, {"number": 10**9}, {"number": None},
+        {"seed": -1}, {"seed": 1.0}, {"seed": True}, {"seed": 2**31}, {"seed": "3"}, {"number": 10**9},
+        {"number": None},
         {"truncation": 1.01}, {"truncation": float("nan")}, {"truncation": "1"}, {"truncation": True}, {"images": -1},
         {"moves": {"Hat": 20.5}}, {"moves": {"Hat": float("inf")}}, {"moves": {"": 1}}, {"moves": {"Hat": "1"}},
         {"moves": {str(index): 1.0 for index in range(201)}}, {"model": ""}, {"model": "x" * 301}, {"model": 3},

@@ -182,10 +182,8 @@ def test_only_this_computer_is_let_in(address: str) -> None:
 
 
 def test_a_port_that_is_taken_is_named(address: str, models: Models) -> None:
-    with (
-        pytest.raises(ExplorerError, match="Port 1 cannot be used|Port \\d+"),
-        serve(models, "plain", int(address.rsplit(":", 1)[1])),
-    ):
+    port = int(address.rsplit(":", 1)[1])
+    with pytest.raises(ExplorerError, match=f"Port {port} cannot be used"), serve(models, "plain", port):
         pass
 
 

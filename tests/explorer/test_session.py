@@ -53,7 +53,8 @@ def test_labels_count_when_they_are_chosen(models: Models) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("seed", -1, "seed is -1"), ("seed", 1.5, "seed is 1.5"), ("seed", 10**30, "seed is 1000"), ("seed", None, "seed is None"),
+        ("seed", -1, "seed is -1"), ("seed", 1.5, "seed is 1.5"), ("seed", 10**30, "seed is 1000"),
+        ("seed", None, "seed is None"),
         ("number", "1", "number is '1'"), ("number", 10**12, "number is"), ("number", [], "number is"),
         ("truncation", float("nan"), "truncation is nan"), ("truncation", 2, "truncation is 2"),
         ("is_labelled", "yes", "true or false"), ("is_labelled", None, "true or false"),

@@ -25,7 +25,7 @@ def data_uri(png: bytes) -> str:
 
 def one_face(image: Images, recipe: Recipe) -> str:
     """The large picture, and its caption with the way to save it."""
-    moves = ", ".join(f"{pretty(name)} {strength:+.3g}" for name, strength in recipe.moves.items())
+    moves = ", ".join(f"{pretty(name)} {_signed(strength)}" for name, strength in recipe.moves.items())
     details = " · ".join(filter(None, [f"truncation {recipe.truncation:.3g}", moves]))
     return (
         f'<figure class="face"><img id="face" src="{data_uri(write_png(image, recipe))}" '
@@ -130,9 +130,11 @@ def describe(direction: Direction) -> str:
         parts.append(f"singular value {direction.singular_value:.3g}")
     sizes = {name: effect.forward for name, effect in direction.effects.items() if name != direction.name}
     largest = sorted(sizes, key=lambda name: (-abs(sizes[name]), name))[:_SIDE_EFFECTS]
-    effects = [f"{pretty(name)} {100 * sizes[name]:+.0f}" for name in largest if abs(sizes[name]) > _LEAST_EFFECT]
+    effects = [
+        f"{pretty(name)} {_signed(round(100 * sizes[name]))}" for name in largest if abs(sizes[name]) > _LEAST_EFFECT
+    ]
     if effects:
-        parts.append(", ".join(effects).replace("-", "\N{MINUS SIGN}"))
+        parts.append(", ".join(effects))
     return " · ".join(parts)
 
 
@@ -151,6 +153,10 @@ def legend(model: LoadedModel) -> str:
             f"move by {known.strength:+g}."
         )
     return f'<p class="note">{text}</p>'
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _image(image: Images, alternative: str) -> str:

@@ -30,7 +30,7 @@ _LIVE: Final[dict[str, Any]] = {  # answered at once, and the last event of a dr
     "show_progress": "hidden",
     "trigger_mode": "always_last",
 }
-_SLOW: Final[dict[str, Any]] = {"concurrency_limit": 1, "concurrency_id": "slow", "show_progress": "minimal"}
+_SLOW: Final[dict[str, Any]] = {"concurrency_limit": 1, "concurrency_id": "slow", "show_progress": "full"}
 
 
 def refusing(handler: Callable[P, R]) -> Callable[P, R]:
@@ -101,7 +101,7 @@ class Page:
                         "it.</p>"
                     )
                     self.search = gr.Button("Find the nearest training images", variant="primary")
-                    self.neighbours = gr.HTML("")
+                    self.neighbours = gr.HTML("", elem_classes="panel", min_height=60)
                 with gr.Tab("Open"):
                     gr.HTML(
                         '<p class="note">A downloaded face has its recipe inside. Drop it here, and the sliders return '
@@ -179,7 +179,7 @@ class Page:
             "computer; the uploaded copy is deleted at once.</p>"
         )
         self.photograph = gr.File(label="Photograph", file_types=["image"], elem_id="photograph", height=180)
-        self.projected = gr.HTML("")
+        self.projected = gr.HTML("", elem_classes="panel", min_height=60)
 
     def _structure(self, model: LoadedModel, recipe: Recipe) -> dict[str, Any]:
         """Properties of the components that depend on the model."""
@@ -247,7 +247,8 @@ class Page:
         self.reset.click(self.put_back, inputs, everything, api_name="reset", **_LIVE)
         for name, button in (("A", self.keep_a), ("B", self.keep_b)):
             keep = functools.partial(self.keep, name)
-            button.click(keep, [self.session], [self.session, self.kept, self.fraction], api_name=False, queue=False)
+            seats = [self.session, self.kept, self.fraction]
+            button.click(keep, [self.session], seats, api_name=False, queue=False, show_progress="hidden")
         self.fraction.input(
             self.blend, [self.session, self.model, self.fraction], everything, api_name="blend", **_LIVE
         )
@@ -258,20 +259,42 @@ class Page:
             self.about, self.kept, self.fraction, self.projected, self.neighbours, self.label_group, self.legend,
             self.reset, *self.accordions,
         ]  # fmt: skip
+        # Gradio covers what an event writes with its progress, and after a refusal with the word Error: only the panels
+        # below the two slow tools may be covered, since everything else must stay in use.
         self.model.input(
-            self.choose, [self.session, self.model], [*everything, *structure], api_name="model", preprocess=False
+            self.choose,
+            [self.session, self.model],
+            [*everything, *structure],
+            api_name="model",
+            preprocess=False,
+            show_progress="hidden",
         )
-        self.photograph.upload(
+        projected = self.photograph.upload(
             self.project,
             [self.session, self.photograph],
-            [self.photograph, self.projected, *everything],
+            [self.projected, *everything],
             api_name="project",
+            show_progress_on=self.projected,
             **_SLOW,
         )
-        self.saved.upload(
-            self.open, [self.session, self.saved], [self.saved, self.model, *everything, *structure], api_name="open"
+        opened = self.saved.upload(
+            self.open,
+            [self.session, self.saved],
+            [self.model, *everything, *structure],
+            api_name="open",
+            show_progress="hidden",
         )
-        self.search.click(self.find, [self.session], [self.neighbours], api_name="neighbours", **_SLOW)
+        for done, box in ((projected, self.photograph), (opened, self.saved)):
+            for follow in (done.success, done.failure):  # the box is ready for the next file
+                follow(lambda: None, [], [box], api_name=False, show_progress="hidden")
+        self.search.click(
+            self.find,
+            [self.session],
+            [self.neighbours],
+            api_name="neighbours",
+            show_progress_on=self.neighbours,
+            **_SLOW,
+        )
         self.blocks.load(self.list_models, [], [self.model], api_name=False, show_progress="hidden")
 
     @refusing
@@ -348,6 +371,8 @@ class Page:
         """Another model, with the same seed and number."""
         model = self.models.load(name)
         before = session.shown
+        if before is not None and before.model == name:  # the box was only left; that is an event, too
+            return gr.skip()
         recipe = (
             faces.new_recipe(model)
             if before is None
@@ -366,7 +391,7 @@ class Page:
             raise ExplorerError(f"{owner} has changed since {name} was saved: its training has gone on")
         faces.check(model, recipe)
         kept = session if session.shown is not None and model.owns(session.shown) else Session()
-        return None, model.name, *self._opened(kept, model, recipe.model_copy(update={"model": model.name}))
+        return model.name, *self._opened(kept, model, recipe.model_copy(update={"model": model.name}))
 
     @refusing
     def project(self, session: Session, file: str | None) -> Any:
@@ -376,7 +401,7 @@ class Page:
         model = self.models.load(before.model)
         found = faces.project_photograph(model, data)
         recipe = found.recipe.model_copy(update={"seed": before.seed, "number": before.number})
-        return None, markup.projected(found), *self._restored(session, model, recipe, ONE)
+        return markup.projected(found), *self._restored(session, model, recipe, ONE)
 
     @refusing
     def find(self, session: Session) -> str:

@@ -3,7 +3,7 @@
 import io
 from typing import Final
 
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from celeba_gan.explorer.recipe import ExplorerError, Recipe
 from celeba_gan.foundation.pixels import Images
@@ -41,6 +41,8 @@ def read_recipe(data: bytes, name: str = "This file") -> Recipe:
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             text = picture.info.get(KEY)
+    except UnidentifiedImageError as error:
+        raise ExplorerError(f"{name} is a damaged PNG (its header cannot be read)") from error
     except Exception as error:  # whatever Pillow raises for hostile bytes
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ExplorerError(f"{name} is a damaged PNG ({reason})") from error
