@@ -1,7 +1,7 @@
 """How long the explorer takes from a slider's event to the picture in the browser.
 
-Headless Chromium moves a slider of the page; a timer in the page runs from the event to the first frame in which the new
-picture is decoded and laid out. The face of one model, and the grid of twelve.
+Headless Chromium moves a slider of the page; a timer in the page runs from the event to the first frame in which the
+new picture is decoded and laid out: that of one face, or the first of the grid of twelve.
 """
 
 import argparse
