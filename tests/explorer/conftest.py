@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from small import make_project
+from small_project import make_project
 
 from celeba_gan.explorer.models import LoadedModel, Models
 

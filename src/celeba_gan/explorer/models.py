@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import tempfile
 import threading
 from collections import OrderedDict
@@ -177,6 +178,7 @@ def _registered(tracking: TrackingSettings, project: Path) -> list[Offer]:
     if file is not None and not file.is_file():
         return []
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")  # a person waits
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # the page sends nothing anywhere
     from celeba_gan.tracking.store import TRAINING_ID, open_client
 
     client = open_client(tracking, project)
@@ -195,9 +197,11 @@ def _registered(tracking: TrackingSettings, project: Path) -> list[Offer]:
 def _made_by(client: Any, name: str, version: str, training_id: str) -> tuple[str | None, int | None]:
     """The training of a registered version, and the images seen; None where it was logged by something else."""
     registered = client.get_model_version(name, version)
-    if not registered.model_id:
+    match = re.fullmatch(r"models:/(m-\w+)", registered.source or "")
+    model_id = registered.model_id or (match and match[1])  # a database keeps it in the source alone
+    if not model_id:
         return None, None
-    logged = client.get_logged_model(registered.model_id)
+    logged = client.get_logged_model(model_id)
     images = str(logged.params.get("images", ""))
     return logged.tags.get(training_id), int(images) if images.isdecimal() else None
 

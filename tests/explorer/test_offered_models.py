@@ -1,16 +1,18 @@
 import json
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
-from small import make_network
+from small_project import make_network
 
 from celeba_gan.explorer import faces
 from celeba_gan.explorer.models import MOST_LOADED, Models
 from celeba_gan.explorer.recipe import ExplorerError
 from celeba_gan.gan.runs.run import export
 from celeba_gan.tracking.config import TrackingSettings
-from celeba_gan.tracking.store import open_client
+from celeba_gan.tracking.store import TRAINING_ID, open_client
 
 
 @pytest.fixture
@@ -101,6 +103,29 @@ def test_registered_models_are_offered_by_alias(copied: Path, monkeypatch: pytes
     loaded = models.load("models:/faces@champion")
     assert loaded.generator.card.id == "registered"
     assert models.owner(faces.new_recipe(loaded)) == "models:/faces@champion"
+
+
+def test_what_training_has_logged_is_known_before_it_is_loaded(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", TrackingSettings().store_uri(copied))  # where MLflow looks the model up
+    client = open_client(TrackingSettings(), copied)
+    experiment = client.create_experiment("celeba_gan", (copied / "mlartifacts").as_uri())
+    run = client.create_run(experiment)
+    network = make_network("plain", id="logged")
+    logged = client.create_logged_model(
+        experiment, "generator", run.info.run_id, tags={TRAINING_ID: "logged"}, params={"images": "7000"}
+    )
+    folder = Path(url2pathname(urlsplit(logged.artifact_location).path))
+    export(network, folder / "artifacts" / "generator")
+    client.create_registered_model("faces")
+    client.create_model_version("faces", f"models:/{logged.model_id}", run.info.run_id, model_id=logged.model_id)
+    client.set_registered_model_alias("faces", "champion", "1")
+    models = Models(copied)
+    models.refresh()
+    offer = models.offers["models:/faces@champion"]
+    assert (offer.training_id, offer.images) == ("logged", 7000)
+    recipe = faces.new_recipe(models.load(offer.name)).model_copy(update={"model": "another name"})
+    assert models.owner(recipe) == offer.name
 
 
 def test_a_store_that_cannot_be_read_costs_only_its_own_models(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
