@@ -1,26 +1,20 @@
 """The page in Gradio: components, and which of them an event reads and writes."""
 
 import functools
-import logging
 import secrets
-from collections.abc import Callable
 from dataclasses import replace
-from html import escape
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 import gradio as gr
 
 from celeba_gan.explorer import faces, markup
+from celeba_gan.explorer.handling import refusing, take_upload
+from celeba_gan.explorer.looks import looks_of
 from celeba_gan.explorer.models import LoadedModel, Models
-from celeba_gan.explorer.png import MOST_FILE_BYTES, read_recipe
+from celeba_gan.explorer.png import read_recipe
 from celeba_gan.explorer.recipe import MOST_NUMBER, MOST_SEED, ExplorerError, Recipe
-from celeba_gan.explorer.session import ATTRIBUTES, CLOSED_FORM, Controls, Session, requested, slots
-
-logger = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from celeba_gan.explorer.session import ATTRIBUTES, CLOSED_FORM, Controls, Session, requested
 
 HERE: Final = Path(__file__).parent
 ONE, GRID = "One face", f"Grid of {faces.GRID}"
@@ -31,24 +25,6 @@ _LIVE: Final[dict[str, Any]] = {  # answered at once, and the last event of a dr
     "trigger_mode": "always_last",
 }
 _SLOW: Final[dict[str, Any]] = {"concurrency_limit": 1, "concurrency_id": "slow", "show_progress": "full"}
-
-
-def refusing(handler: Callable[P, R]) -> Callable[P, R]:
-    """Shows a refusal in the page; of what was not foreseen the log has the traceback, and the page one sentence."""
-
-    @functools.wraps(handler)
-    def handle(*arguments: P.args, **named: P.kwargs) -> R:
-        try:
-            return handler(*arguments, **named)
-        except ExplorerError as error:
-            raise gr.Error(escape(str(error), quote=False), title="Not possible", print_exception=False) from None
-        except Exception:
-            logger.exception("An event of the page failed")
-            raise gr.Error(
-                "This failed for a reason that was not foreseen; the terminal has the details", print_exception=False
-            ) from None
-
-    return handle
 
 
 class Page:
@@ -136,7 +112,7 @@ class Page:
             elem_id="truncation",
             buttons=[],
         )
-        looks = self._structure(model, recipe)
+        looks = looks_of(model, recipe)
         with gr.Group(**looks["label_group"]) as self.label_group:
             self.is_labelled = gr.Checkbox(**looks["is_labelled"], elem_id="is-labelled")
             self.labels = gr.CheckboxGroup(**looks["labels"], elem_id="labels")
@@ -180,53 +156,6 @@ class Page:
         )
         self.photograph = gr.File(label="Photograph", file_types=["image"], elem_id="photograph", height=180)
         self.projected = gr.HTML("", elem_classes="panel", min_height=60)
-
-    def _structure(self, model: LoadedModel, recipe: Recipe) -> dict[str, Any]:
-        """Properties of the components that depend on the model."""
-        condition = model.generator.condition
-        names = [(markup.pretty(name), name) for name in model.generator.names]
-        kind = None if condition is None else condition.kind
-        places = slots(model)
-        strength = 3.0 if model.directions is None else model.directions.strength
-        sliders = []
-        for direction in places:
-            if direction is None:
-                sliders.append({"visible": False, "value": 0, "label": "", "info": "", "minimum": -1, "maximum": 1})
-                continue
-            value = recipe.moves.get(direction.name, 0)
-            most = max(strength, abs(value))
-            sliders.append(
-                {
-                    "visible": True,
-                    "value": value,
-                    "minimum": -most,
-                    "maximum": most,
-                    "step": 0.05,
-                    "label": markup.pretty(direction.name),
-                    "info": markup.describe(direction),
-                }
-            )
-        found = [any(places[:ATTRIBUTES]), any(places[ATTRIBUTES:])]
-        return {
-            "label_group": {"visible": condition is not None},
-            "is_labelled": {"label": "Choose labels (otherwise as in training)", **_value(recipe.labels is not None)},
-            "labels": {
-                "choices": names,
-                "label": "Labels",
-                "visible": kind == "attributes",
-                **_value(list(recipe.labels or ()) if kind == "attributes" else []),
-            },
-            "label": {
-                "choices": names,
-                "label": "Class",
-                "visible": kind == "class",
-                **_value((recipe.labels or model.generator.names)[0] if kind == "class" else None),
-            },
-            "legend": {"value": markup.legend(model)},
-            "reset": {"visible": any(found)},
-            "accordions": [{"visible": one} for one in found],
-            "sliders": sliders,
-        }
 
     # --- events -----------------------------------------------------------------------------------------------------
 
@@ -383,7 +312,7 @@ class Page:
     @refusing
     def open(self, session: Session, file: str | None) -> Any:
         """The face of a saved picture, with all its settings."""
-        name, data = _take(file)
+        name, data = take_upload(file)
         recipe = read_recipe(data, name)
         owner = self.models.owner(recipe)
         model = self.models.load(owner)
@@ -396,7 +325,7 @@ class Page:
     @refusing
     def project(self, session: Session, file: str | None) -> Any:
         """The face nearest to a photograph."""
-        _, data = _take(file)
+        _, data = take_upload(file)
         before = session.face()
         model = self.models.load(before.model)
         found = faces.project_photograph(model, data)
@@ -439,7 +368,7 @@ class Page:
 
     def _restored(self, session: Session, model: LoadedModel, recipe: Recipe, view: Any) -> tuple[Any, ...]:
         """For `everything`: the face, and the controls where its recipe has them."""
-        looks = self._structure(model, recipe)
+        looks = looks_of(model, recipe)
         session, stage = self._show(session, model, view, recipe)
         values: list[Any] = [recipe.seed, recipe.number, recipe.truncation]
         values += [looks[name]["value"] for name in ("is_labelled", "labels", "label")]
@@ -453,7 +382,7 @@ class Page:
 
     def _opened(self, session: Session, model: LoadedModel, recipe: Recipe) -> tuple[Any, ...]:
         """For `everything` and what depends on the model."""
-        looks = self._structure(model, recipe)
+        looks = looks_of(model, recipe)
         session, stage, view, *values = self._restored(session, model, recipe, ONE)
         chosen = [gr.update(**looks[name]) for name in ("is_labelled", "labels", "label")]
         sliders = [gr.update(**one) for one in looks["sliders"]]
@@ -475,21 +404,3 @@ class Page:
 def _controls(values: tuple[Any, ...]) -> Controls:
     seed, number, truncation, is_labelled, labels, label, *strengths = values
     return Controls(seed, number, truncation, is_labelled, labels, label, strengths)
-
-
-def _value(value: Any) -> dict[str, Any]:
-    return {"value": value}
-
-
-def _take(file: str | None) -> tuple[str, bytes]:
-    """An uploaded file's name and content; the file is deleted."""
-    if not file:
-        raise ExplorerError("There is no file. Choose one")
-    path = Path(file)
-    try:
-        size = path.stat().st_size
-        if size > MOST_FILE_BYTES:
-            raise ExplorerError(f"{path.name} has {size / 1e6:,.0f} MB; at most {MOST_FILE_BYTES // 10**6} are taken")
-        return path.name, path.read_bytes()
-    finally:
-        path.unlink(missing_ok=True)
