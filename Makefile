@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
 
-.PHONY: help run test test-all check lint format viz mlflow bench clean
+.PHONY: help run test test-all check lint format viz mlflow explore bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,6 +43,9 @@ viz: $(READY) ## the pipeline with its pictures, in the browser
 
 mlflow: $(READY) ## the tracked runs, in the browser
 	$(BIN)/python -m celeba_gan.tracking $(ARGS)
+
+explore: $(READY) ## a page to explore the generators: sliders, blends, photographs; ARGS="--model demo"
+	$(BIN)/python -m celeba_gan.explorer $(ARGS)
 
 bench: $(READY) ## all measurements, about three and a half hours: packing, speed, memory, modes, quality, ranking, metrics
 	$(BIN)/python benchmarks/packing.py

@@ -133,7 +133,7 @@ class _Search:
         best = losses.view(count, restarts).argmin(dim=1) + restarts * torch.arange(count)
         found, kept = latents[best], labels[best]
         images = self.generator.images(found, kept)
-        mean = np.broadcast_to(self.mean, photographs.shape)
+        mean = np.repeat(self.mean[None], count, axis=0)  # a broadcast array is read-only, of which torch warns
         errors, randoms, means = (
             image_errors(some, photographs, self.measured, self.generator.device)
             for some in (images, self.samples[nearest[:, 0].numpy()], mean)
