@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_these_names_are_the_public_interface() -> None:
         celeba_gan.tain  # noqa: B018
     signatures = {name: list(inspect.signature(getattr(celeba_gan, name)).parameters) for name in dir(celeba_gan)[1:]}
     assert signatures == {
-        "evaluate": ["model", "images", "checkpoint", "crop", "folder", "tracking_uri", "settings"],
+        "evaluate": ["model", "images", "checkpoint", "count", "crop", "folder", "tracking_uri", "settings"],
         "load_generator": ["source", "checkpoint", "device", "tracking_uri"],
         "train": ["images", "folder", "size", "crop", "labels", "settings"],
     }
@@ -201,3 +202,90 @@ def test_importing_it_imports_nothing_heavy(faces: Path) -> None:
         [sys.executable, "-c", script, str(faces)], capture_output=True, text=True, env=os.environ, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_starting_anew_sets_the_former_training_aside(photographs: Path, tmp_path: Path) -> None:
+    place = tmp_path / "faces"
+    first = celeba_gan.train(photographs, place, **SMALL)
+    second = celeba_gan.train(photographs, place, resume=False, **{**SMALL, "kimg": 0.064})
+    assert (first.card.images, second.card.images) == (128, 64)
+    (aside,) = tmp_path.glob("faces.*")
+    former = celeba_gan.load_generator(aside)
+    assert former.card == first.card
+    assert np.array_equal(former.sample(2), first.sample(2))
+
+
+def test_a_refused_training_leaves_its_images_as_they_are(photographs: Path, faces: Path, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    shutil.copytree(photographs / "warm", others)
+    before = {path: path.read_bytes() for path in (faces / "images").rglob("*") if path.is_file()}
+    for images, size in ((others, 16), (photographs, 32)):
+        with pytest.raises(api.SettingsError, match=r"has a training on other images, with (images|size)="):
+            celeba_gan.train(images, faces, **{**SMALL, "size": size})
+    assert all(path.read_bytes() == content for path, content in before.items())
+    celeba_gan.evaluate(faces, others, swd_projections=16, swd_patches=4)
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_results_may_go_elsewhere(faces: Path, tmp_path: Path) -> None:
+    evaluation = celeba_gan.evaluate(faces, folder=tmp_path / "out", count=3, swd_projections=16, swd_patches=4)
+    assert evaluation.protocol.reals == 3
+    assert (tmp_path / "out" / "evaluation.json").is_file()
+
+
+def test_settings_of_two_models_are_those_of_kedro(faces: Path) -> None:
+    with pytest.raises(api.SettingsError, match="compare_with, promote: only `kedro run --pipelines evaluate` takes"):
+        celeba_gan.evaluate(faces, promote=True, compare_with="other")
+
+
+def test_a_folder_comes_before_an_experiment_of_its_name(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "data" / "06_models" / "mine"
+    other.mkdir(parents=True)
+    (other / "generator.safetensors").write_text("another one")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").symlink_to(faces)
+    assert celeba_gan.load_generator("mine").card.images == 128
+    monkeypatch.chdir(faces)
+    assert celeba_gan.load_generator(".").card.images == 128
+
+
+@pytest.mark.parametrize(
+    ("images", "folder", "message"),
+    [
+        (None, "faces", "images is None; give the path"),
+        ("", "faces", "images is ''"),
+        ("photographs", 3, "folder is 3"),
+        ("photographs", "", "folder is ''"),
+        ("photographs", "/", "the top of the file system"),
+        ("photographs", "a\0b", "folder is"),
+    ],
+)
+def test_what_is_no_path(images: Any, folder: Any, message: str) -> None:
+    with pytest.raises(api.SettingsError, match=message):
+        celeba_gan.train(images, folder, **SMALL)
+
+
+def test_results_among_the_images_are_refused(photographs: Path) -> None:
+    for folder in (photographs, photographs / "warm" / "faces"):
+        with pytest.raises(api.SettingsError, match="is inside of the images"):
+            celeba_gan.train(photographs, folder, **SMALL)
+
+
+@pytest.mark.parametrize("source", ["", "x" * 5000, "a\0b", None, 3, "models:/x@y", "models:/", "~/nothing/here", ".."])
+def test_what_names_no_model(source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(api.ModelError):
+        celeba_gan.load_generator(source)
+    assert not list(tmp_path.iterdir())  # no store was made
+
+
+@pytest.mark.parametrize("store", ["sqlite:////nowhere/none.db", "bogus://x", "postgresql://a/b"])
+def test_a_store_that_is_none(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(api.ModelError, match="store"):
+        celeba_gan.load_generator("models:/x@y", tracking_uri=store)
+    assert not Path("/nowhere").exists()

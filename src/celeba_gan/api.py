@@ -1,23 +1,25 @@
 """The front door for scripts and notebooks: train, evaluate and sample without a Kedro project."""
 
 import json
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from filelock import Timeout
 from pydantic import ValidationError
 
-from celeba_gan.foundation.files import staged
+from celeba_gan.foundation.files import staged, unused
 from celeba_gan.foundation.locks import locked
 from celeba_gan.foundation.settings import Settings
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.models import Experiments, NamedModel
 from celeba_gan.gan.runs.run import Run
-from celeba_gan.tracking.config import TrackingError, TrackingSettings
+from celeba_gan.tracking.config import TrackingError, TrackingSettings, sqlite_file
 from celeba_gan.tracking.fetch import fetch_generator, is_model_uri
 
 if TYPE_CHECKING:
@@ -41,6 +43,11 @@ _TRAINING: Final[dict[str, Any]] = {
     "generator_optimizer": {"learning_rate": 1e-3, "beta2": 0.99},
     "discriminator_optimizer": {"learning_rate": 1e-3, "beta2": 0.99},
 }
+
+
+_OF_CELEBA: Final = ("*img_align_celeba*", "*list_attr_celeba*", "*/*list_attr_celeba*")
+
+logger = logging.getLogger(__name__)
 
 
 class ModelError(ValueError):
@@ -120,8 +127,11 @@ def train(
         The generator of the last tick.
 
     Raises:
-        SettingsError: A setting is unknown or wrong.
-        SourceError, PackingError: The images cannot be used.
+        SettingsError: A setting is unknown or wrong, or the folder has a training on other images. With `resume=False`
+            a former training is set aside, under a name with the time.
+        NetworkError: The network does not exist at this size.
+        SourceError, LabelError, PackingError: The images, or their labels, cannot be used.
+        CheckpointError: There is nothing at `init_from`, or a snapshot is damaged.
         TrainingError: The folder has another training, or a value became NaN or infinite.
         KeyboardInterrupt: After Ctrl-C; the last tick is saved, and the same call resumes from it.
     """
@@ -129,14 +139,27 @@ def train(
     from celeba_gan.gan.runtime.hardware import find_device
     from celeba_gan.gan.sampling.trained import TrainedGenerator
     from celeba_gan.gan.settings import TrainSettings
+    from celeba_gan.images.config import PreprocessSettings
     from celeba_gan.pipelines.train.nodes import train_gan
 
     if labels is not None:
         settings = {"condition": {"name": "class"}, **settings}
     checked = _checked(TrainSettings, {**_TRAINING, **settings})
-    place = Path(folder).expanduser()
+    place, source = _path("folder", folder), _path("images", images)
+    if source.is_dir() and place.resolve().is_relative_to(source.resolve()):
+        raise SettingsError(
+            f"folder {place} is inside of the images, and would become one of their folders: name another"
+        )
+    _checked(PreprocessSettings, {"size": size, "crop": "none" if crop is None else crop})
+    checked.network_size(size)  # raises where the network does not exist at this size
     with _alone(place):
-        data = _prepare(Path(images).expanduser(), place / "images", size, crop, labels)
+        if not checked.resume and Run(place).has_snapshot():
+            _set_aside(place)
+        packing = _Packing(str(source.resolve()), size, crop, labels)
+        if Run(place).has_snapshot():
+            packing.check_same(place)
+        data = _prepare(source, place / "images", size, crop, labels)
+        packing.save(place)
         run, rows = Run(place), MetricRowsDataset(str(place / "metric_rows"))
         grids = TrainingGridsDataset(str(place / "training_grids"))
         snapshot = run.newest() if checked.resume else None
@@ -153,6 +176,7 @@ def evaluate(
     images: str | Path | None = None,
     *,
     checkpoint: Literal["last", "best"] = "last",
+    count: int | None = None,
     crop: int | Literal["none"] | None = None,
     folder: str | Path | None = None,
     tracking_uri: str | None = None,
@@ -166,10 +190,12 @@ def evaluate(
         model: As in `load_generator`.
         images: A folder or zip of images, as in `train`; None: those that `train` has packed in the model's folder.
         checkpoint: As in `load_generator`.
+        count: Images per side, at most; None: 5,000.
         crop: As in `train`.
         folder: What is made: `evaluation.json`, `evaluation.html`, and cached features. None: the model's folder.
         tracking_uri: As in `load_generator`.
-        settings: Those of section `evaluate` of `kedro run`; see `EvaluateSettings`.
+        settings: Others of section `evaluate` of `kedro run`, except those of two models and of MLflow's registry; see
+            `EvaluateSettings`.
 
     Returns:
         The numbers with their intervals, floors and protocol.
@@ -184,19 +210,22 @@ def evaluate(
     from celeba_gan.evaluation.features.store import FeatureStore
     from celeba_gan.pipelines.evaluate.nodes import evaluate_generator, fit_attribute_classifier, report_evaluation
 
-    checked = _checked(EvaluateSettings, {**settings, "checkpoint": checkpoint})
+    if others := sorted({"compare_with", "promote", "promote_metric", "promote_as"} & settings.keys()):
+        raise SettingsError(f"{', '.join(others)}: only `kedro run --pipelines evaluate` takes these")
+    counted = {} if count is None else {"images": count}
+    checked = _checked(EvaluateSettings, {**settings, **counted, "checkpoint": checkpoint})
     with tempfile.TemporaryDirectory(prefix="celeba_gan-") as temporary:
         found = _find(model, checkpoint, tracking_uri, Path(temporary))
         own = found.path if found.path.is_dir() else None
-        place = Path(folder).expanduser() if folder is not None else own
+        place = _path("folder", folder) if folder is not None else own
         if place is None:
             raise SettingsError(f"{model} is no folder: name the folder for what evaluation makes, as folder='...'")
         with _alone(place):
-            data = _images_of(found, images, place, crop)
-            classifiers = ClassifierDataset(str(place / "images" / "attribute_classifier"), missing_ok=True)
+            data, cache = _images_of(found, images, own, place, crop)
+            classifiers = ClassifierDataset(str(cache / "attribute_classifier"), missing_ok=True)
             classifier = fit_attribute_classifier(data.packed, data.labels, checked, classifiers.load())
             classifiers.save(classifier)
-            run, store = Run(own or place), FeatureStore(place / "images" / "features")
+            run, store = Run(own or place), FeatureStore(cache / "features")
             evaluation, measured, neighbours = evaluate_generator(
                 run, found, data.packed, data.labels, data.classes, classifier, store, None, checked
             )
@@ -209,6 +238,44 @@ def evaluate(
 
 
 @dataclass(frozen=True)
+class _Packing:
+    """Which images a training has packed, and how."""
+
+    images: str
+    size: int
+    crop: int | Literal["none"] | None
+    labels: Literal["subfolders"] | None
+
+    def check_same(self, place: Path) -> None:
+        """Raises SettingsError if the training in a folder has others: they would be replaced before it is refused."""
+        try:
+            before = json.loads((place / "images" / "source.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return  # training compares the images themselves
+        now = asdict(self)
+        if changed := [f"{name}={before.get(name)!r}" for name in now if before.get(name) != now[name]]:
+            raise SettingsError(
+                f"{place} has a training on other images, with {', '.join(changed)}. Name another folder, or start "
+                "anew with resume=False, which sets it aside"
+            )
+
+    def save(self, place: Path) -> None:
+        """Stores it beside the images."""
+        with staged(place / "images" / "source.json") as staging:
+            staging.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+def _set_aside(place: Path) -> None:
+    """Gives a former training another name; its images stay, and are used again if they are the same."""
+    aside = unused(place.with_name(f"{place.name}.{datetime.now():%Y-%m-%d-%H%M%S}"))
+    place.replace(aside)
+    if (aside / "images").is_dir():
+        place.mkdir()
+        (aside / "images").replace(place / "images")
+    logger.warning("The former training is set aside in %s", aside)
+
+
+@dataclass(frozen=True)
 class _Data:
     """Packed images, and the tables `labels` and `classes` about them."""
 
@@ -217,24 +284,32 @@ class _Data:
     classes: Any
 
 
-def _images_of(model: NamedModel, images: str | Path | None, place: Path, crop: int | Literal["none"] | None) -> _Data:
-    """What a model is measured against."""
+def _images_of(
+    model: NamedModel,
+    images: str | Path | None,
+    own: Path | None,
+    place: Path,
+    crop: int | Literal["none"] | None,
+) -> tuple[_Data, Path]:
+    """What a model is measured against, and where features of it are cached.
+
+    Other images than those of the training are packed beside them.
+    """
     import pandas as pd
 
     from celeba_gan.images.packed import PackedImages
 
     if images is not None:
-        condition = model.card.condition
+        condition, stored = model.card.condition, place / "evaluated_images"
         labels: Literal["subfolders"] | None = "subfolders" if condition and condition.kind == "class" else None
-        return _prepare(Path(images).expanduser(), place / "images", model.card.size, crop, labels)
-    stored = place / "images"
-    if not (stored / "classes.parquet").is_file():
-        raise SettingsError(f"{place} has no packed images of a training: name the images to measure against")
-    return _Data(
-        PackedImages(stored / "packed"),
-        pd.read_parquet(stored / "labels.parquet"),
-        pd.read_parquet(stored / "classes.parquet"),
-    )
+        return _prepare(_path("images", images), stored, model.card.size, crop, labels), stored
+    if own is None or not (own / "images" / "classes.parquet").is_file():
+        raise SettingsError(
+            f"{model.label} has no packed images of a training beside it: name the images to measure against"
+        )
+    stored = own / "images"
+    tables = {name: pd.read_parquet(stored / f"{name}.parquet") for name in ("labels", "classes")}
+    return _Data(PackedImages(stored / "packed"), **tables), stored
 
 
 def _prepare(
@@ -271,7 +346,7 @@ def _source(images: Path, labels: Literal["subfolders"] | None) -> "tuple[Source
     from celeba_gan.sources.celeba import CelebA
     from celeba_gan.sources.folder import ImageFolder
 
-    if labels is None and images.exists():
+    if labels is None and images.is_dir() and any(next(images.glob(name), None) for name in _OF_CELEBA):
         celeba = CelebA(images)
         if celeba.has_images and celeba.tables:
             return celeba, 178
@@ -282,14 +357,35 @@ def _find(
     source: str | Path, checkpoint: Literal["last", "best"], tracking_uri: str | None, folder: Path
 ) -> NamedModel:
     """The model of a name; of MLflow's, a copy in `folder`."""
-    name, project = str(source), _project()
+    name, project = str(_path("the model", source)) if isinstance(source, Path) else source, _project()
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ModelError(
+            f"the model is {source!r}; give a file, a folder, the name of an experiment, or an address of MLflow"
+        )
     try:
         if is_model_uri(name):
-            fetched = fetch_generator(name, TrackingSettings(tracking_uri=tracking_uri), project, folder)
+            settings = _checked(TrackingSettings, {"tracking_uri": tracking_uri})
+            database = sqlite_file(settings.store_uri(project))
+            if database is not None and not database.is_file():  # MLflow would make one
+                raise ModelError(f"there is no MLflow store {database}, to find {name} in; give tracking_uri")
+            fetched = fetch_generator(name, settings, project, folder)
             return NamedModel.at(fetched.file, fetched.label)
+        path = Path(name).expanduser()
+        if path.is_file() or any((path / part).exists() for part in ("generator.safetensors", "training_state")):
+            return NamedModel.at(path, name, checkpoint)
         return NamedModel.at(Experiments(project / "data" / "06_models").find(name), name, checkpoint)
-    except (CheckpointError, TrackingError) as error:
-        raise ModelError(str(error)) from error
+    except (CheckpointError, TrackingError, OSError, ImportError) as error:
+        raise ModelError(f"{name[:200]}: {error}") from error
+
+
+def _path(what: str, given: object) -> Path:
+    """A path that a user has given."""
+    if not isinstance(given, (str, Path)) or not str(given).strip() or "\0" in str(given):
+        raise SettingsError(f"{what} is {given!r}; give the path of a folder or a file")
+    path = Path(given).expanduser()
+    if not path.resolve().name:
+        raise SettingsError(f"{what} is {given!r}, the top of the file system; give another path")
+    return path
 
 
 def _project() -> Path:

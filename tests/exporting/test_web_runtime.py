@@ -1,6 +1,9 @@
 """onnxruntime-web: what stops its fetching, in words, and what is never put into a folder."""
 
+import base64
+import hashlib
 import io
+import json
 import os
 import shutil
 import tarfile
@@ -32,12 +35,18 @@ def test_without_npm_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pyte
 def test_what_was_fetched_before_needs_no_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / VERSION).mkdir()
+    sums = {}
     for name in FILES:
         (tmp_path / VERSION / name).write_text(name)
+        sums[name] = base64.b64encode(hashlib.sha512(name.encode()).digest()).decode()
+    (tmp_path / VERSION / "sha512.json").write_text(json.dumps(sums))
     runtime = WebRuntime(tmp_path)
     runtime.check()
     runtime.copy_to(tmp_path / "copy")
     assert {file.name: file.read_text() for file in (tmp_path / "copy").iterdir()} == {name: name for name in FILES}
+    (tmp_path / VERSION / FILES[0]).write_text("damaged")
+    with pytest.raises(ExportError, match="npm was not found"):
+        runtime.check()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the npm of this test is a shell script")

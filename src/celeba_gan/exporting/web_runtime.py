@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import logging
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ SCRIPT: Final = "ort.wasm.bundle.min.mjs"
 WASM: Final = "ort-wasm-simd-threaded.wasm"
 LICENCE: Final = "LICENSE"
 FILES: Final = (SCRIPT, WASM, LICENCE)
+_SUMS: Final = "sha512.json"  # of these files as they were unpacked
 _TIMEOUT: Final = 600  # seconds; the archive has 33 MB
 _LEAVE_OUT: Final = "leave the page out with --params export.web=false"
 
@@ -56,7 +58,12 @@ class WebRuntime:
             shutil.copyfile(self.folder / name, target / name)
 
     def _is_there(self) -> bool:
-        return all((self.folder / name).is_file() for name in FILES)
+        """Whether the files are there, and those that were unpacked."""
+        try:
+            known = json.loads((self.folder / _SUMS).read_text(encoding="utf-8"))
+            return all(known[name] == _digest(self.folder / name) for name in FILES)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def _fetch(self) -> None:
         npm = _npm()
@@ -75,6 +82,8 @@ class WebRuntime:
                     (staging / name).write_bytes(member.read())
                 licence = Path(__file__).parent / "templates" / "onnxruntime-web.txt"  # the archive has none
                 shutil.copyfile(licence, staging / LICENCE)
+                sums = {name: _digest(staging / name) for name in FILES}
+                (staging / _SUMS).write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
 
 
 def _npm() -> str:

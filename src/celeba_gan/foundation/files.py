@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 
@@ -66,3 +67,9 @@ def restore_folder(path: Path) -> None:
 
 def _former(path: Path) -> Path:
     return path.with_name(f".{path.name}.former")
+
+
+def unused(path: Path) -> Path:
+    """The path, with -2, -3, ... where something of this name exists."""
+    others = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return path if not path.exists() else next(other for other in others if not other.exists())

@@ -23,7 +23,12 @@ logger = logging.getLogger(__name__)
 RUN: Final = "training_run"
 RESUME: Final = "params:train.resume"
 # What a run writes over many saves, and how to write it under another name.
-_LOCKED: Final = {RUN: "experiment", "packed_images": "dataset"}
+_LOCKED: Final = {
+    RUN: "experiment",
+    "packed_images": "dataset",
+    "samples": "experiment",
+    "exported_folder": "experiment",
+}
 
 
 class SetAsideError(RuntimeError):
@@ -102,7 +107,7 @@ class RunFolders:
             if name not in pipeline.all_outputs() or name not in self._paths:
                 continue
             path = self._paths[name]
-            folder = path if name == RUN else path.parent
+            folder = path.parent if name == "packed_images" else path
             try:
                 lock = acquire(folder.with_name(f".{folder.name}.lock"), timeout=0)
             except Timeout as error:

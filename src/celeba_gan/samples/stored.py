@@ -1,16 +1,23 @@
 """Samples on disk: finished ones, and how to continue interrupted ones."""
 
+import logging
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from pydantic import Field
 
 from celeba_gan.foundation.documents import Document, DocumentError
+from celeba_gan.foundation.files import unused
+from celeba_gan.foundation.paths import shown
 from celeba_gan.samples.recipe import SampleRecipe
+
+logger = logging.getLogger(__name__)
 
 TABLE: Final = "samples.parquet"
 PROGRESS: Final = "progress.json"  # in the folder of unfinished samples
+_WORTH_KEEPING: Final = 1000  # samples
 _OF_BLOCKS: Final = ("rows-*.parquet", "block-*.zip", PROGRESS)
 RECIPE: Final = "recipe.json"  # in that of finished ones, written last
 
@@ -50,16 +57,37 @@ class StoredSamples:
             return 0
         return min(found.done, (total - 1) // recipe.block * recipe.block)
 
+    def begin(self) -> None:
+        """Makes an empty folder for new samples; an interrupted run's of another recipe are discarded or set aside."""
+        before = _read(self.staging / PROGRESS)
+        if before is not None and before.done >= _WORTH_KEEPING:
+            self._set_aside(self.staging, before)
+        shutil.rmtree(self.staging, ignore_errors=True)
+        self.staging.mkdir(parents=True)
+
+    def _set_aside(self, folder: Path, what: Progress) -> None:
+        """Renames a folder of samples that would take long to make again."""
+        stamp = datetime.fromtimestamp(folder.stat().st_mtime).strftime("%Y-%m-%d-%H%M%S")
+        aside = unused(self.folder.with_name(f"{self.folder.name}.{stamp}"))
+        folder.replace(aside)
+        logger.warning(
+            "The %s samples of seed %d are set aside in %s", f"{what.done:,}", what.recipe.seed, shown(aside)
+        )
+
     def replace(self) -> None:
         """Gives finished samples their place, without what blocks have left.
 
-        The former ones are deleted after that, which can take long.
+        The former ones are set aside if they are many and of another recipe, and deleted otherwise, which comes last,
+        since it can take long.
         """
         for pattern in _OF_BLOCKS:
             for path in self.staging.glob(pattern):
                 path.unlink()
         former = self.folder.with_name(f".{self.folder.name}.former")
         shutil.rmtree(former, ignore_errors=True)
+        before, now = _read(self.folder / RECIPE), _read(self.staging / RECIPE)
+        if before is not None and before.done >= _WORTH_KEEPING and (now is None or before.recipe != now.recipe):
+            self._set_aside(self.folder, before)
         if self.folder.exists():
             self.folder.replace(former)
         self.staging.replace(self.folder)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -50,8 +49,7 @@ class SampleWriter:
         if batch.first != self.received or (batch.recipe, batch.total) != (self.recipe, self.total):
             raise ValueError(f"samples from {batch.first} were given, those from {self.received} were expected")
         if self.received == 0:
-            shutil.rmtree(self.stored.staging, ignore_errors=True)
-            self.stored.staging.mkdir(parents=True)
+            self.stored.begin()
         images, labels = batch.images, batch.labels
         while len(images):
             room = self.recipe.block - self.received % self.recipe.block

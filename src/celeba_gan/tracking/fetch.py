@@ -54,7 +54,10 @@ def fetch_generator(uri: str, settings: TrackingSettings, project: Path, folder:
     from celeba_gan.tracking.store import open_client
 
     store = settings.store_uri(project)
-    client = open_client(settings, project)
+    try:
+        client = open_client(settings, project)
+    except (MlflowException, ImportError) as error:
+        raise TrackingError(mask_secrets(f"MLflow's store {store} cannot be used: {error}")) from error
     try:
         location, label = _locate(client, uri)
     except (MlflowException, TrackingError) as error:

@@ -41,8 +41,10 @@ class Experiments:
         """
         if self.registry is not None and self.registry.holds(source):
             return self.registry.fetch(source)
-        candidates = (self.folder / source, Path(source).expanduser())
-        for path in candidates:
+        # `.` in the folder of experiments would be all of them.
+        places = [] if source in ("", ".", "..") else [self.folder / source]
+        places += [Path(source).expanduser()] if source else []
+        for path in places:
             if path.exists():
                 return path
         files = [*self.folder.glob("*/generator.safetensors"), *self.folder.glob("*/training_state")]

@@ -1,8 +1,8 @@
 """Settings of the generate stage."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from celeba_gan.foundation.settings import Names, Settings, split_names
 from celeba_gan.gan.sampling.control_config import DirectionSettings, Paths, ProjectionSettings
@@ -20,6 +20,15 @@ class FilmSettings(Settings):
     samples: int = Field(default=6, ge=2, le=16, description="Samples that the walk goes through and comes back from.")
     frames: int = Field(default=10, ge=1, le=240, description="Frames of the walk from one sample to the next.")
     frame_ms: int = Field(default=100, ge=10, le=10_000, description="Milliseconds that a frame of the walk is shown.")
+
+    @model_validator(mode="after")
+    def _samples_can_be_seen(self) -> Self:
+        if self.size < 24 * self.samples:
+            raise ValueError(
+                f"size {self.size} is too narrow for {self.samples} samples beside each other: give "
+                f"{24 * self.samples} at least, or {self.size // 24} samples at most"
+            )
+        return self
 
 
 class GenerateSettings(Settings):
