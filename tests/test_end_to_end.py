@@ -186,6 +186,7 @@ def test_missing_celeba_is_one_clear_error(tmp_path: Path, copy_project: Callabl
     assert "Traceback" not in text
 
 
+@pytest.mark.slow
 def test_odd_celeba_runs_through(project: Path) -> None:
     """Unpacked, LF line ends, no identity file, only some of the images, all of them marked as train."""
     folder = project / "odd"
@@ -211,6 +212,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_kaggles_archive_runs_as_it_was_downloaded(project: Path) -> None:
     """One zip with doubled folders and the tables as CSV in it, nothing unpacked."""
     drawn = project / "drawn"

@@ -41,8 +41,8 @@ def code(card: str, word: str) -> str:
     return next(block for block in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if word in block)
 
 
-@pytest.mark.parametrize("kind", ["plain", "attributes", "class"])
-@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+@pytest.mark.parametrize("kind", ["plain", "attributes", pytest.param("class", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("distribution", ["normal", pytest.param("uniform", marks=pytest.mark.slow)])
 def test_its_code_for_onnxruntime_makes_the_generators_images(
     kind: str, distribution: str, export_tiny: Callable[..., ExportedFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,7 +61,7 @@ def test_its_code_for_onnxruntime_makes_the_generators_images(
     assert (np.abs(latents).max() <= 1) == (distribution == "uniform")
 
 
-@pytest.mark.parametrize("kind", ["plain", "attributes", "class"])
+@pytest.mark.parametrize("kind", ["plain", "attributes", pytest.param("class", marks=pytest.mark.slow)])
 def test_its_code_for_celeba_gan_makes_the_generators_images(
     kind: str, export_tiny: Callable[..., ExportedFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,7 +76,7 @@ def test_its_code_for_celeba_gan_makes_the_generators_images(
     assert np.abs(found["pixels"].astype(int) - expected).max() <= 1  # on the fastest device that there is
 
 
-@pytest.mark.parametrize("kind", ["plain", "attributes", "class"])
+@pytest.mark.parametrize("kind", ["plain", "attributes", pytest.param("class", marks=pytest.mark.slow)])
 def test_its_code_for_the_torch_program_makes_the_generators_images(
     kind: str, export_tiny: Callable[..., ExportedFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,7 +83,9 @@ def by_the_older_exporter(trained: TrainedGenerator, folder: Path) -> dict[str, 
 
 
 @pytest.mark.parametrize("make_programs", [by_the_newer_exporter, by_the_older_exporter])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [name if name == "dcgan" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+)
 @pytest.mark.filterwarnings(
     "ignore:.*legacy TorchScript-based", "ignore:The feature will be removed", "ignore:Using len to get"
 )

@@ -136,7 +136,7 @@ def expected() -> dict[str, Any]:
     return {}
 
 
-@pytest.mark.parametrize("order", ["reverse", "random"])
+@pytest.mark.parametrize("order", ["reverse", pytest.param("random", marks=pytest.mark.slow)])
 def test_every_order_leaves_the_same(
     session: Callable[..., str],
     order: str,

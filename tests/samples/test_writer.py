@@ -212,7 +212,9 @@ def test_blocks_hold_64_mebibytes_at_most(make_recipe: MakeRecipe, monkeypatch: 
     assert [make_recipe(size=size).block for size in (32, 128, 256, 1024)] == [1024, 1024, 341, 21]
 
 
-@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize(
+    "format_", [name if name == "packed" else pytest.param(name, marks=pytest.mark.slow) for name in FORMATS]
+)
 def test_memory_holds_a_block_at_most(
     format_: str, tmp_path: Path, make_recipe: MakeRecipe, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,13 +124,15 @@ def test_every_generator_loss_is_the_same_compiled(make_settings: MakeSettings, 
     assert_compiled_equals_eager(make_settings(objective={"name": objective}), "generator")
 
 
-@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize(
+    "other", [pytest.param(name, marks=pytest.mark.slow) if name == "ada" else name for name in OTHERS]
+)
 def test_so_it_is_with_all_that_may_be_around_them(make_settings: MakeSettings, other: str) -> None:
     settings = make_settings(objective={"name": "rpgan"}, penalty=PENALTIES["all"], **OTHERS[other])
     assert_compiled_equals_eager(settings, classes=3 if other == "labels" else None)
 
 
-@pytest.mark.parametrize("network", ["resnet", "r3"])
+@pytest.mark.parametrize("network", [pytest.param("resnet", marks=pytest.mark.slow), "r3"])
 def test_so_it_is_with_the_other_networks(make_settings: MakeSettings, network: str) -> None:
     sizes = {"width": 8, "max_width": 16} | ({"blocks": 1, "group_size": 8} if network == "r3" else {})
     settings = make_settings(network={"name": network, network: sizes}, batch_size=2)

@@ -38,6 +38,11 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+def with_slow_ones(*slow: str) -> list[Any]:
+    """All kinds, these marked as slow."""
+    return [pytest.param(kind, marks=[pytest.mark.slow] if kind in slow else []) for kind in KINDS]
+
+
 def make_probe(settings: TrainSettings, size: int = 32, classes: int | None = None) -> Probe:
     return Probe(settings, size, choose_hardware(settings, None), classes)
 
@@ -61,7 +66,7 @@ def test_live_bytes_are_those_of_the_tensors_that_live() -> None:
     assert (live.now, live.peak) == (4000, 8000)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", with_slow_ones("r1 and r2 on r3"))
 def test_memory_is_what_an_iteration_of_the_training_holds(
     kind: str, make_settings: Make, images_at: Callable[[int], Any]
 ) -> None:
@@ -88,7 +93,7 @@ def test_memory_is_what_an_iteration_of_the_training_holds(
         assert live.peak < 0.9 * measured
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", with_slow_ones(*(kind for kind in KINDS if kind != "gradient penalty")))
 def test_what_was_not_measured_is_in_proportion(
     kind: str, make_settings: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
