@@ -321,6 +321,7 @@ def test_stopped_training_resumes_to_the_same_weights(
     assert rows[-1] == 6400
 
 
+@pytest.mark.slow
 def test_unfinished_training_is_not_taken_for_complete_but_can_be_looked_at(
     tmp_path: Path, copy_trained: Callable[..., Path]
 ) -> None:

@@ -125,7 +125,8 @@ def test_every_generator_loss_is_the_same_compiled(make_settings: MakeSettings, 
 
 
 @pytest.mark.parametrize(
-    "other", [pytest.param(name, marks=pytest.mark.slow) if name == "ada" else name for name in OTHERS]
+    "other",
+    [pytest.param(name, marks=pytest.mark.slow) if name in ("ada", "spectral_norm") else name for name in OTHERS],
 )
 def test_so_it_is_with_all_that_may_be_around_them(make_settings: MakeSettings, other: str) -> None:
     settings = make_settings(objective={"name": "rpgan"}, penalty=PENALTIES["all"], **OTHERS[other])
@@ -150,6 +151,7 @@ def iterate(images: TrainingImages, settings: TrainSettings) -> list[dict[str, f
     return [row for tick in train(images, settings) for row in tick.rows]
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled_twice_in_a_run_whose_schedules_and_augmentation_move(
     images: TrainingImages, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

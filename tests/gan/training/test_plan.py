@@ -106,6 +106,7 @@ def test_it_fits_where_the_free_memory_holds_all_of_it(make_settings: Make) -> N
     assert not replace(result, free=result.memory.total - 1).fits
 
 
+@pytest.mark.slow
 def test_where_time_or_memory_is_short_it_says_what_was_measured(make_settings: Make) -> None:
     settings = make_settings(batch_size=24, tick_kimg=0.1)
     for result in (quick(settings), plan(settings, 16, seconds=60.0, free=1)):

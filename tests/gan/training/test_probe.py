@@ -233,6 +233,7 @@ print(memory.activations + memory.gradients, resident("VmHWM") - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts pages as Linux does, with glibc's allocator")
 @pytest.mark.parametrize("kind", ["gradient penalty", pytest.param("r1 and r2 on r3", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_the_process_takes_what_was_measured(kind: str, make_settings: Make) -> None:
     """In a process of its own, told to give freed memory back at once; the libraries' scratch space comes on top."""
     network: dict[str, Any] = {"network": {"dcgan": {"width": 32}}}
