@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,7 @@ def onnx_session(generator: TrainedGenerator, folder: Path) -> Callable[[NDArray
 
     file = folder / "generator.onnx"
     latents = torch.zeros(2, generator.latent.size)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
     torch.onnx.export(
         generator.module,
         (latents,),
@@ -96,7 +98,9 @@ def onnx_session(generator: TrainedGenerator, folder: Path) -> Callable[[NDArray
         dynamo=False,
         dynamic_axes={"latents": {0: "batch"}},
     )
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # the older exporter writes its example's batch beside the dynamic one
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     return lambda batch: session.run(None, {"latents": batch})
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from celeba_gan.gan.networks.build import build_discriminator, build_generator
+from celeba_gan.gan.networks.build import build_discriminator, build_generator, generator_shapes
 from celeba_gan.gan.networks.config import LatentSettings, NetworkError, NetworkSettings
 from celeba_gan.gan.networks.layers import LocalResponseNorm, PixelNorm
 
@@ -100,3 +100,15 @@ def test_networks_have_the_size_of_the_random_crop_where_there_is_one(make_setti
         make_settings(network={"name": "article"}, random_crop=64).network_size(128)
     with pytest.raises(NetworkError, match=r"train\.random_crop is 64 pixels, the packed images have 32"):
         make_settings(random_crop=64).network_size(32)
+
+
+@pytest.mark.parametrize("classes", [None, 3])
+@pytest.mark.parametrize("name", ["dcgan", "article", "resnet", "r3"])
+def test_shapes_are_known_without_building(name: str, classes: int | None) -> None:
+    size = 112 if name == "article" else 32
+    network = NetworkSettings.model_validate({"name": name, name: {"width": 16}})
+    built = build_generator(network, LatentSettings(size=8), size, classes).state_dict()
+    state = torch.get_rng_state()
+    found = generator_shapes(network, LatentSettings(size=8), size, classes)
+    assert found == {weights: tensor.shape for weights, tensor in built.items()}
+    assert torch.equal(torch.get_rng_state(), state)  # nothing was drawn

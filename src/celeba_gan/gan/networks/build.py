@@ -8,8 +8,11 @@ argument where they were built with classes.
 
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from celeba_gan.gan.networks.config import LatentSettings, NetworkError, NetworkSettings
 from celeba_gan.gan.networks.layers import Generator
@@ -48,6 +51,28 @@ def latent_matrix(generator: nn.Module) -> Tensor:
         )
     matrix: Tensor = method()
     return matrix
+
+
+def generator_shapes(
+    network: NetworkSettings, latent: LatentSettings, size: int, classes: int | None = None
+) -> dict[str, torch.Size]:
+    """The shapes of a generator's weights by their names, without memory for them; otherwise as `build_generator`."""
+    with torch.device("meta"), _NoValues():
+        weights = build_generator(network, latent, size, classes).state_dict()
+    return {name: tensor.shape for name, tensor in weights.items()}
+
+
+class _NoValues(TorchFunctionMode):
+    """Leaves out what gives tensors their values: on the meta device torch imports its compiler for that (1.3 s)."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.randn:
+            return torch.empty(*args, **(kwargs or {}))
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_uniform_", "zeros_", "zero_", "fill_"):
+            return args[0] if args else next(iter((kwargs or {}).values()))
+        return func(*args, **(kwargs or {}))
 
 
 def build_discriminator(network: NetworkSettings, size: int, classes: int | None = None) -> nn.Module:

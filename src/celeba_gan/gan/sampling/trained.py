@@ -14,7 +14,7 @@ from celeba_gan.foundation.precision import full_float32
 from celeba_gan.foundation.wording import listed
 from celeba_gan.gan.inputs.conditions import conditioned, draw_grid, draw_labels, draw_samples, named_labels
 from celeba_gan.gan.inputs.randomness import random_generator
-from celeba_gan.gan.networks.build import build_discriminator, build_generator
+from celeba_gan.gan.networks.build import build_discriminator, build_generator, generator_shapes
 from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import NetworkError
 from celeba_gan.gan.runs.checkpoint import CheckpointError
@@ -50,13 +50,11 @@ class TrainedGenerator:
         card = self.card = network.card
         self.latent, self.condition = card.latent, card.condition
         classes = _classes(card.condition)
-        try:
-            with torch.device("meta"):  # takes no memory, whatever sizes a card claims
-                expected = build_generator(card.network, card.latent, card.size, classes).state_dict()
+        try:  # before memory is taken, whatever sizes a card claims
+            expected = generator_shapes(card.network, card.latent, card.size, classes)
         except NetworkError as error:
             raise CheckpointError(f"The card is of a network that does not exist: {error}") from error
-        shapes = [{name: tensor.shape for name, tensor in one.items()} for one in (expected, network.tensors)]
-        if shapes[0] != shapes[1]:
+        if expected != {name: tensor.shape for name, tensor in network.tensors.items()}:
             raise CheckpointError("The weights are not those of the generator that their card describes")
         if bad := [name for name, tensor in network.tensors.items() if not torch.isfinite(tensor).all()]:
             raise CheckpointError(f"Weights are NaN or infinite: {listed(bad, 5)}")
@@ -183,7 +181,14 @@ class TrainedGenerator:
         if not len(z):
             return np.zeros((0, self.card.size, self.card.size, 3), np.uint8)
         with torch.inference_mode(), full_float32():
-            return to_uint8(self._forward(z.to(self.device), label.to(self.device), float(truncation)))
+            z, label, most = z.to(self.device), label.to(self.device), self._at_once
+            parts = zip(torch.split(z, most), torch.split(label, most), strict=True)
+            return to_uint8(torch.cat([self._forward(*part, float(truncation)) for part in parts]))
+
+    @property
+    def _at_once(self) -> int:
+        """Images that are computed together: on a CPU, few enough for its caches (benchmarks/SPEED.md, "Sampling")."""
+        return 16 if self.device == "cpu" else 1024
 
     def _forward(self, latents: Tensor, labels: Tensor, truncation: float) -> Tensor:
         given = labels if self.names else None
