@@ -151,7 +151,7 @@ def write(generator: TrainedGenerator, folder: Path, count: int, format_: Format
 def streaming(rounds: int) -> None:
     """Prints a table."""
     print("\n| network | samples | bare forward | " + " | ".join(FORMATS) + " |\n|---|---|---|" + "---|" * len(FORMATS))
-    for name, count in (("celeba_small", 4096), ("celeba", 1024)):
+    for name, count in (("celeba_small", 4096), ("celeba", 512)):
         generator = fresh(name)
         times: dict[Format | None, list[float]] = {format_: [] for format_ in (None, *FORMATS)}
         write(generator, Path(), 256, None)
