@@ -250,3 +250,21 @@ def test_many_samples_of_another_recipe_are_set_aside(
     assert min(len(list(path.glob("*.png"))) for path in kept.values()) >= 20  # those of whole blocks
     write(folder, make_recipe(seed=6), 5, batch)  # of few nothing is kept
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(("total", "aside"), [(5, 1), (22, 1), (30, 0)])
+def test_fewer_samples_of_the_same_recipe_do_not_delete_many(
+    total: int,
+    aside: int,
+    tmp_path: Path,
+    make_recipe: MakeRecipe,
+    batch: MakeBatch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stored_module, "_WORTH_KEEPING", 20)
+    folder = tmp_path / "samples"
+    write(folder, make_recipe(), 23, batch)
+    before = content(folder)
+    write(folder, make_recipe(), total, batch)
+    assert len(read(folder, "png")) == total
+    assert [content(path) for path in tmp_path.glob("samples.*")] == [before] * aside

@@ -58,7 +58,7 @@ class StoredSamples:
         return min(found.done, (total - 1) // recipe.block * recipe.block)
 
     def begin(self) -> None:
-        """Makes an empty folder for new samples; an interrupted run's of another recipe are discarded or set aside."""
+        """Makes an empty folder for new samples. Those of an interrupted run are set aside if they are many."""
         before = _read(self.staging / PROGRESS)
         if before is not None and before.done >= _WORTH_KEEPING:
             self._set_aside(self.staging, before)
@@ -77,8 +77,8 @@ class StoredSamples:
     def replace(self) -> None:
         """Gives finished samples their place, without what blocks have left.
 
-        The former ones are set aside if they are many and of another recipe, and deleted otherwise, which comes last,
-        since it can take long.
+        The former ones are deleted, which comes last, since it can take long. If they are many, and not all among the
+        new ones, they are set aside instead.
         """
         for pattern in _OF_BLOCKS:
             for path in self.staging.glob(pattern):
@@ -86,7 +86,7 @@ class StoredSamples:
         former = self.folder.with_name(f".{self.folder.name}.former")
         shutil.rmtree(former, ignore_errors=True)
         before, now = _read(self.folder / RECIPE), _read(self.staging / RECIPE)
-        if before is not None and before.done >= _WORTH_KEEPING and (now is None or before.recipe != now.recipe):
+        if before is not None and before.done >= _WORTH_KEEPING and not _holds(now, before):
             self._set_aside(self.folder, before)
         if self.folder.exists():
             self.folder.replace(former)
@@ -110,8 +110,13 @@ def _is_of(path: Path, recipe: SampleRecipe, total: int) -> bool:
     return found is not None and (found.recipe.plan, found.total) == (recipe.plan, total)
 
 
+def _holds(new: Progress | None, former: Progress) -> bool:
+    """Whether all former samples are among the new ones."""
+    return new is not None and new.recipe == former.recipe and new.total >= former.total
+
+
 def _read(path: Path) -> Progress | None:
-    """A record; None where there is none, or one that this version does not read."""
+    """Reads a record; None if it is missing, damaged, or of another version."""
     try:
         return Progress.read(path)
     except (OSError, DocumentError):
