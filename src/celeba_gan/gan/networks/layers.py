@@ -1,5 +1,6 @@
 """Layers that several families share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import torch
@@ -127,7 +128,7 @@ class ConditionalPixelNorm(nn.Module):
         return modulated
 
 
-class Generator(nn.Module):
+class Generator(nn.Module, ABC):
     """A generator in two parts; between them truncation takes the features of an image towards their mean.
 
     The first part ends after the first nonlinear layer: before it, features are a linear function of the latents, and
@@ -136,13 +137,13 @@ class Generator(nn.Module):
 
     classes: int | None
 
+    @abstractmethod
     def base(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """The first part: latents (batch, latent size) and labels (batch, classes) to features of any shape."""
-        raise NotImplementedError
 
+    @abstractmethod
     def synthesize(self, features: Tensor, labels: Tensor | None) -> Tensor:
         """The rest: what `base` gives, and the same labels, to images (batch, 3, size, size)."""
-        raise NotImplementedError
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (batch, latent size) and labels (batch, classes) to images (batch, 3, size, size)."""
