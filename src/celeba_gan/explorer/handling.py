@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 def refusing(handler: Callable[P, R]) -> Callable[P, R]:
-    """Shows a refusal in the page; of what was not foreseen the log has the traceback, and the page one sentence."""
+    """Shows a refusal in the page. Other errors are logged with their traceback, and the page shows one sentence."""
 
     @functools.wraps(handler)
     def handle(*arguments: P.args, **named: P.kwargs) -> R:
@@ -29,9 +29,7 @@ def refusing(handler: Callable[P, R]) -> Callable[P, R]:
             raise gr.Error(escape(str(error), quote=False), title="Not possible", print_exception=False) from None
         except Exception:
             logger.exception("An event of the page failed")
-            raise gr.Error(
-                "This failed for a reason that was not foreseen; the terminal has the details", print_exception=False
-            ) from None
+            raise gr.Error("This failed unexpectedly; the terminal has the details", print_exception=False) from None
 
     return handle
 

@@ -50,7 +50,7 @@ class LoadedModel:
     name: str
     generator: TrainedGenerator
     directions: Directions | None
-    """None: there is no directions.json of this very generator."""
+    """None: there is no directions.json of this generator."""
     training_images: TrainingImages | None
     """None: the packed images that it was trained on are not in this project."""
 
@@ -161,7 +161,7 @@ def _on_disk(folder: Path) -> list[Offer]:
         try:
             cards = {which: Run(path).networks_card(which) for which in ("last", "best")}
         except (CheckpointError, OSError) as error:
-            logger.warning("Leaving out %s: %s", path.name, error)
+            logger.warning("Ignoring %s: %s", path.name, error)
             continue
         last, best = cards["last"], cards["best"]
         if last is None:
@@ -207,13 +207,13 @@ def _made_by(client: Any, name: str, version: str, training_id: str) -> tuple[st
 
 
 def _find_directions(folder: Path, generator: TrainedGenerator) -> Directions | None:
-    """The directions of this very generator: those of an earlier tick point elsewhere."""
+    """The directions found for this generator; those of an earlier tick do not fit."""
     card = generator.card
     for file in sorted(folder.glob("*/directions.json")):
         try:
             found = Directions.read(file)
         except (DocumentError, OSError) as error:
-            logger.warning("Leaving out %s: %s", file, error)
+            logger.warning("Ignoring %s: %s", file, error)
             continue
         if (found.training_id, found.images, found.latent_size) == (card.id, card.images, card.latent.size):
             return found

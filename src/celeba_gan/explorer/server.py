@@ -27,7 +27,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Guard:
-    """ASGI middleware: refuses strangers' host names and large requests, and tells browsers to load nothing foreign.
+    """ASGI middleware: refuses foreign host names and large requests, and makes browsers load from this server only.
 
     A page elsewhere whose name is made to point to 127.0.0.1 would otherwise be the same origin (DNS rebinding).
     """

@@ -131,10 +131,10 @@ def find_training_images(project: Path, generator: TrainedGenerator) -> Training
             packed = PackedImages(manifest.parent)
             packed.check()
         except (OSError, ValueError, AttributeError, PackedImagesError) as error:
-            logger.warning("Leaving out %s: %s", manifest.parent, error)
+            logger.warning("Ignoring %s: %s", manifest.parent, error)
             continue
         if packed.size < card.size or (packed.size != card.size and card.random_crop is None):
-            logger.warning("Leaving out %s: its images have another size than the generator's", manifest.parent)
+            logger.warning("Ignoring %s: its images have another size than the generator's", manifest.parent)
             continue
         dataset = manifest.parent.parent.name
         file = project / _CLASSIFIERS / dataset / "attribute_classifier.safetensors"
@@ -144,13 +144,13 @@ def find_training_images(project: Path, generator: TrainedGenerator) -> Training
 
 
 def _read_classifier(file: Path, data_digest: str, generator: TrainedGenerator) -> AttributeClassifier | None:
-    """The classifier of these very images; None, with the reason in the log, where there is none."""
+    """Reads the attribute classifier; None if it is missing, damaged, or was trained on other images."""
     if not file.is_file():
         return None
     try:
         checkpoint = Checkpoint.load(file, "classifier", ClassifierCard)
     except (CheckpointError, OSError) as error:
-        logger.warning("Leaving out the attribute classifier: %s", error)
+        logger.warning("Ignoring the attribute classifier: %s", error)
         return None
     card = checkpoint.card
     if not card.attributes or card.made_from.get("data_digest") != data_digest:

@@ -46,7 +46,7 @@ class Subject:
     """Of its training, those that decide the result; None: unknown."""
     hardware: str = ""
     evaluation: Evaluation | None = None
-    """None: this very generator was not measured."""
+    """None: this generator was not measured."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def describe(
         checkpoint: Which one of its training it is.
         run: The card of the newest snapshot in its folder; used if it is of the same training.
         data: See `find_data`.
-        evaluation: The experiment's; used if it is of this very generator.
+        evaluation: The experiment's; used if it is of this generator.
     """
     card = trained.card
     same = run is not None and run.id == card.id
@@ -98,7 +98,7 @@ def describe(
 
 
 def is_of(evaluation: Evaluation, card: ModelCard) -> bool:
-    """Whether an evaluation measured this very generator: the same training, after as many images."""
+    """Whether an evaluation measured this generator: the same training, after as many images."""
     return (evaluation.protocol.training_id, evaluation.protocol.images) == (card.id, card.images)
 
 

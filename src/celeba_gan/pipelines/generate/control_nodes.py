@@ -102,7 +102,7 @@ def project_photographs(
 def _load_classifier(
     checkpoint: Checkpoint[ClassifierCard] | None, data_digest: str, device: str
 ) -> "AttributeClassifier | None":
-    """The classifier's network; None, with a line in the log, where there is none."""
+    """Builds the attribute classifier; logs why and returns None if there is none."""
     from celeba_gan.evaluation.features.classifier import AttributeClassifier
 
     if checkpoint is None:
