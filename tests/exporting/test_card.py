@@ -22,6 +22,7 @@ from celeba_gan.foundation.pixels import to_uint8
 from celeba_gan.gan.runs.cards import Origin
 from celeba_gan.gan.runs.run import read_exported
 from celeba_gan.gan.sampling.trained import TrainedGenerator
+from celeba_gan.images.packed import Recipe
 
 FIXTURE = Path(__file__).parents[1] / "evaluation/fixtures/evaluation_v1.json"
 
@@ -97,6 +98,21 @@ def test_it_says_whether_the_programs_have_a_truncation(kind: str) -> None:
     text = write_card(make_subject(TrainedGenerator(make_network(kind))), [])
     assert "more typical faces, and fewer different ones" in text
     assert ("no input for the truncation" in text) == (kind == "class")
+
+
+@pytest.mark.parametrize("kind", ["plain", "attributes"])
+def test_only_a_generator_without_labels_is_called_unconditional(kind: str) -> None:
+    card = ModelCard(write_card(make_subject(TrainedGenerator(make_network(kind))), []))
+    assert card.data.pipeline_tag == ("unconditional-image-generation" if kind == "plain" else None)
+
+
+@pytest.mark.parametrize(
+    ("crop", "said"), [(178, "the central 178 pixels"), ("none", "the largest square in its centre")]
+)
+def test_it_says_what_became_of_photographs(subject: Subject, crop: Any, said: str) -> None:
+    recipe = Recipe(crop=crop, size=32, filter="box", background="#ffffff", decoder=1, pillow="12")
+    text = write_card(replace(subject, data=replace(subject.data, recipe=recipe)), [])
+    assert f"Each source image became one of 16×16 pixels: {said}, resized with the\nbox filter to 32" in text
 
 
 def test_its_code_is_python_for_a_class_of_any_name() -> None:

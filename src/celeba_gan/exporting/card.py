@@ -20,6 +20,7 @@ CARD_FILE: Final = "README.md"
 LICENCE_FILE: Final = "LICENSE.md"
 SAMPLES_FILE: Final = "samples.png"
 
+_TASK: Final = "unconditional-image-generation"
 _DATASETS: Final[dict[DataKind, tuple[str, str]]] = {  # type and name in the model index
     "celeba": ("celeba", "CelebA"),
     "synthetic": ("synthetic-portraits", "celeba_gan's synthetic portraits"),
@@ -78,7 +79,7 @@ def _front_matter(subject: Subject) -> dict[str, Any]:
         found |= {"license_name": licence.name, "license_link": LICENCE_FILE}
     found |= {
         "library_name": "celeba_gan",
-        "pipeline_tag": "unconditional-image-generation",
+        **({"pipeline_tag": _TASK} if card.condition is None else {}),  # Hugging Face has none for labels
         "tags": ["gan", card.objective, card.network.name, "faces", "pytorch", "safetensors", "onnx"],
     }
     if subject.evaluation is not None:
@@ -96,7 +97,7 @@ def _results(subject: Subject, evaluation: Evaluation) -> dict[str, Any]:
     kind, name = _DATASETS[subject.data.kind]
     protocol = evaluation.protocol
     return {
-        "task": {"type": "unconditional-image-generation", "name": "Face generation"},
+        "task": {"type": _TASK, "name": "Face generation"},
         "dataset": {"type": kind, "name": f"{name}, {protocol.size}x{protocol.size} pixels", "split": protocol.split},
         "metrics": [_metric(evaluation, metric) for metric in _ranking(evaluation)],
     }
