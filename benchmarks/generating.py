@@ -22,12 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from fresh_models import fresh_generator
 from machine import describe
 from numpy.typing import NDArray
 
 from celeba_gan.foundation.precision import full_float32
-from celeba_gan.gan.networks.build import build_generator
-from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.run import export
 from celeba_gan.gan.runs.snapshot import Network
 from celeba_gan.gan.sampling.trained import TrainedGenerator
@@ -50,25 +49,8 @@ def preset(name: str) -> TrainSettings:
 
 def fresh(name: str) -> TrainedGenerator:
     """The preset's generator with fresh weights."""
-    settings, size = preset(name), SIZES[name]
-    torch.manual_seed(0)
-    tensors = build_generator(settings.network, settings.latent, size).state_dict()
-    card = ModelCard(
-        id=f"fresh {name}",
-        images=0,
-        finished=True,
-        init_from=None,
-        best=None,
-        size=size,
-        random_crop=None,
-        data_digest="",
-        condition=None,
-        network=settings.network,
-        latent=settings.latent,
-        objective="wgan",
-        probability="centred_sigmoid",
-    )
-    return TrainedGenerator(Network("generator", card, tensors))
+    settings = preset(name)
+    return TrainedGenerator(fresh_generator(settings.network, settings.latent, SIZES[name]))
 
 
 def per_second(make: Callable[[], object], images: int, seconds: float) -> float:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from fresh_models import fresh_generator
 from machine import describe
 from torch import nn
 
@@ -31,11 +32,8 @@ from celeba_gan.api import ModelError
 from celeba_gan.evaluation.features.config import FeatureFileSettings
 from celeba_gan.evaluation.features.file import FeatureFile, FeatureFileError
 from celeba_gan.foundation.documents import DocumentError
-from celeba_gan.gan.networks.build import build_generator
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
-from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.runs.run import export
-from celeba_gan.gan.runs.snapshot import Network
 from celeba_gan.gan.sampling.control_documents import Direction, Directions, Prediction
 from celeba_gan.samples.recipe import SampleRecipe
 from celeba_gan.samples.stored import Progress, StoredSamples
@@ -51,22 +49,7 @@ WRONG: tuple[Any, ...] = (
 def make_generator(folder: Path) -> bytes:
     """The file of a small generator."""
     network, latent = NetworkSettings.model_validate({"dcgan": {"width": 4}}), LatentSettings(size=8)
-    card = ModelCard(
-        id="one",
-        images=7,
-        finished=True,
-        init_from=None,
-        best=None,
-        size=16,
-        random_crop=None,
-        data_digest="x",
-        condition=None,
-        network=network,
-        latent=latent,
-        objective="wgan",
-        probability="centred_sigmoid",
-    )
-    export(Network("generator", card, build_generator(network, latent, 16).state_dict()), folder / "generator")
+    export(fresh_generator(network, latent, 16), folder / "generator")
     return (folder / "generator.safetensors").read_bytes()
 
 

@@ -19,14 +19,12 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 import torch
 import yaml
+from fresh_models import fresh_generator
 from hostile_requests import Request
 from numpy.typing import NDArray
 from PIL import Image
 
-from celeba_gan.gan.networks.build import build_generator
 from celeba_gan.gan.networks.condition import Condition
-from celeba_gan.gan.runs.cards import ModelCard
-from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.gan.runs.snapshot import Networks
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.gan.settings import TrainSettings
@@ -58,24 +56,7 @@ def log_champion(folder: Path, size: int | None = None, width: int | None = None
     settings = TrainSettings.model_validate(parameters["train"])
     sets = ((), (0,), (1,), (0, 1), (0, 2))
     condition = Condition(kind="attributes", names=LABELS, sets=sets, counts=(5, 4, 3, 2, 1), digest="")
-    card = ModelCard(
-        id="served",
-        images=0,
-        finished=True,
-        init_from=None,
-        best=None,
-        size=size,
-        random_crop=None,
-        data_digest="",
-        condition=condition,
-        network=settings.network,
-        latent=settings.latent,
-        objective="wgan",
-        probability="centred_sigmoid",
-    )
-    torch.manual_seed(0)
-    module = build_generator(settings.network, settings.latent, size, len(LABELS))
-    generator = Checkpoint("generator", card, module.state_dict())
+    generator = fresh_generator(settings.network, settings.latent, size, condition)
     store = Store.connect(TrackingSettings(tracking_uri=f"sqlite:///{folder}/mlflow.db"), folder)
     client, run = store.client, store.client.create_run(store.experiment_id)
     model_id = log_model(store, run.info.run_id, "generator", Networks(generator, None), "")
