@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from kedro.framework.project import pipelines
 from onnx import TensorProto, helper
+from PIL import Image
 
 from celeba_gan.hooks.early_checks import EarlyChecks
 from celeba_gan.images.packed import PackedImages
@@ -150,6 +151,11 @@ INDEXES: dict[str, tuple[dict[str, Any], pd.DataFrame, str]] = {
         index(Male=1),
         r"generate\.directions\.orthogonal_to: the classifier knows no Hat\. There are: Male",
     ),
+    "attributes of a direction without attributes": (
+        {"generate": {"directions": {"orthogonal_to": "Male"}}},
+        index(),
+        r"generate\.directions\.orthogonal_to: there is no classifier that knows attributes",
+    ),
     "unknown class": (
         {
             "preprocess": {"condition_on": ["label"]},
@@ -218,6 +224,33 @@ def test_other_networks_than_those_to_start_from(load_context: Context, trained:
         with pytest.raises(RuntimeError, match="holds other networks than those requested"):
             check(context)
     check(load_context("smoke", experiment="new", train={"init_from": "smoke"}))
+
+
+@pytest.mark.parametrize("pipeline", ["__default__", "generate"])
+def test_files_that_are_no_photographs(
+    load_context: Context, trained: Path, project: Path, tmp_path: Path, pipeline: str
+) -> None:
+    (project / "data").symlink_to(trained / "data")
+    face = tmp_path / "face.png"
+    context = load_context("smoke", generate={"project": str(face)})
+    face.write_text("no picture")
+    with pytest.raises(ValueError, match=r"face\.png cannot be used: not an image"):
+        check(context, pipeline)
+    Image.new("RGB", (9, 9)).save(face)
+    with pytest.raises(ValueError, match=r"face\.png cannot be used: smaller than the crop of 178: 9x9"):
+        check(context, pipeline)
+    Image.new("RGB", (178, 218)).save(face)
+    check(context, pipeline)
+
+
+def test_attributes_of_directions_that_no_classifier_knows(load_context: Context, trained: Path, project: Path) -> None:
+    (project / "data").symlink_to(trained / "data")
+    check(load_context("smoke"), "generate")
+    with pytest.raises(ValueError, match=r"orthogonal_to: the classifier knows no Hat\. There are: .*Male"):
+        check(load_context("smoke", generate={"directions": {"orthogonal_to": "Hat"}}), "generate")
+    context = load_context("smoke", dataset="other", generate={"directions": {"orthogonal_to": "Male"}})
+    with pytest.raises(ValueError, match="there is no classifier that knows attributes"):
+        check(context, "generate")
 
 
 def test_the_plan_knows_the_packed_images(load_context: Context, trained: Path, project: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeba_gan.foundation.paths import normalised, start_of
+from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.decoding import IMAGE_SUFFIXES, DecodingRecipe, UnreadableImageError, decode_image
 from celeba_gan.images.packed import Recipe
 
@@ -38,8 +39,8 @@ def find_photographs(paths: Sequence[str | Path], setting: str) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def read_photographs(files: Sequence[Path], recipe: Recipe) -> NDArray[np.uint8]:
-    """Decodes photographs by the recipe of packed images: uint8 (n, size, size, 3).
+def read_photographs(files: Sequence[Path], recipe: Recipe | PreprocessSettings) -> NDArray[np.uint8]:
+    """Decodes photographs by the recipe of packed images, or the settings that make them: uint8 (n, size, size, 3).
 
     Raises:
         PhotographError: A file cannot be read, or is too small for the crop.

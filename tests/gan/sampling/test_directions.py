@@ -19,6 +19,7 @@ from celeba_gan.gan.sampling.directions import (
     Classifier,
     DirectionError,
     attribute_directions,
+    check_orthogonal_to,
     closed_form_directions,
     find_directions,
     moved,
@@ -138,13 +139,10 @@ def test_a_direction_orthogonal_to_another_keeps_the_other_attribute() -> None:
     rest = made_up.true[1] - 0.6 * made_up.true[0]
     assert float(two @ rest / rest.norm()) > 0.95
     with pytest.raises(DirectionError, match=r"knows no Beard\. There are: One, Two, Never"):
-        attribute_directions(
-            made_up.images,
-            latents,
-            torch.zeros(4096, 0),
-            made_up.classifier,
-            DirectionSettings(samples=4096, orthogonal_to=["Beard"]),
-        )
+        check_orthogonal_to(DirectionSettings(orthogonal_to=["One", "Beard"]), made_up.classifier.names)
+    with pytest.raises(DirectionError, match="there is no classifier that knows attributes"):
+        check_orthogonal_to(settings, ())
+    check_orthogonal_to(DirectionSettings(), ())
 
 
 def test_orthogonal_to_several_that_are_not_orthogonal_to_each_other() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from celeba_gan.foundation.pixels import Images
-from celeba_gan.foundation.wording import listed
+from celeba_gan.foundation.wording import listed, stage_command
 from celeba_gan.gan.networks.build import latent_matrix
 from celeba_gan.gan.networks.config import NetworkError
 from celeba_gan.gan.sampling.control_config import DirectionSettings
@@ -66,6 +66,7 @@ def find_directions(
         ConditionError: The generator knows no such label.
         DirectionError: `orthogonal_to` names an attribute that the classifier does not know.
     """
+    check_orthogonal_to(settings, () if classifier is None else classifier.names)
     latents, drawn = generator.draw(settings.samples, seed, labels)
     spread = generator.latent.deviation
     step = settings.strength * spread
@@ -117,11 +118,7 @@ def attribute_directions(
 
     Returns:
         The directions without effects; and the reason for each attribute that has no direction.
-
-    Raises:
-        DirectionError: `settings.orthogonal_to` names an attribute that the classifier does not know.
     """
-    check_orthogonal_to(settings, classifier.names)
     probabilities = _classify(images, latents, labels, classifier)
     kept = len(latents) - _held_out(settings)  # for the fit
     bounded = probabilities.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
@@ -160,7 +157,12 @@ def attribute_directions(
 
 
 def check_orthogonal_to(settings: DirectionSettings, known: Sequence[str]) -> None:
-    """Raises DirectionError if `orthogonal_to` names an attribute that is not a known one."""
+    """Raises DirectionError if `orthogonal_to` names an attribute that is not one that the classifier knows."""
+    if settings.orthogonal_to and not known:
+        raise DirectionError(
+            "generate.directions.orthogonal_to: there is no classifier that knows attributes. Images that have "
+            f"attributes get one with {stage_command('evaluate')}; or leave orthogonal_to empty"
+        )
     if unknown := sorted(set(settings.orthogonal_to) - set(known)):
         raise DirectionError(
             f"generate.directions.orthogonal_to: the classifier knows no {listed(unknown, 5)}. "

@@ -78,7 +78,7 @@ def project_photographs(
         return found, ImageGrid.nothing(network.card.images)
     use_all_cores()
     generator = TrainedGenerator(network, find_device("auto"))
-    recipe = _recipe(packed_images_previous)
+    recipe = recipe_of_photographs(packed_images_previous)
     photographs = _centre(read_photographs(files, recipe), network.card.size, network.card.random_crop)
     classifier = _load_classifier(attribute_classifier, network.card.data_digest, generator.device)
     features = None if classifier is None else lambda images: classifier.network(images)[0]
@@ -149,8 +149,12 @@ def _draw_moves(found: Directions, generator: "TrainedGenerator", settings: Gene
     return draw_directions(found, shown, (found.strength * shares).tolist(), stacked)
 
 
-def _recipe(packed: PackedImages | UnfinishedPacking | None) -> "Recipe":
-    """How the training images were cropped and resized."""
+def recipe_of_photographs(packed: PackedImages | UnfinishedPacking | None) -> "Recipe":
+    """How photographs are cropped and resized: as the packed images.
+
+    Raises:
+        PhotographError: There are none.
+    """
     if not isinstance(packed, PackedImages):
         raise PhotographError(
             "generate.project: photographs are cropped and resized as the packed images were, and there are none. Make "
