@@ -131,6 +131,19 @@ def test_labels_that_look_the_same_are_one(tmp_path):
     assert column(index_of(ImageFolder(tmp_path)), "label") == labels
 
 
+@pytest.mark.parametrize(
+    ("names", "where"),
+    [
+        (["a.jpg", "b.jpg"], "/"),
+        (["cats/a.jpg", "cats/b.jpg"], "/cats/?"),
+        (["train/a.jpg", "test/b.jpg"], "splits"),
+    ],
+)
+def test_labels_of_images_in_one_folder_are_refused(tmp_path, names, where):
+    with pytest.raises(SourceError, match=f"all images lie directly in .*{where}.*Put them into a subfolder for each"):
+        index_of(ImageFolder(write(tmp_path, names), labels="subfolders"))
+
+
 def test_subfolders_called_as_splits_are_the_splits(tmp_path):
     names = [
         f"pets/{split}/{kind}/{n}.jpg" for split in ("Train", "val", "test") for kind in ("a", "b") for n in (1, 2)

@@ -82,6 +82,7 @@ class ImageFolder(Source):
             of_folders["split"] = {name: split for name, split in splits if split is not None}
         if self.labels:
             self._refuse_shards()
+            self._refuse_no_subfolders()
             labels = ((name, self._label(name)) for name in self.image_names)
             of_folders["label"] = {name: label for name, label in labels if label is not None}
         if of_folders:
@@ -121,6 +122,15 @@ class ImageFolder(Source):
             f"classes: they hold a thousand images each, by number, as StyleGAN and FFHQ store them. Leave out "
             f"source.labels{instead}"
         )
+
+    def _refuse_no_subfolders(self) -> None:
+        """Raises if no image is in a subfolder that could be its label: all are in one folder, or in one per split."""
+        if self.image_names and all(self._label(name) is None for name in self.image_names):
+            where = "the folders of the splits" if self._are_splits else f"{self.path / self._common_folder}"
+            raise SourceError(
+                f"The labels are to be the names of subfolders, but all images lie directly in {where}. Put them into "
+                "a subfolder for each label, side by side, or leave out the labels"
+            )
 
     @cached_property
     def _common_folder(self) -> str:
