@@ -94,7 +94,7 @@ def load_generator(
         model = _find(source, checkpoint, tracking_uri, Path(folder))
         try:
             network = model.networks().generator
-            return TrainedGenerator(network, find_device(device))
+            return TrainedGenerator(network, find_device(device, "device"))
         except CheckpointError as error:
             raise ModelError(f"{source} cannot be used: {error}") from error
 

@@ -15,6 +15,7 @@ from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.snapshot import Network
+from celeba_gan.gan.runtime.hardware import HardwareError
 from celeba_gan.gan.sampling.trained import InputError, TrainedGenerator
 from celeba_gan.gan.training.loop import train
 
@@ -191,3 +192,12 @@ def test_weights_that_are_not_those_of_the_card(generator: TrainedGenerator) -> 
         TrainedGenerator(Network("generator", huge, tensors))
     with pytest.raises(CheckpointError, match=r"a network that does not exist: .*needs a size that is a power of two"):
         TrainedGenerator(Network("generator", card.model_copy(update={"size": 12}), tensors))
+
+
+@pytest.mark.parametrize("device", ["nix", "", "meta", "cpu:x"])
+def test_a_device_that_there_is_not(generator: TrainedGenerator, device: str) -> None:
+    before = generator.sample(1)
+    with pytest.raises(HardwareError, match=f"device: {device}"):
+        generator.to(device)
+    assert generator.device == "cpu"
+    assert np.array_equal(generator.sample(1), before)

@@ -164,17 +164,17 @@ def computes_bfloat16(device: str) -> bool:
     return False
 
 
-def find_device(name: str) -> str:
+def find_device(name: str, setting: str = "train.device") -> str:
     """The device to use: itself, or for `auto` CUDA, else MPS, else the CPU.
 
     Raises:
-        HardwareError: It is not on this machine.
+        HardwareError: It is not on this machine; the message names the `setting`.
     """
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     available = [device for device, there in found.items() if there]
     if name not in ("auto", *available):
         raise HardwareError(
-            f"train.device: {name} is not available to torch {torch.__version__} on this machine; "
+            f"{setting}: {name} is not available to torch {torch.__version__} on this machine; "
             f"available: {', '.join(available)}. Give one of them, or auto"
         )
     return available[0] if name == "auto" else name

@@ -19,6 +19,7 @@ from celeba_gan.gan.networks.condition import Condition
 from celeba_gan.gan.networks.config import NetworkError
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.snapshot import Network
+from celeba_gan.gan.runtime.hardware import HardwareError, find_device
 from celeba_gan.gan.sampling.truncation import mean_features
 
 _DRAWN: Final = 1024  # latents in memory at a time
@@ -65,8 +66,16 @@ class TrainedGenerator:
         self.to(device)
 
     def to(self, device: str) -> Self:
-        """Moves it to a device, such as "cuda" or "cpu"; returns itself."""
-        self.module.to(device)
+        """Moves it to a device, such as "cpu", "cuda" or "cuda:1"; returns itself.
+
+        Raises:
+            HardwareError: There is no such device on this machine; the generator stays where it is.
+        """
+        find_device(device.partition(":")[0], "device")
+        try:
+            self.module.to(device)
+        except (RuntimeError, AssertionError) as error:  # as for cuda:9 where there is one
+            raise HardwareError(f"device: {device} cannot be used: {str(error).splitlines()[0]}") from error
         self.device = device
         self._means: dict[tuple[float, ...], Tensor] = {}
         return self
