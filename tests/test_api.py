@@ -290,3 +290,32 @@ def test_a_store_that_is_none(store: str, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(api.ModelError, match="store"):
         celeba_gan.load_generator("models:/x@y", tracking_uri=store)
     assert not Path("/nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("configured", "shown_by"),
+    [
+        ("", "ours"),
+        ("logging.getLogger('celeba_gan').setLevel(logging.WARNING)", "nobody"),
+        ("logging.basicConfig(level=logging.ERROR)", "nobody"),
+        ("logging.disable(logging.INFO)", "nobody"),
+        ("logging.basicConfig(format='theirs %(message)s')", "theirs"),
+        ("logging.basicConfig(level=logging.INFO, format='theirs %(message)s')", "theirs"),
+    ],
+)
+def test_a_script_shows_a_line_a_tick_unless_logging_says_otherwise(
+    configured: str, shown_by: str, photographs: Path, tmp_path: Path
+) -> None:
+    script = (
+        "import json, logging, sys, celeba_gan\n"
+        f"{configured}\n"
+        "celeba_gan.train(sys.argv[1], sys.argv[2], **json.loads(sys.argv[3]))\n"
+        "assert not logging.getLogger('celeba_gan.reporting.training.progress').handlers\n"
+    )
+    command = [sys.executable, "-c", script, str(photographs), str(tmp_path / "faces"), json.dumps(SMALL)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=True)
+    assert done.stdout == ""  # no empty line where a bar would be
+    lines = [line for line in done.stderr.splitlines() if "images/s" in line or "/s  loss D" in line]
+    images = [" 64 of 128 images ", "128 of 128 images "] if shown_by != "nobody" else []
+    starts = [f"theirs {start}" if shown_by == "theirs" else start for start in images]
+    assert [line[: len(start)] for line, start in zip(lines, starts, strict=True)] == starts

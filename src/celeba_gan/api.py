@@ -123,6 +123,9 @@ def train(
         settings: Those of section `train` of `kedro run`, over the defaults of conf/base, which are for minutes on two
             CPU cores; see `TrainSettings`.
 
+    Every tick is a line on stderr, or in the program's own log: `logging.getLogger("celeba_gan").setLevel("WARNING")`
+    silences them.
+
     Returns:
         The generator of the last tick.
 
@@ -141,6 +144,7 @@ def train(
     from celeba_gan.gan.settings import TrainSettings
     from celeba_gan.images.config import PreprocessSettings
     from celeba_gan.pipelines.train.nodes import train_gan
+    from celeba_gan.reporting.training.progress import ScriptProgress, lines_shown
 
     if labels is not None:
         settings = {"condition": {"name": "class"}, **settings}
@@ -164,10 +168,12 @@ def train(
         grids = TrainingGridsDataset(str(place / "training_grids"))
         snapshot = run.newest() if checked.resume else None
         models = Experiments(place.parent)
-        for tick, grid, made in train_gan(data.packed, data.labels, data.classes, checked, snapshot, models):
-            rows.save(tick)
-            grids.save(grid)
-            run.append(made)
+        tables = (data.packed, data.labels, data.classes)
+        with lines_shown():
+            for tick, grid, made in train_gan(*tables, checked, snapshot, models, ScriptProgress()):
+                rows.save(tick)
+                grids.save(grid)
+                run.append(made)
         return TrainedGenerator(run.networks().generator, find_device(checked.device))
 
 
@@ -321,6 +327,7 @@ def _prepare(
     from celeba_gan.images.packed import PackedImages
     from celeba_gan.pipelines.ingest.nodes import index_images
     from celeba_gan.pipelines.preprocess.nodes import label_images, pack_images
+    from celeba_gan.reporting.training.progress import bars_move
     from celeba_gan.sources.config import IngestSettings
 
     source, usual_crop = _source(images, labels)
@@ -328,10 +335,10 @@ def _prepare(
     settings = _checked(
         PreprocessSettings, {"size": size, "crop": usual_crop if crop is None else crop, "condition_on": condition_on}
     )
-    ingest = IngestSettings()
-    index, rejected, report = index_images(source, ingest)
+    ingest, bar = IngestSettings(), bars_move()
+    index, rejected, report = index_images(source, ingest, bar)
     dataset = PackedImagesDataset(str(place / "packed"), missing_ok=True)
-    for part in pack_images(source, index, rejected, report, settings, ingest, dataset.load()):
+    for part in pack_images(source, index, rejected, report, settings, ingest, dataset.load(), bar):
         dataset.save(part)
     packed = PackedImages(place / "packed")
     tables = dict(zip(("labels", "classes"), label_images(packed, index, settings), strict=False))

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from celeba_gan.reporting.training.progress import TrainingProgress
+from celeba_gan.reporting.training.progress import ScriptProgress, TrainingProgress
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,13 @@ def test_a_tick_is_a_line_with_the_distance_where_it_was_measured(
     (line,) = caplog.messages
     assert line.split()[:2] == ["10.00", "kimg"]
     assert line.endswith(end)
+
+
+def test_a_script_is_told_how_many_images_there_are_in_all(caplog: pytest.LogCaptureFixture) -> None:
+    row = {"discriminator_loss": -1.0, "generator_loss": 2.0, "images_per_second": 300.0, "swd_absolute_valid": 11.53}
+    progress = ScriptProgress()
+    progress.show(9_600, 150_016)
+    with caplog.at_level(logging.INFO, "celeba_gan.reporting.training.progress"):
+        progress.tick(9_600, [row])
+    assert caplog.messages == ["  9,600 of 150,016 images   300/s  loss D -1.00 G 2.00  swd_absolute_valid 11.53"]
+    assert len(caplog.messages[0]) <= 80

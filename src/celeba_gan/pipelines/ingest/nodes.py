@@ -10,7 +10,7 @@ from celeba_gan.sources.source_report import SourceReport
 logger = logging.getLogger(__name__)
 
 
-def index_images(celeba: Source, settings: IngestSettings) -> tuple[Any, Any, SourceReport]:
+def index_images(celeba: Source, settings: IngestSettings, bar: bool = True) -> tuple[Any, Any, SourceReport]:
     """Lists the usable images of the source with their sizes, splits and annotations, and the rejected ones.
 
     Returns:
@@ -22,6 +22,6 @@ def index_images(celeba: Source, settings: IngestSettings) -> tuple[Any, Any, So
     from celeba_gan.sources.index import build_index
 
     logger.info("%s", celeba.describe())
-    with Progress(console=get_console(), transient=True) as bar:
-        task = bar.add_task("Reading image headers")
-        return build_index(celeba, settings, lambda done, total: bar.update(task, completed=done, total=total))
+    with Progress(console=get_console(), transient=True, disable=not bar) as shown:
+        task = shown.add_task("Reading image headers")
+        return build_index(celeba, settings, lambda done, total: shown.update(task, completed=done, total=total))

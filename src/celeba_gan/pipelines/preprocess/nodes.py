@@ -24,6 +24,7 @@ def pack_images(
     settings: PreprocessSettings,
     ingest: IngestSettings,
     packed_images_previous: PackedImages | UnfinishedPacking | None,
+    bar: bool = True,
 ) -> Iterator[Shard | Manifest]:
     """Decodes, crops and resizes the indexed images; yields shards and, last, the manifest. Kedro saves each at once.
 
@@ -55,8 +56,8 @@ def pack_images(
         so_far = rejected + [(record.image_id, record.reason) for record in unreadable]
         check_rejected(so_far, found, ingest.max_rejected_fraction, so_far=True)
 
-    with Progress(console=get_console(), transient=True) as bar:
-        task = bar.add_task("Packing images")
+    with Progress(console=get_console(), transient=True, disable=not bar) as shown:
+        task = shown.add_task("Packing images")
         yield from packing.pack_images(
             celeba,
             kept,
@@ -64,7 +65,7 @@ def pack_images(
             packed_images_previous,
             check=check,
             find_rare=find_rare,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda done, total: shown.update(task, completed=done, total=total),
         )
 
 

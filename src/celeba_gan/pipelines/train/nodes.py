@@ -26,10 +26,11 @@ def train_gan(
     settings: TrainSettings,
     training_run_previous: Snapshot | None,
     experiments: Experiments,
+    progress: Any = None,
 ) -> Iterator[tuple[MetricRows, ImageGrid, Snapshot]]:
     """Trains, and yields every tick: metric rows, sample grid and, last because it commits, the snapshot.
 
-    Kedro saves what is yielded at once.
+    Kedro saves what is yielded at once. `progress` is a `TrainingProgress`; None: that of `kedro run`.
     """
     from celeba_gan.gan.inputs.conditions import Conditions, grid_names
     from celeba_gan.gan.runs.initial import load_initial
@@ -47,9 +48,9 @@ def train_gan(
     fresh = training_run_previous is None and settings.init_from is not None
     initial = load_initial(experiments, str(settings.init_from)) if fresh else None
     measure = _measure(packed_images, settings)
-    with TrainingProgress() as progress:
-        for tick in train(packed_images, settings, training_run_previous, progress.show, conditions, measure, initial):
-            progress.tick(tick.images, tick.rows)
+    with progress or TrainingProgress() as shown:
+        for tick in train(packed_images, settings, training_run_previous, shown.show, conditions, measure, initial):
+            shown.tick(tick.images, tick.rows)
             yield (
                 MetricRows(tick.images, tick.rows, tick.since),
                 replace(make_grid(tick.samples, tick.images, settings.grid.columns, names=names), since=tick.since),

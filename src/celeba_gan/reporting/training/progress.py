@@ -1,6 +1,9 @@
 """The progress bar of training, and a line per tick for logs that show no bar."""
 
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import rich
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -11,10 +14,11 @@ logger = logging.getLogger(__name__)
 class TrainingProgress(Progress):
     """A bar over the images seen by the discriminator."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bar: bool = True) -> None:
+        """With `bar` False, lines alone."""
         images = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("images"))
         times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
-        super().__init__(*images, *times, console=rich.get_console(), transient=True)
+        super().__init__(*images, *times, console=rich.get_console(), transient=True, disable=not bar)
         self._training = self.add_task("training", total=None, visible=False)
 
     def show(self, images: int, total: int) -> None:
@@ -25,11 +29,59 @@ class TrainingProgress(Progress):
         """Logs one line about the tick."""
         if rows:
             row = rows[-1]
-            logger.info(
-                "%8.2f kimg  loss D %7.2f  G %7.2f  %5.0f images/s%s",
-                images / 1000,
-                row["discriminator_loss"],
-                row["generator_loss"],
-                row["images_per_second"],
-                f"  swd_absolute_valid {row['swd_absolute_valid']:.4g}" if "swd_absolute_valid" in row else "",
-            )
+            measured = f"  swd_absolute_valid {row['swd_absolute_valid']:.4g}" if "swd_absolute_valid" in row else ""
+            values = (row["discriminator_loss"], row["generator_loss"], row["images_per_second"])
+            logger.info("%s", self._line(images, *values) + measured)
+
+    def _line(self, images: int, discriminator_loss: float, generator_loss: float, rate: float) -> str:
+        losses = f"loss D {discriminator_loss:7.2f}  G {generator_loss:7.2f}"
+        return f"{images / 1000:8.2f} kimg  {losses}  {rate:5.0f} images/s"
+
+
+class ScriptProgress(TrainingProgress):
+    """For scripts and notebooks: a bar where one can move, and lines that say how many images there are in all."""
+
+    def __init__(self) -> None:
+        super().__init__(bar=bars_move())
+
+    def _line(self, images: int, discriminator_loss: float, generator_loss: float, rate: float) -> str:
+        total = f"{self.tasks[self._training].total or images:,.0f}"
+        losses = f"loss D {discriminator_loss:.2f} G {generator_loss:.2f}"
+        return f"{images:{len(total)},} of {total} images  {rate:4.0f}/s  {losses}"  # within 80 columns, mostly
+
+
+def bars_move() -> bool:
+    """Whether output goes to a terminal or a notebook; in a file each bar would be an empty line."""
+    console = rich.get_console()
+    return console.is_interactive or console.is_jupyter
+
+
+@contextmanager
+def lines_shown() -> Iterator[None]:
+    """Shows the lines of ticks where nobody has configured what the logger `celeba_gan` shows.
+
+    They go to the program's handlers or, where it has none, to stderr. A level of the logger `celeba_gan`, or one above
+    WARNING for all, decides as it does elsewhere: `logging.getLogger("celeba_gan").setLevel(logging.WARNING)` silences
+    them.
+    """
+    package = logging.getLogger("celeba_gan")
+    if package.level != logging.NOTSET or logger.level != logging.NOTSET or not logger.isEnabledFor(logging.WARNING):
+        yield
+        return
+    own = None if logger.hasHandlers() else _Stderr()
+    logger.setLevel(logging.INFO)
+    if own is not None:
+        logger.addHandler(own)
+    try:
+        yield
+    finally:
+        logger.setLevel(logging.NOTSET)
+        if own is not None:
+            logger.removeHandler(own)
+
+
+class _Stderr(logging.Handler):
+    """Prints to what is `sys.stderr` now: while a bar moves, that is rich's, which prints above the bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
