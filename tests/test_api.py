@@ -171,7 +171,10 @@ def test_a_damaged_file_is_one_error(damage: str, faces: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kmig": 3}, "there is no setting kmig; those of this section are device, "),
+        ({"kimmg": 3}, "there is no setting kimmg; did you mean kimg\\?$"),
+        ({"sise": 3}, "there is no setting sise; did you mean size\\?$"),
+        ({"zzz": 3}, "there is no setting zzz; there are images, folder, size, crop, labels, device, "),
+        ({"network": {"dcgan": {"widht": 3}}}, r"there is no setting network\.dcgan\.widht; did you mean width\?$"),
         ({"kimg": -1}, "kimg is -1: Input should be greater than 0"),
         ({"network": {"name": "stylegan"}}, "network.name is 'stylegan': there is no network 'stylegan'"),
         ({"size": 3}, "size is 3: Input should be greater than or equal to 8"),
@@ -319,3 +322,28 @@ def test_a_script_shows_a_line_a_tick_unless_logging_says_otherwise(
     images = [" 64 of 128 images ", "128 of 128 images "] if shown_by != "nobody" else []
     starts = [f"theirs {start}" if shown_by == "theirs" else start for start in images]
     assert [line[: len(start)] for line, start in zip(lines, starts, strict=True)] == starts
+
+
+def test_errors_name_the_arguments_of_the_front_door(
+    photographs: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def refusal(function: Any, *arguments: Any, **settings: Any) -> str:
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - what is tested is the text
+            function(*arguments, **settings)
+        return str(caught.value)
+
+    assert ": images=DIR. JPEG" in refusal(celeba_gan.train, "nothing", "x")
+    assert "set size to 32, 64 or 128" in refusal(celeba_gan.train, photographs, "x", size=50)
+    other = refusal(celeba_gan.train, photographs, faces, **{**SMALL, "batch_size": 16})
+    assert "the same call with another folder= and the present one as init_from=" in other
+    assert "the same call with another folder=\n" in other
+    assert "start anew in the same folder: resume=False" in other
+    missing = refusal(celeba_gan.load_generator, "demo")
+    assert f"Relative paths start at the current folder, {tmp_path}" in missing
+    assert "init_from: there is no experiment" in refusal(
+        celeba_gan.train, photographs, "x", **SMALL, init_from="nowhere"
+    )
+    for text in (other, missing):
+        assert "--params" not in text

@@ -3,7 +3,7 @@
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from filelock import Timeout
 from pydantic import ValidationError
 
+from celeba_gan.arguments import named_as_arguments
 from celeba_gan.foundation.files import staged, unused
 from celeba_gan.foundation.locks import locked
-from celeba_gan.foundation.settings import Settings
+from celeba_gan.foundation.settings import Settings, field_at
+from celeba_gan.foundation.wording import nearest
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.models import Experiments, NamedModel
 from celeba_gan.gan.runs.run import Run
@@ -58,6 +60,7 @@ class SettingsError(ValueError):
     """A setting is unknown or has a wrong value; the message names it and what is allowed."""
 
 
+@named_as_arguments()
 def load_generator(
     source: str | Path,
     *,
@@ -99,6 +102,7 @@ def load_generator(
             raise ModelError(f"{source} cannot be used: {error}") from error
 
 
+@named_as_arguments()
 def train(
     images: str | Path,
     folder: str | Path,
@@ -148,7 +152,7 @@ def train(
 
     if labels is not None:
         settings = {"condition": {"name": "class"}, **settings}
-    checked = _checked(TrainSettings, {**_TRAINING, **settings})
+    checked = _checked(TrainSettings, {**_TRAINING, **settings}, ("images", "folder", "size", "crop", "labels"))
     place, source = _path("folder", folder), _path("images", images)
     if source.is_dir() and place.resolve().is_relative_to(source.resolve()):
         raise SettingsError(
@@ -177,6 +181,7 @@ def train(
         return TrainedGenerator(run.networks().generator, find_device(checked.device))
 
 
+@named_as_arguments()
 def evaluate(
     model: str | Path,
     images: str | Path | None = None,
@@ -219,7 +224,8 @@ def evaluate(
     if others := sorted({"compare_with", "promote", "promote_metric", "promote_as"} & settings.keys()):
         raise SettingsError(f"{', '.join(others)}: only `kedro run --pipelines evaluate` takes these")
     counted = {} if count is None else {"images": count}
-    checked = _checked(EvaluateSettings, {**settings, **counted, "checkpoint": checkpoint})
+    arguments = ("model", "images", "count", "crop", "folder", "tracking_uri")
+    checked = _checked(EvaluateSettings, {**settings, **counted, "checkpoint": checkpoint}, arguments)
     with tempfile.TemporaryDirectory(prefix="celeba_gan-") as temporary:
         found = _find(model, checkpoint, tracking_uri, Path(temporary))
         own = found.path if found.path.is_dir() else None
@@ -401,18 +407,22 @@ def _project() -> Path:
     return next((folder for folder in (here, *here.parents) if (folder / "data" / "06_models").is_dir()), here)
 
 
-def _checked(model: type[Checked], values: Mapping[str, Any]) -> Checked:
+def _checked(model: type[Checked], values: Mapping[str, Any], arguments: Sequence[str] = ()) -> Checked:
+    """Settings, or a SettingsError; `arguments` are what its caller takes beside them."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        reasons = "; ".join(_reason(details, model) for details in error.errors())
+        reasons = "; ".join(_reason(details, model, arguments) for details in error.errors())
         raise SettingsError(reasons) from error
 
 
-def _reason(details: Mapping[str, Any], model: type[Settings]) -> str:
-    name, message = ".".join(map(str, details["loc"])), details["msg"].removeprefix("Value error, ")
+def _reason(details: Mapping[str, Any], model: type[Settings], arguments: Sequence[str]) -> str:
+    path, found = field_at(model, details["loc"])
+    name, message = ".".join(path), details["msg"].removeprefix("Value error, ")
     if details["type"] == "extra_forbidden":
-        return f"there is no setting {name}; those of this section are {', '.join(model.model_fields)}"
+        known = [*(arguments if found is model else ()), *found.model_fields]
+        near = nearest(path[-1], known)
+        return f"there is no setting {name}; " + (f"did you mean {near}?" if near else f"there are {', '.join(known)}")
     return f"{name} is {details['input']!r}: {message}" if name else message
 
 

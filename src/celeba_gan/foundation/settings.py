@@ -1,6 +1,6 @@
 """The base of all settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator, model_validator
@@ -41,6 +41,18 @@ class Settings(BaseModel):
     def _none_as_typed(cls, value: object, info: ValidationInfo) -> object:
         optional = type(None) in get_args(cls.model_fields[str(info.field_name)].annotation)
         return None if optional and is_none(value) else value
+
+
+def field_at(model: type[BaseModel], location: Sequence[object]) -> tuple[list[str], type[BaseModel]]:
+    """Where one of pydantic's findings is: the names of a field, and the model that has, or lacks, the last of them."""
+    names: list[str] = []
+    for part in map(str, location):
+        names.append(part)
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break  # a plain field, or none; what pydantic adds for items and alternatives is no part of its name
+        model = annotation
+    return names, model
 
 
 def is_none(value: object) -> bool:

@@ -1,7 +1,8 @@
 """Counts, lists, sizes and durations in words."""
 
+import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
@@ -14,6 +15,11 @@ def listed(items: Sequence[str], most: int, separator: str = ", ", total: int | 
     shown = list(items[:most])
     more = (len(items) if total is None else total) - len(shown)
     return separator.join([*shown, *([f"{more:,} more"] if more > 0 else [])])
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str | None:
+    """The one of the allowed words that a misspelt one is most like; None if it is like none of them."""
+    return next(iter(difflib.get_close_matches(word, list(allowed), n=1)), None)
 
 
 def stage_command(stage: str) -> str:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from celeba_gan.datasets.models import NamedModelDataset
 from celeba_gan.foundation.params import NAMES, spell_param
-from celeba_gan.foundation.settings import is_none
+from celeba_gan.foundation.settings import field_at, is_none
+from celeba_gan.foundation.wording import nearest
 from celeba_gan.hooks.config_loader import ConfigLoader
 
 if TYPE_CHECKING:
@@ -234,14 +235,8 @@ def _wrong_size(parameters: Mapping[str, Any]) -> Iterable[str]:
 
 def _finding(section: str, model: type[BaseModel], details: Mapping[str, Any]) -> str:
     """One of pydantic's findings, with the parameter's name as --params spells it."""
-    path = [section]
-    for part in details["loc"]:
-        path.append(str(part))
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break  # a plain field, or none; what pydantic adds for items and alternatives is no part of its name
-        model = annotation
-    name, message = ".".join(path), details["msg"].removeprefix("Value error, ")
+    path, model = field_at(model, details["loc"])
+    name, message = ".".join([section, *path]), details["msg"].removeprefix("Value error, ")
     if details["type"] == "extra_forbidden":
         return f"There is no parameter {name}{_instead(path[-1], model.model_fields)}"
     if details["type"] == "missing":
@@ -261,5 +256,5 @@ def _quoted(name: str, where: str) -> str:
 def _instead(word: str, allowed: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest allowed one, and all of them."""
     allowed = list(allowed)
-    near = difflib.get_close_matches(word, allowed, n=1)
-    return (f"; did you mean {near[0]!r}?" if near else ".") + f" There are: {', '.join(allowed)}"
+    near = nearest(word, allowed)
+    return (f"; did you mean {near!r}?" if near else ".") + f" There are: {', '.join(allowed)}"
