@@ -130,10 +130,40 @@ def test_a_name_that_several_classes_may_mean_is_refused_with_what_to_type(
     asked: list[str],
 ) -> None:
     with pytest.raises(ConditionError, match=r"can be 'R\+B' or 'R \+ B' or 'B\+R'.* exact name in brackets") as caught:
-        named_labels(SAME_PARTS.card(0, 80), asked)
+        named_labels(SAME_PARTS.card(0, 80), asked, "generate.labels")
     typed = shlex.split(str(caught.value).partition("as in --params ")[2])[0]
     labels = GenerateSettings.model_validate(read_params(typed, {"generate": GenerateSettings})["generate"]).labels
     assert named_labels(SAME_PARTS.card(0, 80), labels).tolist() == [1, 0, 0, 0, 0]
+
+
+def test_in_python_an_ambiguous_name_is_refused_with_a_list() -> None:
+    with pytest.raises(ConditionError, match=r"as in labels=\['R\+B'\]$"):
+        named_labels(SAME_PARTS.card(0, 80), ["R", "B"])
+
+
+LOOSE = Conditions("attributes", ("Male", "Blond_Hair", "hat", "Hat"), np.zeros((100, 4), np.int64))
+LOOSE_CLASSES = Conditions("class", ("none", "Blond_Hair + Male"), np.arange(100) % 2)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "asked", "label"),
+    [
+        (LOOSE, ["male"], [1, 0, 0, 0]),
+        (LOOSE, ["Blond Hair", "MALE"], [1, 1, 0, 0]),
+        (LOOSE, [" blond_hair "], [0, 1, 0, 0]),
+        (LOOSE, ["Hat"], [0, 0, 0, 1]),
+        (LOOSE_CLASSES, ["male", "blond hair"], [0, 1]),
+    ],
+)
+def test_case_and_blanks_do_not_matter_where_one_name_is_left(
+    conditions: Conditions, asked: list[str], label: list[float]
+) -> None:
+    assert named_labels(conditions.card(0, 80), asked).tolist() == label
+
+
+def test_case_matters_among_names_that_differ_in_nothing_else() -> None:
+    with pytest.raises(ConditionError, match="'HAT' can be 'hat' or 'Hat'"):
+        named_labels(LOOSE.card(0, 80), ["HAT"])
 
 
 def test_labels_are_repeated_for_several_batches_after_each_other() -> None:

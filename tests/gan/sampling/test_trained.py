@@ -201,3 +201,13 @@ def test_a_device_that_there_is_not(generator: TrainedGenerator, device: str) ->
         generator.to(device)
     assert generator.device == "cpu"
     assert np.array_equal(generator.sample(1), before)
+
+
+def test_it_says_what_it_is(generator: TrainedGenerator) -> None:
+    labels = ", labels Hat, no Hat" if generator.condition else ""
+    assert repr(generator) == f"<TrainedGenerator: dcgan 16x16{labels}, after 0 images of training, on cpu>"
+
+
+def test_a_grid_needs_no_arguments(generator: TrainedGenerator) -> None:
+    assert np.array_equal(generator.grid(), generator.grid(6, 10, 0))
+    assert len(generator.grid()) == 60

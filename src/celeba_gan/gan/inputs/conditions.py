@@ -128,7 +128,8 @@ def draw_grid(
 def named_labels(condition: Condition | None, requested: Sequence[str], setting: str = "labels") -> Tensor:
     """A label, float32 (names,), with the requested attributes, or parts of one class's name, at 1 and others at 0.
 
-    Messages name the `setting` that requested them.
+    Names may differ in case, and have blanks for underscores, where that leaves one. Messages name the `setting` that
+    requested them.
 
     Raises:
         ConditionError: The network knows no such name, or several, or takes no labels.
@@ -136,7 +137,7 @@ def named_labels(condition: Condition | None, requested: Sequence[str], setting:
     if condition is None:
         raise ConditionError(
             f"{setting}={'+'.join(requested)}: this generator takes no labels; leave it "
-            "empty, or train one that does with --params train.condition.name=class (or attributes)"
+            "empty, or train one that does (train.condition.name is class or attributes)"
         )
     names = condition.names
     wanted = [requested] if condition.kind == "class" else [[name] for name in requested]
@@ -146,18 +147,20 @@ def named_labels(condition: Condition | None, requested: Sequence[str], setting:
 
 
 def _find(parts: Sequence[str], names: Sequence[str], setting: str) -> str:
-    """The name with these parts: the exact one, or else the only one with the same parts in any order."""
+    """The name with these parts: the exact one, or else the only one with the same parts in any order, or alike."""
     exact = {"+".join(parts), " + ".join(parts)} & set(names)  # `R+B` on a command line arrives as R and B
     if len(exact) == 1:
         return exact.pop()
     key = _parts("+".join(parts))
     alike = [name for name in names if _parts(name) == key]
+    alike = alike or [name for name in names if _folded(name) == _folded("+".join(parts))]
     if not alike:
         raise ConditionError(f"{setting}: this generator knows no {' + '.join(key)!r}. There are: {listed(names, 50)}")
     if len(alike) > 1:
+        exactly = f"labels={alike[:1]}" if setting == "labels" else params_option({setting: alike[:1]})
         raise ConditionError(
             f"{setting}: {' + '.join(parts)!r} can be {' or '.join(map(repr, alike))}. Give the exact name in "
-            f"brackets, as in {params_option({'generate.labels': alike[:1]})}"
+            f"brackets, as in {exactly}"
         )
     return alike[0]
 
@@ -189,3 +192,8 @@ def _label(condition: Condition, number: int) -> Tensor:
 def _parts(name: str) -> tuple[str, ...]:
     """A class's name is its attributes with plus signs between; neither their order nor blanks matter."""
     return tuple(sorted(part.strip() for part in name.split("+")))
+
+
+def _folded(name: str) -> tuple[str, ...]:
+    """As `_parts`, without case, and with underscores for blanks."""
+    return tuple(sorted("_".join(part.casefold().split()) for part in _parts(name)))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from celeba_gan.foundation.pixels import from_uint8, to_uint8
 from celeba_gan.foundation.precision import full_float32
-from celeba_gan.foundation.wording import listed
+from celeba_gan.foundation.wording import counted, listed
 from celeba_gan.gan.inputs.conditions import conditioned, draw_grid, draw_labels, draw_samples, named_labels
 from celeba_gan.gan.inputs.randomness import random_generator
 from celeba_gan.gan.networks.build import build_discriminator, build_generator, generator_shapes
@@ -65,6 +65,11 @@ class TrainedGenerator:
         self.module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.to(device)
 
+    def __repr__(self) -> str:
+        size, names = self.card.size, f", labels {listed(self.names, 10)}" if self.names else ""
+        trained = f"after {counted(self.card.images, 'image')} of training"
+        return f"<TrainedGenerator: {self.card.network.name} {size}x{size}{names}, {trained}, on {self.device}>"
+
     def to(self, device: str) -> Self:
         """Moves it to a device, such as "cpu", "cuda" or "cuda:1"; returns itself.
 
@@ -97,7 +102,7 @@ class TrainedGenerator:
             count: How many, 0 or more; `batches` makes any number in constant memory.
             seed: 0 or more.
             truncation: In [0, 1], see `images`. Less gives more typical images, and fewer different ones.
-            labels: Names of labels that all images have, as ["Male", "Smiling"] or "Male+Smiling"; empty: as frequent
+            labels: Names of labels that all images have, as ["Male", "Smiling"] or "male+smiling"; empty: as frequent
                 as among the training images.
 
         Raises:
@@ -150,7 +155,12 @@ class TrainedGenerator:
         return latents, chosen
 
     def grid(
-        self, rows: int, columns: int, seed: int, truncation: float = 1.0, labels: Sequence[str] | str = ()
+        self,
+        rows: int = 6,
+        columns: int = 10,
+        seed: int = 0,
+        truncation: float = 1.0,
+        labels: Sequence[str] | str = (),
     ) -> NDArray[np.uint8]:
         """Samples for a grid, uint8 (rows x columns, size, size, 3): the first ones, row by row.
 
