@@ -100,7 +100,7 @@ def test_the_graph_opens_as_five_stages_with_a_layer_between_two() -> None:
         assert max(read) < min(written), stage
         assert written <= {min(written), layers.index("reporting")}, stage
     assert {node.namespace for node in whole.nodes} == set(stages)
-    assert len(shown) <= 31
+    assert len(shown) <= 33
 
 
 def test_parameters_load_and_validate(context: KedroContext) -> None:

@@ -34,6 +34,9 @@ def test_an_optional_grid_without_anything_to_show_has_no_file(tmp_path: Path) -
     assert dataset.exists()  # its node's other outputs decide
     dataset.save(ImageGrid.nothing(123))
     assert not file.exists()
+    assert dataset.load().is_empty
+    with pytest.raises(DatasetError, match="No such file"):
+        required.load()
     dataset.save(ImageGrid(123, noise(20, 30, 3)))
     assert required.exists()
     with pytest.raises(DatasetError, match=r"grid\.png: a grid without pixels is saved only where it is optional"):

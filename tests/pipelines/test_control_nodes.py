@@ -32,6 +32,7 @@ from celeba_gan.pipelines.train.nodes import train_gan
 from celeba_gan.reporting.grids import ImageGrid
 
 SPLITS = {"train": (0, 80), "valid": (80, 100), "test": (100, 120)}
+NOTHING = ImageGrid.nothing(0)
 RECIPE = Recipe(crop=20, size=16, filter="box", background="#ffffff", decoder=2, pillow="12")
 
 
@@ -158,7 +159,9 @@ def test_photographs_are_cropped_as_the_images_were(
 ) -> None:
     files = [photograph(tmp_path / name, seed) for seed, name in enumerate(("a.png", "b.png"))]
     chosen = settings(project=str(tmp_path))
-    found, grid = project_photographs(run, classifier if with_classifier else None, Packed(tmp_path), chosen)
+    found, grid = project_photographs(
+        run, classifier if with_classifier else None, Packed(tmp_path), None, NOTHING, chosen
+    )
     assert [one.name for one in found.photographs] == [str(file) for file in files]
     assert not grid.is_empty
     assert json.loads(json.dumps(found.to_json()))["steps"] == 2
@@ -175,22 +178,38 @@ def test_photographs_are_cropped_as_the_images_were(
 
 
 def test_without_photographs_nothing_is_needed_and_nothing_shown(run: Run) -> None:
-    found, grid = project_photographs(run, None, None, settings())
+    found, grid = project_photographs(run, None, None, None, NOTHING, settings())
     assert found.photographs == ()
     assert grid == ImageGrid(8000, grid.pixels)
     assert grid.is_empty
 
 
+@pytest.mark.parametrize(
+    ("change", "kept"), [({}, True), ({"training_id": "another"}, False), ({"images": 4000}, False)]
+)
+def test_without_photographs_those_of_an_earlier_run_are_kept_if_the_weights_are_the_same(
+    change: dict[str, Any], kept: bool, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [str(photograph(tmp_path / "a.png", 0))]
+    before, picture = project_photographs(run, None, Packed(tmp_path), None, NOTHING, settings(project=files))
+    before = before.model_copy(update=change)
+    with caplog.at_level(logging.INFO):
+        found, grid = project_photographs(run, None, None, before, picture, settings(seed=5))
+    assert (found is before, grid is picture) == (kept, kept)
+    assert (found.photographs == (), grid.is_empty) == (not kept, not kept)
+    assert ("Keeping" if kept else "Removing") + " the projections of 1 photograph" in caplog.text
+
+
 def test_photographs_that_cannot_be_projected(run: Run, tmp_path: Path) -> None:
     chosen = settings(project=[str(photograph(tmp_path / "a.png", 0))])
     with pytest.raises(PhotographError, match=r"generate\.project: .* there are none\. Make them with kedro run"):
-        project_photographs(run, None, None, chosen)
+        project_photographs(run, None, None, None, NOTHING, chosen)
 
     class Larger(PackedImages):
         manifest = SimpleNamespace(recipe=RECIPE.model_copy(update={"size": 18}))  # type: ignore[assignment]
 
     with pytest.raises(PhotographError, match=r"the packed images have 18 pixels a side, the generator's 16"):
-        project_photographs(run, None, Larger(tmp_path), chosen)
+        project_photographs(run, None, Larger(tmp_path), None, NOTHING, chosen)
 
 
 def test_an_evaluation_needs_the_classifier(run: Run, labels: pd.DataFrame) -> None:

@@ -32,8 +32,9 @@ class PictureDataset(_PictureFile[Image.Image, Image.Image]):
 class ImageGridDataset(_PictureFile[ImageGrid, ImageGrid]):
     """A sample grid as PNG, with the images seen in training in a text chunk.
 
-    With `optional`, there may be nothing to show. An empty grid then removes the file of an earlier run, and the entry
-    counts as existing without a file: whether its node has to run again is decided by the node's other outputs.
+    With `optional`, there may be nothing to show. An empty grid then removes the file of an earlier run, a missing file
+    loads as an empty grid, and the entry counts as existing without a file: whether its node has to run again is
+    decided by the node's other outputs.
     """
 
     def __init__(self, filepath: str, optional: bool = False, metadata: Metadata | None = None) -> None:
@@ -60,6 +61,8 @@ class ImageGridDataset(_PictureFile[ImageGrid, ImageGrid]):
 
     def load(self) -> ImageGrid:
         """Reads the picture."""
+        if self._optional and not self._filepath.exists():
+            return ImageGrid.nothing(0)
         with Image.open(self._filepath) as image:
             return ImageGrid(int(image.info["images"]), np.asarray(image.convert("RGB")))
 

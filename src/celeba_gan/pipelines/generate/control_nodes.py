@@ -52,9 +52,13 @@ def project_photographs(
     training_run: Run,
     attribute_classifier: Checkpoint[ClassifierCard] | None,
     packed_images_previous: PackedImages | UnfinishedPacking | None,
+    projections_previous: Projections | None,
+    projection_grid_previous: ImageGrid,
     settings: GenerateSettings,
 ) -> tuple[Projections, ImageGrid]:
-    """Projects the photographs of `generate.project` into the latent space; without any, the results are empty.
+    """Projects the photographs of `generate.project` into the latent space.
+
+    Without any, the results are those of an earlier run if they are of the same weights, and empty otherwise.
 
     They are cropped and resized as the packed images were. Distances in features are those of the attribute classifier,
     where there is one.
@@ -75,7 +79,7 @@ def project_photographs(
         photographs=(),
     )
     if not files:
-        return found, ImageGrid.nothing(network.card.images)
+        return _keep(projections_previous, projection_grid_previous, found)
     use_all_cores()
     generator = TrainedGenerator(network, find_device("auto"))
     recipe = recipe_of_photographs(packed_images_previous)
@@ -97,6 +101,21 @@ def project_photographs(
     )
     found = found.model_copy(update={"photographs": projected})
     return found, draw_projections(found, photographs, np.stack([one.image for one in results]))
+
+
+def _keep(before: Projections | None, grid: ImageGrid, nothing: Projections) -> tuple[Projections, ImageGrid]:
+    """The projections of an earlier run, unless they are of other weights; the image counts of `nothing` are now's."""
+    if before is not None and before.photographs:
+        photographs = counted(len(before.photographs), "photograph")
+        if (before.training_id, before.images) == (nothing.training_id, nothing.images):
+            logger.info("Keeping the projections of %s, which an earlier run has made", photographs)
+            return before, grid
+        logger.warning(
+            "Removing the projections of %s: they are of another training, or of another tick. "
+            "Name the photographs in generate.project to project them again",
+            photographs,
+        )
+    return nothing, ImageGrid.nothing(nothing.images)
 
 
 def _load_classifier(

@@ -33,7 +33,14 @@ def create_pipeline() -> Pipeline:
         ),
         Node(
             project_photographs,
-            inputs=["training_run", "attribute_classifier", "packed_images_previous", "params:generate"],
+            inputs=[
+                "training_run",
+                "attribute_classifier",
+                "packed_images_previous",
+                "projections_previous",
+                "projection_grid_previous",
+                "params:generate",
+            ],
             outputs=["projections", "projection_grid"],
             name="project_photographs",
         ),
