@@ -13,6 +13,7 @@ help: ## this list
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is required and was not found. Install it, or run make PYTHON=/path/to/python"; exit 1; }
+	@echo "Making .venv and installing the packages in it: a few minutes, the first time only"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
