@@ -1,8 +1,10 @@
 import logging
+from importlib.util import find_spec
 
 import pytest
+import rich
 
-from celeba_gan.reporting.training.progress import ScriptProgress, TrainingProgress
+from celeba_gan.reporting.training.progress import ScriptProgress, TrainingProgress, bars_move
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,16 @@ def test_a_script_is_told_how_many_images_there_are_in_all(caplog: pytest.LogCap
         progress.tick(9_600, [row])
     assert caplog.messages == ["  9,600 of 150,016 images   300/s  loss D -1.00 G 2.00  swd_absolute_valid 11.53"]
     assert len(caplog.messages[0]) <= 80
+
+
+@pytest.mark.parametrize(
+    ("terminal", "notebook", "expected"),
+    [(False, False, False), (True, False, True), (False, True, find_spec("ipywidgets") is not None)],
+)
+def test_bars_are_shown_where_they_can_move(
+    terminal: bool, notebook: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rich.get_console(), "is_interactive", terminal)
+    monkeypatch.setattr(rich.get_console(), "is_jupyter", notebook)
+    assert bars_move() == expected
+    assert ScriptProgress().disable != expected

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import rich
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -51,9 +52,12 @@ class ScriptProgress(TrainingProgress):
 
 
 def bars_move() -> bool:
-    """Whether output goes to a terminal or a notebook; in a file each bar would be an empty line."""
+    """Whether output goes to a terminal, or to a notebook that can move bars.
+
+    In a file each bar would be an empty line, and in a notebook without ipywidgets a warning.
+    """
     console = rich.get_console()
-    return console.is_interactive or console.is_jupyter
+    return find_spec("ipywidgets") is not None if console.is_jupyter else console.is_interactive
 
 
 @contextmanager
