@@ -95,6 +95,19 @@ def test_true_directions_are_recovered_and_measured_on_held_out_latents() -> Non
     assert {direction.name: direction.classifier_auc for direction in found} == {"One": 0.9, "Two": None}
 
 
+def test_an_attribute_that_the_classifier_does_not_recognise_has_no_direction() -> None:
+    """Its verdicts may depend on the latents as well as any other's: only its quality on photographs tells."""
+    made_up, latents = Linear(), torch.randn(1024, SIZE)
+    settings = DirectionSettings(samples=1024, orthogonal_to=["Two"])
+    for quality, expected in ((0.497, {"One"}), (0.5999, {"One"}), (0.6, {"One", "Two"}), (None, {"One", "Two"})):
+        classifier = Classifier(NAMES, made_up.probabilities, "abc", {"One": 0.9, "Two": quality})
+        found, without = attribute_directions(made_up.images, latents, torch.zeros(1024, 0), classifier, settings)
+        assert {direction.name for direction in found} == expected
+        assert {direction.name for direction in found} | without.keys() == set(NAMES)
+        if quality is not None and "Two" not in expected:
+            assert without["Two"] == f"the classifier does not recognise it: AUC {quality:.2f} on valid images"
+
+
 def test_ridge_regression_is_that_of_the_augmented_least_squares() -> None:
     """lstsq on rows that stand for the penalty is the brute-force twin of the normal equations."""
     made_up, latents = Linear(), torch.randn(512, SIZE)

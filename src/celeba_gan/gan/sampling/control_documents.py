@@ -9,6 +9,10 @@ from celeba_gan.foundation.documents import Document, Record
 GOOD_AUC = 0.8
 """From here on a direction is counted as one that predicts its attribute."""
 
+LEAST_CLASSIFIER_AUC = 0.6
+"""Below this AUC on unseen photographs a classifier does not recognise an attribute, and the direction would be that of
+whatever it sees instead. Not 0.5, which is chance: with a few hundred photographs chance alone often gives more."""
+
 
 class Prediction(Record):
     """How well a direction predicts an attribute on held-out latents: the classifier's verdict on their images."""
@@ -39,8 +43,7 @@ class Direction(Record):
     prediction: Prediction | None = None
     """Only for attributes."""
     classifier_auc: float | None = None
-    """The classifier's own AUC for the attribute on unseen photographs. Near 0.5 it does not see the attribute, and the
-    direction is that of whatever it sees instead."""
+    """The classifier's own AUC for the attribute on unseen photographs; None: unknown."""
     singular_value: float | None = None
     """Only in closed form: the change of the first layer's output for a move of length 1."""
     orthogonal_to: tuple[str, ...] = ()

@@ -19,7 +19,13 @@ from celeba_gan.foundation.wording import listed, stage_command
 from celeba_gan.gan.networks.build import latent_matrix
 from celeba_gan.gan.networks.config import NetworkError
 from celeba_gan.gan.sampling.control_config import DirectionSettings
-from celeba_gan.gan.sampling.control_documents import Direction, Directions, Effect, Prediction
+from celeba_gan.gan.sampling.control_documents import (
+    LEAST_CLASSIFIER_AUC,
+    Direction,
+    Directions,
+    Effect,
+    Prediction,
+)
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 
 Array = NDArray[np.float64]
@@ -128,7 +134,9 @@ def attribute_directions(
     has = probabilities > 0.5
     vectors, without = {}, {}
     for column, name in enumerate(classifier.names):
-        if (reason := _unvarying(has[:, column], kept, settings.least_share)) is not None:
+        if (quality := classifier.quality.get(name)) is not None and quality < LEAST_CLASSIFIER_AUC:
+            without[name] = f"the classifier does not recognise it: AUC {quality:.2f} on valid images"
+        elif (reason := _unvarying(has[:, column], kept, settings.least_share)) is not None:
             without[name] = reason
         elif not (norm := np.linalg.norm(weights[:, column])) > 0:
             without[name] = "it does not depend on the latents"
