@@ -160,6 +160,39 @@ def test_seed_sliders_and_grid_show_the_generator_s_faces(open_page: Any, plain:
     assert shown.errors == []
 
 
+def test_a_ticked_label_applies_at_once_and_unfixed_labels_are_not_ticked(open_page: Any, models: Models) -> None:
+    shown: Shown = open_page()
+    model = models.load("attributes")
+    before = shown.source
+    shown.page.locator("#model input").click()
+    shown.page.get_by_role("option", name="attributes").click()
+    shown.changed(before)
+    fixed, boxes = shown.page.locator("#is-labelled input"), shown.page.locator("#labels input")
+    assert not fixed.is_checked()
+    before = shown.source
+    boxes.nth(0).check()
+    shown.changed(before)
+    assert shown.recipe() == faces.new_recipe(model, labels=("Male",))
+    assert fixed.is_checked()
+    before = shown.source
+    boxes.nth(1).check()
+    shown.changed(before)
+    assert shown.recipe().labels == ("Male", "Smiling")
+    before = shown.source
+    fixed.uncheck()
+    shown.changed(before)
+    assert shown.recipe() == faces.new_recipe(model)
+    assert shown.page.locator("#labels input:checked").count() == 0
+    assert shown.errors == []
+
+
+def test_sliders_of_directions_show_how_far_they_go(open_page: Any) -> None:
+    shown: Shown = open_page()
+    ends = shown.page.locator(".directions .min_value:visible, .directions .max_value:visible").all_inner_texts()
+    assert len(ends) == 2 * shown.page.locator(".directions input[type=range]:visible").count() > 0
+    assert set(ends) == {"-3", "3"}
+
+
 def test_two_kept_faces_are_blended(open_page: Any, plain: LoadedModel) -> None:
     shown: Shown = open_page()
     first = shown.recipe()
@@ -173,6 +206,8 @@ def test_two_kept_faces_are_blended(open_page: Any, plain: LoadedModel) -> None:
     shown.press("Keep as B")
     shown.page.wait_for_selector("#strip")
     assert shown.page.locator("#strip button").count() == 7
+    fraction = shown.page.locator("#fraction input[type=range]")
+    assert (fraction.input_value(), shown.recipe()) == ("1", second)  # the picture is B, and so is the slider
     shown.slide("#fraction", 0.25)
     assert shown.recipe() == faces.between(plain, first, second, 0.25)
     before = shown.source
@@ -182,6 +217,10 @@ def test_two_kept_faces_are_blended(open_page: Any, plain: LoadedModel) -> None:
     shown.tab("Adjust")
     shown.slide(".directions", -1)  # moves the blend, and draws no other face
     assert shown.recipe().latent == faces.between(plain, first, second, 0.5).latent
+    shown.tab("Blend")
+    assert fraction.input_value() == "0.5"
+    shown.press("Keep as A")
+    shown.page.wait_for_function("document.querySelector('#fraction input[type=range]').value === '0'")
     assert shown.errors == []
 
 

@@ -21,7 +21,10 @@ def looks_of(model: LoadedModel, recipe: Recipe) -> dict[str, Any]:
     found = [any(places[:ATTRIBUTES]), any(places[ATTRIBUTES:])]
     return {
         "label_group": {"visible": condition is not None},
-        "is_labelled": {"label": "Choose labels (otherwise as in training)", "value": recipe.labels is not None},
+        "is_labelled": {
+            "label": "Fix the labels (off: drawn for each face, as in training)",
+            "value": recipe.labels is not None,
+        },
         "labels": {
             "choices": names,
             "label": "Labels",

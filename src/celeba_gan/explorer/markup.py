@@ -14,6 +14,7 @@ from celeba_gan.foundation.wording import counted
 from celeba_gan.gan.sampling.control_documents import Direction
 
 _SEES = 0.7  # AUC of a classifier below which its verdict on an attribute means little
+_WEAK = "weak classifier"
 _SIDE_EFFECTS = 2
 _LEAST_EFFECT = 0.05  # of a probability
 
@@ -124,8 +125,8 @@ def describe(direction: Direction) -> str:
     parts = []
     if direction.prediction is not None:
         parts.append(f"AUC {direction.prediction.auc:.2f}")
-        if direction.classifier_auc is not None and direction.classifier_auc < _SEES:
-            parts[0] += f" (classifier {direction.classifier_auc:.2f})"
+        if (auc := _weak_classifier(direction)) is not None:
+            parts.append(f"{_WEAK} {auc:.2f}")
     elif direction.singular_value is not None:
         parts.append(f"singular value {direction.singular_value:.3g}")
     sizes = {name: effect.forward for name, effect in direction.effects.items() if name != direction.name}
@@ -134,7 +135,7 @@ def describe(direction: Direction) -> str:
         f"{pretty(name)} {_signed(round(100 * sizes[name]))}" for name in largest if abs(sizes[name]) > _LEAST_EFFECT
     ]
     if effects:
-        parts.append(", ".join(effects))
+        parts.append("also " + ", ".join(effects))
     return " · ".join(parts)
 
 
@@ -146,13 +147,24 @@ def legend(model: LoadedModel) -> str:
             '<p class="note">There are no directions for this model yet. Make them with <code>kedro run --pipelines '
             "generate</code> and the --env and --params of its training, then open this page again.</p>"
         )
-    text = "Directions, in standard deviations of drawn latents."
-    if known.classifier_digest is not None:
+    text = "Each slider moves the face, by standard deviations of random latents."
+    if any(one.prediction is not None for one in known.directions):
         text += (
-            " AUC: how well one predicts its attribute. Then what else changes most, in percentage points, after a "
-            f"move by {known.strength:+g}."
+            " The line above it: how well this direction predicts its attribute (AUC: 1 is always, 0.5 is chance), and "
+            f"what else changes most at {known.strength:+g}, in percentage points."
+        )
+    if any(_weak_classifier(one) is not None for one in known.directions):
+        text += (
+            f" <b>{_WEAK}</b>: the network that recognises attributes has this AUC on real images, so this slider may "
+            "change something else."
         )
     return f'<p class="note">{text}</p>'
+
+
+def _weak_classifier(direction: Direction) -> float | None:
+    """The classifier's own AUC for the direction's attribute, if it is so low that the direction is in doubt."""
+    auc = direction.classifier_auc
+    return auc if auc is not None and auc < _SEES else None
 
 
 def _signed(number: float) -> str:

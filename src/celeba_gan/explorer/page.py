@@ -166,8 +166,17 @@ class Page:
         inputs = [self.session, self.model, self.view, *self.settings]
         seen = [self.session, self.stage]
         everything = [*seen, self.view, *self.settings]
-        live: list[Any] = [self.truncation, self.is_labelled, self.labels, self.label, self.view, *self.sliders]
+        live: list[Any] = [self.truncation, self.view, *self.sliders]
         gr.on([one.input for one in live], self.change, inputs, seen, api_name="change", **_LIVE)
+        gr.on(
+            [self.labels.input, self.label.input],
+            self.label_face,
+            inputs,
+            [self.is_labelled, *seen],
+            api_name="label",
+            **_LIVE,
+        )
+        self.is_labelled.input(self.fix_labels, inputs, [self.labels, *seen], api_name="fix_labels", **_LIVE)
         gr.on([self.seed.input, self.number.input], self.draw, inputs, seen, api_name="draw", **_LIVE)
         for button, step in ((self.previous, -1), (self.next, 1)):
             button.click(functools.partial(self.step, step), inputs, [self.number, *seen], api_name=False, **_LIVE)
@@ -233,6 +242,20 @@ class Page:
         return self._show(session, model, view, requested(model, _controls(values), session.shown))
 
     @refusing
+    def label_face(self, session: Session, name: Any, view: Any, *values: Any) -> tuple[bool, Session, str]:
+        """The same face with the labels that were just picked: to pick one is to fix them."""
+        model = self.models.load(name)
+        recipe = requested(model, replace(_controls(values), is_labelled=True), session.shown)
+        return True, *self._show(session, model, view, recipe)
+
+    @refusing
+    def fix_labels(self, session: Session, name: Any, view: Any, *values: Any) -> tuple[Any, Session, str]:
+        """The same face with fixed labels or with drawn ones; then no label stays ticked, since none has an effect."""
+        model = self.models.load(name)
+        recipe = requested(model, _controls(values), session.shown)
+        return looks_of(model, recipe)["labels"]["value"], *self._show(session, model, view, recipe)
+
+    @refusing
     def draw(self, session: Session, name: Any, view: Any, *values: Any) -> Any:
         """The face of a seed and a number."""
         if values[0] is None or values[1] is None:  # the box is empty while a number is typed
@@ -278,7 +301,9 @@ class Page:
         """Keeps the shown face as A or B."""
         session = session.keep(slot)
         model = self.models.load(session.face().model)
-        return session, *self._kept(session, model)
+        strip, fraction = self._kept(session, model)
+        # The picture is the face just kept, and so is the slider's end.
+        return session, strip, {**fraction, "value": 0 if slot == "A" else 1}
 
     @refusing
     def blend(self, session: Session, name: Any, fraction: Any) -> Any:
