@@ -4,12 +4,13 @@ import base64
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from kedro.io import DatasetError
 
 from celeba_gan.datasets.file_dataset import FileDataset, Metadata
 from celeba_gan.datasets.previews import HTMLPreview
+from celeba_gan.exporting.card_file import CARD_FILE, SAMPLES_FILE, without_front_matter
 from celeba_gan.foundation.files import restore_folder, staged_folder
 from celeba_gan.samples.recipe import SampleBatch
 from celeba_gan.samples.stored import RECIPE, TABLE, StoredSamples
@@ -65,6 +66,12 @@ class SamplesDataset(FileDataset[SampleBatch, Any]):
         return (self._filepath / RECIPE).is_file()
 
 
+# U+2028 ends a line for JavaScript's regular expressions. In an attribute it is not part of the text; at an end of the
+# attribute's value, kedro-viz would remove it.
+_APART: Final = '<i class="-\u2028-"></i>'
+_TABLE: Final = re.compile(r"^(\|.+\|\n)\|[-:| ]+\|\n((?:\|.+\|\n)+)", re.MULTILINE)
+
+
 class _Folder(Protocol):
     @property
     def path(self) -> Path: ...
@@ -86,22 +93,37 @@ class ExportedFolderDataset(FileDataset[_Folder, Path]):
     def preview(self) -> HTMLPreview:
         """Its model card with the samples inside: kedro-viz reads such a preview as Markdown too."""
         folder = self.load()
-        card = (folder / "README.md").read_text(encoding="utf-8")
-        card = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)  # the front matter
-        picture = base64.b64encode((folder / "samples.png").read_bytes()).decode()
-        shown = _unwrap(card).replace(
-            "_", "\u02cd"
-        )  # a letter that looks like it: kedro-viz reads emphasis in code too
+        card = without_front_matter((folder / CARD_FILE).read_text(encoding="utf-8"))
+        picture = base64.b64encode((folder / SAMPLES_FILE).read_bytes()).decode()
         image = f'<img alt="Samples" src="data:image/png;base64,{picture}">'  # it knows no pictures in Markdown
-        return HTMLPreview(shown.replace("![Samples](samples.png)", image))
+        return HTMLPreview(_for_viz(card).replace(f"![Samples]({SAMPLES_FILE})", image))
 
     def _exists(self) -> bool:
         restore_folder(self._filepath)
         return self._filepath.is_dir()
 
 
-def _unwrap(markdown: str) -> str:
-    """Paragraphs as one line each: kedro-viz shows every line end. Code, tables, lists and headings stay."""
+def _for_viz(markdown: str) -> str:
+    """The same text for kedro-viz, whose Markdown is a handful of regular expressions over the whole of it.
+
+    It shows every line end, so a paragraph becomes one line. It takes what is between two underscores of a line for
+    emphasis, also in code, and so two asterisks, and an empty line for a new paragraph: an element that cannot be seen
+    or copied keeps them apart. Entities would not: it decodes them first. Tables, whose rows may not hold that element,
+    become HTML.
+    """
     parts = markdown.split("```")
-    parts[::2] = [re.sub(r"(?<!\n)\n *(?=[^\s|#<*!-])", " ", part) for part in parts[::2]]
-    return "```".join(parts)
+    parts[::2] = [re.sub(r"(?<!\n)\n *(?=[^\s|#<*!-])", " ", _TABLE.sub(_as_html, part)) for part in parts[::2]]
+    parts[1::2] = [part.replace("*", f"*{_APART}").replace("\n\n", f"\n{_APART}\n") for part in parts[1::2]]
+    return "```".join(parts).replace("_", f"_{_APART}")
+
+
+def _as_html(table: re.Match[str]) -> str:
+    """A table of Markdown on one line, since a line end would become a new line in it."""
+    body = "".join(_row(line, "td") for line in table[2].splitlines())
+    head = f"<thead>{_row(table[1], 'th')}</thead>" if re.search(r"[^|\s]", table[1]) else ""
+    return f"<table>{head}<tbody>{body}</tbody></table>\n"
+
+
+def _row(line: str, tag: str) -> str:
+    cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip()[1:-1])]
+    return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"

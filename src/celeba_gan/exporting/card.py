@@ -8,6 +8,7 @@ import yaml
 
 from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.evaluation.metrics.registry import read_name
+from celeba_gan.exporting.card_file import SAMPLES_FILE
 from celeba_gan.exporting.programs import TOLERANCE
 from celeba_gan.exporting.subject import DataKind, Subject
 from celeba_gan.foundation.flat import flatten
@@ -16,9 +17,7 @@ from celeba_gan.reporting.evaluation.glossary import describe_detail, is_minor
 from celeba_gan.reporting.evaluation.tables import Row, make_sections
 from celeba_gan.sources.official import HOME_PAGE
 
-CARD_FILE: Final = "README.md"
 LICENCE_FILE: Final = "LICENSE.md"
-SAMPLES_FILE: Final = "samples.png"
 
 _TASK: Final = "unconditional-image-generation"
 _DATASETS: Final[dict[DataKind, tuple[str, str]]] = {  # type and name in the model index

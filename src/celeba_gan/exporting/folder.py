@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from celeba_gan.exporting.card import CARD_FILE, LICENCE_FILE, SAMPLES_FILE, write_card, write_licence
+from celeba_gan.exporting.card import LICENCE_FILE, write_card, write_licence
+from celeba_gan.exporting.card_file import CARD_FILE, SAMPLES_FILE
 from celeba_gan.exporting.config import ExportSettings
 from celeba_gan.exporting.programs import check_packages, export_programs
 from celeba_gan.exporting.subject import Subject

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from celeba_gan.exporting.card import CARD_FILE
+from celeba_gan.exporting.card_file import CARD_FILE
 from celeba_gan.exporting.programs import ONNX_FILE
 from celeba_gan.exporting.subject import Subject
 from celeba_gan.exporting.web_runtime import PACKAGE, SCRIPT, VERSION, WASM
