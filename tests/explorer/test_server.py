@@ -181,10 +181,15 @@ def test_only_this_computer_is_let_in(address: str) -> None:
     assert address.startswith("http://127.0.0.1:")
 
 
-def test_a_port_that_is_taken_is_named(address: str, models: Models) -> None:
-    port = int(address.rsplit(":", 1)[1])
-    with pytest.raises(ExplorerError, match=f"Port {port} cannot be used"), serve(models, "plain", port):
-        pass
+def test_a_port_that_is_taken_is_named_with_the_option_that_chooses_another(address: str, models: Models) -> None:
+    taken = int(address.rsplit(":", 1)[1])
+    for port in (taken, 99_999):
+        expected = f"Port {port} of 127.0.0.1 is taken"
+        with pytest.raises(ExplorerError, match=expected) as caught, serve(models, "plain", port):
+            pass
+        assert "--port" in str(caught.value)
+        assert "GRADIO" not in str(caught.value)
+        assert "launch" not in str(caught.value)
 
 
 def test_without_gradio_the_error_says_what_to_install(project: Path) -> None:

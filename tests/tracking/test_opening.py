@@ -18,7 +18,7 @@ import pytest
 import requests
 from kedro.config import OmegaConfigLoader
 
-from celeba_gan.tracking.__main__ import main
+from celeba_gan.tracking.__main__ import check_port, main
 from celeba_gan.tracking.config import sqlite_uri
 from celeba_gan.tracking.hook import MLflowTracking
 
@@ -36,6 +36,12 @@ def project(tmp_path: Path, copy_project: Callable[[Path], Path], monkeypatch: p
         shutil.copy(REPOSITORY / name, folder)
     (folder / "ready").touch()  # as if `make` had installed everything
     return folder
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def started(project: Path, command: str) -> list[str]:
@@ -64,10 +70,10 @@ def opened(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], st
             for name, _, value in (variable.partition("=") for variable in variables):
                 patch.setenv(name, value)
             patch.chdir(project)
-            patch.setattr(sys, "argv", ["tracking"])
+            patch.setattr(sys, "argv", ["tracking", "--port", str(free_port())])
             patch.setattr(os, "execv", lambda _, started: seen.append(started))
             main()
-        ((*_, option, uri),) = seen
+        ((*_, option, uri, _, _),) = seen
         assert option == "--backend-store-uri"
         return uri
 
@@ -92,8 +98,9 @@ def write(file: Path, store: str) -> None:
 
 def test_make_opens_the_store_in_the_project_and_passes_arguments_on(project: Path) -> None:
     assert command_of(project) == command_of(project, "smoke") == "make mlflow"
-    arguments = ["ui", "--backend-store-uri", sqlite_uri(project / "mlflow.db"), "--host", "0.0.0.0", "--port", "80"]
-    assert started(project, "make mlflow ARGS='--host 0.0.0.0 --port 80'")[-7:] == arguments
+    port = str(free_port())
+    arguments = ["ui", "--backend-store-uri", sqlite_uri(project / "mlflow.db"), "--host", "0.0.0.0", "--port", port]
+    assert started(project, f"make mlflow ARGS='--host 0.0.0.0 --port {port}'")[-7:] == arguments
     assert (project / "mlflow.db").is_file()
 
 
@@ -122,8 +129,33 @@ def test_the_address_at_which_runs_are_seen_is_printed(
     monkeypatch.chdir(project)
     monkeypatch.setattr(sys, "argv", ["tracking", *arguments])
     monkeypatch.setattr(os, "execv", lambda *_: None)
+    monkeypatch.setattr("celeba_gan.tracking.__main__.check_port", lambda *_: None)  # these may be taken here
     main()
     assert capsys.readouterr().out == f"The runs: {address}#/experiments?workflowType=machine_learning\n"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
+def test_a_taken_port_is_named_before_the_server_starts(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the server was started")
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(os, "execv", refuse)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(sys, "argv", ["tracking", "--host", host, "--port", str(port)])
+        with pytest.raises(SystemExit, match=rf"^Error: port {port} of {host} is taken.* give --port"):
+            main()
+    assert capsys.readouterr().out == ""  # no address of a page that is another program's
+    check_port(host, str(port))  # it is free again
+
+
+def test_what_else_is_wrong_with_a_port_is_left_to_mlflow() -> None:
+    for port in ("99999", "abc", "-1"):
+        check_port("127.0.0.1", port)
+    check_port("no.such.host.invalid", "5000")
 
 
 @pytest.mark.parametrize("changed", ["smoke", "local"])  # local does not apply to --env smoke

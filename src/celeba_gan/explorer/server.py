@@ -115,8 +115,11 @@ def serve(models: Models, first: str, port: int | None = None, host: str = HOST)
                 css_paths=[HERE / "page.css"],
                 app_kwargs={"middleware": [guard], "docs_url": None, "redoc_url": None},
             )
-        except OSError as error:
-            raise ExplorerError(f"Port {port or '7860 and those after it'} cannot be used: {error}") from error
+        except (OSError, OverflowError) as error:
+            # Gradio's own words name an environment variable and an argument of a function.
+            where = f"Port {port} of {host} is" if port else f"Ports 7860 to 7959 of {host} are"
+            other = " another one, or leave it out for the first free one from 7860 on" if port else " a free one"
+            raise ExplorerError(f"{where} taken, or cannot be used. Give --port{other}") from error
         try:
             yield address
         finally:

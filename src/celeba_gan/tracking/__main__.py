@@ -4,7 +4,9 @@ It reads `mlflow.yml` as a run does: KEDRO_ENV names the environment, and MLFLOW
 """
 
 import argparse
+import errno
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -25,24 +27,53 @@ def main() -> None:
     loader = settings.CONFIG_LOADER_CLASS(
         conf_source=str(project / settings.CONF_SOURCE), env=os.environ.get("KEDRO_ENV"), **settings.CONFIG_LOADER_ARGS
     )
+    options = _address(sys.argv[1:])
     try:
         uri = _prepared(loader, project)
+        check_port(options.host, options.port)
     except TrackingError as error:
         sys.exit(f"Error: {error}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *sys.argv[1:]]
-    print(f"The runs: {_page(sys.argv[1:])}", flush=True)
+    print(f"The runs: {_page(options.host, options.port)}", flush=True)
     os.chdir(project)  # where `mlflow ui` keeps the artifacts of experiments that are made in it
     os.execv(sys.executable, command)
 
 
-def _page(arguments: list[str]) -> str:
-    """The address of the page; without the workflow, MLflow 3 opens it as that of language models, and shows no run."""
+def check_port(host: str, port: str) -> None:
+    """Checks that a server can listen at this port; what else may be wrong with it, `mlflow ui` tells.
+
+    Raises:
+        TrackingError: Another program does.
+    """
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: a port just left is free
+            one.bind(place)
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise TrackingError(
+                f"port {port} of {host} is taken, perhaps by this page: see http://{_reached(host)}:{port}/. To open "
+                'another one, give --port: make mlflow ARGS="--port 5001"'
+            ) from error
+
+
+def _address(arguments: list[str]) -> argparse.Namespace:
+    """The host and the port among the arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--host", "-h", default="127.0.0.1")
     parser.add_argument("--port", "-p", default="5000")
-    options, _ = parser.parse_known_args(arguments)
-    host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
-    return f"http://{host}:{options.port}/#/experiments?workflowType=machine_learning"
+    return parser.parse_known_args(arguments)[0]
+
+
+def _page(host: str, port: str) -> str:
+    """The address of the page; without the workflow, MLflow 3 opens it as that of language models, and shows no run."""
+    return f"http://{_reached(host)}:{port}/#/experiments?workflowType=machine_learning"
+
+
+def _reached(host: str) -> str:
+    """Where a server that listens at this host is reached from here."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
 
 
 def _prepared(loader: AbstractConfigLoader, project: Path) -> str:
