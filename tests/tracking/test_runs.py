@@ -125,6 +125,17 @@ def test_curves_of_training_come_first_on_the_page(first: Any) -> None:
     assert not [name for name in first.data.metrics if "floor" in name]
 
 
+def test_a_card_is_logged_for_reading_with_the_pictures_it_shows(
+    client: Any, scenario: dict[str, Any], tmp_path: Path
+) -> None:
+    run_id = scenario["exported"]["run_id"]
+    assert [file.path for file in client.list_artifacts(run_id, "export")] == ["export/README.md", "export/samples.png"]
+    card = Path(client.download_artifacts(run_id, "export/README.md", str(tmp_path))).read_text(encoding="utf-8")
+    assert card == "# Tiny – a card\n\n*Samples: `samples.png`, beside this file*\n\nWords.\n"
+    with Image.open(client.download_artifacts(run_id, "export/samples.png", str(tmp_path))) as picture:
+        assert picture.size == (3, 2)
+
+
 def test_files_are_artifacts(client: Any, first: Any) -> None:
     assert [file.path for file in client.list_artifacts(first.info.run_id, "data")] == ["data/dots.csv"]
     assert "evaluation.json" in [file.path for file in client.list_artifacts(first.info.run_id)]

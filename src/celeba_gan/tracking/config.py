@@ -89,7 +89,9 @@ class RunPage:
 class Mark(Settings):
     """A catalog entry's `metadata: {mlflow: ...}`: what tracking does with the dataset."""
 
-    log: Literal["metrics", "params", "image", "artifact", "model"] | None = Field(None, description="logged as this")
+    log: Literal["metrics", "params", "image", "artifact", "card", "model"] | None = Field(
+        None, description="logged as this; a card is Markdown: without front matter, with the pictures it shows"
+    )
     key: str | None = Field(None, description="name of the image series or of the model; null: the dataset's name")
     folder: str | None = Field(None, description="artifact folder; null: the top one")
     file: str | None = Field(None, description="the one in a folder that is logged as an artifact; null: all of them")

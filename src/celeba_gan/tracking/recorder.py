@@ -11,6 +11,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.evaluation.documents import Evaluation
+from celeba_gan.exporting.card_file import name_pictures, pictures_in, without_front_matter
 from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
@@ -235,6 +236,13 @@ class Recorder:
             run.log_image(data.pixels, mark.key or name, data.images)
         elif mark.log == "params":
             run.log_params(flatten(data, name))
+        elif mark.log == "card":
+            card = self._path(name) / (mark.file or "")
+            text = card.read_text(encoding="utf-8")
+            readable = name_pictures(without_front_matter(text))  # MLflow's page shows neither
+            run.log_text(readable, "/".join(filter(None, [mark.folder, card.name])))
+            for picture in pictures_in(text, card.parent):
+                run.log_artifact(picture, mark.folder)
         elif mark.log == "artifact":
             if isinstance(data, ImageGrid) and data.is_empty:
                 return  # no file was written

@@ -212,6 +212,10 @@ class TrackedRun:
         upload = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         upload(self.id, str(path), folder)
 
+    def log_text(self, text: str, name: str) -> None:
+        """Uploads a text as a file; it replaces one of this name."""
+        self._client.log_text(self.id, text, name)
+
     def log_document(self, content: Mapping[str, Any], name: str) -> None:
         """Uploads JSON values as a file; it replaces one of this name."""
         self._client.log_dict(self.id, dict(content), name)

@@ -2,15 +2,19 @@
 
 import os
 import signal
+import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from celeba_gan.evaluation.documents import Evaluation, EvaluationProtocol, Interval
+from celeba_gan.exporting.folder import ExportedFolder
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.runs.cards import HealthCard, Keep, ModelCard, Origin, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
@@ -148,6 +152,17 @@ def measure(training_run: Run, evaluated_model: NamedModel | None) -> Evaluation
         floor_train={},
         protocol=protocol,
     )
+
+
+def publish() -> ExportedFolder:
+    owner = tempfile.TemporaryDirectory()
+    folder = Path(owner.name)
+    (folder / "README.md").write_text(
+        "---\nlicense: mit\n---\n\n# Tiny – a card\n\n![Samples](samples.png)\n\nWords.\n"
+    )
+    for name in ("samples.png", "other.png"):
+        Image.new("RGB", (3, 2), "red").save(folder / name)
+    return ExportedFolder(folder, owner)
 
 
 def fail(fault: Fault) -> None:

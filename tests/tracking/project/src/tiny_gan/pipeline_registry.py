@@ -1,7 +1,7 @@
 """The pipelines of the project that the tests of tracking run."""
 
 from kedro.pipeline import Node, Pipeline
-from tiny_gan.nodes import choose, draw_dots, measure, train_tiny
+from tiny_gan.nodes import choose, draw_dots, measure, publish, train_tiny
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -24,4 +24,5 @@ def register_pipelines() -> dict[str, Pipeline]:
             ]
         ),
     }
-    return {**stages, "__default__": sum(stages.values(), start=Pipeline([]))}
+    export = Pipeline([Node(publish, None, "exported_folder", name="publish")])
+    return {**stages, "export": export, "__default__": sum(stages.values(), start=Pipeline([]))}
