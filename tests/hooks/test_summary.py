@@ -1,4 +1,5 @@
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -194,6 +195,25 @@ def test_only_what_the_run_made_is_listed(account: Say, project: Path, fill: Cal
     fill(project / "data", finished=True)
     labels = [line.split()[0] for line in account("ingest") if line]
     assert labels == ["Indexed", "Rejected", "Time", "Look"]
+
+
+def test_an_export_says_how_to_open_its_page_and_where_its_card_is(account: Say, project: Path) -> None:
+    folder = project / "data/07_model_output/mine/export"
+    folder.mkdir(parents=True)
+    card = "Export data/07_model_output/mine/export (its model card is README.md)"
+    (folder / "index.html").touch()
+    lines = account("export", experiment="mine")
+    assert card in lines
+    (page,) = [line for line in lines if line.startswith("Page ")]
+    command, _, address = page.removeprefix("Page ").partition(", then ")
+    assert shlex.split(command) == [
+        *("python", "-m", "http.server", "--directory"), "data/07_model_output/mine/export",
+    ]  # fmt: skip
+    assert address.startswith("http://127.0.0.1:8000/")
+    (folder / "index.html").unlink()  # as with export.web=false
+    lines = account("export", experiment="mine")
+    assert card in lines
+    assert not [line for line in lines if line.startswith("Page ")]
 
 
 def test_an_unfinished_generator_and_a_server_are_named(account: Say, project: Path, fill: Callable[..., None]) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from PIL import Image
 
 from celeba_gan.exporting.card import LICENCE_FILE, write_card, write_licence
-from celeba_gan.exporting.card_file import CARD_FILE, SAMPLES_FILE
+from celeba_gan.exporting.card_file import CARD_FILE, PAGE_FILE, SAMPLES_FILE
 from celeba_gan.exporting.config import ExportSettings
 from celeba_gan.exporting.programs import check_packages, export_programs
 from celeba_gan.exporting.subject import Subject
-from celeba_gan.exporting.web_page import PAGE_FILE, write_page
+from celeba_gan.exporting.web_page import write_page
 from celeba_gan.exporting.web_runtime import PACKAGE, WebRuntime
 from celeba_gan.gan.inputs.conditions import grid_names
 from celeba_gan.gan.runs.run import export

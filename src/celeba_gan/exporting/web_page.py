@@ -2,14 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from celeba_gan.exporting.card_file import CARD_FILE
 from celeba_gan.exporting.programs import ONNX_FILE
 from celeba_gan.exporting.subject import Subject
 from celeba_gan.exporting.web_runtime import PACKAGE, SCRIPT, VERSION, WASM
-
-PAGE_FILE: Final = "index.html"
 
 
 def write_page(subject: Subject) -> str:

@@ -3,6 +3,7 @@
 import atexit
 import csv
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from celeba_gan.evaluation.documents import Comparison, Evaluation
+from celeba_gan.exporting.card_file import CARD_FILE, PAGE_FILE
 from celeba_gan.foundation.params import NAMES, params_option
 from celeba_gan.foundation.paths import filepaths, shown
 from celeba_gan.foundation.settings import is_none
@@ -218,6 +220,13 @@ def _projections(path: Path) -> Lines:
         )
 
 
+def _exported(path: Path) -> Lines:
+    yield "Export", f"{shown(path)}  (its model card is {CARD_FILE})"
+    if (path / PAGE_FILE).is_file():  # not with export.web=false
+        command = f"python -m http.server --directory {shlex.quote(shown(path))}"
+        yield "Page", f"{command}, then http://127.0.0.1:8000/  (it generates faces in the browser)"
+
+
 def _film(label: str) -> Callable[[Path], Lines]:
     return lambda path: [(label, ", ".join(map(shown, film_files(path))))]
 
@@ -244,7 +253,7 @@ _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "samples": _place("Samples"),
     "directions": _directions,
     "projections": _projections,
-    "exported_folder": _place("Export"),
+    "exported_folder": _exported,
 }
 
 
