@@ -28,8 +28,12 @@ Say = Callable[..., list[str]]
 
 
 class Tracked:
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, said: str | None = None) -> None:
         self.uri = uri
+        self.said = said
+
+    def decision(self) -> str | None:
+        return self.said
 
     def page(self) -> RunPage:
         return RunPage("abc", "demo train", "1", "celeba_gan", self.uri, "KEDRO_ENV=mine make mlflow")
@@ -214,6 +218,14 @@ def test_an_export_says_how_to_open_its_page_and_where_its_card_is(account: Say,
     lines = account("export", experiment="mine")
     assert card in lines
     assert not [line for line in lines if line.startswith("Page ")]
+
+
+def test_what_happened_in_the_registry_is_one_line(account: Say, project: Path, fill: Callable[..., None]) -> None:
+    fill(project / "data", finished=True)
+    said = "faces version 2 is the new champion: frechet_attributes 10 (9 to 11) against 20 (19 to 21) of version 1"
+    assert f"Registry {said}" in account("evaluate", Summary(Tracked("sqlite:////x/mlflow.db", said)))
+    for summary in (Summary(Tracked("sqlite:////x/mlflow.db")), Summary()):
+        assert not [line for line in account("evaluate", summary) if line.startswith("Registry")]
 
 
 def test_an_unfinished_generator_and_a_server_are_named(account: Say, project: Path, fill: Callable[..., None]) -> None:

@@ -248,7 +248,8 @@ def test_a_model_that_no_store_has_is_refused(fresh: SimpleNamespace, caplog: py
     with pytest.raises(PromotionError, match="only models that training logged"):
         promotion.check([None])
     with caplog.at_level(logging.WARNING):
-        settle(fresh.client, promotion, None, measured(20, 1))
+        said = settle(fresh.client, promotion, None, measured(20, 1))
+    assert str(said).startswith("Not promoted. evaluate.promote: the measured model is not in the store")
     assert "Not promoted. evaluate.promote: the measured model is not in the store" in caplog.text
 
 

@@ -136,6 +136,13 @@ def test_a_card_is_logged_for_reading_with_the_pictures_it_shows(
         assert picture.size == (3, 2)
 
 
+def test_the_summary_is_given_what_happened_in_the_registry(scenario: dict[str, Any]) -> None:
+    decisions = scenario["decisions"]
+    assert decisions["promoted"] == "tiny version 1 is the first champion: swd 0.5 (0.375 to 0.625)"
+    assert decisions["both"].startswith("tiny version 1, the champion, was measured again: swd 0.5")
+    assert [decisions[step] for step in ("first", "exported", "threads", "after")] == [None] * 4
+
+
 def test_files_are_artifacts(client: Any, first: Any) -> None:
     assert [file.path for file in client.list_artifacts(first.info.run_id, "data")] == ["data/dots.csv"]
     assert "evaluation.json" in [file.path for file in client.list_artifacts(first.info.run_id)]

@@ -96,6 +96,8 @@ class Summary:
             if name in made and (path := self._paths.get(name)) is not None
             for line in describe(path)
         ]
+        if self._tracking is not None and (decision := self._tracking.decision()) is not None:
+            lines.append(("Registry", decision))
         lines.append(("Time", in_time(time.monotonic() - self._started)))
         if Path("pyproject.toml").is_file():  # kedro viz needs a project; the package runs in any folder
             lines.append(("Look", _viz_command(run_params)))

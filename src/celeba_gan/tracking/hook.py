@@ -43,11 +43,16 @@ class MLflowTracking:
         self._paths: dict[str, Path] = {}
         self._recorder: Recorder | None = None
         self._page: RunPage | None = None
+        self._decision: str | None = None
         self._process: int | None = None
 
     def page(self) -> RunPage | None:
         """Where the last run is shown, also after it is closed; None if nothing was tracked."""
         return self._page
+
+    def decision(self) -> str | None:
+        """What the last run did with the registered model, in words; None if it measured no registered one."""
+        return self._decision
 
     def fetch_model(self, uri: str, folder: Path) -> FetchedModel:
         """Downloads a generator, and its discriminator, from the store of `mlflow.yml` into a new folder in `folder`.
@@ -85,7 +90,7 @@ class MLflowTracking:
             TrackingError: `mlflow.yml` or a mark is wrong, or nothing is tracked and a model is to be promoted.
         """
         self._close("KILLED")
-        self._page = None
+        self._page = self._decision = None
         if not pipeline.all_outputs():
             return
         settings = read_settings(self._read("mlflow"))
@@ -126,6 +131,7 @@ class MLflowTracking:
         with self._lock:
             if self._recorder is not None:
                 self._recorder.saved(dataset_name, data)
+                self._decision = self._recorder.decision
 
     @hook_impl
     def after_pipeline_run(self) -> None:

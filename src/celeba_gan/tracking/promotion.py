@@ -158,18 +158,24 @@ def is_requested(pipeline: Pipeline, catalog: DataCatalog) -> bool:
     return entry is not None and bool(flatten(entry.load(), "evaluate").get("evaluate.promote"))
 
 
-def settle(client: Any, promotion: Promotion, model_id: str | None, evaluation: Evaluation) -> None:
-    """Promotes, and logs the decision; a model that cannot be promoted only gives a warning."""
+def settle(client: Any, promotion: Promotion, model_id: str | None, evaluation: Evaluation) -> str | None:
+    """Promotes, and logs the decision; a model that cannot be promoted only gives a warning.
+
+    Returns:
+        What was logged; None if there was nothing to do.
+    """
     try:
         if model_id is None:
             raise PromotionError(_NOT_LOGGED)
         decision = promote(client, promotion, model_id, evaluation)
     except PromotionError as error:
-        if promotion.requested:
-            logger.warning("Not promoted. %s", error)
-        return
+        if not promotion.requested:
+            return None
+        logger.warning("Not promoted. %s", error)
+        return f"Not promoted. {error}"
     if decision is not None:
         logger.info(decision)
+    return decision
 
 
 def promote(client: Any, promotion: Promotion, model_id: str, evaluation: Evaluation) -> str | None:

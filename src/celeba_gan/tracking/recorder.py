@@ -78,6 +78,7 @@ class Recorder:
         self._unlogged: set[str] = set()  # models saved since they were last logged
         self._card: RunCard | None = None  # of the last commit
         self._evaluation: Evaluation | None = None
+        self.decision: str | None = None  # on the registered model, in words
 
     def open(self) -> bool:
         """Opens the MLflow run unless it is open. Returns whether it was opened.
@@ -271,7 +272,10 @@ class Recorder:
         if model_id is not None:
             run.describe_model(model_id, [describe_evaluation(evaluation)])
         if promotion is not None:
-            run.attempt("the promotion", lambda: settle(run.store.client, promotion, model_id, evaluation))
+            run.attempt("the promotion", lambda: self._settle(run, promotion, model_id, evaluation))
+
+    def _settle(self, run: "TrackedRun", promotion: Promotion, model_id: str | None, evaluation: Evaluation) -> None:
+        self.decision = settle(run.store.client, promotion, model_id, evaluation)
 
     def _images(self, digest: str | None) -> "TrackedImages | None":
         from celeba_gan.tracking.store import DIGEST_LIMIT, TrackedImages

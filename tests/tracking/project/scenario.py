@@ -17,6 +17,7 @@ from celeba_gan.tracking.config import TrackingError
 PROJECT = Path(__file__).parent
 summaries: dict[str, Any] = {}
 errors: dict[str, str] = {}
+decisions: dict[str, str | None] = {}
 
 
 def run(step: str, experiment: str, *names: str, env: str | None = None, **options: Any) -> None:
@@ -31,6 +32,7 @@ def run(step: str, experiment: str, *names: str, env: str | None = None, **optio
         logging.getLogger(__name__).warning("%s: %r", step, error)
         errors[step] = str(error)
     summaries[step] = (page := TRACKING.page()) and asdict(page)
+    decisions[step] = TRACKING.decision()
 
 
 def status(step: str) -> str:
@@ -83,6 +85,6 @@ run("after", "notebook", "draw")
 pages_of_interrupted = [page("interrupted")]
 run("refused_after", "notebook", "train", params={"train": {"fault": "refuse"}})
 pages_of_interrupted.append(page("interrupted"))
-facts = {"pages": pages, "pages_of_interrupted": pages_of_interrupted}
+facts = {"decisions": decisions, "pages": pages, "pages_of_interrupted": pages_of_interrupted}
 facts |= {"errors": errors, "mlflow_imported": imported, "failed_was": failed_was, "interrupted_was": interrupted_was}
 print(json.dumps(facts | summaries))
