@@ -272,6 +272,75 @@ def test_it_works_by_keyboard_and_on_a_phone(shown: Shown) -> None:
     assert download.value.suggested_filename == "tiny-12.png"
 
 
+@pytest.mark.parametrize("shown", ["plain"], indirect=True)
+def test_the_card_is_shown_formatted_in_the_page(shown: Shown, exports: dict[str, ExportedFolder]) -> None:
+    page = shown.page
+    page.click("#open-card")
+    page.wait_for_selector("dialog[open] h3")
+    text = page.inner_text("#card-text")
+    assert text.startswith("tiny: a face generator")  # and not with front matter
+    assert "16×16 pixels" in text  # in UTF-8, which http.server does not name
+    assert "**" not in text
+    assert "| " not in text
+    assert "```" not in text
+    card = (exports["plain"].path / "README.md").read_text(encoding="utf-8")
+    code = [part.split("\n", 1)[1].strip("\n") for part in card.split("```")[1::2]]
+    shown_code = page.evaluate("[...document.querySelectorAll('#card-text pre code')].map((one) => one.textContent)")
+    assert shown_code[: len(code)] == code
+    assert page.inner_text("#card-text th >> nth=0") == "File"
+    assert "samples.png" in page.evaluate("[...document.querySelectorAll('td code')].map((one) => one.textContent)")
+    page.wait_for_function("document.querySelector('#card-text img').naturalWidth > 0")
+    targets = page.evaluate(
+        "[...document.querySelectorAll('#card-text a[href^=\"#\"]')].map((one) => one.hash.slice(1))"
+    )
+    assert targets
+    assert all(page.query_selector(f"#card-text [id='{target}']") for target in targets)
+    page.keyboard.press("Escape")
+    assert page.query_selector("dialog[open]") is None
+    assert page.evaluate("document.activeElement.id") == "open-card"
+
+
+HOSTILE = """# A <img src=x onerror="window.ran = 1"> title
+
+<script>window.ran = 1</script>
+
+[a link](javascript:window.ran=1) and ![a picture](https://example.invalid/x.png)
+
+- one
+  goes *on*
+- two `a_b*c*d`
+
+| A\\|B | C |
+|---|---:|
+| **x** | 1 |
+<details><summary>More</summary>
+inside
+</details>
+
+```
+never closed <b>
+"""
+
+
+@pytest.mark.parametrize("shown", ["plain"], indirect=True)
+def test_nothing_in_a_card_runs_or_is_loaded_from_elsewhere(shown: Shown) -> None:
+    page = shown.page
+    page.route("**/README.md", lambda route: route.fulfill(body=HOSTILE.encode(), content_type="text/plain"))
+    page.click("#open-card")
+    page.wait_for_selector("dialog[open]")
+    assert page.evaluate("window.ran") is None
+    assert page.query_selector("#card-text :is(img, script, b)") is None
+    assert page.query_selector("#card-text a").get_attribute("href") is None
+    assert page.evaluate("[...document.querySelectorAll('#card-text li')].map((one) => one.textContent)") == [
+        "one goes on",
+        "two a_b*c*d",
+    ]
+    cells = page.evaluate("[...document.querySelectorAll('#card-text :is(th, td)')].map((one) => one.textContent)")
+    assert cells == ["A|B", "C", "x", "1"]
+    assert page.text_content("#card-text details p") == "inside"
+    assert page.text_content("#card-text > pre") == "never closed <b>\n"
+
+
 def test_opened_as_a_file_it_says_how_to_serve_it(exports: dict[str, ExportedFolder], browser: Any) -> None:
     page = browser.new_page()
     page.goto((exports["plain"].path / "index.html").as_uri())
