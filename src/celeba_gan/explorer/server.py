@@ -118,8 +118,8 @@ def serve(models: Models, first: str, port: int | None = None, host: str = HOST)
         except (OSError, OverflowError) as error:
             # Gradio's own words name an environment variable and an argument of a function.
             where = f"Port {port} of {host} is" if port else f"Ports 7860 to 7959 of {host} are"
-            other = " another one, or leave it out for the first free one from 7860 on" if port else " a free one"
-            raise ExplorerError(f"{where} taken, or cannot be used. Give --port{other}") from error
+            other = "another one, or leave --port out for the first free one from 7860 on" if port else "a free one"
+            raise ExplorerError(f"{where} taken, or cannot be used. With --port, give {other}") from error
         try:
             yield address
         finally:
