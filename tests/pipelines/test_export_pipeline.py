@@ -53,8 +53,9 @@ def test_it_exports_the_generator_with_its_own_evaluation_and_logs_the_card(proj
     assert card.data.license == "mit"  # the source is known: drawn portraits
     assert card.data.model_name == "smoke"
     assert any(result.metric_type == "swd" for result in card.data.eval_results)
-    logged = [path.name for path in project.glob("mlartifacts/**/artifacts/export/*")]
-    assert logged == ["README.md"]
+    logged = {path.name: path for path in project.glob("mlartifacts/**/artifacts/export/*")}
+    assert logged.keys() == {"README.md", "samples.png"}
+    assert logged["README.md"].read_text(encoding="utf-8").startswith("# smoke: a face generator\n")
 
 
 def test_a_generator_that_was_not_evaluated_is_not_given_anothers_numbers(project: Path) -> None:
