@@ -147,16 +147,16 @@ def legend(model: LoadedModel) -> str:
             '<p class="note">There are no directions for this model yet. Make them with <code>kedro run --pipelines '
             "generate</code> and the --env and --params of its training, then open this page again.</p>"
         )
-    text = "Each slider moves the face, by standard deviations of random latents."
+    text = "Each slider moves the face, in standard deviations of random latents."
     if any(one.prediction is not None for one in known.directions):
         text += (
-            " The line above it: how well this direction predicts its attribute (AUC: 1 is always, 0.5 is chance), and "
-            f"what else changes most at {known.strength:+g}, in percentage points."
+            " Its small print says how well it predicts its attribute (AUC: 1 is always, 0.5 is chance), and what else "
+            f"changes most at {known.strength:+g}, in percentage points."
         )
     if any(_weak_classifier(one) is not None for one in known.directions):
         text += (
-            f" <b>{_WEAK}</b>: the network that recognises attributes has this AUC on real images, so this slider may "
-            "change something else."
+            f" A <b>{_WEAK}</b> recognises the attribute in real images with only this AUC: the slider may change "
+            "something else."
         )
     return f'<p class="note">{text}</p>'
 
