@@ -25,7 +25,7 @@ _GOOD: Final = '{"inputs": [{"seed": 1}]}'
 _WRONG_SEEDS: Final = [-1, 1.5, 2**63, 2**64, 10**30, 1e300, True, "1", "", [1], [], {}, {"a": 1}, "x" * 10_000]
 _WRONG_TRUNCATIONS: Final = [-0.001, 1.001, 1e300, -(10**400), True, "0.5", [0.5], {}]
 _WRONG_LABELS: Final = [
-    *(5, True, ["Male"], {"Male": 1}, "Nobody", "+", "Male+", "male", " ", "\x00", "\ud800", "Male+" * 500),
+    *(5, True, ["Male"], {"Male": 1}, "Nobody", "+", "Male+", "mal", " ", "\x00", "\ud800", "Male+" * 500),
     *("../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "%s%n%x", "'; DROP TABLE models; --", "{{7*7}}"),
     *("${jndi:ldap://x/a}", "<script>alert(1)</script>", "x" * 100_000),
 ]

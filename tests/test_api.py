@@ -300,10 +300,12 @@ def test_a_store_that_is_none(store: str, tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("", "ours"),
         ("logging.getLogger('celeba_gan').setLevel(logging.WARNING)", "nobody"),
-        ("logging.basicConfig(level=logging.ERROR)", "nobody"),
-        ("logging.disable(logging.INFO)", "nobody"),
-        ("logging.basicConfig(format='theirs %(message)s')", "theirs"),
-        ("logging.basicConfig(level=logging.INFO, format='theirs %(message)s')", "theirs"),
+        pytest.param("logging.basicConfig(level=logging.ERROR)", "nobody", marks=pytest.mark.slow),
+        pytest.param("logging.disable(logging.INFO)", "nobody", marks=pytest.mark.slow),
+        pytest.param("logging.basicConfig(format='theirs %(message)s')", "theirs", marks=pytest.mark.slow),
+        pytest.param(
+            "logging.basicConfig(level=logging.INFO, format='theirs %(message)s')", "theirs", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_script_shows_a_line_a_tick_unless_logging_says_otherwise(

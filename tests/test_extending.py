@@ -80,6 +80,7 @@ def test_an_example_is_short(heading: str) -> None:
     assert sum(text.count("\n") for _, text in blocks) <= 40
 
 
+@pytest.mark.slow
 def test_the_examples_work_together(project: Path) -> None:
     """One run with the new source, objective and networks, evaluated by the new metric."""
     photographs = project / "photographs"

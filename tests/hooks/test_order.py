@@ -136,7 +136,8 @@ def expected() -> dict[str, Any]:
     return {}
 
 
-@pytest.mark.parametrize("order", ["reverse", pytest.param("random", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["reverse", "random"])
 def test_every_order_leaves_the_same(
     session: Callable[..., str],
     order: str,

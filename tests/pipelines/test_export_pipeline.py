@@ -67,6 +67,7 @@ def test_a_generator_that_was_not_evaluated_is_not_given_anothers_numbers(projec
     assert ModelCard(card).data.license == "unknown"  # its images are not there any more
 
 
+@pytest.mark.slow
 def test_without_npm_nothing_is_done_and_the_former_folder_stays(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

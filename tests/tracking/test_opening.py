@@ -96,6 +96,7 @@ def write(file: Path, store: str) -> None:
     file.write_text(f"tracking_uri: {store}\n")
 
 
+@pytest.mark.slow
 def test_make_opens_the_store_in_the_project_and_passes_arguments_on(project: Path) -> None:
     assert command_of(project) == command_of(project, "smoke") == "make mlflow"
     port = str(free_port())

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -78,14 +81,16 @@ def test_many_clients_at_once_lose_nothing_and_get_the_right_pictures(server: Se
     assert len(found.latencies) >= 20
 
 
-def test_the_line_of_the_readme_draws_a_picture(server: Server, repository: Path, tmp_path: Path) -> None:
-    text = (repository / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
-    (line,) = [
-        line.strip() for line in text.splitlines() if line.strip().startswith("curl ") and "/invocations" in line
-    ]
-    assert "localhost:5001" in line
-    command = line.replace("localhost:5001", f"127.0.0.1:{server.port}")
-    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
-    (answer,) = json.loads(done.stdout)["predictions"]
-    assert answer["image"]
-    assert json.loads(shlex.split(line)[-1])["inputs"][0]["seed"] == answer["seed"]
+def test_the_lines_of_the_readme_draw_a_picture(
+    server: Server, logged: Logged, repository: Path, tmp_path: Path
+) -> None:
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    (block,) = [block for block in text.split("\n\n") if block.startswith("    ") and "/invocations" in block]
+    lines = dedent(block)[dedent(block).index("curl ") :]  # those before it start the server
+    command = lines.replace("localhost:5001", f"127.0.0.1:{server.port}").replace("python ", f"{sys.executable} ")
+    assert command.count(str(server.port)) == command.count(sys.executable) == 1
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
+    (row,) = json.loads(next(word for word in shlex.split(lines) if word.startswith("{")))["inputs"]
+    (picture,) = tmp_path.glob("*.png")
+    expected = logged.generator.sample(1, row["seed"], row["truncation"])[0]
+    assert np.abs(np.asarray(Image.open(picture)).astype(int) - expected).max() <= 1
