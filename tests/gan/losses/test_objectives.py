@@ -1,6 +1,7 @@
 """Values and parameter gradients against textbook formulas, in float64."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from celeba_gan.gan.losses.config import ObjectiveSettings, PenaltySettings
-from celeba_gan.gan.losses.objectives import make_objective
+from celeba_gan.gan.losses.discriminator import DiscriminatorLoss
+from celeba_gan.gan.losses.objectives import Terms, make_objective
 from celeba_gan.gan.losses.penalties import Penalty
 from celeba_gan.gan.losses.registry import OBJECTIVES
 from celeba_gan.gan.networks.config import DCGANSettings
@@ -57,10 +59,15 @@ def test_an_unknown_objective_is_refused_with_those_there_are() -> None:
         ObjectiveSettings(name="wgan_gp")
 
 
+def loss_of(name: str, critic: nn.Module, real: Tensor, fake: Tensor) -> Terms:
+    loss = DiscriminatorLoss(make_objective(name), Penalty(PenaltySettings()))
+    return loss.terms(critic, real, fake, torch.zeros(len(real)), penalised=False)
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_discriminator_loss_equals_the_textbook(name: str) -> None:
     critic, (real, fake, _) = smooth_critic(), image_batch()
-    terms = make_objective(name).discriminator(critic, real, fake)
+    terms = loss_of(name, critic, real, fake)
     theirs = DISCRIMINATOR[name](critic(real), critic(fake))
     assert_same_gradients(terms["loss"], theirs, list(critic.parameters()))
     torch.testing.assert_close(terms["on_real"], critic(real))
@@ -92,7 +99,7 @@ def test_losses_fall_as_each_network_gets_better(name: str) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_losses_are_means_that_do_not_depend_on_how_the_batch_is_split(name: str) -> None:
     objective, critic, (real, fake, _) = make_objective(name), smooth_critic(), image_batch()
-    for step in (objective.discriminator, objective.generator):
+    for step in (partial(loss_of, name), objective.generator):
         whole = step(critic, real, fake)["loss"]
         parts = [step(critic, r, f)["loss"] for r, f in zip(real.split(2), fake.split(2), strict=True)]
         assert_same_gradients(whole, torch.stack(parts).mean(), list(critic.parameters()))
@@ -123,9 +130,8 @@ def test_losses_are_computed_in_full_precision_under_autocast() -> None:
     penalty = Penalty(PenaltySettings.model_validate({name: {"weight": 1} for name in ("r1", "r2", "drift")}))
     for objective in map(make_objective, OBJECTIVES):
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert discriminator(real).dtype == torch.bfloat16
-            terms = objective.discriminator(discriminator, real, fake)
-            terms |= penalty(discriminator, real, fake, torch.rand(4), terms["on_real"])
+            assert discriminator.layers[0](real).dtype == torch.bfloat16
+            terms = DiscriminatorLoss(objective, penalty).terms(discriminator, real, fake, torch.rand(4), True)
             terms |= {"generator": objective.generator(discriminator, real, fake)["loss"]}
         assert {term.dtype for term in terms.values()} == {torch.float32}
 
@@ -136,13 +142,11 @@ def test_bfloat16_points_the_same_way(name: str) -> None:
     discriminator = DCGANDiscriminator(DCGANSettings(width=8), 16)
     real, fake = torch.rand(2, 6, 3, 16, 16) * 2 - 1
     epsilon = torch.rand(6)
-    objective = make_objective(name)
-    penalty = Penalty(PenaltySettings())
+    loss = DiscriminatorLoss(make_objective(name), Penalty(PenaltySettings()))
 
     def gradient(enabled: bool) -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            terms = objective.discriminator(discriminator, real, fake)
-            terms |= penalty(discriminator, real, fake, epsilon, terms["on_real"])
+            terms = loss.terms(discriminator, real, fake, epsilon, penalised=True)
         parts = torch.autograd.grad(terms["loss"] + terms["penalty"], list(discriminator.parameters()))
         return torch.cat([part.flatten() for part in parts])
 

@@ -10,7 +10,8 @@ from test_objectives import DISCRIMINATOR
 from torch import Tensor, nn
 
 from celeba_gan.gan.losses.config import PenaltySettings
-from celeba_gan.gan.losses.objectives import make_objective
+from celeba_gan.gan.losses.discriminator import DiscriminatorLoss
+from celeba_gan.gan.losses.objectives import Terms, make_objective
 from celeba_gan.gan.losses.penalties import Penalty
 from celeba_gan.gan.losses.registry import OBJECTIVES
 from celeba_gan.gan.networks.layers import has_batch_norm
@@ -34,6 +35,10 @@ def make(*kinds: str, **more: Any) -> Penalty:
     for kind in kinds:
         values |= KINDS[kind]
     return Penalty(PenaltySettings.model_validate(values | more))
+
+
+def terms_of(kinds: Penalty, critic: Any, real: Tensor, fake: Tensor, epsilon: Tensor, name: str = "wgan") -> Terms:
+    return DiscriminatorLoss(make_objective(name), kinds).terms(critic, real, fake, epsilon, penalised=True)
 
 
 def slopes_at(critic: nn.Module, points: Tensor) -> list[Tensor]:
@@ -68,10 +73,9 @@ def test_every_objective_with_every_penalty_equals_the_textbook_double_backward(
     objective: str, kinds: tuple[str, ...]
 ) -> None:
     critic, (real, fake, epsilon) = smooth_critic(), image_batch()
-    terms = make_objective(objective).discriminator(critic, real, fake)
+    terms = terms_of(make(*kinds), critic, real, fake, epsilon, objective)
     ours, theirs = terms["loss"], DISCRIMINATOR[objective](critic(real), critic(fake))
     if kinds:
-        terms |= make(*kinds)(critic, real, fake, epsilon, terms["on_real"])
         ours = ours + terms["penalty"]
         theirs = theirs + sum(textbook(kind, critic, real, fake, epsilon) for kind in kinds)
     torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
@@ -87,7 +91,7 @@ def test_gradient_penalty_of_a_linear_critic_is_its_closed_form(target: float, o
     real, fake, epsilon = image_batch()
     settings = {"weight": 3, "target": target, "one_sided": one_sided}
     penalty = Penalty(PenaltySettings.model_validate({"gradient_penalty": settings}))
-    terms = penalty(lambda images: images.flatten(1) @ weights, real, fake, epsilon, real)
+    terms = terms_of(penalty, lambda images: images.flatten(1) @ weights, real, fake, epsilon)
     norm = weights.norm()  # about 14
     free = one_sided and norm < target
     torch.testing.assert_close(terms["penalty"], 3 * (norm - target) ** 2 * (not free))
@@ -97,7 +101,7 @@ def test_gradient_penalty_of_a_linear_critic_is_its_closed_form(target: float, o
 def test_r1_and_r2_of_a_quadratic_are_their_closed_forms() -> None:
     """D(x) = a |x|^2 / 2 has slope a x."""
     real, fake, epsilon = image_batch()
-    terms = make("r1", "r2")(lambda images: 1.5 * images.flatten(1).square().sum(1) / 2, real, fake, epsilon, real)
+    terms = terms_of(make("r1", "r2"), lambda x: 1.5 * x.flatten(1).square().sum(1) / 2, real, fake, epsilon)
     torch.testing.assert_close(terms["r1"], 7 / 2 * 1.5**2 * real.flatten(1).square().sum(1).mean())
     torch.testing.assert_close(terms["r2"], 5 / 2 * 1.5**2 * fake.flatten(1).square().sum(1).mean())
     torch.testing.assert_close(terms["penalty"], terms["r1"] + terms["r2"])
@@ -106,9 +110,9 @@ def test_r1_and_r2_of_a_quadratic_are_their_closed_forms() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_epsilon_and_norm_are_per_sample_and_the_mean_is_over_the_batch(kind: str) -> None:
     critic, (real, fake, epsilon), penalty = smooth_critic(), image_batch(), make(kind)
-    whole = penalty(critic, real, fake, epsilon, critic(real))["penalty"]
+    whole = terms_of(penalty, critic, real, fake, epsilon)["penalty"]
     alone = [
-        penalty(critic, *(tensor[i : i + 1] for tensor in (real, fake, epsilon, critic(real))))["penalty"]
+        terms_of(penalty, critic, *(tensor[i : i + 1] for tensor in (real, fake, epsilon)))["penalty"]
         for i in range(len(real))
     ]
     torch.testing.assert_close(whole, torch.stack(alone).mean(), rtol=1e-10, atol=1e-12)
@@ -120,22 +124,23 @@ def test_slope_of_zero_has_finite_gradients() -> None:
     critic, (real, fake, epsilon) = smooth_critic(), image_batch()
     for parameter in critic.parameters():
         nn.init.zeros_(parameter)
-    loss = make("two_sided")(critic, real, fake, epsilon, critic(real))["penalty"]
+    loss = terms_of(make("two_sided"), critic, real, fake, epsilon)["penalty"]
     assert all(torch.isfinite(gradient).all() for gradient in gradients(loss, parameters_of(critic)))
 
 
-@pytest.mark.parametrize("kinds", [("two_sided",), ("r1", "r2"), ("two_sided", "r1", "r2", "drift")])
-def test_all_of_them_share_one_pass_and_none_costs_none(kinds: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "kinds",
+    [(), ("drift",), ("two_sided",), ("r1",), ("r2",), ("r1", "r2", "drift"), ("two_sided", "r1"), ("two_sided", "r2")],
+)
+def test_every_image_passes_forward_once(kinds: tuple[str, ...]) -> None:
     critic, (real, fake, epsilon) = smooth_critic(), image_batch()
-    passes: list[int] = []
-    counted = critic.register_forward_hook(lambda module, given, scores: passes.append(len(scores)))
-    on_real = torch.zeros(len(real), dtype=torch.float64)
-    make(*kinds)(critic, real, fake, epsilon, on_real)
-    assert passes == [len(real) * len(set(kinds) - {"drift"})]
-    make("drift")(critic, real, fake, epsilon, on_real)
-    assert len(passes) == 1
-    assert not any(make().is_due(step) for step in range(4))
+    passes: list[Tensor] = []
+    counted = critic.register_forward_hook(lambda module, given, scores: passes.append(given[0].detach()))
+    terms_of(make(*kinds), critic, real, fake, epsilon)
     counted.remove()
+    scored = {tuple(image.flatten().tolist()) for images in passes for image in images}
+    assert len(scored) == sum(map(len, passes)) == len(real) * (2 + ("two_sided" in kinds))
+    assert not any(make().is_due(step) for step in range(4))
 
 
 @pytest.mark.parametrize("every", [1, 3, 4])
@@ -147,7 +152,7 @@ def test_lazy_penalty_is_due_once_in_every_so_many_steps(every: int) -> None:
 def test_fakes_carry_no_gradient_from_the_generator_into_the_penalty() -> None:
     critic, (real, fake, epsilon) = smooth_critic(), image_batch()
     made = fake.clone().requires_grad_()  # as if a generator had made them
-    loss = make("two_sided", "r2")(critic, real, made.detach(), epsilon, critic(real))["penalty"]
+    loss = terms_of(make("two_sided", "r2"), critic, real, made.detach(), epsilon)["penalty"]
     assert torch.autograd.grad(loss, made, allow_unused=True) == (None,)
 
 

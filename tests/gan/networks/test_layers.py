@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from celeba_gan.gan.networks.layers import FromOnePixel, LeakyReLU, ToOnePixel, leaky_relu
+from celeba_gan.gan.networks.layers import FixedLinear, Flatten, FromOnePixel, LeakyReLU, MeanPool, leaky_relu
+from celeba_gan.gan.networks.r3 import Resample
 
 SPECIAL = torch.tensor([-torch.inf, -1.5, -0.0, 0.0, 2.5, torch.inf, torch.nan])
 
@@ -55,19 +56,32 @@ def test_leaky_relu_twice_differentiated_is_torchs_and_sends_nothing_back_to_its
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_convolutions_to_and_from_one_pixel_are_convolutions(bias: bool) -> None:
+def test_a_transposed_convolution_of_one_pixel_is_one(bias: bool) -> None:
     torch.manual_seed(0)
-    pairs = [
-        (FromOnePixel(5, 3, 4, bias=bias), nn.ConvTranspose2d(5, 3, 4, bias=bias), torch.randn(2, 5, 1, 1)),
-        (ToOnePixel(5, 3, 4, bias=bias), nn.Conv2d(5, 3, 4, bias=bias), torch.randn(2, 5, 4, 4)),
-    ]
-    for ours, torchs, features in pairs:
-        torchs.load_state_dict(ours.state_dict())
-        found = []
-        for layer in (ours, torchs):
-            layer.double().to(memory_format=torch.channels_last)
-            inputs = features.double().requires_grad_()
-            outputs = layer(inputs)
-            (slopes,) = torch.autograd.grad(outputs.square().sum(), inputs, create_graph=True)
-            found.append([outputs, slopes, *torch.autograd.grad(slopes.square().sum(), list(layer.parameters()))])
-        torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
+    ours, torchs = FromOnePixel(5, 3, 4, bias=bias), nn.ConvTranspose2d(5, 3, 4, bias=bias)
+    torchs.load_state_dict(ours.state_dict())
+    inputs, found = torch.randn(2, 5, 1, 1, dtype=torch.float64, requires_grad=True), []
+    for layer in (ours, torchs):
+        layer.double().to(memory_format=torch.channels_last)
+        outputs = layer(inputs)
+        (slopes,) = torch.autograd.grad(outputs.square().sum(), inputs, create_graph=True)
+        found.append([outputs, slopes, *torch.autograd.grad(slopes.square().sum(), list(layer.parameters()))])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (MeanPool(), (5, 8, 8)),
+        (Resample(5, up=False), (5, 8, 8)),
+        (Resample(5, up=True), (5, 8, 8)),
+        (Flatten(), (5, 1, 1)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_transposed_of_a_layer_without_weights_is_its_gradient(layer: FixedLinear, shape: tuple[int, ...]) -> None:
+    inputs = torch.randn(2, *shape, dtype=torch.float64, requires_grad=True)
+    outputs = layer.double()(inputs)
+    slopes = torch.randn_like(outputs)
+    (expected,) = torch.autograd.grad(outputs, inputs, slopes)
+    torch.testing.assert_close(layer.transposed(slopes), expected, rtol=1e-12, atol=1e-12)

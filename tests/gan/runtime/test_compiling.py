@@ -79,6 +79,12 @@ def gradients(steps: Steps, compiler: Compiler, classes: int | None, who: str) -
     """Of a network, and the terms of its loss."""
     real, labels, z, mix, noise = inputs(steps, classes)
     if who == "discriminator":
+        factor = torch.tensor(1.0, dtype=torch.float64)
+        terms, by_name = compiler.wrap(steps.discriminator_gradients, lambda found: None)(
+            real, labels, z, mix, noise[:2], noise[2:], factor, steps.penalty.is_due(0)
+        )
+        return list(by_name.values()), terms
+    if who == "discriminator by autograd":
         terms = compiler.wrap(steps.discriminator_terms, lambda terms: None)(
             real, labels, z, mix, noise[:2], noise[2:], steps.penalty.is_due(0)
         )
@@ -92,7 +98,7 @@ def gradients(steps: Steps, compiler: Compiler, classes: int | None, who: str) -
 def assert_compiled_equals_eager(
     settings: TrainSettings, *networks: str, backend: str = "aot_eager", classes: int | None = None
 ) -> None:
-    for who in networks or ("discriminator", "generator"):
+    for who in networks or ("discriminator", "discriminator by autograd", "generator"):
         steps, compiler = steps_in_float64(settings, classes), Compiler(works=True)
         compiler.backend = backend
         ours, our_terms = gradients(steps, compiler, classes, who)
@@ -133,11 +139,20 @@ def test_so_it_is_with_all_that_may_be_around_them(make_settings: MakeSettings, 
     assert_compiled_equals_eager(settings, classes=3 if other == "labels" else None)
 
 
-@pytest.mark.parametrize("network", [pytest.param("resnet", marks=pytest.mark.slow), "r3"])
-def test_so_it_is_with_the_other_networks(make_settings: MakeSettings, network: str) -> None:
-    sizes = {"width": 8, "max_width": 16} | ({"blocks": 1, "group_size": 8} if network == "r3" else {})
+@pytest.mark.parametrize(
+    ("network", "more", "steps"),
+    [
+        pytest.param("resnet", {}, ("discriminator by autograd", "generator"), marks=pytest.mark.slow),
+        pytest.param("resnet", {"discriminator_norm": "none"}, ("discriminator",), marks=pytest.mark.slow),
+        ("r3", {"blocks": 1, "group_size": 8}, ("discriminator", "generator")),
+    ],
+)
+def test_so_it_is_with_the_other_networks(
+    make_settings: MakeSettings, network: str, more: dict[str, Any], steps: tuple[str, ...]
+) -> None:
+    sizes = {"width": 8, "max_width": 16, **more}
     settings = make_settings(network={"name": network, network: sizes}, batch_size=2)
-    assert_compiled_equals_eager(settings)
+    assert_compiled_equals_eager(settings, *steps)
 
 
 @pytest.mark.slow

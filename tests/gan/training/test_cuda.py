@@ -301,8 +301,9 @@ def test_compiled_gradients_equal_eager_ones_in_float64(recipe: dict[str, Any]) 
     found = []
     for works in (True, False):
         compiler = Compiler(works)
-        terms = compiler.wrap(steps.discriminator_terms, lambda terms: None)(images, labels, z, mix, none, True)
-        loss = compiler.wrap(steps.generator_loss, lambda loss: None)(images, labels, z, none)
+        drawn = images, labels, z, mix, none[:2], none[2:]
+        terms = compiler.wrap(steps.discriminator_terms, lambda terms: None)(*drawn, True)
+        loss = compiler.wrap(steps.generator_loss, lambda loss: None)(images, labels, z, none[:2], none[2:])
         assert compiler.works == works
         of_discriminator = _gradients(terms["loss"] + terms["penalty"], pair.discriminator)
         found.append([of_discriminator, _gradients(loss, pair.generator), terms])

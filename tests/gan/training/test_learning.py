@@ -112,9 +112,9 @@ def negated(objective: Objective, loss: str) -> Objective:
 
 
 class NegatedPenalty(Penalty):
-    def __call__(self, *given: Any) -> Terms:
-        terms = super().__call__(*given)
-        return {**terms, "penalty": -terms["penalty"]}
+    def of_slopes(self, *given: Any) -> tuple[Terms, Terms]:
+        penalties, norms = super().of_slopes(*given)
+        return {name: -value for name, value in penalties.items()}, norms
 
 
 @pytest.mark.slow

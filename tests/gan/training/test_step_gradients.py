@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from celeba_gan.gan.inputs.feed import ImageFeed, TrainingImages
-from celeba_gan.gan.losses.objectives import Discriminator, Terms
-from celeba_gan.gan.losses.penalties import Penalty
+from celeba_gan.gan.losses.discriminator import DiscriminatorLoss
 from celeba_gan.gan.losses.registry import OBJECTIVES
 from celeba_gan.gan.runtime.hardware import choose_hardware
 from celeba_gan.gan.settings import TrainSettings
@@ -108,13 +107,15 @@ def test_fakes_of_the_discriminators_step_are_detached_and_epsilon_is_one_number
     images: TrainingImages, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, Tensor]] = []
-    good = Penalty.__call__
+    good = DiscriminatorLoss.gradients
 
-    def watched(self: Penalty, discriminator: Discriminator, real: Tensor, fake: Tensor, *more: Tensor) -> Terms:
-        seen.append({"real": real, "fake": fake, "epsilon": more[0], "on_real": more[1]})
-        return good(self, discriminator, real, fake, *more)
+    def watched(
+        self: Any, discriminator: Any, labels: Any, real: Tensor, fake: Tensor, epsilon: Tensor, *more: Any
+    ) -> Any:
+        seen.append({"real": real, "fake": fake, "epsilon": epsilon})
+        return good(self, discriminator, labels, real, fake, epsilon, *more)
 
-    monkeypatch.setattr(Penalty, "__call__", watched)
+    monkeypatch.setattr(DiscriminatorLoss, "gradients", watched)
     settings = make_settings(precision="float32", micro_batch=4)
     hardware = choose_hardware(settings, None)
     steps = Steps(settings, hardware, Pair(settings, 16, hardware))

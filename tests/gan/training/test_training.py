@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from celeba_gan.gan.inputs import feed
 from celeba_gan.gan.inputs.feed import TrainingImages
+from celeba_gan.gan.losses.discriminator import DiscriminatorLoss
+from celeba_gan.gan.losses.objectives import make_objective
 from celeba_gan.gan.losses.penalties import Penalty
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.config import NetworkError
@@ -286,7 +288,7 @@ def test_nan_stops_the_run_and_never_reaches_the_weights_or_the_disk(
     )
     seen: list[Pair] = []
     calls = 0
-    good, good_draw, clean = Pair.backward, steps.draw_latents, feed.from_uint8
+    good, good_add, good_draw, clean = Pair.backward, Pair.add_gradients, steps.draw_latents, feed.from_uint8
 
     def third_of_the_second_tick(kind: str) -> bool:
         nonlocal calls
@@ -298,6 +300,11 @@ def test_nan_stops_the_run_and_never_reaches_the_weights_or_the_disk(
         name = "discriminator" if network is self.discriminator else "generator"
         good(self, loss * float("nan") if third_of_the_second_tick(f"{name}'s gradient") else loss, network)
 
+    def add_gradients(self: Pair, gradients: dict[str, Tensor], share: float, loss: Tensor) -> None:
+        seen.append(self)
+        factor = float("nan") if third_of_the_second_tick("discriminator's gradient") else 1
+        good_add(self, {name: gradient * factor for name, gradient in gradients.items()}, share, loss)
+
     def draw_latents(latent: Any, count: int, generator: Any) -> Tensor:
         factor = float("inf") if count == 2 and third_of_the_second_tick("latents") else 1
         return good_draw(latent, count, generator) * factor
@@ -306,6 +313,7 @@ def test_nan_stops_the_run_and_never_reaches_the_weights_or_the_disk(
         return clean(pixels) * (float("inf") if third_of_the_second_tick("real images") else 1)
 
     monkeypatch.setattr(Pair, "backward", backward)
+    monkeypatch.setattr(Pair, "add_gradients", add_gradients)
     monkeypatch.setattr(steps, "draw_latents", draw_latents)
     monkeypatch.setattr(feed, "from_uint8", from_uint8)
     ticks = []
@@ -394,22 +402,25 @@ def test_steps_equal_those_of_a_textbook_loop(images: TrainingImages, make_setti
     generator.load_state_dict(ours.generator.state_dict())
     discriminator.load_state_dict(ours.discriminator.state_dict())
     adams = [torch.optim.Adam(net.parameters(), lr=4e-4, betas=(0.0, 0.9)) for net in (generator, discriminator)]
-    penalty = Penalty(settings.penalty)
+    losses = DiscriminatorLoss(make_objective("wgan"), Penalty(settings.penalty))
     for step in range(20):
         torch.manual_seed(step)
         real, latents, epsilon = torch.rand(4, 3, 16, 16), torch.randn(4, 8), torch.rand(4)
         fake = ours.generator(latents).detach()
-        loss = ours.discriminator(fake).mean() - ours.discriminator(real).mean()
-        charged = loss + penalty(ours.discriminator, real, fake, epsilon, real)["penalty"]
-        ours.backward(charged, ours.discriminator)
+        with torch.no_grad():
+            drawn = real, fake, epsilon, torch.ones(())
+            terms, found = losses.gradients(ours.discriminator, None, *drawn, penalised=True, dtype=torch.float32)
+        ours.add_gradients(found, 1, terms["loss"])
         ours.step_discriminator()
         ours.backward(-ours.discriminator(ours.generator(latents)).mean(), ours.generator)
         ours.step_generator()
 
         fake = generator(latents).detach()
         loss = discriminator(fake).mean() - discriminator(real).mean()
+        mixed = torch.lerp(fake, real, epsilon[:, None, None, None]).requires_grad_()
+        (slopes,) = torch.autograd.grad(discriminator(mixed).sum(), mixed, create_graph=True)
         adams[1].zero_grad()
-        (loss + penalty(discriminator, real, fake, epsilon, real)["penalty"]).backward()
+        (loss + 10 * (slopes.flatten(1).norm(dim=1) - 1).square().mean()).backward()
         adams[1].step()
         adams[0].zero_grad()
         (-discriminator(generator(latents)).mean()).backward()

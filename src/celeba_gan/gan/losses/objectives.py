@@ -17,7 +17,7 @@ from torch import Tensor
 from celeba_gan.foundation.precision import full_precision
 from celeba_gan.gan.losses.registry import OBJECTIVES, Probability
 
-Discriminator = Callable[[Tensor], Tensor]
+Critic = Callable[[Tensor], Tensor]
 Terms = dict[str, Tensor]
 
 
@@ -27,19 +27,13 @@ class Objective(ABC):
     probability: ClassVar[Probability] = "sigmoid"
     compares: ClassVar[bool] = False  # whether the generator's loss, too, looks at the scores of reals
 
-    def discriminator(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Terms:
-        """Terms of the discriminator's step: `loss`, and the scores, `on_real` and `on_fake`, (batch,) each."""
-        # One forward pass: no discriminator of ours mixes samples.
-        on_real, on_fake = full_precision(discriminator(torch.cat([real, fake]))).chunk(2)
-        return {"loss": self.discriminator_loss(on_real, on_fake), "on_real": on_real, "on_fake": on_fake}
-
-    def generator(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Terms:
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Terms:
         """Term `loss` of the generator's step."""
-        on_fake = full_precision(discriminator(fake))
+        on_fake = full_precision(critic(fake))
         on_real = on_fake.detach()
         if self.compares:
             with torch.no_grad():
-                on_real = full_precision(discriminator(real))
+                on_real = full_precision(critic(real))
         return {"loss": self.generator_loss(on_real, on_fake)}
 
     @abstractmethod

@@ -4,6 +4,7 @@ The generator ends in tanh, so images are in [-1, 1]; batch norm trains with bat
 the discriminator keeps one pixel.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -11,12 +12,13 @@ from torch import Tensor, nn
 from celeba_gan.gan.networks.config import ArticleSettings
 from celeba_gan.gan.networks.layers import (
     ClassEmbedding,
+    Discriminator,
     Generator,
     LabelledSequential,
     LeakyReLU,
     LocalResponseNorm,
     Projection,
-    check_labels,
+    Score,
 )
 
 SLOPE = 0.2  # of every leaky ReLU
@@ -66,7 +68,7 @@ class ArticleGenerator(Generator):
         return images
 
 
-class ArticleDiscriminator(nn.Module):
+class ArticleDiscriminator(Discriminator):
     """Four 5x5 convolutions of stride 2, each with local response norm and 2x2 pooling, then one score.
 
     Sizes: 112, 56 -> 28, 14 -> 7, 4 -> 2, 1 -> 1. The fourth pooling would shrink 1x1 below one pixel; it is an
@@ -87,16 +89,13 @@ class ArticleDiscriminator(nn.Module):
                 nn.AvgPool2d(2, ceil_mode=True) if last else nn.MaxPool2d(2),
             ]
         self.layers = nn.Sequential(*layers)
-        self.score = nn.Linear(widths[-1], 1)
+        self.score = Score(widths[-1])
         _initialise(self)
         self.projection = None if classes is None else Projection(classes, widths[-1])
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (batch, 3, 112, 112) in [-1, 1] and labels (batch, classes) to scores (batch,)."""
-        check_labels(labels, self.classes)
-        features: Tensor = self.layers(images).flatten(1)
-        scores: Tensor = self.score(features).flatten()
-        return scores if self.projection is None else scores + self.projection(features, labels)
+    def path(self) -> Sequence[nn.Module]:
+        """As `Discriminator.path`."""
+        return list(self.layers)
 
 
 def _initialise(network: nn.Module) -> None:

@@ -1,18 +1,19 @@
 """DCGAN-style networks: strided convolutions between the images and a 4x4 base."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from celeba_gan.gan.networks.config import DCGANSettings
 from celeba_gan.gan.networks.layers import (
+    Discriminator,
     FromOnePixel,
     Generator,
     LabelledSequential,
     LeakyReLU,
     Projection,
-    ToOnePixel,
-    check_labels,
+    Score,
     pixel_norm,
     widths_down_to_4,
 )
@@ -58,11 +59,8 @@ class DCGANGenerator(Generator):
         return images
 
 
-class DCGANDiscriminator(nn.Module):
-    """Strided convolutions down to 4x4 (Radford et al. 2016) without any norm.
-
-    A gradient penalty is per sample, so nothing here may mix samples.
-    """
+class DCGANDiscriminator(Discriminator):
+    """Strided convolutions down to 4x4 (Radford et al. 2016) without any norm."""
 
     def __init__(self, settings: DCGANSettings, size: int, classes: int | None = None) -> None:
         super().__init__()
@@ -71,30 +69,32 @@ class DCGANDiscriminator(nn.Module):
         layers: list[nn.Module] = []
         for narrow, wide in pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), LeakyReLU(SLOPE)]
-        layers.append(ToOnePixel(widths[-1], 1, 4))
+        layers.append(Score(widths[-1] * 4 * 4))
         self.layers = nn.Sequential(*layers)
         _initialise(self)
         self.projection = None if classes is None else Projection(classes, widths[-1])
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (batch, 3, size, size) in [-1, 1] and labels (batch, classes) to scores (batch,)."""
-        check_labels(labels, self.classes)
-        *layers, score = self.layers
-        features = images
-        for layer in layers:
-            features = layer(features)
-        scores: Tensor = score(features).flatten()
-        return scores if self.projection is None else scores + self.projection(features, labels)
+    def path(self) -> Sequence[nn.Module]:
+        """As `Discriminator.path`."""
+        return list(self.layers)[:-1]
+
+    @property
+    def score(self) -> Score:  # type: ignore[override]  # it is the last of `layers`
+        """As `Discriminator.score`."""
+        score = self.layers[-1]
+        assert isinstance(score, Score)
+        return score
 
 
 def _initialise(network: nn.Module) -> None:
     """He initialisation: without batch norm, DCGAN's fixed 0.02 would start with vanishing activations."""
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            area = module.kernel_size[0] * module.kernel_size[1]
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, Score)):
+            inputs = module.weight[0].numel()
             if isinstance(module, nn.ConvTranspose2d):  # an output pixel sees only every stride-th tap
-                area //= module.stride[0] * module.stride[1]
-            nn.init.normal_(module.weight, std=(2 / (1 + SLOPE**2) / (module.in_channels * area)) ** 0.5)
+                area = module.kernel_size[0] * module.kernel_size[1] // (module.stride[0] * module.stride[1])
+                inputs = module.in_channels * area
+            nn.init.normal_(module.weight, std=(2 / (1 + SLOPE**2) / inputs) ** 0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

@@ -1,12 +1,15 @@
 """Layers that several families share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.amp import is_autocast_available
 
+from celeba_gan.foundation.precision import full_precision
 from celeba_gan.gan.networks.config import NetworkError
 
 
@@ -54,12 +57,53 @@ class FromOnePixel(nn.ConvTranspose2d):
         return pixels.view(-1, *shape)
 
 
-class ToOnePixel(nn.Conv2d):
-    """A convolution as large as its images, computed as the matrix product that it is; why, see `FromOnePixel`."""
+class FixedLinear(nn.Module, ABC):
+    """A linear layer without weights."""
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (batch, ...) to others."""
+
+    @abstractmethod
+    def transposed(self, slopes: Tensor) -> Tensor:
+        """A slope by the outputs to that by the inputs: the layer's matrix, transposed, times it."""
+
+
+class MeanPool(FixedLinear):
+    """Halves height and width by means of 2x2 pixels."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (batch, channels, *kernel size) to (batch, out channels, 1, 1)."""
-        return F.linear(features.flatten(1), self.weight.flatten(1), self.bias)[:, :, None, None]
+        """Features (batch, channels, height, width) to half the height and width."""
+        return F.avg_pool2d(features, 2)
+
+    def transposed(self, slopes: Tensor) -> Tensor:
+        """As `FixedLinear.transposed`."""
+        return F.interpolate(slopes / 4, scale_factor=2)
+
+
+class Flatten(FixedLinear):
+    """All pixels of one channel, which are one pixel, to one number."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (batch, channels, 1, 1) to (batch, channels)."""
+        return features.flatten(1)
+
+    def transposed(self, slopes: Tensor) -> Tensor:
+        """As `FixedLinear.transposed`."""
+        return slopes[:, :, None, None]
+
+
+class Branches(nn.Module, ABC):
+    """A sum of two paths of layers."""
+
+    @abstractmethod
+    def paths(self) -> tuple[Sequence[nn.Module], Sequence[nn.Module]]:
+        """The layers of each, in order; of an empty path the output is the input."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (batch, channels, height, width) to others."""
+        first, second = (follow(path, features) for path in self.paths())
+        return first + second
 
 
 class LocalResponseNorm(nn.Module):
@@ -151,6 +195,52 @@ class Generator(nn.Module, ABC):
         return self.synthesize(self.base(latents, labels), labels)
 
 
+class Discriminator(nn.Module, ABC):
+    """A discriminator: a path of layers from images to features, and a linear score of these.
+
+    Nothing in it mixes samples, because a gradient penalty is per sample.
+    """
+
+    classes: int | None
+    score: "Score"
+    projection: "Projection | None"
+
+    @abstractmethod
+    def path(self) -> Sequence[nn.Module]:
+        """The layers from images to features, in order."""
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (batch, 3, size, size) in [-1, 1] and labels (batch, classes) to scores (batch,)."""
+        check_labels(labels, self.classes)
+        return self.score_of(follow(self.path(), images), labels)
+
+    def score_of(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """Features (batch, channels, ...) to scores (batch,), float32 at least."""
+        scores: Tensor = self.score(features)
+        return scores if self.projection is None else scores + self.projection(full_precision(features), labels)
+
+    def slopes_of_score(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """The slopes of `score_of` by the features, of their shape, float32 at least."""
+        weight: Tensor = self.score.weight.view(1, *features.shape[1:])
+        if self.projection is None:
+            return weight.expand_as(features)
+        embedded: Tensor = self.projection.embedding(labels)
+        return weight + embedded.view(*embedded.shape, *[1] * (features.ndim - 2))
+
+
+class Score(nn.Linear):
+    """One number from all features, computed in float32 at least: in bfloat16 there is nothing between 33 and 33.25."""
+
+    def __init__(self, features: int, bias: bool = True) -> None:
+        super().__init__(features, 1, bias=bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (batch, ...) to scores (batch,)."""
+        device = features.device.type
+        with torch.autocast(device, enabled=False) if is_autocast_available(device) else nullcontext():
+            return super().forward(full_precision(features).flatten(1)).flatten()
+
+
 class LabelledSequential(nn.Sequential):
     """A sequence whose conditional norms are given the labels."""
 
@@ -179,6 +269,13 @@ class Projection(nn.Module):
         vectors: Tensor = features.flatten(2).sum(dim=2) if features.ndim > 2 else features
         scores: Tensor = (self.embedding(labels) * vectors).sum(dim=1)
         return scores
+
+
+def follow(path: Iterable[nn.Module], features: Tensor) -> Tensor:
+    """Applies layers in order."""
+    for layer in path:
+        features = layer(features)
+    return features
 
 
 def pixel_norm(channels: int, classes: int | None) -> nn.Module:

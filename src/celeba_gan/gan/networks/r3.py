@@ -4,6 +4,7 @@ A block is an inverted bottleneck: 1x1 convolution to more channels, 3x3 in grou
 their biases in between. Resampling goes through a low-pass filter. Between the blocks everything is linear.
 """
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -12,20 +13,24 @@ from torch import Tensor, nn
 
 from celeba_gan.gan.networks.config import R3Settings
 from celeba_gan.gan.networks.layers import (
+    Branches,
     ClassEmbedding,
+    Discriminator,
+    FixedLinear,
+    Flatten,
     Generator,
     LabelledSequential,
+    LeakyReLU,
     Projection,
-    check_labels,
-    leaky_relu,
+    Score,
     widths_down_to_4,
 )
 
 SLOPE = 0.2  # of every leaky ReLU
-Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear, Score)
 
 
-class R3Block(nn.Module):
+class R3Block(Branches):
     """Adds an inverted bottleneck to its input; at first it adds nothing, since the last convolution starts at zero.
 
     Fix-up (Zhang et al. 2019): the other convolutions shrink by L^(-1/(2m-2)), with L blocks in the network and
@@ -38,21 +43,19 @@ class R3Block(nn.Module):
         self.expand = nn.Conv2d(width, inside, 1)
         self.grouped = nn.Conv2d(inside, inside, 3, padding=1, groups=inside // settings.group_size)
         self.contract = nn.Conv2d(inside, width, 1, bias=False)
+        self.rectify, self.rectify_again = LeakyReLU(SLOPE), LeakyReLU(SLOPE)
         gain = (2 / (1 + SLOPE**2)) ** 0.5 * blocks_in_all**-0.25
         for layer in (self.expand, self.grouped):
             _initialise(layer, gain)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # these two have one
         nn.init.zeros_(self.contract.weight)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (batch, width, height, width) to as many."""
-        inside = leaky_relu(self.expand(features), SLOPE)
-        inside = leaky_relu(self.grouped(inside), SLOPE)
-        sum_: Tensor = features + self.contract(inside)
-        return sum_
+    def paths(self) -> tuple[Sequence[nn.Module], Sequence[nn.Module]]:
+        """As `Branches.paths`."""
+        return [], [self.expand, self.rectify, self.grouped, self.rectify_again, self.contract]
 
 
-class Resample(nn.Module):
+class Resample(FixedLinear):
     """Doubles or halves the resolution through the low-pass filter [1, 2, 1] on copied or averaged pixels.
 
     Together that is [1, 3, 3, 1] in each direction, one convolution per channel; beyond the border there are zeros.
@@ -68,8 +71,15 @@ class Resample(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (batch, channels, height, width) to twice or half the height and width."""
-        convolve = F.conv_transpose2d if self.up else F.conv2d
-        return convolve(features, self.kernel, stride=2, padding=1, groups=len(self.kernel))
+        return self._convolve(features, self.up)
+
+    def transposed(self, slopes: Tensor) -> Tensor:
+        """As `FixedLinear.transposed`."""
+        return self._convolve(slopes, not self.up)
+
+    def _convolve(self, features: Tensor, up: bool) -> Tensor:
+        convolve = F.conv_transpose2d if up else F.conv2d
+        return convolve(features, self.kernel.to(features.dtype), stride=2, padding=1, groups=len(self.kernel))
 
 
 class R3Generator(Generator):
@@ -113,7 +123,7 @@ class R3Generator(Generator):
         return images
 
 
-class R3Discriminator(nn.Module):
+class R3Discriminator(Discriminator):
     """One 1x1 convolution, blocks and halvings down to 4x4, a 4x4 basis per channel, one linear score.
 
     With classes, a projection is added to the score; the authors' score is a projection alone.
@@ -132,15 +142,13 @@ class R3Discriminator(nn.Module):
                 layers += [Resample(width, up=False), *_change_width(width, after)]
         self.layers = nn.Sequential(*layers)
         self.basis = _initialise(nn.Conv2d(widths[-1], widths[-1], 4, groups=widths[-1], bias=False))
-        self.score = _initialise(nn.Linear(widths[-1], 1, bias=False))
+        self.flatten = Flatten()
+        self.score = _initialise(Score(widths[-1], bias=False))
         self.projection = None if classes is None else Projection(classes, widths[-1])
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (batch, 3, size, size) in [-1, 1] and labels (batch, classes) to scores (batch,)."""
-        check_labels(labels, self.classes)
-        features: Tensor = self.basis(self.layers(self.from_images(images))).flatten(1)
-        scores: Tensor = self.score(features).flatten()
-        return scores if self.projection is None else scores + self.projection(features, labels)
+    def path(self) -> Sequence[nn.Module]:
+        """As `Discriminator.path`."""
+        return [self.from_images, *self.layers, self.basis, self.flatten]
 
 
 def _change_width(before: int, after: int) -> list[nn.Module]:

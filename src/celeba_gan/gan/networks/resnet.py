@@ -6,6 +6,7 @@ doubles before the first convolution and the shortcut, at twice the generator's 
 uniformly, scaled by inputs and outputs both.)
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -13,12 +14,15 @@ from torch import Tensor, nn
 
 from celeba_gan.gan.networks.config import ResNetSettings
 from celeba_gan.gan.networks.layers import (
+    Branches,
     ClassEmbedding,
+    Discriminator,
     Generator,
     LabelledSequential,
     LeakyReLU,
+    MeanPool,
     Projection,
-    check_labels,
+    Score,
     pixel_norm,
     widths_down_to_4,
 )
@@ -47,7 +51,7 @@ class UpBlock(nn.Module):
         return sum_
 
 
-class DownBlock(nn.Module):
+class DownBlock(Branches):
     """Halves the resolution. The shortcut pools first: it commutes with the 1x1 convolution.
 
     A group norm of one group is layer norm over each sample, with a gain and a shift per channel.
@@ -62,15 +66,15 @@ class DownBlock(nn.Module):
             *([nn.GroupNorm(1, narrow)] if normed else []),
             LeakyReLU(0),
             nn.Conv2d(narrow, wide, 3, padding=1),
-            nn.AvgPool2d(2),
+            MeanPool(),
         )
+        self.pool = MeanPool()
         self.shortcut = nn.Conv2d(narrow, wide, 1)
         _initialise_block(self.residual, self.shortcut)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (batch, narrow, height, width) to (batch, wide, height / 2, width / 2)."""
-        sum_: Tensor = self.residual(features) + self.shortcut(F.avg_pool2d(features, 2))
-        return sum_
+    def paths(self) -> tuple[Sequence[nn.Module], Sequence[nn.Module]]:
+        """As `Branches.paths`."""
+        return list(self.residual), [self.pool, self.shortcut]
 
 
 class ResNetGenerator(Generator):
@@ -116,7 +120,7 @@ class ResNetGenerator(Generator):
         return images
 
 
-class ResNetDiscriminator(nn.Module):
+class ResNetDiscriminator(Discriminator):
     """3x3 convolution, residual blocks down to 4x4, one dense score."""
 
     def __init__(self, settings: ResNetSettings, size: int, classes: int | None = None) -> None:
@@ -126,17 +130,14 @@ class ResNetDiscriminator(nn.Module):
         widths = list(widths_down_to_4(settings.width, settings.max_width, size))
         self.from_images = nn.Conv2d(3, widths[0], 3, padding=1)
         self.blocks = nn.Sequential(*(DownBlock(narrow, wide, normed) for narrow, wide in pairwise(widths)))
-        self.score = nn.Linear(widths[-1] * 4 * 4, 1)
+        self.score = Score(widths[-1] * 4 * 4)
         _initialise(self.from_images, 1)
         _initialise(self.score, 1)
         self.projection = None if classes is None else Projection(classes, widths[-1])
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (batch, 3, size, size) in [-1, 1] and labels (batch, classes) to scores (batch,)."""
-        check_labels(labels, self.classes)
-        features: Tensor = self.blocks(self.from_images(images))
-        scores: Tensor = self.score(features.flatten(1)).flatten()
-        return scores if self.projection is None else scores + self.projection(features, labels)
+    def path(self) -> Sequence[nn.Module]:
+        """As `Discriminator.path`."""
+        return [self.from_images, *self.blocks]
 
 
 def _initialise_block(residual: nn.Sequential, shortcut: nn.Conv2d) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from celeba_gan.foundation.cores import available_cores
+from celeba_gan.gan.runtime.allocator import keep_freed_memory
 from celeba_gan.gan.runtime.card import HardwareCard
 from celeba_gan.gan.runtime.config import RuntimeSettings
 
@@ -105,6 +106,7 @@ def choose_hardware(
     if settings.threads is None and same is not None and same.threads <= cores:
         threads = same.threads
     torch.set_num_threads(threads)
+    keep_freed_memory()
     chosen = Hardware(
         device=device,
         device_name=_device_name(device),
@@ -183,6 +185,7 @@ def find_device(name: str, setting: str = "train.device") -> str:
 def use_all_cores() -> None:
     """Gives torch the cores there are, whatever a training in the same process has set: results depend on it."""
     torch.set_num_threads(_cores())
+    keep_freed_memory()
 
 
 def _cores() -> int:

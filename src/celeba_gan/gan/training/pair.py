@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils.parametrize import is_parametrized
 from torch.optim import Adam
 
 from celeba_gan.gan.inputs.randomness import random_generator
@@ -58,6 +59,29 @@ class Pair:
         # backward, not grad: it lays gradients out like their parameters, which the fused kernel relies on.
         # `inputs` keeps the other network's parameters out of it.
         torch.autograd.backward(loss, inputs=list(network.parameters()))
+        self._check(torch.isfinite(loss.detach()))
+
+    def add_gradients(self, gradients: dict[str, Tensor], share: float, loss: Tensor) -> None:
+        """Adds a share of a loss's gradient by the parameters of the discriminator to that of its next step.
+
+        Of parametrised weights the gradient is by what the parametrisation makes of them.
+        """
+        plain, made = [], {}
+        for name, gradient in gradients.items():
+            parent, _, what = name.rpartition(".")
+            layer = self.discriminator.get_submodule(parent)
+            if is_parametrized(layer, what):
+                made[getattr(layer, what)] = gradient * share
+            else:
+                parameter = layer.get_parameter(what)
+                # In the parameter's own layout, which the fused kernel relies on.
+                laid_out = torch.empty_like(parameter).copy_(gradient)
+                plain.append((parameter, laid_out if share == 1 else laid_out * share))
+        for parameter, gradient in plain:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+        if made:
+            weights, by_weights = list(made), [gradient.to(weight.dtype) for weight, gradient in made.items()]
+            torch.autograd.backward(weights, by_weights, inputs=list(self.discriminator.parameters()))
         self._check(torch.isfinite(loss.detach()))
 
     def step_discriminator(self) -> Tensor:

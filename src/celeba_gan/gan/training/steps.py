@@ -10,8 +10,11 @@ from celeba_gan.gan.augment.transforms import AugmentNoise, augment, draw
 from celeba_gan.gan.inputs.conditions import conditioned
 from celeba_gan.gan.inputs.feed import Feed
 from celeba_gan.gan.inputs.randomness import draw_latents, random_generator
+from celeba_gan.gan.losses.discriminator import DiscriminatorLoss
 from celeba_gan.gan.losses.objectives import Terms, make_objective
 from celeba_gan.gan.losses.penalties import Penalty
+from celeba_gan.gan.networks.layers import Discriminator
+from celeba_gan.gan.networks.piecewise_linear import is_piecewise_linear
 from celeba_gan.gan.runtime.compiling import Compiler
 from celeba_gan.gan.runtime.hardware import Hardware
 from celeba_gan.gan.schedule import factor
@@ -35,14 +38,17 @@ class Steps:
         self.pair = pair
         self.objective = make_objective(settings.objective.name)
         self.penalty = Penalty(settings.penalty)
+        self.loss = DiscriminatorLoss(self.objective, self.penalty)
         self.augmentation = AdaController(settings.augment, self.objective.probability == "sigmoid", hardware.device)
         self._scores = torch.zeros_like(self.augmentation.sums)  # of this iteration, for the augmentation's controller
         self._share = (settings.micro_batch or settings.batch_size) / settings.batch_size
         compiler = Compiler(hardware.compiled)
+        self._passes = is_piecewise_linear(pair.discriminator)
         self._discriminator_terms = compiler.wrap(
             self.discriminator_terms,
             lambda terms: _gradients(terms["loss"] + terms.get("penalty", 0), pair.discriminator),
         )
+        self._discriminator_gradients = compiler.wrap(self.discriminator_gradients, lambda found: None)
         self._generator_loss = compiler.wrap(self.generator_loss, lambda loss: _gradients(loss, pair.generator))
 
     def iterate(self, feed: Feed, iteration: int, images: int) -> Terms:
@@ -74,14 +80,22 @@ class Steps:
         noise_real, noise_fake = self._augmentation("reals", step), self._augmentation("fakes", step)
         epsilon = self._epsilon(step) if penalised else torch.zeros(len(real), device=real.device)
         weight = self._penalty_weight(images) if penalised else 0.0
+        factor = torch.tensor(weight, device=real.device)
         parts = []
         for x, label, z, mix, *noise in self._micro_batches(real, labels, latents, epsilon, *noise_real, *noise_fake):
-            terms = self._discriminator_terms(x, label, z, mix, noise[:2], noise[2:], penalised)
+            drawn = x, label, z, mix, noise[:2], noise[2:]
+            if self._passes:
+                terms, gradients = self._discriminator_gradients(*drawn, factor, penalised)
+            else:
+                terms, gradients = self._discriminator_terms(*drawn, penalised), None
             on_real, on_fake = terms.pop("on_real"), terms.pop("on_fake")
             self._scores += score_sums(on_real, on_fake, None, self.augmentation.has_zero)
             loss = terms.pop("loss")
             loss = loss + weight * terms["penalty"] if penalised else loss
-            self.pair.backward(loss * self._share, self.pair.discriminator)
+            if gradients is None:
+                self.pair.backward(loss * self._share, self.pair.discriminator)
+            else:
+                self.pair.add_gradients(gradients, self._share, loss)
             scores = {"score_real": on_real.mean(), "score_fake": on_fake.mean()}
             parts.append({"discriminator_loss": loss, **scores, "auc": auc(on_real, on_fake), **terms})
         gradient = self.pair.step_discriminator()
@@ -98,15 +112,43 @@ class Steps:
         penalised: bool,
     ) -> Terms:
         """The terms of the discriminator's loss on one micro-batch; all noise comes as arguments."""
+        real, fake = self._reals_and_fakes(real, labels, z, noise_real, noise_fake)
+        with self.hardware.autocast():
+            return self.loss.terms(conditioned(self.pair.discriminator, labels), real, fake, epsilon, penalised)
+
+    @torch.no_grad()
+    def discriminator_gradients(
+        self,
+        real: Tensor,
+        labels: Tensor,
+        z: Tensor,
+        epsilon: Tensor,
+        noise_real: Sequence[Tensor],
+        noise_fake: Sequence[Tensor],
+        factor: Tensor,
+        penalised: bool,
+    ) -> tuple[Terms, dict[str, Tensor]]:
+        """As `discriminator_terms`, with the gradient; `factor` is that of the penalty."""
+        real, fake = self._reals_and_fakes(real, labels, z, noise_real, noise_fake)
+        known = labels if labels.shape[1] else None
+        discriminator = self.pair.discriminator
+        assert isinstance(discriminator, Discriminator)
+        exact = discriminator.score.weight.dtype
+        dtype = torch.bfloat16 if self.hardware.precision == "bfloat16" else exact
+        return self.loss.gradients(discriminator, known, real, fake, epsilon, factor, penalised, dtype)
+
+    def _reals_and_fakes(
+        self,
+        real: Tensor,
+        labels: Tensor,
+        z: Tensor,
+        noise_real: Sequence[Tensor],
+        noise_fake: Sequence[Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """What the discriminator sees."""
         with torch.no_grad(), self.hardware.autocast():
             fake = self._augment(conditioned(self.pair.generator, labels)(z).to(real.dtype), noise_fake)
-        real = self._augment(real, noise_real)
-        discriminator = conditioned(self.pair.discriminator, labels)
-        with self.hardware.autocast():
-            terms = self.objective.discriminator(discriminator, real, fake)
-            if penalised:
-                terms |= self.penalty(discriminator, real, fake, epsilon, terms["on_real"])
-        return terms
+        return self._augment(real, noise_real), fake
 
     def _step_generator(self, iteration: int, real: Tensor, labels: Tensor) -> Terms:
         latents, parts = self._latents("generator", iteration), []

@@ -1,0 +1,243 @@
+"""The gradient of a penalised discriminator's weights without differentiating twice.
+
+For given signs of its leaky ReLUs a discriminator D is affine in its images, and the signs do not change with small
+changes of weights or images. With h_l the input of layer l and W_l its weights, four passes give everything:
+
+- forward: the scores s = D(x), and h_l;
+- pull, from the scores back to the images: g_l, the slope of the score by the output of layer l, and dD/dx;
+- push, along the layers: u_l, how h_l changes when the images move by v, without biases;
+- per layer, one product: as v . dD/dx is g_l . (W_l u_l) for every l, the gradient by W_l of sum c s + v . dD/dx is the
+  sum over images of g_l times (c h_l + u_l).
+
+With c the loss's derivative by the score, and v the penalty's by the slope, this is the gradient of loss and penalty.
+Automatic differentiation would go back through pull and forward one after the other: twelve passes over an image where
+its score and its slope count, eight here; its double backward of a convolution, besides, computes the gradient of the
+weights with kernels as large as the images. Nothing here needs a graph, so that it is the same eager and compiled.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from celeba_gan.foundation.precision import full_precision
+from celeba_gan.gan.networks.layers import Branches, Discriminator, FixedLinear, LeakyReLU
+
+Path = Sequence[nn.Module]
+
+_FEW_PIXELS: Final = 16
+"""Up to so many output pixels a CPU computes the gradient of a convolution's weights faster as a matrix product.
+
+At 4x4 pixels oneDNN's kernel reaches 450 GFLOP/s on an AVX512-BF16 EPYC and 80 on an AMX Xeon, the product of the same
+numbers 720 and 540 (benchmarks/convolutions.py); at 8x8 copying what each pixel sees costs more than is gained.
+"""
+
+
+def is_piecewise_linear(discriminator: nn.Module) -> bool:
+    """Whether `Passes` knows all layers of a discriminator."""
+    return isinstance(discriminator, Discriminator) and _is_known(discriminator.path())
+
+
+def _is_known(path: Path) -> bool:
+    return all(
+        all(map(_is_known, layer.paths()))
+        if isinstance(layer, Branches)
+        else isinstance(layer, (FixedLinear, LeakyReLU)) or type(layer) in (nn.Conv2d, nn.Linear)
+        for layer in path
+    )
+
+
+class Passes:
+    """The passes of one batch through a discriminator; `forward`, then `pull`, then `gradients`, each once."""
+
+    def __init__(self, discriminator: Discriminator, dtype: torch.dtype) -> None:
+        """Reads the weights, and converts them to the `dtype` in which layers are computed."""
+        self.discriminator = discriminator
+        self.path = discriminator.path()
+        self.dtype = dtype
+        self._names = {layer: name for name, layer in discriminator.named_modules()}
+        self._weights: dict[nn.Module, Tensor] = {}
+        self._inputs: dict[nn.Module, Tensor] = {}
+        self._outputs: dict[nn.Module, Tensor] = {}  # of leaky ReLUs: their signs are those of the inputs
+        self._slopes: dict[nn.Module, Tensor] = {}  # by the output of a layer
+        self._gradients: dict[str, Tensor] = {}
+
+    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Images (n, 3, height, width) in [-1, 1] and labels (n, classes) to scores (n,), float32 or float64."""
+        self._labels = labels
+        self._features = self._forward(self.path, images.to(self.dtype))
+        return self.discriminator.score_of(self._features, labels)
+
+    def pull(self, seeds: Tensor, moved: slice) -> Tensor:
+        """The slopes of the scores by some of the images, (moved, 3, height, width); with their seeds, times these.
+
+        `seeds` (n,) are the derivatives by the scores of what is differentiated.
+        """
+        self._seeds, self._moved = seeds, moved
+        slopes = self.discriminator.slopes_of_score(self._features, self._labels)
+        seeds = seeds.view(-1, *[1] * (slopes.ndim - 1))
+        return self._pull(self.path, (seeds * slopes).to(self.dtype), last=True)
+
+    def gradients(self, moves: Tensor | None = None, shares: Tensor | None = None) -> dict[str, Tensor]:
+        """The gradient of the sum of seed_i s_i + move_i . dD/dx_i, by every parameter, by its name.
+
+        Where a layer has a parametrisation, it is that by what this makes of its parameters.
+
+        Args:
+            moves: Of the images whose slopes `pull` has given, of their shape, with seeds of 1; None: there are none.
+            shares: (moved,), what stands in place of their seeds before their scores; None: 0, and they are the last.
+        """
+        self._shares = None if shares is None else shares.to(self.dtype)
+        moves = self._push(self.path, None if moves is None else moves.to(self.dtype))
+        self._differentiate_score(self.discriminator, moves)
+        return self._gradients
+
+    # --- forward: inputs and signs -----------------------------------------------------------------------------------
+
+    def _forward(self, path: Path, features: Tensor) -> Tensor:
+        for layer in path:
+            if isinstance(layer, Branches):
+                parts = [self._forward(branch, features) for branch in layer.paths()]
+                features = parts[0] + parts[1]
+            elif isinstance(layer, LeakyReLU):
+                features = self._outputs[layer] = F.leaky_relu(features, layer.slope)
+            elif isinstance(layer, FixedLinear):
+                features = layer(features)
+            else:
+                assert isinstance(layer, (nn.Conv2d, nn.Linear))
+                self._inputs[layer] = features
+                self._weights[layer] = layer.weight.to(self.dtype)
+                features = _affine(layer, features, self._weights[layer], layer.bias)
+        return features
+
+    # --- pull: slopes from the scores back ---------------------------------------------------------------------------
+
+    def _pull(self, path: Path, slope: Tensor, last: bool = False) -> Tensor:
+        for place in reversed(range(len(path))):
+            layer = path[place]
+            if isinstance(layer, Branches):
+                first, second = layer.paths()
+                slope = self._pull(first, slope) + self._pull(second, slope)
+            elif isinstance(layer, LeakyReLU):
+                slope = _rectify(slope, self._outputs[layer], layer.slope)
+            elif isinstance(layer, FixedLinear):
+                slope = layer.transposed(slope)
+            else:
+                self._slopes[layer] = slope
+                chosen = self._moved if last and place == 0 else slice(None)  # nobody asks for the other images' slopes
+                if chosen.start == chosen.stop is not None:
+                    return slope[:0]
+                slope = _transposed(layer, slope[chosen], self._inputs[layer][chosen], self._weights[layer])
+        return slope
+
+    # --- push: moves along the layers, and the gradients -------------------------------------------------------------
+
+    def _push(self, path: Path, moves: Tensor | None) -> Tensor | None:
+        for layer in path:
+            if isinstance(layer, Branches):
+                first, second = (self._push(branch, moves) for branch in layer.paths())
+                moves = None if first is None or second is None else first + second
+            elif isinstance(layer, LeakyReLU):
+                moves = None if moves is None else _rectify(moves, self._outputs[layer][self._moved], layer.slope)
+            elif isinstance(layer, FixedLinear):
+                moves = None if moves is None else layer(moves)
+            else:
+                self._differentiate(layer, moves)
+                moves = None if moves is None else _affine(layer, moves, self._weights[layer], None)
+        return moves
+
+    def _differentiate(self, layer: Any, moves: Tensor | None) -> None:
+        inputs, slopes, weight = self._inputs[layer], self._slopes[layer], self._weights[layer]
+        if moves is None:
+            by_weight, by_bias = _products(layer, slopes, inputs, weight)
+        elif self._shares is None:  # they are the last ones: two products take less time than one of both together
+            rest = slice(self._moved.start)
+            by_weight, by_bias = _products(layer, slopes[rest], inputs[rest], weight)
+            by_weight = by_weight + _products(layer, slopes[self._moved], moves, weight)[0]
+        else:
+            by_weight, _ = _products(layer, slopes, self._moved_inputs(inputs, moves), weight)
+            by_bias = self._bias_gradient(slopes.flatten(2).sum(2))
+        name = self._names[layer]
+        self._gradients[f"{name}.weight"] = by_weight
+        if layer.bias is not None:
+            self._gradients[f"{name}.bias"] = by_bias
+
+    def _differentiate_score(self, discriminator: Discriminator, moves: Tensor | None) -> None:
+        features = full_precision(self._moved_inputs(self._features, moves))
+        score, name = discriminator.score, self._names[discriminator.score]
+        self._gradients[f"{name}.weight"] = (self._seeds @ features.flatten(1)).view_as(score.weight)
+        if score.bias is not None:
+            self._gradients[f"{name}.bias"] = self._bias_gradient(self._seeds[:, None])
+        if discriminator.projection is not None and self._labels is not None:
+            name = self._names[discriminator.projection.embedding]
+            summed = features.flatten(2).sum(2) if features.ndim > 2 else features
+            self._gradients[f"{name}.weight"] = (self._seeds[:, None] * summed).T @ self._labels
+
+    def _moved_inputs(self, inputs: Tensor, moves: Tensor | None) -> Tensor:
+        """What a layer's slopes are multiplied with: its inputs, where images are moved their moves and a share."""
+        if moves is None:
+            return inputs
+        if self._shares is not None:
+            shares = self._shares.view(-1, *[1] * (inputs.ndim - 1))
+            moves = torch.addcmul(moves, inputs[self._moved], shares)
+        if len(moves) == len(inputs):
+            return moves
+        return torch.cat([inputs[: self._moved.start], moves, inputs[self._moved.stop :]])
+
+    def _bias_gradient(self, slopes: Tensor) -> Tensor:
+        """The sum of slopes (n, outputs) over the images; of those that are moved, with their shares."""
+        if self._moved.start == self._moved.stop:
+            return slopes.sum(0)
+        rest = slopes[: self._moved.start].sum(0) + slopes[self._moved.stop :].sum(0)
+        return rest if self._shares is None else rest + self._shares.to(slopes.dtype) @ slopes[self._moved]
+
+
+def _patches(inputs: Tensor, layer: nn.Conv2d) -> Tensor:
+    """What each output pixel of a convolution sees: (batch x pixels, kernel height x width x channels)."""
+    high, wide = layer.kernel_size
+    down, right = (int(side) for side in layer.padding)
+    seen = F.pad(inputs.permute(0, 2, 3, 1), (0, 0, right, right, down, down))
+    seen = seen.unfold(1, high, layer.stride[0]).unfold(2, wide, layer.stride[1])
+    return seen.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(0, 2)
+
+
+def _rectify(values: Tensor, outputs: Tensor, slope: float) -> Tensor:
+    """`values` where outputs of a leaky ReLU are positive, `slope` times them elsewhere."""
+    rectified: Tensor = torch.ops.aten.leaky_relu_backward(values, outputs, slope, True)
+    return rectified
+
+
+def _affine(layer: Any, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    bias = None if bias is None else bias.to(features.dtype)
+    if isinstance(layer, nn.Linear):
+        return F.linear(features, weight, bias)
+    return F.conv2d(features, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def _transposed(layer: Any, slopes: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
+    """The slope by the inputs, given that by the outputs."""
+    if isinstance(layer, nn.Linear):
+        return slopes @ weight
+    geometry = (layer.stride, layer.padding, layer.dilation, False, (0, 0), layer.groups)
+    found: Tensor = torch.ops.aten.convolution_backward(slopes, inputs, weight, None, *geometry, [True, False, False])[
+        0
+    ]
+    return found
+
+
+def _products(layer: Any, slopes: Tensor, inputs: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The sums over images of the products of slopes by the outputs and inputs, and of the slopes."""
+    if isinstance(layer, nn.Linear):
+        return slopes.T @ inputs, slopes.sum(0)
+    if inputs.device.type == "cpu" and layer.groups == 1 and slopes.shape[2:].numel() <= _FEW_PIXELS:
+        rows = slopes.permute(0, 2, 3, 1).flatten(0, 2)
+        product = rows.T @ _patches(inputs, layer)
+        return product.view(len(weight), *layer.kernel_size, -1).permute(0, 3, 1, 2), rows.sum(0)
+    geometry = (layer.stride, layer.padding, layer.dilation, False, (0, 0), layer.groups)
+    sizes = None if layer.bias is None else layer.bias.shape
+    _, by_weight, by_bias = torch.ops.aten.convolution_backward(
+        slopes, inputs, weight, sizes, *geometry, [False, True, layer.bias is not None]
+    )
+    return by_weight, by_bias
