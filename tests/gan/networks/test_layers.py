@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from celeba_gan.gan.networks.layers import FixedLinear, Flatten, FromOnePixel, LeakyReLU, MeanPool, leaky_relu
+from celeba_gan.gan.networks.layers import FixedLinear, Flatten, FromOnePixel, LeakyReLU, MeanPool, double, leaky_relu
 from celeba_gan.gan.networks.r3 import Resample
 
 SPECIAL = torch.tensor([-torch.inf, -1.5, -0.0, 0.0, 2.5, torch.inf, torch.nan])
@@ -66,6 +66,20 @@ def test_a_transposed_convolution_of_one_pixel_is_one(bias: bool) -> None:
         outputs = layer(inputs)
         (slopes,) = torch.autograd.grad(outputs.square().sum(), inputs, create_graph=True)
         found.append([outputs, slopes, *torch.autograd.grad(slopes.square().sum(), list(layer.parameters()))])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("narrow", [1, 3, 4, 5])
+@pytest.mark.parametrize("bias", [True, False])
+def test_doubling_is_a_transposed_convolution(narrow: int, bias: bool) -> None:
+    torch.manual_seed(0)
+    features = torch.randn(2, 6, 5, 7, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(6, narrow, 4, 4, dtype=torch.float64, requires_grad=True)
+    biases = torch.randn(narrow, dtype=torch.float64, requires_grad=True) if bias else None
+    found = []
+    for outputs in (double(features, weight, biases), F.conv_transpose2d(features, weight, biases, 2, 1)):
+        inputs = [features, weight, *([biases] if biases is not None else [])]
+        found.append([outputs, *torch.autograd.grad(outputs.square().sum(), inputs)])
     torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
 
 

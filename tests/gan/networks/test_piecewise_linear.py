@@ -16,7 +16,7 @@ from celeba_gan.gan.losses.registry import OBJECTIVES
 from celeba_gan.gan.networks.build import build_discriminator
 from celeba_gan.gan.networks.config import NetworkSettings
 from celeba_gan.gan.networks.layers import Discriminator
-from celeba_gan.gan.networks.piecewise_linear import Passes, is_piecewise_linear
+from celeba_gan.gan.networks.piecewise_linear import Passes, _is_product, _products, is_piecewise_linear
 
 COUNT = 4
 NETWORKS: dict[str, tuple[dict[str, Any], int]] = {
@@ -137,3 +137,22 @@ def test_bfloat16_points_the_same_way(name: str, penalised: bool) -> None:
         return torch.cat([value.float().flatten() for value in found.values()])
 
     assert torch.cosine_similarity(gradient(torch.bfloat16), gradient(torch.float32), dim=0) > 0.98
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(4, 2, 1), (3, 1, 1), (3, 2, 0), (1, 1, 0), ((2, 3), (1, 2), (1, 0))]
+)
+def test_the_gradient_of_weights_as_a_product_is_that_of_the_convolution(
+    kernel: Any, stride: Any, padding: Any
+) -> None:
+    draws = torch.Generator().manual_seed(0)
+    layer = nn.Conv2d(5, 512, kernel, stride, padding)
+    inputs = torch.randn(3, 5, 8, 7, generator=draws).to(torch.bfloat16, memory_format=torch.channels_last)
+    outputs = layer(inputs.float())
+    slopes = torch.randn(outputs.shape, generator=draws).to(torch.bfloat16)
+    assert _is_product(layer, slopes)
+    by_weight, by_bias = _products(layer, slopes, inputs, layer.weight.detach().bfloat16())
+    expected = torch.autograd.grad(outputs, [layer.weight, layer.bias], slopes.float())  # type: ignore[list-item]
+    for ours, exact in zip((by_weight, by_bias), expected, strict=True):
+        assert ours.shape == exact.shape
+        assert (ours.float() - exact).abs().max() < 0.01 * exact.abs().max()

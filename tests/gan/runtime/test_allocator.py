@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from celeba_gan.gan.runtime.allocator import keep_freed_memory
+
 FAULTS = """
 import resource, sys, torch
 from celeba_gan.gan.runtime.allocator import keep_freed_memory
@@ -29,3 +31,9 @@ def test_a_tensor_made_again_takes_no_new_pages() -> None:
     }
     assert found["keep"] < 100
     assert found["plain"] > 10 * found["keep"]  # or this module has become superfluous
+
+
+@pytest.mark.parametrize("name", ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"])
+def test_what_the_user_has_set_up_is_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    assert not keep_freed_memory()

@@ -1,5 +1,6 @@
 """The loss of a discriminator's step and its penalties: as a graph for autograd, or together with its gradient."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -81,16 +82,17 @@ class DiscriminatorLoss:
             labels = labels.repeat(len(batch.images) // len(labels), 1)
         passes, sloped = Passes(discriminator, dtype), batch.sloped
         scores = passes.forward(batch.images, labels)
-        of_scores = torch.func.grad(lambda scores: self._of_scores(scores, penalised, factor), has_aux=True)
-        by_score, terms = of_scores(scores[: 2 * len(real)])
+        by_score, terms = _differentiated(
+            lambda scores: self._of_scores(scores, penalised, factor), scores[: 2 * len(real)]
+        )
         by_score = torch.cat([by_score, scores.new_zeros(len(scores) - len(by_score))])  # mixtures have no part in it
         if not batch.places:
             passes.pull(by_score, sloped)
             return _with_sum(terms), passes.gradients()
-        seeds = by_score.index_fill(0, torch.arange(sloped.start, sloped.stop, device=scores.device), 1)
-        slopes = passes.pull(seeds, sloped)
-        of_slopes = torch.func.grad(lambda slopes: self._of_slopes(slopes, batch, factor), has_aux=True)
-        by_slope, penalties = of_slopes(full_precision(slopes))
+        seeds = by_score.clone()
+        seeds[sloped] = 1
+        slopes = full_precision(passes.pull(seeds, sloped))
+        by_slope, penalties = _differentiated(lambda slopes: self._of_slopes(slopes, batch, factor), slopes)
         shares = by_score[sloped] if sloped.start < 2 * len(real) else None
         return _with_sum(terms | penalties), passes.gradients(by_slope, shares)
 
@@ -132,6 +134,18 @@ class _Batch:
         if not self.places:
             return slice(0, 0)
         return slice(min(place.start for place in self.places.values()), max(p.stop for p in self.places.values()))
+
+
+def _differentiated(function: Callable[[Tensor], tuple[Tensor, Terms]], inputs: Tensor) -> tuple[Tensor, Terms]:
+    """The derivative by the inputs of the first of a function's results, and the second."""
+    if torch.compiler.is_compiling():  # which refuses autograd.grad
+        found: tuple[Tensor, Terms] = torch.func.grad(function, has_aux=True)(inputs)
+        return found
+    with torch.enable_grad():  # a third of the time of torch.func.grad, which is as long as a small layer's
+        leaf = inputs.detach().requires_grad_()
+        total, terms = function(leaf)
+        (derivative,) = torch.autograd.grad(total, leaf)
+    return derivative, {name: term.detach() for name, term in terms.items()}
 
 
 def _with_sum(terms: Terms) -> Terms:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from celeba_gan.gan.networks.config import DCGANSettings
 from celeba_gan.gan.networks.layers import (
     Discriminator,
+    Doubling,
     FromOnePixel,
     Generator,
     LabelledSequential,
@@ -34,11 +35,11 @@ class DCGANGenerator(Generator):
         layers = [FromOnePixel(latent_size, widths[0], 4), pixel_norm(widths[0], classes), LeakyReLU(SLOPE)]
         for wide, narrow in pairwise(widths):
             layers += [
-                nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1),
+                Doubling(wide, narrow),
                 pixel_norm(narrow, classes),
                 LeakyReLU(SLOPE),
             ]
-        layers += [nn.ConvTranspose2d(widths[-1], 3, 4, stride=2, padding=1), nn.Tanh()]
+        layers += [Doubling(widths[-1], 3), nn.Tanh()]
         self.layers = LabelledSequential(*layers)
         _initialise(self)
 

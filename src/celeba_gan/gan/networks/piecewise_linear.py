@@ -23,15 +23,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from celeba_gan.foundation.precision import full_precision
-from celeba_gan.gan.networks.layers import Branches, Discriminator, FixedLinear, LeakyReLU
+from celeba_gan.gan.networks.layers import Branches, Discriminator, FixedLinear, LeakyReLU, double
 
 Path = Sequence[nn.Module]
 
-_FEW_PIXELS: Final = 16
-"""Up to so many output pixels a CPU computes the gradient of a convolution's weights faster as a matrix product.
+_CHANNELS_PER_PIXEL: Final = 4
+"""From so many output channels per output pixel on, the gradient of a weight is faster as a matrix product on a CPU.
 
-At 4x4 pixels oneDNN's kernel reaches 450 GFLOP/s on an AVX512-BF16 EPYC and 80 on an AMX Xeon, the product of the same
-numbers 720 and 540 (benchmarks/convolutions.py); at 8x8 copying what each pixel sees costs more than is gained.
+oneDNN's kernel reaches 460 GFLOP/s at 4x4 pixels on an AVX512-BF16 EPYC and 80 on an AMX Xeon, the product of the same
+numbers 750 and 540. Where there are fewer channels, copying what each pixel sees costs more than is gained; so does the
+product itself in float32, at half the rate of oneDNN's kernel there (benchmarks/convolutions.py).
 """
 
 
@@ -78,7 +79,10 @@ class Passes:
         self._seeds, self._moved = seeds, moved
         slopes = self.discriminator.slopes_of_score(self._features, self._labels)
         seeds = seeds.view(-1, *[1] * (slopes.ndim - 1))
-        return self._pull(self.path, (seeds * slopes).to(self.dtype), last=True)
+        slopes = (seeds * slopes).to(self.dtype)
+        if slopes.ndim == 4:  # as all features are: kernels take many times as long where two layouts meet
+            slopes = slopes.contiguous(memory_format=torch.channels_last)
+        return self._pull(self.path, slopes, last=True)
 
     def gradients(self, moves: Tensor | None = None, shares: Tensor | None = None) -> dict[str, Tensor]:
         """The gradient of the sum of seed_i s_i + move_i . dD/dx_i, by every parameter, by its name.
@@ -194,6 +198,12 @@ class Passes:
         return rest if self._shares is None else rest + self._shares.to(slopes.dtype) @ slopes[self._moved]
 
 
+def _is_product(layer: nn.Conv2d, slopes: Tensor) -> bool:
+    """Whether the gradient of a convolution's weights is computed as a matrix product, see `_CHANNELS_PER_PIXEL`."""
+    suits = slopes.device.type == "cpu" and slopes.dtype == torch.bfloat16 and layer.groups == 1
+    return suits and slopes.shape[1] >= _CHANNELS_PER_PIXEL * slopes[0, 0].numel()
+
+
 def _patches(inputs: Tensor, layer: nn.Conv2d) -> Tensor:
     """What each output pixel of a convolution sees: (batch x pixels, kernel height x width x channels)."""
     high, wide = layer.kernel_size
@@ -201,6 +211,9 @@ def _patches(inputs: Tensor, layer: nn.Conv2d) -> Tensor:
     seen = F.pad(inputs.permute(0, 2, 3, 1), (0, 0, right, right, down, down))
     seen = seen.unfold(1, high, layer.stride[0]).unfold(2, wide, layer.stride[1])
     return seen.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(0, 2)
+
+
+_HALVING: Final = ((4, 4), (2, 2), (1, 1), (1, 1), 1)  # the geometry of which `double` is the transposed
 
 
 def _rectify(values: Tensor, outputs: Tensor, slope: float) -> Tensor:
@@ -221,6 +234,8 @@ def _transposed(layer: Any, slopes: Tensor, inputs: Tensor, weight: Tensor) -> T
     if isinstance(layer, nn.Linear):
         return slopes @ weight
     geometry = (layer.stride, layer.padding, layer.dilation, False, (0, 0), layer.groups)
+    if (layer.kernel_size, *geometry[:3], layer.groups) == _HALVING:
+        return double(slopes, weight)
     found: Tensor = torch.ops.aten.convolution_backward(slopes, inputs, weight, None, *geometry, [True, False, False])[
         0
     ]
@@ -231,7 +246,7 @@ def _products(layer: Any, slopes: Tensor, inputs: Tensor, weight: Tensor) -> tup
     """The sums over images of the products of slopes by the outputs and inputs, and of the slopes."""
     if isinstance(layer, nn.Linear):
         return slopes.T @ inputs, slopes.sum(0)
-    if inputs.device.type == "cpu" and layer.groups == 1 and slopes.shape[2:].numel() <= _FEW_PIXELS:
+    if _is_product(layer, slopes):
         rows = slopes.permute(0, 2, 3, 1).flatten(0, 2)
         product = rows.T @ _patches(inputs, layer)
         return product.view(len(weight), *layer.kernel_size, -1).permute(0, 3, 1, 2), rows.sum(0)
