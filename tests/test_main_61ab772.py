@@ -145,16 +145,15 @@ def test_its_kept_snapshot_resumes_to_the_snapshot_it_saved_next(data: Path) -> 
     assert kept is not None
     assert written is not None
     (resumed,) = train(data, kept, resume_from=0.32)
-    assert resumed.card.model_copy(update={"hardware": written.card.hardware, "best": written.card.best}) == (
-        written.card
-    )
+    measured = {"hardware": written.card.hardware, "best": written.card.best, "health": written.card.health}
+    assert resumed.card.model_copy(update=measured) == written.card
+    assert resumed.card.health.penalty == pytest.approx(written.card.health.penalty, rel=0.05)
     assert resumed.tensors.keys() == written.tensors.keys()
-    same = resumed.card.hardware == written.card.hardware
+    # Gradients are added in another order now, with which tensors differ by 1e-6 on the kind of processor that wrote
+    # these files; other processors have orders of their own.
+    tolerance = 1e-4 if resumed.card.hardware == written.card.hardware else 0.02
     for name, tensor in written.tensors.items():
-        if same:
-            assert torch.equal(resumed.tensors[name], tensor), name
-        else:  # other processors add in another order
-            torch.testing.assert_close(resumed.tensors[name], tensor, atol=0.02, rtol=0.02, msg=name)
+        torch.testing.assert_close(resumed.tensors[name], tensor, atol=tolerance, rtol=tolerance, msg=name)
     assert MetricRowsDataset(str(data / "07_model_output/smoke/metric_rows")).load()["images"].max() == 640
 
 

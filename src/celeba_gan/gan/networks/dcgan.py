@@ -11,10 +11,10 @@ from celeba_gan.gan.networks.layers import (
     Doubling,
     FromOnePixel,
     Generator,
+    ImageScore,
     LabelledSequential,
     LeakyReLU,
     Projection,
-    Score,
     pixel_norm,
     widths_down_to_4,
 )
@@ -70,7 +70,7 @@ class DCGANDiscriminator(Discriminator):
         layers: list[nn.Module] = []
         for narrow, wide in pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), LeakyReLU(SLOPE)]
-        layers.append(Score(widths[-1] * 4 * 4))
+        layers.append(ImageScore(widths[-1], 4))
         self.layers = nn.Sequential(*layers)
         _initialise(self)
         self.projection = None if classes is None else Projection(classes, widths[-1])
@@ -80,22 +80,21 @@ class DCGANDiscriminator(Discriminator):
         return list(self.layers)[:-1]
 
     @property
-    def score(self) -> Score:  # type: ignore[override]  # it is the last of `layers`
+    def score(self) -> ImageScore:  # type: ignore[override]  # it is the last of `layers`
         """As `Discriminator.score`."""
         score = self.layers[-1]
-        assert isinstance(score, Score)
+        assert isinstance(score, ImageScore)
         return score
 
 
 def _initialise(network: nn.Module) -> None:
     """He initialisation: without batch norm, DCGAN's fixed 0.02 would start with vanishing activations."""
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, Score)):
-            inputs = module.weight[0].numel()
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            area = module.kernel_size[0] * module.kernel_size[1]
             if isinstance(module, nn.ConvTranspose2d):  # an output pixel sees only every stride-th tap
-                area = module.kernel_size[0] * module.kernel_size[1] // (module.stride[0] * module.stride[1])
-                inputs = module.in_channels * area
-            nn.init.normal_(module.weight, std=(2 / (1 + SLOPE**2) / inputs) ** 0.5)
+                area //= module.stride[0] * module.stride[1]
+            nn.init.normal_(module.weight, std=(2 / (1 + SLOPE**2) / (module.in_channels * area)) ** 0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

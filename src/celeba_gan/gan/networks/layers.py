@@ -240,7 +240,7 @@ class Discriminator(nn.Module, ABC):
     """
 
     classes: int | None
-    score: "Score"
+    score: "Score | ImageScore"
     projection: "Projection | None"
 
     @abstractmethod
@@ -274,9 +274,24 @@ class Score(nn.Linear):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (batch, ...) to scores (batch,)."""
-        device = features.device.type
-        with torch.autocast(device, enabled=False) if is_autocast_available(device) else nullcontext():
-            return super().forward(full_precision(features).flatten(1)).flatten()
+        return _score(features, self.weight, self.bias)
+
+
+class ImageScore(nn.Conv2d):
+    """As `Score`, as a convolution as large as the features: so its weights are known in snapshots."""
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__(channels, 1, side)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (batch, channels, side, side) to scores (batch,)."""
+        return _score(features, self.weight, self.bias)
+
+
+def _score(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    device = features.device.type
+    with torch.autocast(device, enabled=False) if is_autocast_available(device) else nullcontext():
+        return F.linear(full_precision(features).flatten(1), weight.flatten(1), bias).flatten()
 
 
 class LabelledSequential(nn.Sequential):
