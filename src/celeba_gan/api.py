@@ -220,6 +220,7 @@ def evaluate(
     from celeba_gan.evaluation.config import EvaluateSettings
     from celeba_gan.evaluation.features.store import FeatureStore
     from celeba_gan.pipelines.evaluate.nodes import evaluate_generator, fit_attribute_classifier, report_evaluation
+    from celeba_gan.reporting.training.progress import bars_move
 
     if others := sorted({"compare_with", "promote", "promote_metric", "promote_as"} & settings.keys()):
         raise SettingsError(f"{', '.join(others)}: only `kedro run --pipelines evaluate` takes these")
@@ -235,7 +236,7 @@ def evaluate(
         with _alone(place):
             data, cache = _images_of(found, images, own, place, crop)
             classifiers = ClassifierDataset(str(cache / "attribute_classifier"), missing_ok=True)
-            classifier = fit_attribute_classifier(data.packed, data.labels, checked, classifiers.load())
+            classifier = fit_attribute_classifier(data.packed, data.labels, checked, classifiers.load(), bars_move())
             classifiers.save(classifier)
             run, store = Run(own or place), FeatureStore(cache / "features")
             evaluation, measured, neighbours = evaluate_generator(

@@ -59,6 +59,14 @@ def test_same_seed_same_weights_and_the_global_generator_is_left_alone() -> None
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_progress_goes_from_the_first_step_to_all_images() -> None:
+    shown: list[tuple[int, int]] = []
+    fit_classifier(
+        labelled(200, 0), labelled(20, 1), NAMES, epochs=2, seed=0, progress=lambda *seen: shown.append(seen)
+    )
+    assert shown == [(64 * step, 384) for step in range(1, 7)]  # the rest of a batch is left out of each epoch
+
+
 def test_area_under_curve_counts_pairs() -> None:
     ones, zeros = np.array([3.0, 1.0, 2.0]), np.array([2.0, 0.0])
     pairs: list[float] = [1.0 if a > b else 0.5 if a == b else 0.0 for a in ones for b in zeros]

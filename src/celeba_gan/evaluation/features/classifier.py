@@ -125,12 +125,20 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
 
 @full_float32()
 def fit_classifier(
-    train: LabelledImages, valid: LabelledImages, names: Sequence[str], *, epochs: int, seed: int, device: str = "cpu"
+    train: LabelledImages,
+    valid: LabelledImages,
+    names: Sequence[str],
+    *,
+    epochs: int,
+    seed: int,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, Tensor], ClassifierReport]:
     """Trains a classifier of the attributes `names` on one set, and measures it on another: weights and report.
 
     AdamW with a one-cycle learning rate; images are mirrored at random. An attribute that all or none of the valid
     images have is trained like the others, and left out of the mean AUC. The weights are on the CPU.
+    `progress` is called after each step with (images seen, images to see).
 
     Raises:
         ClassifierError: There are no attributes, or too few images.
@@ -149,9 +157,9 @@ def fit_classifier(
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
     steps = epochs * (len(train.attributes) // _BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps)
-    for _ in range(epochs):
+    for epoch in range(epochs):
         order = torch.randperm(len(train.attributes), generator=random)
-        for chosen in torch.split(order[: len(order) // _BATCH * _BATCH], _BATCH):
+        for step, chosen in enumerate(torch.split(order[: len(order) // _BATCH * _BATCH], _BATCH)):
             images = from_uint8(train.gather(chosen.numpy())).to(device)
             mirrored = (torch.rand(len(images), generator=random) < 0.5).to(device)
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
@@ -161,6 +169,8 @@ def fit_classifier(
             torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
+            if progress is not None:
+                progress((epoch * (steps // epochs) + step + 1) * _BATCH, steps * _BATCH)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     return tensors, _measure(AttributeClassifier(names, tensors, device), valid)
 

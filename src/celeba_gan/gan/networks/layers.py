@@ -73,9 +73,8 @@ def double(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
         weight: (in, out, 4, 4).
         bias: (out,).
     """
-    narrow = weight.shape[1]
     exporting = torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
-    if features.device.type != "cpu" or narrow > _FEW or exporting:
+    if exporting or features.device.type != "cpu" or weight.shape[1] > _FEW:
         return F.conv_transpose2d(features, weight, bias, stride=2, padding=1)
     taps = torch.tensor(_TAPS)
     padded = F.pad(weight, (0, 1, 0, 1))[:, :, taps[:, :, None, None], taps]  # (in, out, 2, 3, 2, 3)

@@ -29,11 +29,15 @@ def fit_attribute_classifier(
     labels: Any,
     settings: EvaluateSettings,
     attribute_classifier_previous: Checkpoint[ClassifierCard] | None,
+    bar: bool = True,
 ) -> Checkpoint[ClassifierCard]:
     """Trains the network in whose features distances are measured; reuses the saved one if data and settings agree.
 
     For images without attributes, or very few images, there is none: its card then names no attributes.
     """
+    from rich import get_console
+    from rich.progress import Progress
+
     from celeba_gan.evaluation.features.classifier import CLASSIFIER_VERSION, LabelledImages, fit_classifier
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.images.labels import attribute_names, check_labels
@@ -65,14 +69,17 @@ def fit_attribute_classifier(
         stop = min(stop, start + most)
         return LabelledImages(lambda positions: packed_images.gather(positions + start), values[start:stop])
 
-    tensors, report = fit_classifier(
-        part("train", settings.classifier.images),
-        part("valid", 5000),
-        names,
-        epochs=settings.classifier.epochs,
-        seed=settings.classifier.seed,
-        device=find_device("auto"),
-    )
+    with Progress(console=get_console(), transient=True, disable=not bar) as shown:
+        task = shown.add_task("Training the attribute classifier")
+        tensors, report = fit_classifier(
+            part("train", settings.classifier.images),
+            part("valid", 5000),
+            names,
+            epochs=settings.classifier.epochs,
+            seed=settings.classifier.seed,
+            device=find_device("auto"),
+            progress=lambda seen, total: shown.update(task, completed=seen, total=total),
+        )
     card = ClassifierCard(attributes=tuple(names), size=packed_images.size, report=report, made_from=made_from)
     return Checkpoint("classifier", card, tensors)
 
