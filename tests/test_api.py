@@ -299,7 +299,7 @@ def test_a_store_that_is_none(store: str, tmp_path: Path, monkeypatch: pytest.Mo
     ("configured", "shown_by"),
     [
         ("", "ours"),
-        ("logging.getLogger('celeba_gan').setLevel(logging.WARNING)", "nobody"),
+        pytest.param("logging.getLogger('celeba_gan').setLevel(logging.WARNING)", "nobody", marks=pytest.mark.slow),
         pytest.param("logging.basicConfig(level=logging.ERROR)", "nobody", marks=pytest.mark.slow),
         pytest.param("logging.disable(logging.INFO)", "nobody", marks=pytest.mark.slow),
         pytest.param("logging.basicConfig(format='theirs %(message)s')", "theirs", marks=pytest.mark.slow),

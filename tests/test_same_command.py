@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -14,6 +15,7 @@ from kedro_here import kedro_run
 PARAMS = "train.kimg=0.32,train.tick_kimg=0.16,train.threads=null,train.precision=auto"
 
 
+@pytest.mark.slow
 def test_two_fresh_trainings_give_equal_tensors(tmp_path: Path, copy_project: Callable[[Path], Path]) -> None:
     projects = [copy_project(tmp_path / name) for name in ("one", "two")]
     arguments = ["--env", "smoke", "--pipelines", "ingest,preprocess,train", "--params", PARAMS]

@@ -35,7 +35,7 @@ def run(project: Path) -> Callable[..., str]:
             "train.init_from", "../nowhere", "no experiment, file or folder '../nowhere'.", marks=pytest.mark.slow
         ),
         pytest.param("evaluate.features.path", "a/../no.onnx", "no file {project}/no.onnx.", marks=pytest.mark.slow),
-        ("evaluate.inception_weights", "a/../no.pth", "no file {project}/no.pth."),
+        pytest.param("evaluate.inception_weights", "a/../no.pth", "no file {project}/no.pth.", marks=pytest.mark.slow),
     ],
 )
 def test_relative_paths_start_at_the_projects_folder(

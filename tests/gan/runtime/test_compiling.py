@@ -132,7 +132,10 @@ def test_every_generator_loss_is_the_same_compiled(make_settings: MakeSettings, 
 
 @pytest.mark.parametrize(
     "other",
-    [pytest.param(name, marks=pytest.mark.slow) if name in ("ada", "spectral_norm") else name for name in OTHERS],
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in ("ada", "diffaugment", "spectral_norm") else name
+        for name in OTHERS
+    ],
 )
 def test_so_it_is_with_all_that_may_be_around_them(make_settings: MakeSettings, other: str) -> None:
     settings = make_settings(objective={"name": "rpgan"}, penalty=PENALTIES["all"], **OTHERS[other])
