@@ -130,6 +130,12 @@ def test_networks_with_other_layers_are_left_to_autograd(name: str, changes: dic
     assert not is_piecewise_linear(nn.Conv2d(3, 1, 4))
 
 
+@pytest.mark.parametrize("spectral_norm", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_all_others_are_not(name: str, spectral_norm: bool) -> None:
+    assert is_piecewise_linear(network(name, spectral_norm=spectral_norm))
+
+
 @pytest.mark.parametrize(("name", "penalised"), [*product(NETWORKS, [True, False])])
 def test_bfloat16_points_the_same_way(name: str, penalised: bool) -> None:
     discriminator, (real, fake, epsilon, _) = network(name).float(), batch(name, None)

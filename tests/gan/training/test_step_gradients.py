@@ -81,6 +81,27 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(
             assert (split[which] - expected).abs().max() <= 1e-10 * expected.abs().max(), which
 
 
+@pytest.mark.parametrize("changes", [{}, {"micro_batch": 4}], ids=["whole", "in parts"])
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_the_passes_give_the_gradients_of_autograd(
+    images: TrainingImages, make_settings: MakeSettings, spectral_norm: bool, changes: dict[str, Any]
+) -> None:
+    settings = make_settings(
+        network={"dcgan": {"width": 8}, "spectral_norm": spectral_norm},
+        penalty=EVERY_PENALTY,
+        generator_optimizer=STILL,
+        discriminator_optimizer=STILL,
+        precision="float32",
+        **changes,
+    )
+    by_passes, by_autograd = Gradients(images, settings), Gradients(images, settings)
+    assert by_passes.steps._passes
+    by_autograd.steps._passes = False
+    found, expected = by_passes.after(2)["discriminator"], by_autograd.after(2)["discriminator"]
+    # Autograd gives slopes the dtype of the images, which is float32.
+    assert (found - expected).abs().max() <= 1e-6 * expected.abs().max()
+
+
 @pytest.mark.parametrize("final", [1.0, 0.25], ids=["constant", "scheduled"])
 def test_a_lazy_penalty_adds_up_to_the_same(images: TrainingImages, make_settings: MakeSettings, final: float) -> None:
     """One step in four has the penalty four times; the draws of steps being alike, the expectation is the same."""
