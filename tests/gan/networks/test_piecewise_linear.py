@@ -15,7 +15,7 @@ from celeba_gan.gan.losses.penalties import Penalty
 from celeba_gan.gan.losses.registry import OBJECTIVES
 from celeba_gan.gan.networks.build import build_discriminator
 from celeba_gan.gan.networks.config import NetworkSettings
-from celeba_gan.gan.networks.layers import Discriminator
+from celeba_gan.gan.networks.layers import Discriminator, LeakyReLU, Score
 from celeba_gan.gan.networks.piecewise_linear import Passes, _is_product, _products, is_piecewise_linear
 
 COUNT = 4
@@ -128,6 +128,39 @@ def test_networks_with_other_layers_are_left_to_autograd(name: str, changes: dic
     settings = NetworkSettings.model_validate({"name": name, **changes})
     assert not is_piecewise_linear(build_discriminator(settings, 112 if name == "article" else 32))
     assert not is_piecewise_linear(nn.Conv2d(3, 1, 4))
+
+
+class Own(Discriminator):
+    """As a user may write one."""
+
+    classes = projection = None
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 3, 1), *layers)
+        self.score = Score(3 * 8 * 8)
+
+    def path(self) -> list[nn.Module]:
+        return list(self.layers)
+
+
+class Squared(Own):
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return super().forward(images, labels).square()
+
+
+def test_what_the_passes_would_get_wrong_is_left_to_autograd_too() -> None:
+    twice = nn.Conv2d(3, 3, 3, padding=1)
+    assert is_piecewise_linear(Own(nn.Conv2d(3, 3, 3, padding=1), LeakyReLU(0.2)))
+    for layers in (
+        [twice, twice],
+        [nn.Conv2d(3, 3, 3, padding=2, dilation=2)],
+        [nn.Conv2d(3, 3, 3, padding="same")],
+        [nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")],
+        [nn.ReLU(inplace=True)],
+    ):
+        assert not is_piecewise_linear(Own(*layers))
+    assert not is_piecewise_linear(Squared())
 
 
 @pytest.mark.parametrize("spectral_norm", [False, True])

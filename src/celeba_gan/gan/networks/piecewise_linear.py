@@ -15,7 +15,7 @@ its score and its slope count, eight here; its double backward of a convolution,
 weights with kernels as large as the images. Nothing here needs a graph, so that it is the same eager and compiled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import torch
@@ -37,18 +37,35 @@ product itself in float32, at half the rate of oneDNN's kernel there (benchmarks
 
 
 def is_piecewise_linear(discriminator: nn.Module) -> bool:
-    """Whether `Passes` knows all layers of a discriminator."""
-    return isinstance(discriminator, Discriminator) and _is_known(discriminator.path())
+    """Whether `Passes` can do what a discriminator does: it knows all layers, each is there once, a convolution first.
+
+    Any other, such as one of a user's own with dilated convolutions, is left to autograd.
+    """
+    if not isinstance(discriminator, Discriminator) or type(discriminator).forward is not Discriminator.forward:
+        return False
+    layers = list(_leaves(discriminator.path()))
+    return _is_convolution(layers[0]) and len(set(layers)) == len(layers) and all(map(_is_known, layers))
 
 
-def _is_known(path: Path) -> bool:
-    return all(
-        all(map(_is_known, layer.paths()))
-        if isinstance(layer, Branches)
-        else isinstance(layer, (FixedLinear, LeakyReLU))
-        or type(layer).forward in (nn.Conv2d.forward, nn.Linear.forward)
-        for layer in path
-    )
+def _leaves(path: Path) -> Iterator[nn.Module]:
+    """All layers that are no branches."""
+    for layer in path:
+        if isinstance(layer, Branches):
+            for branch in layer.paths():
+                yield from _leaves(branch)
+        else:
+            yield layer
+
+
+def _is_known(layer: nn.Module) -> bool:
+    return isinstance(layer, (FixedLinear, LeakyReLU)) or _is_convolution(layer)
+
+
+def _is_convolution(layer: nn.Module) -> bool:
+    """Whether a layer is a plain convolution; one with a parametrisation is, too."""
+    if not isinstance(layer, nn.Conv2d) or type(layer).forward is not nn.Conv2d.forward:
+        return False
+    return layer.padding_mode == "zeros" and not isinstance(layer.padding, str) and layer.dilation == (1, 1)
 
 
 class Passes:
@@ -83,7 +100,7 @@ class Passes:
         slopes = (seeds * slopes).to(self.dtype)
         if slopes.ndim == 4:  # as all features are: kernels take many times as long where two layouts meet
             slopes = slopes.contiguous(memory_format=torch.channels_last)
-        return self._pull(self.path, slopes, last=True)
+        return self._pull(self.path, slopes, to_images=True)
 
     def gradients(self, moves: Tensor | None = None, shares: Tensor | None = None) -> dict[str, Tensor]:
         """The gradient of the sum of seed_i s_i + move_i . dD/dx_i, by every parameter, by its name.
@@ -111,7 +128,7 @@ class Passes:
             elif isinstance(layer, FixedLinear):
                 features = layer(features)
             else:
-                assert isinstance(layer, (nn.Conv2d, nn.Linear))
+                assert isinstance(layer, nn.Conv2d)
                 self._inputs[layer] = features
                 self._weights[layer] = layer.weight.to(self.dtype)
                 features = _affine(layer, features, self._weights[layer], layer.bias)
@@ -119,7 +136,7 @@ class Passes:
 
     # --- pull: slopes from the scores back ---------------------------------------------------------------------------
 
-    def _pull(self, path: Path, slope: Tensor, last: bool = False) -> Tensor:
+    def _pull(self, path: Path, slope: Tensor, to_images: bool = False) -> Tensor:
         for place in reversed(range(len(path))):
             layer = path[place]
             if isinstance(layer, Branches):
@@ -131,9 +148,11 @@ class Passes:
                 slope = layer.transposed(slope)
             else:
                 self._slopes[layer] = slope
-                chosen = self._moved if last and place == 0 else slice(None)  # nobody asks for the other images' slopes
-                if chosen.start == chosen.stop is not None:
-                    return slope[:0]
+                chosen = slice(None)
+                if to_images and place == 0:  # nobody asks for the slopes by the other images
+                    chosen = self._moved
+                    if chosen.start == chosen.stop:
+                        return slope[:0]
                 slope = _transposed(layer, slope[chosen], self._inputs[layer][chosen], self._weights[layer])
         return slope
 
@@ -214,7 +233,7 @@ def _patches(inputs: Tensor, layer: nn.Conv2d) -> Tensor:
     return seen.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(0, 2)
 
 
-_HALVING: Final = ((4, 4), (2, 2), (1, 1), (1, 1), 1)  # the geometry of which `double` is the transposed
+_HALVING: Final = ((4, 4), (2, 2), (1, 1), 1)  # the geometry of which `double` is the transposed
 
 
 def _rectify(values: Tensor, outputs: Tensor, slope: float) -> Tensor:
@@ -225,35 +244,32 @@ def _rectify(values: Tensor, outputs: Tensor, slope: float) -> Tensor:
 
 def _affine(layer: Any, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     bias = None if bias is None else bias.to(features.dtype)
-    if isinstance(layer, nn.Linear):
-        return F.linear(features, weight, bias)
-    return F.conv2d(features, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+    return F.conv2d(features, weight, bias, layer.stride, layer.padding, groups=layer.groups)
 
 
 def _transposed(layer: Any, slopes: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
     """The slope by the inputs, given that by the outputs."""
-    if isinstance(layer, nn.Linear):
-        return slopes @ weight
-    geometry = (layer.stride, layer.padding, layer.dilation, False, (0, 0), layer.groups)
-    if (layer.kernel_size, *geometry[:3], layer.groups) == _HALVING:
+    if (layer.kernel_size, layer.stride, layer.padding, layer.groups) == _HALVING:
         return double(slopes, weight)
-    found: Tensor = torch.ops.aten.convolution_backward(slopes, inputs, weight, None, *geometry, [True, False, False])[
-        0
-    ]
-    return found
+    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+        slopes, inputs, weight, None, *_geometry(layer), [True, False, False]
+    )
+    return found[0]
 
 
 def _products(layer: Any, slopes: Tensor, inputs: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """The sums over images of the products of slopes by the outputs and inputs, and of the slopes."""
-    if isinstance(layer, nn.Linear):
-        return slopes.T @ inputs, slopes.sum(0)
     if _is_product(layer, slopes):
         rows = slopes.permute(0, 2, 3, 1).flatten(0, 2)
         product = rows.T @ _patches(inputs, layer)
         return product.view(len(weight), *layer.kernel_size, -1).permute(0, 3, 1, 2), rows.sum(0)
-    geometry = (layer.stride, layer.padding, layer.dilation, False, (0, 0), layer.groups)
     sizes = None if layer.bias is None else layer.bias.shape
     _, by_weight, by_bias = torch.ops.aten.convolution_backward(
-        slopes, inputs, weight, sizes, *geometry, [False, True, layer.bias is not None]
+        slopes, inputs, weight, sizes, *_geometry(layer), [False, True, layer.bias is not None]
     )
     return by_weight, by_bias
+
+
+def _geometry(layer: Any) -> tuple[Any, ...]:
+    """Stride, padding, dilation, transposed, output padding and groups, as torch takes them."""
+    return layer.stride, layer.padding, (1, 1), False, (0, 0), layer.groups
