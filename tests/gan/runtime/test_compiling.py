@@ -78,16 +78,14 @@ def inputs(steps: Steps, classes: int | None) -> list[Any]:
 def gradients(steps: Steps, compiler: Compiler, classes: int | None, who: str) -> tuple[list[Tensor], Terms]:
     """Of a network, and the terms of its loss."""
     real, labels, z, mix, noise = inputs(steps, classes)
-    if who == "discriminator":
+    if who != "generator":
+        steps._passes = who == "discriminator"
         factor = torch.tensor(1.0, dtype=torch.float64)
-        terms, by_name = compiler.wrap(steps.discriminator_gradients, lambda found: None)(
+        terms, by_name = compiler.wrap(steps.discriminator_terms, lambda found: None)(
             real, labels, z, mix, noise[:2], noise[2:], factor, steps.penalty.is_due(0)
         )
-        return list(by_name.values()), terms
-    if who == "discriminator by autograd":
-        terms = compiler.wrap(steps.discriminator_terms, lambda terms: None)(
-            real, labels, z, mix, noise[:2], noise[2:], steps.penalty.is_due(0)
-        )
+        if by_name is not None:
+            return list(by_name.values()), terms
         found = _gradients(terms["loss"] + terms.get("penalty", 0), steps.pair.discriminator)
     else:
         terms = {"loss": compiler.wrap(steps.generator_loss, lambda loss: None)(real, labels, z, noise[:2], noise[2:])}

@@ -298,15 +298,17 @@ def test_compiled_gradients_equal_eager_ones_in_float64(recipe: dict[str, Any]) 
     drawn = [real, torch.zeros(4, 0), torch.randn(4, 32, generator=draws), torch.rand(4, generator=draws)]
     images, labels, z, mix = (values.double().to(DEVICE) for values in drawn)
     none = [torch.zeros(4, 0, dtype=torch.float64, device=DEVICE) for _ in range(4)]
-    found = []
+    factor, found = torch.ones((), dtype=torch.float64, device=DEVICE), []
     for works in (True, False):
         compiler = Compiler(works)
-        drawn = images, labels, z, mix, none[:2], none[2:]
-        terms = compiler.wrap(steps.discriminator_terms, lambda terms: None)(*drawn, True)
+        terms, by_name = compiler.wrap(steps.discriminator_terms, lambda found: None)(
+            images, labels, z, mix, none[:2], none[2:], factor, True
+        )
         loss = compiler.wrap(steps.generator_loss, lambda loss: None)(images, labels, z, none[:2], none[2:])
         assert compiler.works == works
-        of_discriminator = _gradients(terms["loss"] + terms["penalty"], pair.discriminator)
-        found.append([of_discriminator, _gradients(loss, pair.generator), terms])
+        if by_name is None:
+            by_name = _gradients(terms["loss"] + terms["penalty"], pair.discriminator)
+        found.append([by_name, _gradients(loss, pair.generator), terms])
     torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-10)
 
 

@@ -46,9 +46,8 @@ class Steps:
         self._passes = is_piecewise_linear(pair.discriminator)
         self._discriminator_terms = compiler.wrap(
             self.discriminator_terms,
-            lambda terms: _gradients(terms["loss"] + terms.get("penalty", 0), pair.discriminator),
+            lambda found: found[1] or _gradients(found[0]["loss"] + found[0].get("penalty", 0), pair.discriminator),
         )
-        self._discriminator_gradients = compiler.wrap(self.discriminator_gradients, lambda found: None)
         self._generator_loss = compiler.wrap(self.generator_loss, lambda loss: _gradients(loss, pair.generator))
 
     def iterate(self, feed: Feed, iteration: int, images: int) -> Terms:
@@ -83,11 +82,7 @@ class Steps:
         factor = torch.tensor(weight, device=real.device)
         parts = []
         for x, label, z, mix, *noise in self._micro_batches(real, labels, latents, epsilon, *noise_real, *noise_fake):
-            drawn = x, label, z, mix, noise[:2], noise[2:]
-            if self._passes:
-                terms, gradients = self._discriminator_gradients(*drawn, factor, penalised)
-            else:
-                terms, gradients = self._discriminator_terms(*drawn, penalised), None
+            terms, gradients = self._discriminator_terms(x, label, z, mix, noise[:2], noise[2:], factor, penalised)
             on_real, on_fake = terms.pop("on_real"), terms.pop("on_fake")
             self._scores += score_sums(on_real, on_fake, None, self.augmentation.has_zero)
             loss = terms.pop("loss")
@@ -109,46 +104,26 @@ class Steps:
         epsilon: Tensor,
         noise_real: Sequence[Tensor],
         noise_fake: Sequence[Tensor],
-        penalised: bool,
-    ) -> Terms:
-        """The terms of the discriminator's loss on one micro-batch; all noise comes as arguments."""
-        real, fake = self._reals_and_fakes(real, labels, z, noise_real, noise_fake)
-        with self.hardware.autocast():
-            return self.loss.terms(conditioned(self.pair.discriminator, labels), real, fake, epsilon, penalised)
-
-    @torch.no_grad()
-    def discriminator_gradients(
-        self,
-        real: Tensor,
-        labels: Tensor,
-        z: Tensor,
-        epsilon: Tensor,
-        noise_real: Sequence[Tensor],
-        noise_fake: Sequence[Tensor],
         factor: Tensor,
         penalised: bool,
-    ) -> tuple[Terms, dict[str, Tensor]]:
-        """As `discriminator_terms`, with the gradient; `factor` is that of the penalty."""
-        real, fake = self._reals_and_fakes(real, labels, z, noise_real, noise_fake)
-        known = labels if labels.shape[1] else None
-        discriminator = self.pair.discriminator
-        assert isinstance(discriminator, Discriminator)
-        exact = discriminator.score.weight.dtype
-        dtype = torch.bfloat16 if self.hardware.precision == "bfloat16" else exact
-        return self.loss.gradients(discriminator, known, real, fake, epsilon, factor, penalised, dtype)
+    ) -> tuple[Terms, dict[str, Tensor] | None]:
+        """The terms of the discriminator's loss on one micro-batch; all noise comes as arguments.
 
-    def _reals_and_fakes(
-        self,
-        real: Tensor,
-        labels: Tensor,
-        z: Tensor,
-        noise_real: Sequence[Tensor],
-        noise_fake: Sequence[Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        """What the discriminator sees."""
+        Those of a piecewise-linear one come with the gradient by its parameters, in which `factor` stands before the
+        penalty; those of any other are a graph, and come with None.
+        """
+        network = self.pair.discriminator
         with torch.no_grad(), self.hardware.autocast():
             fake = self._augment(conditioned(self.pair.generator, labels)(z).to(real.dtype), noise_fake)
-        return self._augment(real, noise_real), fake
+        real = self._augment(real, noise_real)
+        if not self._passes:
+            with self.hardware.autocast():
+                return self.loss.terms(conditioned(network, labels), real, fake, epsilon, penalised), None
+        assert isinstance(network, Discriminator)
+        known = labels if labels.shape[1] else None
+        dtype = torch.bfloat16 if self.hardware.precision == "bfloat16" else network.score.weight.dtype
+        with torch.no_grad():
+            return self.loss.gradients(network, known, real, fake, epsilon, factor, penalised, dtype)
 
     def _step_generator(self, iteration: int, real: Tensor, labels: Tensor) -> Terms:
         latents, parts = self._latents("generator", iteration), []
