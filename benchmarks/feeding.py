@@ -96,18 +96,19 @@ def measure(folder: Path, rounds: int) -> dict[str, float]:
     epoch = -(-IMAGES // BATCH)
     for feed in feeds.values():
         for step in range(epoch):
-            feed.batch(step)
+            feed.batch(feed.draw(step))
     steps = Steps(plain, hardware, Pair(plain, SIZE, hardware))
     seconds: dict[str, list[float]] = defaultdict(list)
 
     for turn in range(rounds):
         for step, (name, feed) in enumerate(feeds.items(), start=epoch + turn * len(feeds)):  # five, as `n_critic`
             with timed(seconds[name]):
-                real, labels = feed.batch(step)
+                drawn = feed.draw(step)
+                feed.batch(drawn)
             with timed(seconds["discriminator step"]):
-                steps.step_discriminator(step, 0, real, labels)
+                steps.step_discriminator(feed, drawn, step, 0)
         with timed(seconds["generator step"]):
-            steps._step_generator(turn, real, labels)
+            steps.step_generator(feed, drawn, turn, 1)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 

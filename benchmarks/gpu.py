@@ -25,7 +25,7 @@ import torch
 from machine import describe
 from training import RandomImages, textbook
 
-from celeba_gan.gan.inputs.feed import ImageFeed
+from celeba_gan.gan.inputs.feed import Draws, ImageFeed
 from celeba_gan.gan.losses.objectives import make_objective
 from celeba_gan.gan.networks.table import tabulate_pair
 from celeba_gan.gan.runtime.compiling import Compiler
@@ -68,9 +68,13 @@ class SameBatch:
     """A feed that gives the same batch for ever."""
 
     def __init__(self, feed: ImageFeed) -> None:
-        self.kept = feed.batch(0)
+        self.kept = feed.batch(feed.hardware.send_all(feed.draw(0)))
 
-    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(self, step: int) -> Draws:
+        """Nothing."""
+        return {}
+
+    def batch(self, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
         """As `ImageFeed.batch`."""
         return self.kept
 

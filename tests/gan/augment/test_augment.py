@@ -401,7 +401,7 @@ def test_p_is_steered_as_computed_by_hand() -> None:
 
     def iterate(iteration: int, *scores: float, state: Tensor = fine) -> float:
         sums = score_sums(torch.tensor(scores), torch.tensor([5.0]), None, has_zero=True)
-        controller.advance(sums, iteration, 50, state)
+        controller.advance(sums, controller.is_due(iteration), 50, state)
         return round(float(controller.p), 6)
 
     assert iterate(1, 3, 2, -1, 9) == 0  # no move between two intervals
@@ -467,7 +467,7 @@ def test_controller_carries_on_from_its_saved_state() -> None:
     def run(controller: AdaController, start: int, stop: int) -> None:
         for iteration in range(start, stop):
             scores = torch.randn(8, generator=random_generator(0, "scores", iteration)) + 1.5
-            controller.advance(score_sums(scores, scores, None, has_zero=True), iteration, 40, fine)
+            controller.advance(score_sums(scores, scores, None, has_zero=True), controller.is_due(iteration), 40, fine)
 
     undisturbed, stopped, resumed = (AdaController(settings, has_zero=True) for _ in range(3))
     run(undisturbed, 1, 60)
@@ -491,7 +491,7 @@ def test_controller_carries_on_from_its_saved_state() -> None:
 def test_fixed_strengths_stand_still(values: dict[str, Any], strength: float) -> None:
     controller = AdaController(AugmentSettings.model_validate(values), has_zero=False)
     assert not controller.needs_valid
-    controller.advance(torch.ones(3, 2) * 5, 4, 10**6, torch.tensor(0.0))
+    controller.advance(torch.ones(3, 2) * 5, controller.is_due(4), 10**6, torch.tensor(0.0))
     assert float(controller.p) == strength
 
 

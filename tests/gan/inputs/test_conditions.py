@@ -214,7 +214,7 @@ def test_feed_gives_the_labels_of_the_images_it_gives(make_settings: MakeSetting
     settings = make_settings()
     feed = ImageFeed(settings, Numbered(), choose_hardware(settings, None), CLASSES)
     for step in range(25):
-        images, labels = feed.batch(step)
+        images, labels = feed.batch(feed.draw(step))
         numbers = images[:, 0, 0, 0].add(1).mul(127.5).round().long()
         assert torch.equal(labels.argmax(1), numbers % 3)
 
@@ -289,8 +289,9 @@ def test_conditional_with_one_class_learns_as_unconditional(
         rest = {key: torch.zeros_like(value) for key, value in own.items() if key not in bare.state_dict()}
         assert rest
         with_labels.load_state_dict(bare.state_dict() | rest)
-    real = ImageFeed(plain, images, hardware).batch(0)[0]
-    first = without.step_discriminator(0, 16, real, torch.zeros(8, 0))
-    second = told.step_discriminator(0, 16, real, torch.ones(8, 1))
+    feed = ImageFeed(plain, images, hardware)
+    drawn = feed.draw(0)
+    first = without.step_discriminator(feed, drawn | {"labels": torch.zeros(8, 0)}, 0, 16)
+    second = told.step_discriminator(feed, drawn | {"labels": torch.ones(8, 1)}, 0, 16)
     for term in ("discriminator_loss", "penalty", "score_real", "score_fake"):
         assert second[term].item() == pytest.approx(first[term].item(), rel=1e-4), term

@@ -63,7 +63,7 @@ def test_batches_are_those_made_by_hand(
     settings = make_settings(data=data, mirror=mirrored, random_crop=random_crop, seed=3)
     source = ImageFeed(settings, images, CPU)
     for step in (0, 1, 8, 9, 100, 3):  # also across the end of an epoch, and back
-        batch, _ = source.batch(step)
+        batch, _ = source.batch(source.draw(step))
         side = random_crop or 24
         assert (batch.shape, batch.dtype) == ((8, 3, side, side), torch.float32)
         assert batch.is_contiguous(memory_format=torch.channels_last)
@@ -75,7 +75,7 @@ def test_batches_are_bit_identical_wherever_the_pixels_lie(make_settings: MakeSe
     settings = make_settings(random_crop=16)
     feeds = [ImageFeed(settings.model_copy(update={"data": data}), images, CPU) for data in ("stream", "resident")]
     for step in range(20):
-        first, second = (source.batch(step)[0] for source in feeds)
+        first, second = (source.batch(source.draw(step))[0] for source in feeds)
         assert torch.equal(first, second)
         assert first.stride() == second.stride()
 
@@ -90,7 +90,7 @@ def test_every_place_is_cropped_and_equally_often(make_settings: MakeSettings) -
 
     settings = make_settings(random_crop=16, mirror=False, batch_size=64, tick_kimg=1)
     source = ImageFeed(settings, Coordinates(19), CPU)
-    squares = torch.cat([source.batch(step)[0] for step in range(50)]).add(1).mul(127.5).round()
+    squares = torch.cat([source.batch(source.draw(step))[0] for step in range(50)]).add(1).mul(127.5).round()
     row, column = squares[:, 0, :, 0], squares[:, 1, 0, :]
     assert torch.equal(row, row[:, :1] + torch.arange(16))
     assert torch.equal(column, column[:, :1] + torch.arange(16))
@@ -145,7 +145,7 @@ def test_where_the_images_lie_is_said_once(
 ) -> None:
     with caplog.at_level(logging.INFO, "celeba_gan"):
         source = ImageFeed(make_settings(data=data), Numbered(24), CPU)
-        source.batch(0)
+        source.batch(source.draw(0))
     assert caplog.messages == [line]
 
 

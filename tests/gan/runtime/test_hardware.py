@@ -120,7 +120,7 @@ def test_what_changed_since_the_snapshot_is_logged_and_nothing_else(
     make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = make_settings(device="cpu")
-    before = HardwareCard.model_validate(choose_hardware(settings, None).model_dump())
+    before = choose_hardware(settings, None).card()
     choose_hardware(settings, before)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     choose_hardware(make_settings(device="cpu", compile=True), before)

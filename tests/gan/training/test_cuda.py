@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from celeba_gan.evaluation.features.classifier import AttributeClassifier, AttributeNetwork
-from celeba_gan.gan.inputs.feed import ImageFeed
+from celeba_gan.gan.inputs.feed import Draws, ImageFeed
 from celeba_gan.gan.runs.cards import RunCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint
 from celeba_gan.gan.runs.snapshot import SNAPSHOT, Snapshot
@@ -172,6 +172,44 @@ def test_so_is_a_compiled_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert_same(undisturbed[-1].snapshot.tensors, resumed[-1].snapshot.tensors)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_graphs_have_the_bits_of_no_graphs(variant: str, caplog: pytest.LogCaptureFixture) -> None:
+    settings = make(**VARIANTS[variant], graphs=False)
+    *_, expected = run(settings)
+    with caplog.at_level(logging.WARNING):
+        *_, found = run(settings.model_copy(update={"graphs": True}))
+    assert "CUDA graphs" not in caplog.text
+    assert_same(expected.snapshot.tensors, found.snapshot.tensors)
+    assert expected.snapshot.card.hardware == found.snapshot.card.hardware
+
+
+@pytest.mark.parametrize("data", ["stream", "resident"])
+def test_graphs_read_images_wherever_the_pixels_lie(data: str) -> None:
+    settings = make(data=data, random_crop=SIZE // 2, mirror=True)
+    *_, expected = run(settings)
+    *_, found = run(settings.model_copy(update={"graphs": True}))
+    assert_same(expected.snapshot.tensors, found.snapshot.tensors)
+
+
+def test_a_run_resumed_with_graphs_is_the_undisturbed_one(tmp_path: Path) -> None:
+    settings = make(precision="bfloat16", graphs=True)
+    undisturbed = run(settings)
+    resumed = run(settings, through_disk(undisturbed[1].snapshot, tmp_path))
+    assert_same(undisturbed[-1].snapshot.tensors, resumed[-1].snapshot.tensors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [RESNET, R3], ids=["wgan-gp, resnet", "rpgan, r3"])
+def test_graphs_of_what_is_compiled_have_its_bits(recipe: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    settings = make(precision="bfloat16", compile=True, **recipe)
+    with caplog.at_level(logging.WARNING):
+        *_, expected = run(settings)
+        *_, found = run(settings.model_copy(update={"graphs": True}))
+    assert "torch.compile" not in caplog.text
+    assert "CUDA graphs" not in caplog.text
+    assert_same(expected.snapshot.tensors, found.snapshot.tensors)
+
+
 def compile_and_train(folder: Path) -> None:
     """In a process with nothing compiled yet."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "cache")
@@ -194,7 +232,7 @@ def test_batches_are_the_same_wherever_the_pixels_lie(random_crop: int | None) -
 
     resident, streamed = feed("resident"), feed("stream")
     for step in range(5):
-        (ours, _), (theirs, _) = resident.batch(step), streamed.batch(step)
+        ours, theirs = (source.batch(source.hardware.send_all(source.draw(step)))[0] for source in (resident, streamed))
         assert ours.device.type == DEVICE
         assert ours.shape == (BATCH, 3, random_crop or SIZE, random_crop or SIZE)
         assert torch.equal(ours, theirs)
@@ -213,11 +251,14 @@ class BatchesOfCPU:
             Pictures(SMALL),
             Hardware(device="cpu", device_name="", precision="float32", threads=1, torch=torch.__version__),
         )
-        self.to: dict[str, Any] = {"device": settings.device, "dtype": dtype}
+        self.dtype = dtype
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        images, labels = self.feed.batch(step)
-        return images.to(**self.to), labels.to(**self.to)
+    def draw(self, step: int) -> Draws:
+        images, labels = self.feed.batch(self.feed.draw(step))
+        return {"images": images, "labels": labels}
+
+    def batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        return draws["images"].to(self.dtype), draws["labels"].to(self.dtype)
 
 
 def gradients(settings: TrainSettings, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
@@ -242,7 +283,7 @@ def gradients(settings: TrainSettings, dtype: torch.dtype = torch.float64) -> di
     pair.average.to(dtype)
     epsilon = steps._epsilon
     steps._epsilon = lambda step: epsilon(step).to(dtype)  # type: ignore[method-assign]  # mixes images of this dtype
-    steps.iterate(BatchesOfCPU(settings, dtype), 0, settings.images_per_iteration)  # type: ignore[arg-type]
+    steps.iterate(BatchesOfCPU(settings, dtype), 0, settings.images_per_iteration)
     assert not pair.broken
     return {which: torch.stack(found).double().cpu() for which, found in rows.items()}
 
@@ -343,7 +384,7 @@ def test_once_broken_nothing_moves_any_more() -> None:
         pair.step_discriminator()
         pair.backward(pair.discriminator(pair.generator(latents)).mean() * factor, pair.generator)
         pair.step_generator()
-        pair.update_average(16, 16)
+        pair.update_average(torch.tensor(0.5, device=DEVICE))
 
     step(1)
     before = copy.deepcopy(pair.state_dict())

@@ -140,13 +140,13 @@ def test_fakes_of_the_discriminators_step_are_detached_and_epsilon_is_one_number
     settings = make_settings(precision="float32", micro_batch=4)
     hardware = choose_hardware(settings, None)
     steps = Steps(settings, hardware, Pair(settings, 16, hardware))
-    real, labels = ImageFeed(settings, images, hardware).batch(0)
-    steps.step_discriminator(0, 16, real, labels)
+    feed = ImageFeed(settings, images, hardware)
+    steps.step_discriminator(feed, feed.draw(0), 0, 16)
     assert len(seen) == 2
     assert not any(given[name].requires_grad for given in seen for name in ("real", "fake"))
     assert all(parameter.grad is None for parameter in steps.pair.generator.parameters())
     epsilon = torch.cat([given["epsilon"] for given in seen])
     assert epsilon.shape == (8,)
     assert len(set(epsilon.tolist())) == 8
-    assert torch.equal(torch.cat([given["real"] for given in seen]), real)
+    assert torch.equal(torch.cat([given["real"] for given in seen]), feed.batch(feed.draw(0))[0])
     assert not torch.equal(seen[0]["fake"], seen[1]["fake"])

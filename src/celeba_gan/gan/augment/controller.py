@@ -25,17 +25,21 @@ class AdaController:
         """Whether `score_sums` needs scores of the valid split's images, augmented like the others."""
         return self.steered and not self.has_zero
 
-    def advance(self, sums: Tensor, iteration: int, images: int, broken: Tensor) -> None:
-        """Adds an iteration's scores and, every `interval` iterations, moves p. The host waits for nothing.
+    def is_due(self, iteration: int) -> bool:
+        """Whether p moves after so many iterations: every `interval`."""
+        return self.steered and iteration % self.settings.interval == 0
 
-        `sums` are those of `score_sums`, added up over the iteration; `iteration` counts this one, `images` are seen
-        in each. Nothing moves once the scalar `broken` is above 0.
+    def advance(self, sums: Tensor, due: bool, images: int, broken: Tensor) -> None:
+        """Adds an iteration's scores and, where that `is_due`, moves p. The host waits for nothing.
+
+        `sums` are those of `score_sums`, added up over the iteration; `images` are seen in each. Nothing moves once the
+        scalar `broken` is above 0.
         """
         if not self.steered:
             return
         held = broken > 0
         total = torch.where(held, self.sums, self.sums + sums)
-        if iteration % self.settings.interval == 0:
+        if due:
             moved = moved_p(self.p, total, self.settings.interval * images, self.settings, self.has_zero)
             self.p.copy_(torch.where(held, self.p, moved))
             total = torch.where(held, self.sums, 0.0)

@@ -1,7 +1,6 @@
 """The real images of training: from packed uint8 pixels to batches on the device."""
 
 import logging
-from collections.abc import Callable
 from typing import Literal, Protocol
 
 import numpy as np
@@ -49,15 +48,21 @@ class TrainingImages(KnownImages, Protocol):
         """Images uint8 (n, size, size, 3) at these indices."""
 
 
-Pixels = Callable[[Tensor], Tensor]
-"""Indices into a split, a CPU int64 tensor (n,), to its images, uint8 (n, size, size, 3) on the device."""
+Draws = dict[str, Tensor]
+"""What makes a batch, by name: on the CPU as drawn, on the device as used. Shapes are those of every step."""
 
 
 class Feed(Protocol):
     """What a step takes its real images from."""
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Real images (batch, 3, side, side) in [-1, 1] and their labels (batch, names), on the device."""
+    def draw(self, step: int) -> Draws:
+        """What makes the batch of a step, on the CPU."""
+
+    def batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Real images (batch, 3, side, side) in [-1, 1] and their labels (batch, names), of draws on the device.
+
+        A pure function of the draws: it may be recorded and replayed.
+        """
 
 
 class ImageFeed:
@@ -90,30 +95,40 @@ class ImageFeed:
             raise FeedError(f"The {split} split has no images{advice[split]}")
         self._of = "" if split == "train" else f" of {split}"
         self.order = ShuffledOrder(settings.seed, stop - self.first, f"order{self._of}")
-        if split == "train":
-            self.pixels = _open_training_pixels(settings, images, hardware)
-        else:
-            self.pixels = _stream(images, hardware, self.first)
+        self._resident = _resident_pixels(settings, images, hardware) if split == "train" else None
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The real images of a discriminator step, (batch, 3, side, side) in [-1, 1], and their labels (batch, names).
+    def draw(self, step: int) -> Draws:
+        """Which images, where they are cropped and whether they are mirrored: functions of the seed and the step.
 
-        Which images, where they are cropped and whether they are mirrored are functions of the seed and the step.
-        They are cropped and mirrored as bytes, at a quarter of the memory traffic of float32.
+        Images that are not resident come as pixels, uint8 (batch, size, size, 3), others as indices.
         """
         settings, count = self.settings, self.settings.batch_size
         indices = self.order.indices(step * count, count)
-        pixels = self.pixels(indices)
+        draws = {"labels": self.conditions.labels(indices + self.first)}
+        if self._resident is None:
+            draws["pixels"] = torch.from_numpy(self.images.gather((indices + self.first).numpy()))
+        else:
+            draws["indices"] = indices
         if settings.random_crop is not None:
             places = self.images.size - settings.random_crop + 1
-            corners = torch.randint(places, (2, count), generator=self._draws("crop", step))
-            pixels = crop(pixels, self.hardware.send(corners), settings.random_crop)
+            draws["corners"] = torch.randint(places, (2, count), generator=self._generator("crop", step))
         if settings.mirror:
-            mirrored = torch.rand(count, generator=self._draws("mirror", step)) < 0.5
-            pixels = mirror(pixels, self.hardware.send(mirrored))
-        return from_uint8(pixels), self.hardware.send(self.conditions.labels(indices + self.first))
+            draws["mirrored"] = torch.rand(count, generator=self._generator("mirror", step)) < 0.5
+        return draws
 
-    def _draws(self, purpose: str, step: int) -> torch.Generator:
+    def batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """The real images, (batch, 3, side, side) in [-1, 1], and their labels (batch, names), of draws on the device.
+
+        They are cropped and mirrored as bytes, at a quarter of the memory traffic of float32.
+        """
+        pixels = draws["pixels"] if self._resident is None else self._resident.index_select(0, draws["indices"])
+        if self.settings.random_crop is not None:
+            pixels = crop(pixels, draws["corners"], self.settings.random_crop)
+        if self.settings.mirror:
+            pixels = mirror(pixels, draws["mirrored"])
+        return from_uint8(pixels), draws["labels"]
+
+    def _generator(self, purpose: str, step: int) -> torch.Generator:
         return random_generator(self.settings.seed, purpose + self._of, step)
 
     def reals(self, count: int) -> NDArray[np.uint8]:
@@ -153,14 +168,14 @@ def is_resident(requested: Literal["auto", "stream", "resident"], needed: int, f
     return requested == "resident"
 
 
-def _open_training_pixels(settings: InputSettings, images: TrainingImages, hardware: Hardware) -> Pixels:
-    """Streams the train split or keeps it on the device, as the settings choose, and logs which."""
+def _resident_pixels(settings: InputSettings, images: TrainingImages, hardware: Hardware) -> Tensor | None:
+    """The train split on the device, uint8 (n, size, size, 3); None where the settings have it streamed. Logs which."""
     start, stop = images.split("train")
     needed, free = (stop - start) * images.size**2 * 3, hardware.free_memory()
     if not is_resident(settings.data, needed, free):
         why = f": over half of the GPU's {in_bytes(free)} free" if free is not None and settings.data == "auto" else ""
         logger.info("Training images: %s, streamed from disk%s", in_bytes(needed), why)
-        return _stream(images, hardware, start)
+        return None
     place = "in memory" if free is None else f"on the GPU (of {in_bytes(free)} free)"
     logger.info("Training images: %s %s", in_bytes(needed), place)
     try:
@@ -175,9 +190,4 @@ def _open_training_pixels(settings: InputSettings, images: TrainingImages, hardw
     for begin in range(start, stop, piece):
         end = min(begin + piece, stop)
         pixels[begin - start : end - start] = torch.from_numpy(images.gather(np.arange(begin, end)))
-    return lambda indices: pixels.index_select(0, hardware.send(indices))
-
-
-def _stream(images: TrainingImages, hardware: Hardware, first: int) -> Pixels:
-    """Pixels that stay where they are, usually in a memory map, and are sent batch by batch."""
-    return lambda indices: hardware.send(torch.from_numpy(images.gather((indices + first).numpy())))
+    return pixels

@@ -1,8 +1,9 @@
 """Compiles the losses with torch.compile, and goes back to eager where that fails.
 
 What is compiled is a pure function of tensors: all noise comes as arguments, so that nothing is drawn inside, and no
-Python number changes from step to step, so that nothing is compiled twice. CUDA graphs are not used: their outputs
-live in memory that the next replay overwrites, while gradients and terms here are kept over several calls.
+Python number changes from step to step, so that nothing is compiled twice. The compiler's own CUDA graphs are not used:
+their outputs live in memory that the next replay overwrites, while gradients and terms here are kept over several
+calls. `graphs.py` records whole steps instead, compiled or not.
 """
 
 import logging

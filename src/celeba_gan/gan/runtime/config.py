@@ -20,6 +20,11 @@ class RuntimeSettings(Settings):
         "auto",
         description="compile the losses with torch.compile; auto: on CUDA; where it fails, training runs without",
     )
+    graphs: bool | Literal["auto"] = Field(
+        False,
+        description="record whole steps as CUDA graphs, so that the host need not start each kernel; auto: on CUDA; "
+        "where it fails, training runs without",
+    )
     threads: int | None = Field(
         None, ge=1, description="CPU threads; null: those of the resumed state, else OMP_NUM_THREADS or all cores"
     )

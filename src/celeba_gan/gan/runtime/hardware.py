@@ -5,10 +5,11 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from celeba_gan.foundation.cores import available_cores
 from celeba_gan.gan.runtime.allocator import keep_freed_memory
@@ -28,9 +29,11 @@ class Hardware(HardwareCard):
     Equal values give equal bits: tested on CPUs and, uncompiled, on an H200 (`tests/gan/training/test_cuda.py`).
     """
 
+    graphs: bool = False  # whether steps are recorded as CUDA graphs, which gives the same bits
+
     def card(self) -> HardwareCard:
         """The plain record, for snapshots."""
-        return HardwareCard.model_validate(self.model_dump())
+        return HardwareCard.model_validate(self.model_dump(include=set(HardwareCard.model_fields)))
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Context in which the networks compute in this precision; their weights stay float32."""
@@ -42,6 +45,14 @@ class Hardware(HardwareCard):
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
 
+    def send_all(self, tensors: Any) -> Any:
+        """CPU tensors in tuples and dictionaries, on the device."""
+        return tensors if self.device == "cpu" else tree_map(self.send, tensors)
+
+    def scalar(self, value: float) -> Tensor:
+        """A number as a CPU tensor, float64 where the device knows that."""
+        return torch.tensor(value, dtype=torch.float32 if self.device == "mps" else torch.float64)
+
     def free_memory(self) -> int | None:
         """Bytes free on the GPU; None on the CPU, whose memory the memory maps share already."""
         if self.device == "cuda":
@@ -51,10 +62,13 @@ class Hardware(HardwareCard):
         return None
 
     def peak_memory(self) -> dict[str, float]:
-        """`gpu_memory_gib`, the most that was allocated since the last call; nothing on other devices than CUDA."""
+        """`gpu_memory_gib`, the most that was allocated since the last call; nothing on other devices than CUDA.
+
+        With graphs it is what torch holds of the device: theirs counts as free between two runs.
+        """
         if self.device != "cuda":
             return {}
-        peak = torch.cuda.max_memory_allocated() / 2**30
+        peak = (torch.cuda.max_memory_reserved() if self.graphs else torch.cuda.max_memory_allocated()) / 2**30
         torch.cuda.reset_peak_memory_stats()
         return {"gpu_memory_gib": peak}
 
@@ -114,6 +128,7 @@ def choose_hardware(
         threads=threads,
         torch=torch.__version__,
         compiled=device == "cuda" if settings.compile == "auto" else settings.compile,
+        graphs=_graphs(settings.graphs, device),
     )
     if device == "cuda":
         # The same run must give the same bits. cudnn.benchmark stays off for that reason: it times the algorithms and
@@ -125,11 +140,11 @@ def choose_hardware(
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # this mode requires it
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # takes time
             torch.use_deterministic_algorithms(True, warn_only=True)
-    compiled = ", compiled" if chosen.compiled else ""
+    compiled = ", compiled" * chosen.compiled + ", recorded as CUDA graphs" * chosen.graphs
     where = f"{device} ({chosen.device_name}), {chosen.precision}"
     logger.info("Training on %s, CPU threads: %d%s", where, threads, compiled)
     if before is not None:
-        known, now = before.model_dump(), chosen.model_dump()
+        known, now = before.model_dump(), chosen.card().model_dump()
         changed = [f"{key} {known[key]} -> {value}" for key, value in now.items() if known[key] != value]
         if changed:
             logger.warning("Resuming with %s: close to an uninterrupted run, but not bit for bit", ", ".join(changed))
@@ -137,8 +152,16 @@ def choose_hardware(
 
 
 def check_hardware(settings: RuntimeSettings) -> None:
-    """Raises HardwareError if the device or precision requested is not there, and changes nothing."""
-    _precision(settings.precision, find_device(settings.device), None)
+    """Raises HardwareError if the device, precision or CUDA graphs requested are not there, and changes nothing."""
+    device = find_device(settings.device)
+    _precision(settings.precision, device, None)
+    _graphs(settings.graphs, device)
+
+
+def _graphs(requested: bool | Literal["auto"], device: str) -> bool:
+    if requested is True and device != "cuda":
+        raise HardwareError(f"train.graphs: CUDA graphs are NVIDIA's, and the device is {device}; give auto or false")
+    return device == "cuda" and bool(requested)
 
 
 def _precision(requested: str, device: str, same: HardwareCard | None) -> str:

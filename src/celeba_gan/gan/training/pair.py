@@ -48,11 +48,18 @@ class Pair:
         self.with_batch_norm = {name for name in self.adams if has_batch_norm(self.networks[name])}
         self.clip_weights()
 
-    def set_learning_rates(self, images: int) -> None:
-        """Gives both optimisers the learning rate that their schedules have after so many images."""
-        for name, optimizer in self.optimizers.items():
-            adam = self.adams[name]
-            optimizer.param_groups[0]["lr"] = adam.learning_rate * factor(adam.schedule, images)
+    def learning_rate(self, name: str, images: int) -> float:
+        """That of the generator or the discriminator, by name, after so many images."""
+        adam = self.adams[name]
+        return adam.learning_rate * factor(adam.schedule, images)
+
+    def set_learning_rate(self, name: str, rate: Tensor) -> None:
+        """Gives an optimiser its learning rate, a scalar on the device."""
+        group = self.optimizers[name].param_groups[0]
+        if self._fused:
+            group["lr"].copy_(rate)
+        else:
+            group["lr"] = float(rate)
 
     def backward(self, loss: Tensor, network: nn.Module) -> None:
         """Adds a loss's gradient to that of a network's next step."""
@@ -95,15 +102,19 @@ class Pair:
         """Updates the generator. Returns its gradient's norm, a scalar on the device."""
         return self._step("generator")
 
-    def update_average(self, images: int, since: int) -> None:
-        """Moves the average towards the generator, `since` images after the last time.
+    def average_weight(self, images: int, since: int) -> float:
+        """By which share the average moves towards the generator after `images`, `since` images after the last time.
 
         Its half-life counts images, and is at most a share of the images seen, so that the first weights do not
         linger in a short run.
         """
         ema = self.settings.ema
         half_life = min(ema.half_life_kimg * 1000, ema.ramp_up * images)
-        weight = (1 - self.broken) * (1 - 0.5 ** (since / half_life))
+        return float(1 - 0.5 ** (since / half_life))
+
+    def update_average(self, weight: Tensor) -> None:
+        """Moves the average towards the generator by this share, a scalar on the device."""
+        weight = (1 - self.broken) * weight.to(self.broken)
         kept: list[Tensor] = list(self.average.parameters())
         now: list[Tensor] = list(self.generator.parameters())
         steps = list(torch._foreach_sub(now, kept))
@@ -140,6 +151,11 @@ class Pair:
                     for slot, value in slots.items()
                 }
 
+    def forget_gradients(self) -> None:
+        """Drops the gradients of steps that have not been made."""
+        for network in (self.generator, self.discriminator):
+            network.zero_grad()
+
     def _step(self, name: str) -> Tensor:
         parameters = [parameter for parameter in self.networks[name].parameters() if parameter.grad is not None]
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
@@ -169,4 +185,11 @@ class Pair:
 def _adam(network: nn.Module, settings: AdamSettings, fused: bool) -> Adam:
     # Python floats: torch refuses betas of which one is an int.
     betas = (float(settings.beta1), float(settings.beta2))
-    return Adam(network.parameters(), lr=settings.learning_rate, betas=betas, fused=fused)
+    if not fused:
+        return Adam(network.parameters(), lr=settings.learning_rate, betas=betas)
+    # The learning rate is a scalar on the device, so that a recorded step reads what it is now. CUDA's kernel takes
+    # float32, the CPU's any.
+    device = next(network.parameters()).device
+    dtype = torch.float32 if device.type == "cuda" else torch.float64
+    rate = torch.tensor(settings.learning_rate, dtype=dtype, device=device)
+    return Adam(network.parameters(), lr=rate, betas=betas, fused=True, capturable=device.type == "cuda")

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from celeba_gan.gan.inputs.feed import Draws
 from celeba_gan.gan.runtime.hardware import Hardware, is_out_of_memory
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.pair import Pair
@@ -57,8 +58,8 @@ class Probe:
         """Builds the networks; otherwise as `Pair`."""
         self.settings = settings
         self.size = size
-        # Compiling takes longer than the probe.
-        self.hardware = Hardware.model_validate({**hardware.model_dump(), "compiled": False})
+        # Compiling takes longer than the probe, and graphs are recorded only after some steps.
+        self.hardware = Hardware.model_validate({**hardware.model_dump(), "compiled": False, "graphs": False})
         self.classes = classes or 0
         self.pair = Pair(settings, size, hardware, classes)
         settings.check_combination(self.pair.with_batch_norm)
@@ -165,7 +166,7 @@ class Probe:
         if whole:
             steps.iterate(feed, 1, 1)
         else:
-            steps.step_discriminator(1, 1, *feed.batch(1))
+            steps.step_discriminator(feed, feed.draw(1), 1, 1)
         self._wait()
         return time.perf_counter() - began
 
@@ -191,7 +192,11 @@ class _Noise:
     classes: int
     hardware: Hardware
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def draw(self, step: int) -> Draws:
+        """Nothing: images are made on the device."""
+        return {}
+
+    def batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """Random images (count, 3, size, size) in [-1, 1] and labels (count, classes)."""
         pixels = torch.rand(self.count, 3, self.size, self.size, device=self.hardware.device) * 2 - 1
         labels = torch.zeros(self.count, self.classes, device=self.hardware.device)
