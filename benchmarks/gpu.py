@@ -1,15 +1,14 @@
 """What each step of the fast path is worth on a GPU: images per second, share of the peak, data wait, memory.
 
-Modes, each on the same networks: float32 without TF32 and without compilation, TF32, bfloat16, bfloat16 compiled. All
-have channels_last and the fused optimiser. `textbook` is the loop of `training.py` on the GPU: float32, NCHW, plain
-Adam, separate forwards; it exists for WGAN-GP only. Images are those shown to the discriminator; the ratio is to the
-eager float32 row.
+Rows are in order of worth, and each is printed as soon as it is known. Modes, each on the same networks: float32
+without TF32 and without compilation, TF32, bfloat16, compiled, and recorded as CUDA graphs. All have channels_last and
+the fused optimiser. `textbook` is the loop of `training.py` on the GPU: float32, NCHW, plain Adam, separate forwards;
+it exists for WGAN-GP only. Images are those shown to the discriminator.
 
 Data wait is the share of an iteration's time that goes away when every step is given the same batch: once with the
 images in the GPU's memory, once streamed from the host's. The share of the peak counts the operations of convolutions
-and linear layers that the mathematics needs, and takes the GPU's peak from `--peak-tflops`, one figure for every row.
-
-CUDA graphs are not measured: training does not use them (see `gan/runtime/compiling.py`).
+and linear layers that the mathematics needs, and divides by what one large bfloat16 product reaches on this GPU, which
+is measured first. `penalised / not` compares a discriminator's steps with and without the penalty.
 """
 
 import argparse
@@ -17,7 +16,7 @@ import gc
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,28 +28,51 @@ from celeba_gan.gan.inputs.feed import Draws, ImageFeed
 from celeba_gan.gan.losses.objectives import make_objective
 from celeba_gan.gan.networks.table import tabulate_pair
 from celeba_gan.gan.runtime.compiling import Compiler
-from celeba_gan.gan.runtime.hardware import HardwareError, choose_hardware, is_out_of_memory
+from celeba_gan.gan.runtime.hardware import Hardware, HardwareError, choose_hardware, is_out_of_memory
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
 
+R3 = "rpgan+r1+r2, r3"
+DCGAN, RESNET = "wgan-gp, dcgan", "wgan-gp, resnet"
 RPGAN: dict[str, Any] = {
     "objective": {"name": "rpgan"},
     "penalty": {"gradient_penalty": {"weight": 0}, "r1": {"weight": 1}, "r2": {"weight": 1}},
     "n_critic": 1,
 }
 RECIPES: dict[str, dict[str, Any]] = {
-    "wgan-gp, dcgan": {"network": {"name": "dcgan"}},
-    "wgan-gp, resnet": {"network": {"name": "resnet"}},
-    "rpgan+r1+r2, r3": {**RPGAN, "network": {"name": "r3"}},
+    DCGAN: {"network": {"name": "dcgan"}},
+    RESNET: {"network": {"name": "resnet"}},
+    R3: {**RPGAN, "network": {"name": "r3"}},
 }
+PLAIN: dict[str, Any] = {"precision": "bfloat16", "compile": False, "graphs": False}
+BEST = "compiled, graphs"
 MODES: dict[str, dict[str, Any]] = {
-    "float32": {"precision": "float32", "compile": False},
-    "tf32": {"precision": "tf32", "compile": False},
-    "bfloat16": {"precision": "bfloat16", "compile": False},
-    "bfloat16, compiled": {"precision": "bfloat16", "compile": True},
+    BEST: {**PLAIN, "compile": True, "graphs": True},
+    "graphs": {**PLAIN, "graphs": True},
+    "compiled": {**PLAIN, "compile": True},
+    "bfloat16": PLAIN,
+    "tf32": {**PLAIN, "precision": "tf32"},
+    "float32": {**PLAIN, "precision": "float32"},
 }
 TEXTBOOK = "textbook"
+ROWS = (
+    (DCGAN, 32, 32, 32, (BEST, "graphs", "bfloat16", TEXTBOOK)),  # the demo
+    (RESNET, 64, 64, 64, (BEST, "compiled", "graphs", "bfloat16")),
+    (R3, 64, 64, 64, (BEST, "bfloat16", "float32")),
+    (RESNET, 64, 256, 64, (BEST,)),
+    (R3, 64, 256, 64, (BEST,)),
+    (DCGAN, 32, 256, 32, (BEST,)),
+    (DCGAN, 64, 64, 64, (BEST, "graphs", "bfloat16")),
+    (RESNET, 64, 128, 64, (BEST,)),
+    (RESNET, 64, 512, 64, (BEST,)),
+    (DCGAN, 64, 256, 64, (BEST,)),
+    (DCGAN, 64, 1024, 64, (BEST,)),
+    (R3, 64, 128, 64, (BEST,)),
+    (RESNET, 64, 64, 64, (TEXTBOOK, "tf32", "float32")),
+    (RESNET, 128, 64, 64, (BEST, "compiled")),
+)
+"""Networks, pixels, images a step, width of the networks, modes; the most important first."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +84,7 @@ class Measured:
     memory_gib: float
     wait_resident: float
     wait_streamed: float
+    penalised: float  # a discriminator's step with a penalty, in those without
 
 
 class SameBatch:
@@ -142,68 +165,90 @@ def measure(images: RandomImages, settings: TrainSettings, iterations: int) -> M
     from_memory = seconds_of(with_feed(resident), iterations, device)
     from_host = seconds_of(with_feed(streamed), iterations, device)
     memory = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else 0.0
+    if steps.graphs.works:
+        memory = torch.cuda.max_memory_reserved() / 2**30  # what graphs hold is not allocated between their runs
     return Measured(
         settings.images_per_iteration / from_memory,
         operations(settings, images.size) / from_memory / 1e12,
         memory,
         1 - alone / from_memory,
         1 - alone / from_host,
+        penalised(images, settings, hardware, iterations),
     )
 
 
+def penalised(images: RandomImages, settings: TrainSettings, hardware: Hardware, iterations: int) -> float:
+    """The time of a discriminator's step with the penalty, in those of one without."""
+    seconds = []
+    for every in (1, 2**30):
+        penalty = settings.penalty.model_copy(update={"every": every})
+        changed = settings.model_copy(update={"penalty": penalty})
+        steps = Steps(changed, hardware, Pair(changed, images.size, hardware))
+        feed = SameBatch(ImageFeed(changed, images, hardware))
+
+        def step(steps: Steps = steps, feed: SameBatch = feed) -> object:
+            return steps.step_discriminator(feed, {}, 1, settings.images_per_iteration)
+
+        for _ in range(3):  # compiles and records
+            step()
+        seconds.append(seconds_of(step, 5 * iterations, hardware.device))
+    return seconds[0] / seconds[1]
+
+
+def measured_peak(device: str) -> float:
+    """TFLOP/s of one large product in bfloat16: the best of some."""
+    side = 8192 if device == "cuda" else 1024
+    first, second = torch.randn(2, side, side, device=device, dtype=torch.bfloat16)
+    seconds = min(seconds_of(lambda: first @ second, 20, device) for _ in range(3))
+    return 2 * side**3 / seconds / 1e12
+
+
 class Complaints(logging.Handler):
-    """Notes whether the compiler gave up."""
+    """Notes whether the compiler or recording gave up."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.heard: list[str] = []
-        logging.getLogger("celeba_gan.gan.runtime.compiling").addHandler(self)
+        for module in ("compiling", "graphs"):
+            logging.getLogger(f"celeba_gan.gan.runtime.{module}").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Notes."""
         self.heard.append(record.getMessage())
 
 
-def rows(images: RandomImages, recipe: str, batch: int, width: int, arguments: argparse.Namespace) -> Iterator[str]:
-    """Of the table, for one network, size and batch."""
+def row(
+    images: RandomImages, recipe: str, batch: int, width: int, mode: str, peak: float, arguments: argparse.Namespace
+) -> list[str]:
+    """Of the table, and what was said about it."""
     start = f"| {recipe} | {images.size} | {batch} |"
-    reference = None
-    for name in arguments.modes:
-        if name == TEXTBOOK or time.monotonic() > arguments.until:
-            continue
-        torch._dynamo.reset()
-        gc.collect()
-        complaints = Complaints()
-        try:
-            settings = settings_for(recipe, batch, width, arguments.device, MODES[name])
-            found = measure(images, settings, arguments.iterations)
-        except HardwareError:
-            yield f"{start} {name} | not on this device | | | | | |"
-            continue
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            yield f"{start} {name} | out of memory | | | | | |"
-            continue
-        reference = reference or (found.images_per_second if name == "float32" else None)
-        peak = f"{found.tflops / arguments.peak_tflops:.0%}" if arguments.peak_tflops else "-"
-        shown = f"{name} (failed, ran eagerly)" if complaints.heard else name
-        yield (
-            f"{start} {shown} | {found.images_per_second:.0f} | {ratio(found.images_per_second, reference)} | "
-            f"{found.tflops:.3g} | {peak} | {found.wait_resident:.1%} / {found.wait_streamed:.1%} | "
-            f"{found.memory_gib:.2f} |"
-        )
-        yield from complaints.heard
-    if TEXTBOOK in arguments.modes and recipe.startswith("wgan-gp") and time.monotonic() < arguments.until:
+    torch._dynamo.reset()
+    gc.collect()
+    if arguments.device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    if mode == TEXTBOOK:
         settings = settings_for(recipe, batch, width, arguments.device, MODES["float32"])
         choose_hardware(settings, None)  # TF32 off
         loop = textbook(images.size, settings, arguments.device, iterations=1)
         speed = settings.images_per_iteration / seconds_of(lambda: next(loop), arguments.iterations, arguments.device)
-        yield f"{start} {TEXTBOOK} | {speed:.0f} | {ratio(speed, reference)} | | | | |"
-
-
-def ratio(speed: float, reference: float | None) -> str:
-    return f"{speed / reference:.2f}" if reference else "-"
+        return [f"{start} {TEXTBOOK} | {speed:.0f} | | | | | |"]
+    complaints = Complaints()
+    try:
+        settings = settings_for(recipe, batch, width, arguments.device, MODES[mode])
+        found = measure(images, settings, arguments.iterations)
+    except HardwareError:
+        return [f"{start} {mode} | not on this device | | | | | |"]
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return [f"{start} {mode} | out of memory | | | | | |"]
+    shown = f"{mode} (failed)" if complaints.heard else mode
+    return [
+        f"{start} {shown} | {found.images_per_second:.0f} | {found.tflops:.3g} | {found.tflops / peak:.0%} | "
+        f"{found.penalised:.2f} | {found.wait_resident:.1%} / {found.wait_streamed:.1%} | {found.memory_gib:.2f} |",
+        *complaints.heard,
+    ]
 
 
 def main() -> None:
@@ -211,29 +256,26 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu: only to try the script itself")
     parser.add_argument("--small", action="store_true", help="tiny networks and batches, to try the script itself")
     parser.add_argument("--iterations", type=int, default=20, help="timed at a time, at most")
-    parser.add_argument("--peak-tflops", type=float, help="of the GPU, for the share of the peak")
-    parser.add_argument("--sizes", type=int, nargs="+", help="of the images, in pixels")
-    parser.add_argument("--batches", type=int, nargs="+", help="images per step")
-    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
-    parser.add_argument("--modes", nargs="+", default=[*MODES, TEXTBOOK], choices=[*MODES, TEXTBOOK])
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="after which no further mode begins")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="after which no further row begins")
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         print("no CUDA device here: not run")
         return
-    arguments.until = time.monotonic() + arguments.seconds
-    sizes, batches, width = ([32], [4], 8) if arguments.small else ([64, 128], [64, 256], 64)
+    until = time.monotonic() + arguments.seconds
     if arguments.device == "cpu":
         Compiler.backend = "aot_eager"  # the losses are traced and differentiated by the compiler, and run as they are
     name = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU, not for its figures"
-    print(f"Training on {name} ({describe()})")
-    print("| recipe | size | batch | mode | images/s | ratio | TFLOP/s | of peak | data wait | memory GiB |")
+    peak = measured_peak(arguments.device)
+    print(f"Training on {name} ({describe()}); one large bfloat16 product: {peak:.0f} TFLOP/s")
+    print("| recipe | size | batch | mode | images/s | TFLOP/s | of peak | penalised / not | data wait | memory GiB |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    for size in arguments.sizes or sizes:
-        images = RandomImages(size)
-        for batch, recipe in itertools.product(arguments.batches or batches, arguments.recipes):
-            for row in rows(images, recipe, batch, width, arguments):
-                print(row, flush=True)
+    for recipe, size, batch, width, modes in ROWS:
+        images = RandomImages(32 if arguments.small else size)
+        few, narrow = (4, 8) if arguments.small else (batch, width)
+        for mode in modes:
+            if time.monotonic() < until:
+                for line in row(images, recipe, few, narrow, mode, peak, arguments):
+                    print(line, flush=True)
 
 
 if __name__ == "__main__":

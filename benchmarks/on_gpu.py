@@ -4,7 +4,7 @@ In order of worth, each step in processes of its own, with a time limit of its o
 
 1. the tests of `tests/gan/training/test_cuda.py`, while portraits are drawn, a classifier of their attributes is fitted
    and what step 3 compiles is compiled ahead: no more beside that, or nothing is done in time (seen);
-2. `gpu.py` at 64x64;
+2. `gpu.py`, its most important rows first;
 3. the trainings of `conf/celeba` and `conf/modern` on the portraits, both for equal time;
 4. their quality: distances between 4,000 samples and as many portraits that nothing was trained on, beside those
    between real portraits; and the speed of sampling and of features.
@@ -59,7 +59,6 @@ from celeba_gan.reporting.grids import make_grid
 PROJECT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 PRESETS = ("celeba", "modern")
-RECIPES = ("wgan-gp, dcgan", "wgan-gp, resnet", "rpgan+r1+r2, r3")  # of gpu.py; the last takes minutes in float32
 GRID = (8, 12)
 MEASURED = 4000  # samples a side
 PARTS = ("tests", "speed", "training")
@@ -106,7 +105,13 @@ def settings_of(preset: str, arguments: argparse.Namespace) -> TrainSettings:
         text = (PROJECT / "conf" / environment / "parameters.yml").read_text(encoding="utf-8")
         values = merged(values, yaml.safe_load(text)["train"])
     tick = {"celeba": 10, "modern": 5}[preset]
-    values |= {"kimg": 1e6, "tick_kimg": tick, "evaluate_every_kimg": tick, "device": arguments.device}
+    values |= {
+        "kimg": 1e6,
+        "tick_kimg": tick,
+        "evaluate_every_kimg": tick,
+        "device": arguments.device,
+        "graphs": "auto",
+    }
     values["grid"] = {"rows": GRID[0], "columns": GRID[1]}
     if arguments.small:
         network = values["network"]["name"]
@@ -341,7 +346,7 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 def run_all(runner: Runner, arguments: argparse.Namespace) -> None:
     limits = {name: min(most, share * arguments.minutes * 60) for name, (most, share) in LIMITS.items()}
     gpu = [sys.executable, str(HERE / "gpu.py"), "--device", arguments.device]
-    gpu += ["--small", "--iterations", "1"] if arguments.small else ["--sizes", "64"]
+    gpu += ["--small", "--iterations", "1"] if arguments.small else []
     first = {"portraits": runner.own("portraits")} if "training" in arguments.only else {}
     if "tests" in arguments.only:
         first |= tests()
@@ -349,9 +354,7 @@ def run_all(runner: Runner, arguments: argparse.Namespace) -> None:
         first |= {f"compile {preset}": runner.own(f"compile {preset}") for preset in PRESETS}
     runner.run(first, limits["tests"], needed="portraits")
     if "speed" in arguments.only:
-        peak = [] if arguments.peak_tflops is None else ["--peak-tflops", str(arguments.peak_tflops)]
-        recipes = [] if arguments.small else ["--batches", "64", "256", "--recipes", *RECIPES]
-        runner.run({"speed": [*gpu, *recipes, *peak, "--seconds", str(limits["speed"] - 15)]}, limits["speed"])
+        runner.run({"speed": [*gpu, "--seconds", str(limits["speed"] - 15)]}, limits["speed"])
     if "training" in arguments.only:
         each = (runner.left() - limits["quality"]) / len(PRESETS)
         for preset in PRESETS:
@@ -360,13 +363,14 @@ def run_all(runner: Runner, arguments: argparse.Namespace) -> None:
 
 
 def tests() -> dict[str, list[str]]:
-    """Three parts, since those that compile take longest."""
+    """Four parts, since those that compile take longest."""
     pytest = [sys.executable, "-m", "pytest", "-v", "--tb=short", "--durations=5", "-p", "no:cacheprovider"]
     pytest += ["--noconftest", str(PROJECT / "tests" / "gan" / "training" / "test_cuda.py"), "-k"]
     return {
-        "tests of bits": [*pytest, "identical or compiled_one"],
+        "tests of bits": [*pytest, "(identical or compiled_one) and not graphs"],
+        "tests of graphs": [*pytest, "graphs"],
         "tests of compiled gradients": [*pytest, "compiled_gradients or two_processes"],
-        "tests of all else": [*pytest, "not identical and not compiled_ and not two_processes"],
+        "tests of all else": [*pytest, "not identical and not compiled_ and not two_processes and not graphs"],
     }
 
 
@@ -377,7 +381,6 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu: only to try the script itself")
     parser.add_argument("--small", action="store_true", help="tiny networks, to try the script itself")
     parser.add_argument("--only", nargs="+", default=list(PARTS), choices=PARTS, help="some of the steps")
-    parser.add_argument("--peak-tflops", type=float, help="of the GPU in dense bfloat16, for the share of the peak")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=0.0, help=argparse.SUPPRESS)
