@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from arithmetic import operations, product_tflops
 from machine import describe
 from training import RandomImages, textbook
 
 from celeba_gan.gan.inputs.feed import Draws, ImageFeed
-from celeba_gan.gan.losses.objectives import make_objective
-from celeba_gan.gan.networks.table import tabulate_pair
 from celeba_gan.gan.runtime.compiling import Compiler
 from celeba_gan.gan.runtime.hardware import Hardware, HardwareError, choose_hardware, is_out_of_memory
 from celeba_gan.gan.settings import TrainSettings
@@ -132,18 +131,6 @@ def seconds_of(run: Callable[[], object], most: int, device: str) -> float:
     return (time.perf_counter() - began) / iterations
 
 
-def operations(settings: TrainSettings, size: int) -> float:
-    """Floating-point operations of one iteration: of convolutions and linear layers, as many as are needed.
-
-    Backwards costs a layer as much as forwards for its inputs, and as much again for its weights. A penalty's place
-    takes four: forwards, backwards to the images, that again differentiated by what came in, and by the weights.
-    """
-    generator, discriminator = (table.macs for table in tabulate_pair(settings.network, settings.latent, size))
-    steps = settings.n_critic * (generator + (6 + 4 * len(settings.penalty.of_gradients)) * discriminator)
-    compares = make_objective(settings.objective.name).compares
-    return 2.0 * settings.batch_size * (steps + 3 * generator + (3 if compares else 2) * discriminator)
-
-
 def measure(images: RandomImages, settings: TrainSettings, iterations: int) -> Measured:
     """A mode."""
     hardware = choose_hardware(settings, None)
@@ -193,14 +180,6 @@ def penalised(images: RandomImages, settings: TrainSettings, hardware: Hardware,
             step()
         seconds.append(seconds_of(step, 5 * iterations, hardware.device))
     return seconds[0] / seconds[1]
-
-
-def measured_peak(device: str) -> float:
-    """TFLOP/s of one large product in bfloat16: the best of some."""
-    side = 8192 if device == "cuda" else 1024
-    first, second = torch.randn(2, side, side, device=device, dtype=torch.bfloat16)
-    seconds = min(seconds_of(lambda: first @ second, 20, device) for _ in range(3))
-    return 2 * side**3 / seconds / 1e12
 
 
 class Complaints(logging.Handler):
@@ -265,8 +244,8 @@ def main() -> None:
     if arguments.device == "cpu":
         Compiler.backend = "aot_eager"  # the losses are traced and differentiated by the compiler, and run as they are
     name = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU, not for its figures"
-    peak = measured_peak(arguments.device)
-    print(f"Training on {name} ({describe()}); one large bfloat16 product: {peak:.0f} TFLOP/s")
+    peak = product_tflops(arguments.device, torch.bfloat16)
+    print(f"Training on {name} ({describe()}); one large bfloat16 product: {peak:.3g} TFLOP/s")
     print("| recipe | size | batch | mode | images/s | TFLOP/s | of peak | penalised / not | data wait | memory GiB |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for recipe, size, batch, width, modes in ROWS:

@@ -3,7 +3,8 @@
 The textbook loop: eager, float32, NCHW, plain Adam, detached fakes, separate forwards for reals and fakes, double
 backward through autograd.grad, torch's own leaky ReLU, as many threads. With `--before CHECKOUT` a third one is what
 another checkout of this repository trains with. All run in processes of their own, in turn, so that the ratios hold
-while the machine's speed drifts. Figures are medians over rounds.
+while the machine's speed drifts. Figures are medians over rounds. The limit is what one large product of matrices
+reaches on this machine in the same precision, measured beside each row; the share of it is our arithmetic a second.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from arithmetic import operations, product_tflops
 from machine import describe, matrix_product_ms
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -214,6 +216,9 @@ class Loop:
 
 def compare(case: Case, rounds: int, iterations: int, before: Path | None) -> None:
     """Prints a row of the table."""
+    limit = product_tflops("cpu", getattr(torch, case.precision))
+    settings = settings_for(case.size, case.size, case.size, iterations, case.precision, case.penalty)
+    per_image = operations(settings, case.size) / settings.images_per_iteration
     here = Path(__file__).parents[1]
     arguments = [case.size, case.penalty, case.precision, iterations, torch.get_num_threads()]
     places = {"ours": here, "textbook": here, **({} if before is None else {"before": before})}
@@ -231,6 +236,7 @@ def compare(case: Case, rounds: int, iterations: int, before: Path | None) -> No
         pairs = zip(found["ours"], found[other], strict=True)
         return f"{statistics.median(ours[kind] / theirs[kind] for ours, theirs in pairs):.2f}"
 
+    tflops = per_image * statistics.median(speed[0] for speed in found["ours"]) / 1e12
     others = [name for name in loops if name != "ours"]
     cells = [
         f"{case.size}x{case.size}, batch {case.size}, width {case.size}, {case.precision}",
@@ -238,6 +244,7 @@ def compare(case: Case, rounds: int, iterations: int, before: Path | None) -> No
         *(f"{statistics.median(speed[0] for speed in speeds):.0f}" for speeds in found.values()),
         *(ratio(other, kind) for other in others for kind in (0, 1)),
         " / ".join(f"{speeds[-1][2]:.0f}" for speeds in found.values()),
+        f"{tflops:.3f}, {tflops / limit:.0%} of {limit:.2f}",
     ]
     print(f"| {' | '.join(cells)} |", flush=True)
 
@@ -265,8 +272,9 @@ def main() -> None:
     print(f"1024^3 float32 product {matrix_product_ms():.1f} ms; load {os.getloadavg()[0]:.1f}")
     names = ["textbook", *(["before"] if arguments.before else [])]
     ratios = [f"ratio to {name}, {kind}" for name in names for kind in ("clock", "CPU time")]
-    print(f"| {' | '.join(['images, networks, precision', 'penalty', 'ours, images/s', *names, *ratios, 'MiB'])} |")
-    print("|---" * (4 + 3 * len(names)) + "|")
+    columns = ["images, networks, precision", "penalty", "ours, images/s", *names, *ratios, "MiB", "TFLOP/s"]
+    print(f"| {' | '.join(columns)} |")
+    print("|---" * len(columns) + "|")
     known = ["bfloat16", "float32"] if computes_bfloat16("cpu") else ["float32"]
     for precision in arguments.precision or known:
         for penalty in arguments.penalties:
