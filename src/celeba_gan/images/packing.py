@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import accumulate, compress, pairwise
+from itertools import accumulate, chain, compress, pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -32,6 +32,7 @@ from celeba_gan.images.packed import (
     hash_texts,
     shard_file,
 )
+from celeba_gan.images.spool import Spool
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -59,8 +60,8 @@ def pack_images(
     """Decodes, crops and resizes every photograph of the index: train, valid, test in turn, each by image_id.
 
     Unreadable photographs are skipped, and so are those of train whose pixels are also in valid or test, which are
-    decoded first for that; the shards stay dense. The result depends neither on the number of workers nor on
-    interruptions. Memory holds one shard, four chunks per worker, and some hundred bytes per photograph.
+    decoded first for that, into a temporary file; the shards stay dense. The result depends neither on the number of
+    workers nor on interruptions. Memory holds one shard, four chunks per worker, and some hundred bytes per photograph.
 
     Args:
         source: Where the photographs come from.
@@ -196,24 +197,30 @@ class _Packing:
     ) -> Iterator[Shard]:
         """The remaining shards."""
         total = len(self.image_ids)
+        decoding = DecodingRecipe(recipe.crop, recipe.size, recipe.filter, recipe.background)
+        if self.done >= len(self.train):
+            chunks = read_chunks(source, self.image_ids, decoding, workers, [range(self.done, total)])
+            yield from self._fill(self._examine(chunks, HeldOut(np.zeros(0, DIGEST)), check, progress), recipe.size)
+            return
         # Digests of valid and test are needed before the first image of train; those of train come with its pixels.
-        held_out = range(len(self.train), total) if self.done < len(self.train) else range(0)
+        held_out, train = range(len(self.train), total), range(self.done, len(self.train))
         if held_out:
             logger.info("Decoding the %d photographs of valid and test first, to find them in train.", len(held_out))
-        chunks = read_chunks(
-            source,
-            self.image_ids,
-            DecodingRecipe(recipe.crop, recipe.size, recipe.filter, recipe.background),
-            workers,
-            [held_out, range(self.done, total)],
-        )
+        chunks = read_chunks(source, self.image_ids, decoding, workers, [held_out, train])
         digests = np.zeros(len(held_out), DIGEST)
         done = 0
-        while done < len(held_out):
-            chunk = next(chunks)
-            digests[done : done + len(chunk.digests)] = chunk.digests
-            done += len(chunk.digests)
-        yield from self._fill(self._examine(chunks, HeldOut(digests), check, progress), recipe.size)
+        with Spool(len(held_out), recipe.size) as spool:
+            while done < len(held_out):
+                chunk = next(chunks)
+                spool.add(chunk)
+                digests[done : done + len(chunk.digests)] = chunk.digests
+                done += len(chunk.digests)
+            left = held_out[len(spool) :]
+            if left:
+                logger.info("Decoding %d of them a second time: too little space for temporary files.", len(left))
+            again = read_chunks(source, self.image_ids, decoding, workers, [left]) if left else ()
+            whole = chain(chunks, spool.chunks(), again)
+            yield from self._fill(self._examine(whole, HeldOut(digests), check, progress), recipe.size)
 
     def _examine(
         self,
