@@ -18,7 +18,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from io import FileIO
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -218,9 +218,14 @@ class ZipFiles(ImageFiles):
         self._file: FileIO | None = None
         self._others: dict[str, _Entry] = {}
         names, numbers, skipped = [], array("q"), set[str]()
+        created_in = cache(_system_part)  # few folders hold all the names
         for entry in _read_directory(path):
             name = entry.name
-            if (created := _system_part(name)) is not None:
+            folder, _, file = name.rpartition("/")
+            created = created_in(folder) if folder else None
+            if created is None and file not in ("", ".", "..") and system_file(file):
+                created = name
+            if created is not None:
                 if created not in skipped:
                     self._skips(created.rpartition("/")[2])
                     skipped.add(created)
@@ -255,7 +260,7 @@ class ZipFiles(ImageFiles):
 
     def fingerprint(self, name: str) -> str:
         """The checksum and size in the zip's directory."""
-        numbers = self._entries[self._place(name)]  # an `_Entry` of each would cost a second for CelebA
+        numbers = self._entries[self._place(name)].tolist()  # an `_Entry` of each would cost a second for CelebA
         return f"{numbers[_CRC]:08x}-{numbers[_SIZE]}"
 
     def portion(self, names: Sequence[str]) -> ZipFiles:
@@ -285,9 +290,10 @@ class ZipFiles(ImageFiles):
         return list(self._others)
 
     def _place(self, name: str) -> int:
-        if name not in self:
+        place = bisect_left(self.names, name)
+        if place == len(self.names) or self.names[place] != name:
             raise self._no_image(name)
-        return bisect_left(self.names, name)
+        return place
 
     def _read(self, entry: _Entry, size: int) -> bytes:
         if size < 0 and entry.size > MAX_FILE_BYTES:
@@ -356,7 +362,7 @@ def _read_directory(path: Path) -> Iterator[_Entry]:
         raise _not_a_zip(path) from error
     for entry in entries:
         name = entry.orig_filename
-        if not entry.flag_bits & _UTF8:  # many programs do not set the flag
+        if not (entry.flag_bits & _UTF8 or name.isascii()):  # many programs do not set the flag
             with contextlib.suppress(UnicodeError):
                 name = name.encode("cp437").decode()
         numbers = (entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)

@@ -65,4 +65,8 @@ def system_file(name: str) -> str | None:
     if name.startswith("."):
         return "hidden"
     lower = name.lower()
-    return _NAMES.get(lower) or next((use for pattern, use in _NUMBERED if pattern.fullmatch(lower)), None)
+    if use := _NAMES.get(lower):
+        return use
+    if not lower[-1:].isdigit():  # of a photograph's name: a match of each takes a tenth of listing a zip
+        return None
+    return next((use for pattern, use in _NUMBERED if pattern.fullmatch(lower)), None)
