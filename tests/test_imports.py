@@ -1,0 +1,62 @@
+"""What each command imports: nothing heavy that it does not use."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+LIBRARIES = {
+    "matplotlib", "mlflow", "pandas", "plotly", "scipy.signal", "sympy", "torch", "torch._dynamo", "torchmetrics",
+    "torchvision",
+}  # fmt: skip
+BY_KEDRO = {"pandas", "plotly"}  # its MemoryDataset, and the types of the datasets
+EVALUATION = {"mlflow", "pandas", "plotly", "torch"}
+
+Commands = list[str]
+
+
+def imported(command: Commands, project: Path) -> set[str]:
+    """The heavy libraries that a command's own process imports."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *command],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project / "src"), "KEDRO_DISABLE_TELEMETRY": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    modules = set(re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", done.stderr, re.MULTILINE))
+    assert "celeba_gan.foundation" in modules
+    return modules & LIBRARIES
+
+
+@pytest.mark.parametrize(
+    ("command", "allowed"),
+    [
+        (["celeba_gan", "--help"], set()),
+        (["kedro", "registry", "list"], set()),
+        (["kedro", "run", "--help"], set()),
+        (["kedro", "catalog", "list-patterns"], BY_KEDRO),
+        (["kedro", "catalog", "describe-datasets"], BY_KEDRO),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_runs_nothing_imports_nothing_heavy(
+    tmp_path: Path, copy_project: Callable[[Path], Path], command: Commands, allowed: set[str]
+) -> None:
+    assert imported(command, copy_project(tmp_path)) <= allowed
+
+
+@pytest.mark.slow
+def test_runs_import_what_their_stage_uses(tmp_path: Path, copy_project: Callable[[Path], Path]) -> None:
+    """torch's compiler comes with any optimiser, and so with whatever trains."""
+    project, run = copy_project(tmp_path), ["kedro", "run", "--env", "smoke", "--pipelines"]
+    assert imported([*run, "ingest,preprocess"], project) <= {"mlflow", "pandas", "plotly"}
+    assert imported([*run, "train"], project) <= {*EVALUATION, "torch._dynamo", "sympy"}
+    assert imported([*run, "evaluate"], project) <= {*EVALUATION, "torch._dynamo", "sympy"}  # trains a classifier
+    assert imported([*run, "evaluate"], project) <= {*EVALUATION, "sympy"}
