@@ -21,11 +21,11 @@ import yaml
 from machine import describe, matrix_product_ms
 from torch import Tensor
 
+from celeba_gan.foundation.precision import computes_bfloat16
 from celeba_gan.gan.augment.config import AugmentSettings
 from celeba_gan.gan.augment.transforms import augment, draw
 from celeba_gan.gan.networks.build import build_discriminator
 from celeba_gan.gan.networks.config import NetworkSettings
-from celeba_gan.gan.runtime.hardware import computes_bfloat16
 
 SIZE, BATCH = 64, 64
 COLOURS = ("brightness", "contrast", "luma_flip", "hue", "saturation")

@@ -13,6 +13,7 @@ import torch
 from machine import describe, matrix_product_ms
 from passes import NETWORKS, PENALTIES
 
+from celeba_gan.foundation.precision import computes_bfloat16
 from celeba_gan.gan.losses.config import PenaltySettings
 from celeba_gan.gan.losses.discriminator import DiscriminatorLoss
 from celeba_gan.gan.losses.objectives import make_objective
@@ -21,7 +22,6 @@ from celeba_gan.gan.networks.build import build_discriminator
 from celeba_gan.gan.networks.config import NetworkSettings
 from celeba_gan.gan.networks.layers import Discriminator
 from celeba_gan.gan.runtime.allocator import keep_freed_memory
-from celeba_gan.gan.runtime.hardware import computes_bfloat16
 
 
 def steps(name: str, penalty: str, size: int, batch: int, width: int, bfloat16: bool) -> list[Callable[[], object]]:

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from celeba_gan.datasets.packed_images import PackedImagesDataset
 from celeba_gan.evaluation.metrics.swd import sliced_wasserstein
 from celeba_gan.foundation.pixels import from_uint8
-from celeba_gan.gan.runtime.hardware import computes_bfloat16
+from celeba_gan.foundation.precision import computes_bfloat16
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import Tick, train

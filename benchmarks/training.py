@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
+from celeba_gan.foundation.precision import computes_bfloat16
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
 from celeba_gan.gan.networks.layers import LeakyReLU
-from celeba_gan.gan.runtime.hardware import computes_bfloat16
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import train
 

@@ -26,3 +26,13 @@ def full_float32() -> Iterator[None]:
 def full_precision(values: Tensor) -> Tensor:
     """Values as float32 at least: losses and norms lose too much in bfloat16."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def computes_bfloat16(device: str) -> bool:
+    """Whether this machine computes bfloat16 in hardware on `device`, rather than emulating it."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return False

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from celeba_gan.foundation.cores import available_cores
+from celeba_gan.foundation.precision import computes_bfloat16
 from celeba_gan.gan.runtime.allocator import keep_freed_memory
 from celeba_gan.gan.runtime.card import HardwareCard
 from celeba_gan.gan.runtime.config import RuntimeSettings
@@ -177,16 +178,6 @@ def _precision(requested: str, device: str, same: HardwareCard | None) -> str:
     if same is not None and (native or same.precision != "bfloat16"):
         return same.precision
     return "bfloat16" if native else "float32"
-
-
-def computes_bfloat16(device: str) -> bool:
-    """Whether this machine computes bfloat16 in hardware on `device`, rather than emulating it."""
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device == "cpu":
-        able = torch.cpu.get_capabilities()
-        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    return False
 
 
 def find_device(name: str, setting: str = "train.device") -> str:
