@@ -25,12 +25,16 @@ def pictures(count: int, seed: int, brightness: float = 0.0) -> NDArray[np.uint8
     return np.clip(coarse + brightness + random.normal(0, 5, (count, 16, 16, 3)), 0, 255).astype(np.uint8)
 
 
-def measured(brightness: float, fakes: int = 300) -> dict[str, float]:
+def small() -> Small:
     torch.manual_seed(0)
-    sides = [Sides(pictures(300, seed), pictures(fakes, seed + 100, brightness)) for seed in (1, 2, 3)]
     network = Small()
     network(torch.zeros(1, 3, 16, 16))
-    return two_sample_test(network, *sides, steps=60)
+    return network
+
+
+def measured(brightness: float, fakes: int = 300) -> dict[str, float]:
+    sides = [Sides(pictures(300, seed), pictures(fakes, seed + 100, brightness)) for seed in (1, 2, 3)]
+    return two_sample_test(small(), *sides, steps=60)
 
 
 def test_one_source_cannot_be_told_apart_and_the_classifier_knows_that_it_cannot() -> None:
@@ -62,3 +66,18 @@ def test_an_empty_side_is_refused() -> None:
     sides = Sides(pictures(4, 0), pictures(0, 0))
     with pytest.raises(ValueError, match="to test on"):
         two_sample_test(Small(), sides, sides, sides)
+
+
+@pytest.mark.parametrize(("images", "expected"), [(80, 12), (640, 10)])
+def test_its_work_is_bounded_whatever_the_number_of_images(images: int, expected: int) -> None:
+    """Of 10 steps: four whole epochs of three steps; or half an epoch of twenty."""
+    few, train = Sides(pictures(80, 0), pictures(80, 1)), Sides(pictures(images, 2), pictures(images, 3))
+    steps: list[tuple[int, int]] = []
+    two_sample_test(small(), train, few, few, steps=10, patience=9, progress=lambda *step: steps.append(step))
+    assert steps == [(step, expected) for step in [*range(1, expected + 1), expected]]
+
+
+def test_its_progress_ends_full_although_it_stops_early() -> None:
+    noise, steps = Sides(pictures(64, 0), pictures(64, 1)), list[tuple[int, int]]()
+    two_sample_test(small(), noise, noise, noise, steps=100, patience=1, progress=lambda *step: steps.append(step))
+    assert steps[-1] == (100, 100)

@@ -5,7 +5,10 @@ So a new one is trained on photographs that the generator never saw and on new s
 """
 
 import copy
+import logging
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +21,8 @@ from celeba_gan.evaluation.metrics.age import average_generalisation_error
 from celeba_gan.evaluation.metrics.metric import Metric, Number
 from celeba_gan.foundation.pixels import Images, from_uint8
 from celeba_gan.foundation.precision import full_float32
+
+logger = logging.getLogger(__name__)
 
 _BATCH = 64
 
@@ -32,13 +37,23 @@ class Sides:
 
 @full_float32()
 def two_sample_test(
-    network: nn.Module, train: Sides, choose: Sides, test: Sides, *, steps: int = 250, patience: int = 4, seed: int = 0
+    network: nn.Module,
+    train: Sides,
+    choose: Sides,
+    test: Sides,
+    *,
+    steps: int = 250,
+    patience: int = 4,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
     """Trains `network` on `train`, restores the epoch with the least loss on `choose`, and measures it on `test`.
 
     The network starts from its present weights, on its device, and is changed; it gives a score per image, (batch,)
-    from (batch, 3, size, size) in [-1, 1]. Training takes at most `steps` optimiser steps, of which the last epoch is
-    finished, and stops after `patience` epochs without improvement; images are mirrored at random.
+    from (batch, 3, size, size) in [-1, 1]. Training takes about `steps` optimiser steps of 64 images, whatever the
+    number of images: the last epoch is finished, and an epoch has at most `steps` steps, so that there are fewer than
+    twice as many. It stops earlier after `patience` epochs without improvement; images are mirrored at random.
+    `progress` is called after each step with (steps done, steps to do), and at the end.
 
     Returns:
         `c2st_accuracy` and `c2st_auc`, one half for chance; `c2st_age` and `c2st_age_mean_square`, the average
@@ -57,9 +72,11 @@ def two_sample_test(
     best, kept, waited = np.inf, copy.deepcopy(network.state_dict()), 0
     images = np.concatenate([train.real, train.fake])
     targets = torch.cat([torch.ones(len(train.real)), torch.zeros(len(train.fake))])
-    for _ in range(math.ceil(steps * _BATCH / len(images))):
+    epochs, an_epoch = math.ceil(steps * _BATCH / len(images)), min(steps, math.ceil(len(images) / _BATCH))
+    done, began = 0, time.perf_counter()
+    for _ in range(epochs):
         network.train()
-        for chosen in torch.split(torch.randperm(len(images), generator=random), _BATCH):
+        for chosen in torch.split(torch.randperm(len(images), generator=random), _BATCH)[:an_epoch]:
             batch = from_uint8(images[chosen.numpy()]).to(device)
             mirrored = (torch.rand(len(batch), generator=random) < 0.5).to(device)
             batch = torch.where(mirrored[:, None, None, None], batch.flip(3), batch)
@@ -69,6 +86,9 @@ def two_sample_test(
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
+            done += 1
+            if progress is not None:
+                progress(done, epochs * an_epoch)
         real, fake = (_scores(network, side) for side in (choose.real, choose.fake))
         chosen_loss = float(F.softplus(-real).mean() + F.softplus(fake).mean())
         waited = waited + 1 if chosen_loss >= best else 0
@@ -76,6 +96,9 @@ def two_sample_test(
             best, kept = chosen_loss, copy.deepcopy(network.state_dict())
         elif waited == patience:
             break
+    logger.info("The new classifier of samples and reals took %d steps, %.1f s", done, time.perf_counter() - began)
+    if progress is not None:
+        progress(epochs * an_epoch, epochs * an_epoch)
     network.load_state_dict(kept)
     found: dict[str, float] = {}
     for suffix, sides in (("", test), ("_train", train), ("_choose", choose)):
