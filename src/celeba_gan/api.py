@@ -240,7 +240,7 @@ def evaluate(
             classifiers.save(classifier)
             run, store = Run(own or place), FeatureStore(cache / "features")
             evaluation, measured, neighbours = evaluate_generator(
-                run, found, data.packed, data.labels, data.classes, classifier, store, None, checked
+                run, found, data.packed, data.labels, data.classes, classifier, store, None, checked, bars_move()
             )
             rows = MetricRowsDataset(str(run.folder / "metric_rows")).load()
             _, page = report_evaluation(evaluation, measured, neighbours, rows, run)

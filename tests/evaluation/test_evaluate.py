@@ -13,6 +13,7 @@ from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import EvaluationError, evaluate
 from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.evaluation.image_sets import Discriminator, Models, Reals
+from reports import Reports
 
 SPLITS = {"train": (0, 10), "valid": (10, 50), "test": (50, 130)}
 SETTINGS = EvaluateSettings(swd_projections=32, swd_patches=8)
@@ -245,9 +246,42 @@ def test_features_of_reals_and_floors_are_kept_for_the_next_time(
     assert extractor.seen == 1200 + 200
     assert again == first
     assert evaluate(models, more_reals, SETTINGS, [extractor]).evaluation.to_json() == first
+    assert extractor.seen == 1200 + 200 + 1200  # without a store, too, all metrics share what is computed once
     extractor.digest = "another"
     evaluate(models, more_reals, SETTINGS, [extractor], store)
     assert extractor.seen == 1200 + 200 + 2 * 1200
+
+
+def test_every_part_is_reported_to_its_end(models: Models, more_reals: Reals, tmp_path: Path) -> None:
+    store, first, again = FeatureStore(tmp_path), Reports(), Reports()
+    evaluate(models, more_reals, SETTINGS, [Colours()], store, first)
+    assert list(dict.fromkeys(first.parts)) == [
+        "Sampling",
+        "Scores of valid images",
+        "Scores of test images",
+        "Features (colours) of test images",
+        "Reading test images",
+        "Comparing samples",
+        "Features (colours) of training images",
+        "Features (colours) of training images, mirrored",
+        "Searching for copies",
+        "Reading valid images",
+        "Training a new classifier",
+        "Features (colours) of valid images",
+        "Comparing valid images",
+        "Reading training images",
+        "Comparing training images",
+    ]
+    evaluate(models, more_reals, SETTINGS, [Colours()], store, again)
+    assert set(first.parts) - set(again.parts) == {
+        "Features (colours) of test images",
+        "Features (colours) of training images",
+        "Features (colours) of training images, mirrored",
+        "Features (colours) of valid images",
+        "Comparing valid images",
+        "Comparing training images",
+        "Reading training images",
+    }
 
 
 class Seen(nn.Module):

@@ -24,7 +24,7 @@ from celeba_gan.evaluation.metrics.registry import measures
 from celeba_gan.evaluation.metrics.two_sample import Sides, two_sample_test
 from celeba_gan.evaluation.neighbours import Neighbours, find_neighbours
 from celeba_gan.foundation.pixels import Images
-from celeba_gan.foundation.wording import counted, stage_command
+from celeba_gan.foundation.wording import Report, counted, no_report, stage_command
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,7 @@ def evaluate(
     settings: EvaluateSettings,
     extractors: Sequence[Extractor] = (),
     store: FeatureStore | None = None,
+    report: Report = no_report,
 ) -> Result:
     """Measures samples against the test split, and real images against each other in the same way.
 
@@ -84,7 +85,7 @@ def evaluate(
     the reals.
 
     Features are written to disk batch by batch; memory holds at most `settings.swd_images` images of any set. `store`
-    caches features of reals, and floors; None: no cache.
+    caches features of reals, and floors; None: no cache. `report` is called every few seconds with what is being done.
 
     Raises:
         EvaluationError: The images have another size than the generator's, or there are too few.
@@ -95,12 +96,14 @@ def evaluate(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         passing = FeatureStore(Path(folder), most_bytes=np.inf)
         kept = store if store is not None and store.is_writable() else passing
-        sets = _Sets(*(_choose(reals, split, settings, kept) for split in ("test", "valid", "train")))
+        sets = _Sets(*(_choose(reals, split, settings, kept, report) for split in ("test", "valid", "train")))
         if sets.count < LEAST_IMAGES:
             extractors = ()
         keep = max(settings.swd_images, 2 * settings.ms_ssim_pairs, SHOWN)
         seed = _seed(settings.seed, "measured")
-        samples = make_samples(models, len(sets.test.indices), seed, keep=keep, extractors=extractors, store=passing)
+        samples = make_samples(
+            models, len(sets.test.indices), seed, keep=keep, extractors=extractors, store=passing, report=report
+        )
         found, centre, centre_from = _measure_age(models, sets, samples, settings, passing)
         found |= _measure_samples(sets, samples, settings, extractors, keep)
         found |= _two_sample(models, settings, sets)
@@ -190,12 +193,13 @@ def check_splits(splits: Mapping[str, tuple[int, int]], settings: EvaluateSettin
         )
 
 
-def _choose(reals: Reals, split: str, settings: EvaluateSettings, store: FeatureStore) -> RealSet:
+def _choose(reals: Reals, split: str, settings: EvaluateSettings, store: FeatureStore, report: Report) -> RealSet:
     """Images of a split, in random order."""
     start, stop = reals.splits[split]
     order = np.random.default_rng(settings.seed).permutation(stop - start)
     most = settings.train_images if split == "train" else settings.images
-    return RealSet(reals, start + order[:most], store)
+    name = "training images" if split == "train" else f"{split} images"
+    return RealSet(reals, start + order[:most], store, name=name, report=report)
 
 
 def _measure_age(
@@ -214,7 +218,7 @@ def _measure_age(
 
     def score_samples(count: int, purpose: str) -> NDArray[np.float64]:
         seed = _seed(settings.seed, purpose)
-        return make_samples(models, count, seed, keep=1, extractors=(), store=store).scores
+        return make_samples(models, count, seed, keep=1, extractors=(), store=store, report=sets.test.report).scores
 
     score, probability = discriminator.score, discriminator.probability
     centre = find_centre(probability, apart.scores(score), score_samples(half, "centre"))
@@ -241,25 +245,42 @@ def _measure_samples(
     test = sets.test.first(count)
     described = samples.described
     pairs = {one.name: (test.describe(one).features, described[one.name].features[:count]) for one in extractors}
-    found = _compare(test.first(keep).images(), samples.images[: min(keep, count)], pairs, settings)
+    report = sets.test.report
+    found = _compare(
+        test.first(keep).images(), samples.images[: min(keep, count)], pairs, settings, "Comparing samples", report
+    )
     for one in extractors:
         real, fake = pairs[one.name]
         train = [some.describe(one).features for some in (sets.train, sets.train.mirrored())]
-        originality = asdict(measure_originality(fake, train, real))
+        originality = asdict(
+            measure_originality(fake, train, real, lambda done, total: report("Searching for copies", done, total))
+        )
         found |= Measured({name: value for name, value in originality.items() if value is not None}).named(one.name)
         if one.name == "inception":
             found |= measure_inception_score(described[one.name].outputs).named(one.name)
     return found
 
 
-def _compare(real: Images, fake: Images, pairs: Mapping[str, Pair], settings: EvaluateSettings) -> Measured:
+def _compare(
+    real: Images,
+    fake: Images,
+    pairs: Mapping[str, Pair],
+    settings: EvaluateSettings,
+    doing: str,
+    report: Report,
+) -> Measured:
     """All metrics between two sets, of images and of their features by the extractors' names."""
-    found = Measured({})
-    for measure in measures("images"):
+    found, done = Measured({}), 0
+    of_images, of_features = list(measures("images")), list(measures("features"))
+    total = len(of_images) + len(pairs) * len(of_features)
+    report(doing, done, total)
+    for measure in of_images:
         found |= measure(real, fake, settings)
+        report(doing, done := done + 1, total)
     for name, features in pairs.items():
-        for measure in measures("features"):
+        for measure in of_features:
             found |= measure(*features, settings).named(name)
+            report(doing, done := done + 1, total)
     return found
 
 
@@ -283,7 +304,8 @@ def _floor(
 
     def measure() -> dict[str, float]:
         pairs = {one.name: features(one) for one in extractors}
-        return _compare(test.first(keep).images(), others.first(keep).images(), pairs, settings).values
+        images = test.first(keep).images(), others.first(keep).images()
+        return _compare(*images, pairs, settings, f"Comparing {others.name}", test.report).values
 
     read = {name: getattr(settings, name) for name in settings.READ_BY_METRICS}
     names = [(one.name, one.digest) for one in extractors]
@@ -301,11 +323,21 @@ def _two_sample(models: Models, settings: EvaluateSettings, sets: _Sets) -> Meas
     parts = {"choose": valid.first(chosen), "train": replace(valid, indices=valid.indices[chosen:]), "test": test}
 
     def with_samples(purpose: str, part: RealSet) -> Sides:
-        drawn = models.sample(len(part.indices), _seed(settings.seed, f"two samples, {purpose}"))
-        return Sides(part.images(), np.concatenate([images for images, _ in drawn]))
+        drawn: list[Images] = []
+        for images, _ in models.sample(len(part.indices), _seed(settings.seed, f"two samples, {purpose}")):
+            drawn.append(images)
+            part.report("Sampling", sum(map(len, drawn)), len(part.indices))
+        return Sides(part.images(), np.concatenate(drawn))
 
     choose, train, tested = (with_samples(purpose, part) for purpose, part in parts.items())
-    values = two_sample_test(models.new_discriminator(), train, choose, tested, seed=settings.seed)
+    values = two_sample_test(
+        models.new_discriminator(),
+        train,
+        choose,
+        tested,
+        seed=settings.seed,
+        progress=lambda done, total: sets.test.report("Training a new classifier", done, total),
+    )
     return Measured(values, {"c2st_accuracy": share_interval(values["c2st_accuracy"], 2 * len(test.indices))})
 
 

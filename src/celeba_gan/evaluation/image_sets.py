@@ -15,6 +15,7 @@ from celeba_gan.evaluation.code_version import code_version
 from celeba_gan.evaluation.features.store import Described, FeatureStore
 from celeba_gan.evaluation.metrics.age import Probability
 from celeba_gan.foundation.pixels import Images
+from celeba_gan.foundation.wording import Report, no_report
 
 Labels = NDArray[np.float32]
 Scores = NDArray[np.float64]
@@ -112,6 +113,10 @@ class RealSet:
     indices: NDArray[np.int64]
     store: FeatureStore
     is_mirrored: bool = False
+    name: str = "reals"
+    """What they are called in reports."""
+    report: Report = no_report
+    """Called for each batch that is read."""
 
     @property
     def key(self) -> str:
@@ -127,11 +132,13 @@ class RealSet:
         """The same, each mirrored left to right."""
         return replace(self, is_mirrored=not self.is_mirrored)
 
-    def batches(self) -> Iterator[tuple[NDArray[np.int64], Images]]:
-        """Indices and images, a batch at a time."""
-        for start in range(0, len(self.indices), BATCH):
+    def batches(self, purpose: str = "Reading") -> Iterator[tuple[NDArray[np.int64], Images]]:
+        """Indices and images, a batch at a time; reported, once one has been used, as "<purpose> <name>"."""
+        total, mirrored = len(self.indices), ", mirrored" * self.is_mirrored
+        for start in range(0, total, BATCH):
             part = self.indices[start : start + BATCH]
             yield part, self.look(part)
+            self.report(f"{purpose} {self.name}{mirrored}", start + len(part), total)
 
     def look(self, indices: NDArray[np.int64]) -> Images:
         """These images, of the reals and not of the set, as the set has them."""
@@ -147,12 +154,13 @@ class RealSet:
         return self.store.describe(
             f"{extractor.name} {extractor.digest} {self.key} {code_version()}",
             len(self.indices),
-            lambda: (_describe(extractor, images) for _, images in self.batches()),
+            lambda: (_describe(extractor, images) for _, images in self.batches(f"Features ({extractor.name}) of")),
         )
 
     def scores(self, score: Score) -> Scores:
         """Their scores by a discriminator, with their labels."""
-        return np.concatenate([score(images, self.reals.labels(part)) for part, images in self.batches()])
+        parts = [score(images, self.reals.labels(part)) for part, images in self.batches("Scores of")]
+        return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -170,23 +178,32 @@ class Samples:
 
 
 def make_samples(
-    models: Models, count: int, seed: int, *, keep: int, extractors: Sequence[Extractor], store: FeatureStore
+    models: Models,
+    count: int,
+    seed: int,
+    *,
+    keep: int,
+    extractors: Sequence[Extractor],
+    store: FeatureStore,
+    report: Report = no_report,
 ) -> Samples:
     """Makes `count` images and keeps the first `keep`; scores and features, in `store`, are of all."""
     kept: list[Images] = []
     labels: list[Labels] = []
     scores: list[Scores] = [np.zeros(0)]
-    keys = {one.name: f"samples {one.name} {count} {seed}" for one in extractors}
+    made, keys = 0, {one.name: f"samples {one.name} {count} {seed}" for one in extractors}
     with ExitStack() as stack:
         writers = [stack.enter_context(store.writer(key, count)) for key in keys.values()]
         for images, requested in models.sample(count, seed):
             if (missing := keep - sum(map(len, kept))) > 0:
                 kept.append(images[:missing])
             labels.append(requested)
+            made += len(images)
             if models.discriminator is not None:
                 scores.append(models.discriminator.score(images, requested))
             for one, write in zip(extractors, writers, strict=True):
                 write(_describe(one, images))
+            report("Sampling", made, count)
     described = {name: found for name, key in keys.items() if (found := store.find(key, count)) is not None}
     return Samples(np.concatenate(kept), np.concatenate(labels), np.concatenate(scores), described)
 

@@ -1,8 +1,11 @@
-"""Counts, lists, sizes and durations in words."""
+"""Counts, lists, sizes and durations in words, and reports of progress."""
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+Report = Callable[[str, int, int], None]
+"""What long work calls: with what is being done, in a few words, how much of it is, and how much there is to do."""
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
@@ -49,3 +52,7 @@ def in_time(seconds: float) -> str:
     minutes = round(seconds / 60)
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
     return f"{counted(days, 'day')} {hours} h" if days else f"{hours} h {minutes} min"
+
+
+def no_report(doing: str, done: int, total: int) -> None:
+    """Reports nothing."""

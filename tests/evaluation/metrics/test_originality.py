@@ -55,3 +55,9 @@ def test_without_a_distance_of_unseen_images_there_is_no_ratio() -> None:
 def test_too_few_are_refused() -> None:
     with pytest.raises(ValueError, match="two samples"):
         measure_originality(features(1, 0), [TRAIN], TEST)
+
+
+def test_every_search_is_reported() -> None:
+    searches: list[tuple[int, int]] = []
+    measure_originality(features(20, 2), [TRAIN, TRAIN], TEST, lambda *search: searches.append(search))
+    assert searches == [(done, 6) for done in range(1, 7)]

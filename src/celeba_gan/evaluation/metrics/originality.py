@@ -1,6 +1,6 @@
 """Are samples new, or copies of training images?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,24 +25,38 @@ class Originality:
     """Samples nearer to another sample than 99 of 100 test images are to another test image: the generator repeats."""
 
 
-def measure_originality(samples: Features, train: Sequence[Features], test: Features) -> Originality:
+def measure_originality(
+    samples: Features,
+    train: Sequence[Features],
+    test: Features,
+    progress: Callable[[int, int], None] | None = None,
+) -> Originality:
     """Compares nearest neighbours of samples (n, d) and of unseen images (k, d).
 
-    `train` has the features of the training images, (m, d) each: as they are, and mirrored.
+    `train` has the features of the training images, (m, d) each: as they are, and mirrored. `progress` is called after
+    each search with (searches done, searches to do).
 
     Raises:
         ValueError: There are fewer than two samples or test images, or no training images.
     """
     if min(len(samples), len(test)) < 2 or not sum(map(len, train)):
         raise ValueError("Originality needs two samples, two test images and a training image")
-    of_samples, of_test = (
-        np.min([nearest(some, among)[0][:, 0] for among in train], axis=0) for some in (samples, test)
-    )
+    done, total = 0, 2 * len(train) + 2
+
+    def distances(some: Features, among: Features, place: int = 0) -> NDArray[np.float32]:
+        nonlocal done
+        found = nearest(some, among, place + 1)[0][:, place]
+        done += 1
+        if progress is not None:
+            progress(done, total)
+        return found
+
+    of_samples, of_test = (np.min([distances(some, among) for among in train], axis=0) for some in (samples, test))
     usual = float(np.median(of_test))
     # At most, not below: where test images have twins themselves, the distance that counts is 0.
     # As many of each: the more there are, the nearer is the nearest.
     few = min(len(samples), len(test))
-    among_samples, among_test = (nearest(some[:few], some[:few], 2)[0][:, 1] for some in (samples, test))
+    among_samples, among_test = (distances(some[:few], some[:few], 1) for some in (samples, test))
     return Originality(
         memorised=float((of_samples <= np.quantile(of_test, 0.01)).mean()),
         distance_ratio=float(np.median(of_samples)) / usual if usual else None,

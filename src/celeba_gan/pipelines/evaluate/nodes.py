@@ -94,6 +94,7 @@ def evaluate_generator(
     feature_store: FeatureStore,
     compared_model: NamedModel | None,
     settings: EvaluateSettings,
+    bar: bool = True,
 ) -> tuple[Evaluation, ImageGrid, ImageGrid]:
     """Measures the generator against the test split; with `evaluate.compare_with` another one, too.
 
@@ -105,6 +106,7 @@ def evaluate_generator(
     from celeba_gan.evaluation.features.classifier import AttributeClassifier
     from celeba_gan.evaluation.features.inception import InceptionFeatures, say_skipped
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
+    from celeba_gan.reporting.bars import StepsProgress
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
     if attribute_classifier is None:
@@ -125,7 +127,8 @@ def evaluate_generator(
 
     def measure(networks: Networks) -> tuple[Evaluation, Result]:
         models, reals = _bind(networks, new_network, packed_images, labels, classes, settings.seed, device)
-        found = evaluate(models, reals, settings, extractors, feature_store)
+        with StepsProgress(bar=bar) as shown:
+            found = evaluate(models, reals, settings, extractors, feature_store, shown.show)
         classifier, attributes = attribute_classifier.card, None
         if (probabilities := found.probabilities.get("attributes")) is not None and classifier.report is not None:
             quality = {name: classifier.report.attributes[name] for name in classifier.attributes}

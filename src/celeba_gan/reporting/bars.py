@@ -1,0 +1,23 @@
+"""The progress bar of work in several parts."""
+
+import rich
+from rich.progress import Progress
+
+from celeba_gan.reporting.training.progress import bars_move
+
+
+class StepsProgress(Progress):
+    """One bar, which shows what is being done now; it begins anew with each part."""
+
+    def __init__(self, *, bar: bool | None = None) -> None:
+        """With `bar` False, nothing is shown; None: nothing where bars cannot move."""
+        shown = bars_move() if bar is None else bar
+        super().__init__(console=rich.get_console(), transient=True, disable=not shown)
+        self._shown = self.add_task("", total=None, visible=False)
+
+    def show(self, doing: str, done: int, total: int) -> None:
+        """Moves the bar of the part that is described by `doing`."""
+        if (self.tasks[0].description, self.tasks[0].total) != (doing, total):
+            self.reset(self._shown, total=total, completed=done, visible=True, description=doing)
+        else:
+            self.update(self._shown, completed=done, total=total)

@@ -1,0 +1,43 @@
+import io
+
+import pytest
+import rich
+from rich.console import Console
+
+from celeba_gan.reporting.bars import StepsProgress
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What a terminal gets to show."""
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=100)
+    monkeypatch.setattr(rich, "get_console", lambda: console)
+    return shown
+
+
+def test_each_part_begins_anew_and_ends_full(terminal: io.StringIO) -> None:
+    with StepsProgress() as bar:
+        for doing, total in (("Reading", 8), ("Writing", 3)):
+            for done in range(total + 1):
+                bar.show(doing, done, total)
+                (task,) = bar.tasks
+                assert (task.description, task.completed, task.total) == (doing, done, total)
+                assert task.finished == (done == total)
+            bar.refresh()
+            assert "100%" in terminal.getvalue().rsplit(doing, 1)[1]
+
+
+def test_without_a_bar_nothing_is_shown(terminal: io.StringIO) -> None:
+    with StepsProgress(bar=False) as bar:
+        bar.show("Reading", 1, 2)
+        bar.refresh()
+    assert terminal.getvalue() == ""
+
+
+def test_where_bars_cannot_move_there_is_not_even_an_empty_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setattr(rich, "get_console", lambda: Console(file=file))
+    with StepsProgress() as bar:
+        bar.show("Reading", 1, 2)
+    assert file.getvalue() == ""
