@@ -10,7 +10,9 @@ from kedro.io import DatasetError
 from PIL import Image
 
 from celeba_gan.datasets.films import FilmDataset, FilmError, check_mp4
+from celeba_gan.reporting.bars import StepsProgress
 from celeba_gan.reporting.films import Film
+from reports import Reports
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
 
@@ -94,3 +96,13 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises((FilmError, ValueError), match="av"):
         check_mp4()
+
+
+def test_a_bar_goes_from_the_first_frame_to_the_last_of_every_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("av", reason="needs the extra film")
+    reports = Reports()
+    monkeypatch.setattr(StepsProgress, "show", lambda bar, *report: reports(*report))
+    FilmDataset(str(tmp_path / "walk")).save(film("gif", "webp", "mp4"))
+    assert reports.parts == ["Writing walk.gif", "Writing walk.webp", "Writing walk.mp4"]

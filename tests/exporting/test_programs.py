@@ -26,6 +26,7 @@ from celeba_gan.foundation.precision import full_float32
 from celeba_gan.gan.inputs.conditions import draw_samples
 from celeba_gan.gan.networks.layers import Generator
 from celeba_gan.gan.sampling.trained import TrainedGenerator
+from reports import Reports
 
 
 def reference(trained: TrainedGenerator, latents: Tensor, truncation: float) -> Tensor:
@@ -112,7 +113,9 @@ def test_writing_programs_unpickles_nothing(tmp_path: Path, monkeypatch: pytest.
 
     for module, name in ((torch.export, "load"), (torch, "load"), (pickle, "load"), (pickle, "Unpickler")):
         monkeypatch.setattr(module, name, refuse)
-    found = export_programs(TrainedGenerator(make_network()), tmp_path, torch_program=True)
+    reports = Reports()
+    found = export_programs(TrainedGenerator(make_network()), tmp_path, torch_program=True, report=reports)
+    assert reports.parts == ["Exporting"]
     assert found.keys() == {"generator.onnx", "generator.pt2"}
     assert (tmp_path / "generator.pt2").stat().st_size > 1000
 

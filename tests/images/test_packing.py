@@ -9,6 +9,8 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,19 @@ def test_every_photograph_is_packed_in_order(tmp_path):
     assert (manifest.count, manifest.size, manifest.unreadable) == (130, 16, [])
     assert [shard.file for shard in manifest.shards] == [f"shard-0000{number}.npy" for number in range(3)]
     assert seen[-1] == (130, 130)
+
+
+def test_valid_and_test_which_are_decoded_first_have_a_progress_of_their_own(tmp_path):
+    source, index = make_source(tmp_path, 130)
+    seen = []
+    pack(
+        source,
+        index,
+        progress=lambda done, total: seen.append(("all", done, total)),
+        progress_held_out=lambda done, total: seen.append(("held out", done, total)),
+    )
+    assert [kind for kind, _ in groupby(seen, key=itemgetter(0))] == ["all", "held out", "all"]
+    assert [place for kind, *place in seen if kind == "held out"][-1] == [52, 52]
 
 
 def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path):

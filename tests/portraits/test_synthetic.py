@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.progress import Progress
 
 from celeba_gan.portraits import Portrait, draw, sample_portrait, synthetic
 from celeba_gan.portraits.synthetic import NotSyntheticError, SyntheticCelebA
@@ -216,3 +217,15 @@ def test_workers_import_neither_the_main_module_nor_anything_heavy(tmp_path):
 def test_impossible_counts_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SyntheticCelebA(**wrong)
+
+
+def test_a_bar_goes_to_the_last_portrait(tmp_path, blank, monkeypatch):
+    seen, update = [], Progress.update
+
+    def record(bar, task, *, completed):
+        seen.append(completed)
+        update(bar, task, completed=completed)
+
+    monkeypatch.setattr(Progress, "update", record)
+    SyntheticCelebA(images=70, workers=1).write(tmp_path / "raw")
+    assert seen == list(range(1, 71))

@@ -1,6 +1,6 @@
 """Films as GIF, WebP and MP4."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,9 @@ from celeba_gan.datasets.file_dataset import FileDataset
 from celeba_gan.datasets.previews import ImagePreview, image_preview, picture_preview
 from celeba_gan.foundation.files import staged
 from celeba_gan.reporting.films import Film, film_files
+
+Show = Callable[[int], None]
+"""Called with the number of frames that are done."""
 
 _PALETTE_FRAMES: Final = 16
 
@@ -29,9 +32,19 @@ class FilmDataset(FileDataset[Film, list[Image.Image]]):
         Raises:
             FilmError: The package that writes MP4 is not installed.
         """
-        for suffix in (f".{name}" for name in data.formats):
-            with staged(self._filepath.with_suffix(suffix)) as staging:
-                _WRITERS[suffix](data, staging)
+        from celeba_gan.reporting.bars import StepsProgress
+
+        with StepsProgress() as bar:
+            for suffix in (f".{name}" for name in data.formats):
+                file = self._filepath.with_suffix(suffix)
+
+                def show(done: int, doing: str = f"Writing {file.name}") -> None:
+                    bar.show(doing, done, len(data.frames))
+
+                show(0)
+                with staged(file) as staging:
+                    _WRITERS[suffix](data, staging, show)
+                show(len(data.frames))
         for file in film_files(self._filepath):
             if file.suffix.removeprefix(".") not in data.formats:
                 file.unlink()
@@ -61,10 +74,13 @@ class FilmDataset(FileDataset[Film, list[Image.Image]]):
         return bool(film_files(self._filepath))
 
 
-def _write_gif(film: Film, path: Path) -> None:
+def _write_gif(film: Film, path: Path, show: Show) -> None:
     """With one palette for all frames, so that colours do not flicker."""
     palette = _palette(film)
-    frames = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in film.frames]
+    frames = []
+    for frame in film.frames:
+        frames.append(frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
+        show(len(frames))
     frames[0].save(
         path, "GIF", save_all=True, append_images=frames[1:], duration=_durations(film), loop=0, optimize=False
     )
@@ -81,14 +97,15 @@ def _palette(film: Film) -> Image.Image:
     return together.quantize(256)
 
 
-def _write_webp(film: Film, path: Path) -> None:
+def _write_webp(film: Film, path: Path, show: Show) -> None:
+    """In one call, so that the bar stays at 0 until the file is complete."""
     first, *others = film.frames
     first.save(
         path, "WEBP", save_all=True, append_images=others, duration=_durations(film), loop=0, quality=85, method=4
     )
 
 
-def _write_mp4(film: Film, path: Path) -> None:
+def _write_mp4(film: Film, path: Path, show: Show) -> None:
     """H.264, which every browser plays; its colours are halved in resolution, so that sides must be even."""
     from fractions import Fraction
 
@@ -99,9 +116,10 @@ def _write_mp4(film: Film, path: Path) -> None:
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "18"}
         repeated = max(1, round(film.last_frame_ms / film.frame_ms))  # frames of an MP4 have one duration
-        for picture in [*film.frames, *[film.frames[-1]] * (repeated - 1)]:
+        for number, picture in enumerate([*film.frames, *[film.frames[-1]] * (repeated - 1)]):
             frame = _av().VideoFrame.from_image(picture.crop((0, 0, stream.width, stream.height)))
             container.mux(stream.encode(frame))
+            show(min(number + 1, len(film.frames)))
         container.mux(stream.encode())
 
 

@@ -15,6 +15,7 @@ from celeba_gan.exporting.programs import check_packages, export_programs
 from celeba_gan.exporting.subject import Subject
 from celeba_gan.exporting.web_page import write_page
 from celeba_gan.exporting.web_runtime import PACKAGE, WebRuntime
+from celeba_gan.foundation.wording import Report, no_report
 from celeba_gan.gan.inputs.conditions import grid_names
 from celeba_gan.gan.runs.run import export
 from celeba_gan.gan.runs.snapshot import Network
@@ -48,6 +49,7 @@ def export_folder(
     settings: ExportSettings,
     runtime: WebRuntime,
     describe: Callable[[TrainedGenerator], Subject],
+    report: Report = no_report,
 ) -> ExportedFolder:
     """Makes the folder that can be published as it is.
 
@@ -56,6 +58,7 @@ def export_folder(
         settings: What the folder holds.
         runtime: Where onnxruntime-web is, or is to be fetched to.
         describe: Gathers what is known about the generator.
+        report: As in `export_programs`.
 
     Raises:
         ExportError: A program does not agree with torch, a package is missing, or onnxruntime-web cannot be fetched.
@@ -68,7 +71,7 @@ def export_folder(
         runtime.copy_to(folder / PACKAGE)
     export(network, folder / "generator")
     trained = TrainedGenerator(network)
-    export_programs(trained, folder, torch_program=settings.torch_program)
+    export_programs(trained, folder, torch_program=settings.torch_program, report=report)
     subject = describe(trained)
     _draw_samples(trained, settings).save(folder / SAMPLES_FILE, "PNG", optimize=True)
     if settings.web:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from celeba_gan.exporting.errors import ExportError
 from celeba_gan.foundation.precision import full_float32
+from celeba_gan.foundation.wording import Report, no_report
 from celeba_gan.gan.inputs.conditions import draw_samples
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.gan.sampling.truncation import TruncatedGenerator
@@ -56,7 +57,9 @@ def check_packages() -> None:
         )
 
 
-def export_programs(trained: TrainedGenerator, folder: Path, *, torch_program: bool) -> dict[str, float]:
+def export_programs(
+    trained: TrainedGenerator, folder: Path, *, torch_program: bool, report: Report = no_report
+) -> dict[str, float]:
     """Writes `generator.onnx`, and `generator.pt2` if wanted, whose images are compared with torch's.
 
     The first input is latents, float32 (batch, latent size). The second is truncation, float32 (1,) in [0, 1], which
@@ -68,6 +71,7 @@ def export_programs(trained: TrainedGenerator, folder: Path, *, torch_program: b
         trained: On the CPU.
         folder: Exists.
         torch_program: Whether to write `generator.pt2`.
+        report: Called before each step, and after the last.
 
     Returns:
         The largest difference to torch's images, by file.
@@ -75,14 +79,20 @@ def export_programs(trained: TrainedGenerator, folder: Path, *, torch_program: b
     Raises:
         ExportError: A program's images differ by more than `TOLERANCE`.
     """
+    total = 4 if torch_program else 3
     module = as_module(trained)
+    report("Exporting", 0, total)
     program = _record(module, trained)
+    report("Exporting", 1, total)
     _write_onnx(program, trained, folder / ONNX_FILE)
+    report("Exporting", 2, total)
     found = {ONNX_FILE: _compare(trained, module, _read_onnx(folder / ONNX_FILE), folder / ONNX_FILE)}
     if torch_program:
+        report("Exporting", 3, total)
         # Compared before it is saved: to read the file is to unpickle.
         found[TORCH_FILE] = _compare(trained, module, program.module(), folder / TORCH_FILE)
         torch.export.save(program, folder / TORCH_FILE)
+    report("Exporting", total, total)
     for name, difference in found.items():
         logger.info("%s agrees with torch to %.1e", name, difference)
     return found

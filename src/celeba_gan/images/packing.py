@@ -56,6 +56,7 @@ def pack_images(
     check: Callable[[list[LeftOut]], None] = lambda unreadable: None,
     find_rare: Callable[[set[str]], set[str]] = lambda left_out: set(),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    progress_held_out: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Shard | Manifest]:
     """Decodes, crops and resizes every photograph of the index: train, valid, test in turn, each by image_id.
 
@@ -74,6 +75,7 @@ def pack_images(
         find_rare: Called with the photographs left out so far, once all are decoded; returns others that are left out
             then, for which everything is packed a second time.
         progress: Called with (photographs done, all photographs).
+        progress_held_out: Called likewise while those of valid and test are decoded first.
 
     Yields:
         Every shard in order except those kept, then the manifest.
@@ -121,7 +123,7 @@ def pack_images(
     progress(packing.done, len(image_ids))
 
     try:
-        yield from packing.shards(source, recipe, workers, check, progress)
+        yield from packing.shards(source, recipe, workers, check, progress, progress_held_out)
         check(packing.unreadable_records)
         manifest = packing.manifest(recipe, source_digest)
         rare = find_rare({one.image_id for one in [*manifest.unreadable, *manifest.leaks]})
@@ -129,7 +131,7 @@ def pack_images(
             logger.info("Packing a second time, without the %d photographs of these classes.", len(rare))
             plan = hash_texts([plan, *sorted(rare)])
             packing = _Packing(image_ids, splits, plan, settings.images_per_shard, rare)
-            yield from packing.shards(source, recipe, workers, check, progress)
+            yield from packing.shards(source, recipe, workers, check, progress, progress_held_out)
             manifest = packing.manifest(recipe, source_digest)
     except WorkerDiedError as error:
         raise PackingError(_blame(error, workers)) from error
@@ -194,6 +196,7 @@ class _Packing:
         workers: int,
         check: Callable[[list[LeftOut]], None],
         progress: Callable[[int, int], None],
+        progress_held_out: Callable[[int, int], None],
     ) -> Iterator[Shard]:
         """The remaining shards."""
         total = len(self.image_ids)
@@ -215,6 +218,7 @@ class _Packing:
                 spool.add(chunk)
                 digests[done : done + len(chunk.digests)] = chunk.digests
                 done += len(chunk.digests)
+                progress_held_out(done, len(held_out))
             left = held_out[len(spool) :]
             if left:
                 logger.info("Decoding %d of them a second time: too little space for temporary files.", len(left))

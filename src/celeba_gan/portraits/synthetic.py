@@ -88,6 +88,10 @@ class SyntheticCelebA:
 
     def write(self, folder: Path) -> None:
         """Draws the set into a folder, `synthetic.json` last. Prefer `ensure`, which never leaves an incomplete set."""
+        from rich import get_console
+        from rich.progress import Progress
+
+        console = get_console()
         folder.mkdir(parents=True, exist_ok=True)
         workers = min(self.workers or available_cores(), -(-self.images // _CHUNK))
         logger.info("Drawing %d portraits, seed %d, with %d processes", self.images, self.seed, workers)
@@ -97,10 +101,12 @@ class SyntheticCelebA:
             (folder / ATTRIBUTES_FILE).open("w", newline="\r\n") as attributes,
             (folder / PARTITION_FILE).open("w", newline="\r\n") as partition,
             (folder / IDENTITIES_FILE).open("w", newline="\r\n") as identity,
+            Progress(console=console, transient=True, disable=not console.is_interactive) as shown,
         ):
             attributes.write(f"{self.images}\n{' '.join(ATTRIBUTES)} \n")
             chunks = [range(begin, min(begin + _CHUNK, self.images)) for begin in range(0, self.images, _CHUNK)]
             drawn = chain.from_iterable(map_in_processes(_draw_chunk, (self.seed,), chunks, workers))
+            task = shown.add_task("Drawing portraits", total=self.images)
             for index, (jpeg, values, person) in enumerate(drawn):
                 name = f"{index + 1:06d}.jpg"
                 # depends on neither clock, umask nor platform
@@ -110,6 +116,7 @@ class SyntheticCelebA:
                 attributes.write(f"{name} {' '.join(f'{2 * value - 1:2d}' for value in values)}\n")
                 partition.write(f"{name} {self._split(index)}\n")
                 identity.write(f"{name} {person}\n")
+                shown.update(task, completed=index + 1)
         (folder / SYNTHETIC_RECORD).write_text(json.dumps(self.record, indent=2) + "\n")
         logger.info("Drew %d portraits in %.1f s", self.images, time.monotonic() - begin)
 

@@ -1,6 +1,6 @@
 """Films: frames with how long each is shown, and films of walks between samples."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,6 +42,7 @@ def film_walk(
     size: int,
     frame_ms: int,
     formats: Sequence[str],
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Film:
     """A film of a closed walk through images: the present one, and below it where it is between those it goes through.
 
@@ -53,8 +54,12 @@ def film_walk(
         size: Width of the film in pixels; its height is more by the caption and the stops.
         frame_ms: Milliseconds of a frame.
         formats: Of gif, webp and mp4.
+        progress: Called with the number of frames whose images there are, batch by batch.
     """
-    frames = [frame for batch in images for frame in batch]
+    frames: list[Pixels] = []
+    for batch in images:
+        frames.extend(batch)
+        progress(len(frames))
     thumbnail = (size - _GAP * (len(stops) + 1)) // len(stops)
     below = Image.new("RGB", (size, 2 * _LINE + thumbnail + 3 * _GAP), "white")
     draw, font = ImageDraw.Draw(below), ImageFont.load_default(13)

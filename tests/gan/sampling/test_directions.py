@@ -27,6 +27,7 @@ from celeba_gan.gan.sampling.directions import (
 )
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.gan.training.loop import train
+from reports import Reports
 
 SIZE = 24
 NAMES = ["One", "Two", "Never"]
@@ -232,7 +233,9 @@ def test_the_document_of_a_generator(
     settings = DirectionSettings(samples=256, effect_samples=16, closed_form=20, least_share=0.001)
     found = find_directions(generator, settings, 5, ["Odd"] if conditional else [], COLOURS)
     assert Directions.from_json(found.to_json(), "here") == found
-    assert found == find_directions(generator, settings, 5, ["Odd"] if conditional else [], COLOURS)
+    reports = Reports()
+    assert found == find_directions(generator, settings, 5, ["Odd"] if conditional else [], COLOURS, reports)
+    assert reports.parts == ["Classifying samples", "Moving samples along directions"]
     assert found.step == pytest.approx(3 / 3**0.5)
     assert found.labels == (("Odd",) if conditional else None)
     assert len(found.of_kind("closed_form")) == 8  # there are no more

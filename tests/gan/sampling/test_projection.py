@@ -14,6 +14,7 @@ from celeba_gan.gan.sampling.control_config import ProjectionSettings
 from celeba_gan.gan.sampling.projection import Projection, ProjectionError, project, pyramid
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.gan.training.loop import train
+from reports import Reports
 
 QUICK = ProjectionSettings(steps=150, candidates=64, restarts=4)
 
@@ -165,3 +166,10 @@ def test_distances_of_pyramids_are_means_over_box_averages() -> None:
     off = (one - other)[0]
     levels = [off.unflatten(1, (side, -1)).unflatten(3, (side, -1)).mean(dim=(2, 4)) for side in (16, 8, 4)]
     assert float(distance) == pytest.approx(np.mean([float(level.square().mean()) for level in levels]), rel=1e-4)
+
+
+def test_every_step_of_every_group_is_reported(generator: TrainedGenerator) -> None:
+    reports, settings = Reports(), ProjectionSettings(steps=3, candidates=64, restarts=32)
+    project(generator, made(generator, 5)[0], settings, 0, report=reports)  # two at once
+    assert reports.parts == ["Projecting photographs"]
+    assert [done for _, done, _ in reports.all] == list(range(1, 10))

@@ -76,3 +76,12 @@ def test_the_picture_shows_the_mean_and_beside_it_the_deviation() -> None:
 def test_equal_images_have_a_black_deviation() -> None:
     picture = draw_mean(PixelStatistics(2, np.full((8, 8, 3), 9.0), np.zeros((8, 8, 3)), 2))
     assert (np.asarray(picture)[12:332, 344:664] == 0).all()
+
+
+def test_progress_ends_with_the_split(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    packed = pack(tmp_path, noise(110, 256, 256, 3), 60, (0, 75))
+    measure_pixels(packed, "valid", lambda *place: seen.append(place))
+    assert seen == [(35, 35)]
+    measure_pixels(packed, "train", lambda *place: seen.append(place))
+    assert seen[1:] == [(42, 75), (60, 75), (75, 75)]

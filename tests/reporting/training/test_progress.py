@@ -42,3 +42,9 @@ def test_bars_are_shown_where_they_can_move(
     monkeypatch.setattr(rich.get_console(), "is_jupyter", notebook)
     assert bars_move() == expected
     assert ScriptProgress().disable != expected
+
+
+def test_the_bar_is_there_before_the_first_iteration_which_may_compile() -> None:
+    (task,) = TrainingProgress().tasks
+    assert task.visible
+    assert task.total is None  # then rich's bar moves by itself

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from celeba_gan.foundation.pixels import Images
-from celeba_gan.foundation.wording import listed, stage_command
+from celeba_gan.foundation.wording import Report, listed, no_report, stage_command
 from celeba_gan.gan.networks.build import latent_matrix
 from celeba_gan.gan.networks.config import NetworkError
 from celeba_gan.gan.sampling.control_config import DirectionSettings
@@ -60,13 +60,14 @@ def find_directions(
     seed: int,
     labels: Sequence[str] = (),
     classifier: Classifier | None = None,
+    report: Report = no_report,
 ) -> Directions:
     """Finds the directions of a generator: of the attributes that a classifier knows, and in closed form.
 
     A generator that takes labels is sampled with those named, or else with labels as training has them. What the labels
     add is fitted beside the latents and taken out, and a move changes the latents alone: where labels decide an
     attribute, latents hardly predict it, and the AUC says so. A generator that does not name its first layer has no
-    directions in closed form, with the reason in `without`.
+    directions in closed form, with the reason in `without`. `report` is called for each batch that is classified.
 
     Raises:
         ConditionError: The generator knows no such label.
@@ -80,7 +81,7 @@ def find_directions(
     without: dict[str, str] = {}
     held_out = 0
     if classifier is not None:
-        found, without = attribute_directions(generator.images, latents, drawn, classifier, settings)
+        found, without = attribute_directions(generator.images, latents, drawn, classifier, settings, report)
         held_out = _held_out(settings)
     most = min(settings.closed_form, generator.latent.size)
     if most:
@@ -90,7 +91,7 @@ def find_directions(
             without["closed_form"] = str(error)
     if classifier is not None:
         chosen = slice(len(latents) - min(held_out, settings.effect_samples), None)
-        found = _with_effects(found, generator.images, latents[chosen], drawn[chosen], classifier, step)
+        found = _with_effects(found, generator.images, latents[chosen], drawn[chosen], classifier, step, report)
     return Directions(
         training_id=generator.card.id,
         images=generator.card.images,
@@ -108,7 +109,12 @@ def find_directions(
 
 
 def attribute_directions(
-    images: MakeImages, latents: Tensor, labels: Tensor, classifier: Classifier, settings: DirectionSettings
+    images: MakeImages,
+    latents: Tensor,
+    labels: Tensor,
+    classifier: Classifier,
+    settings: DirectionSettings,
+    report: Report = no_report,
 ) -> tuple[list[Direction], dict[str, str]]:
     """Directions along which attributes become more frequent, the best predicted first, and why others have none.
 
@@ -121,11 +127,12 @@ def attribute_directions(
         labels: float32 (n, names), (n, 0) without labels.
         classifier: Finds the attributes in the images.
         settings: Of the fit.
+        report: Called for each batch that is classified.
 
     Returns:
         The directions without effects; and the reason for each attribute that has no direction.
     """
-    probabilities = _classify(images, latents, labels, classifier)
+    probabilities = _classify(images, latents, labels, classifier, report)
     kept = len(latents) - _held_out(settings)  # for the fit
     bounded = probabilities.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
     logits = np.log(bounded) - np.log1p(-bounded)
@@ -235,10 +242,14 @@ def _held_out(settings: DirectionSettings) -> int:
     return round(settings.samples * settings.held_out)
 
 
-def _classify(images: MakeImages, latents: Tensor, labels: Tensor, classifier: Classifier) -> Array:
+def _classify(
+    images: MakeImages, latents: Tensor, labels: Tensor, classifier: Classifier, report: Report = no_report
+) -> Array:
     """Probabilities of the attributes of each latent's image, float64 (n, attributes)."""
-    batches = zip(torch.split(latents, _BATCH), torch.split(labels, _BATCH), strict=True)
-    found = [classifier.probabilities(images(z, label)) for z, label in batches]
+    found, done = [], 0
+    for z, label in zip(torch.split(latents, _BATCH), torch.split(labels, _BATCH), strict=True):
+        found.append(classifier.probabilities(images(z, label)))
+        report("Classifying samples", done := done + len(z), len(latents))
     return np.concatenate(found).astype(np.float64)
 
 
@@ -289,6 +300,7 @@ def _with_effects(
     labels: Tensor,
     classifier: Classifier,
     step: float,
+    report: Report,
 ) -> list[Direction]:
     """The directions with their effects: the mean change of every attribute's probability for a move by `step`."""
     start = _classify(images, latents, labels, classifier).mean(axis=0)
@@ -301,6 +313,7 @@ def _with_effects(
             for name, forward, backward in zip(classifier.names, *changes, strict=True)
         }
         found.append(direction.model_copy(update={"effects": effects}))
+        report("Moving samples along directions", len(found), len(directions))
     return found
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from celeba_gan.foundation.pixels import Images, from_uint8
 from celeba_gan.foundation.precision import full_float32
+from celeba_gan.foundation.wording import Report, no_report
 from celeba_gan.gan.inputs.conditions import conditioned
 from celeba_gan.gan.sampling.control_config import ProjectionSettings
 from celeba_gan.gan.sampling.control_documents import ImageError
@@ -50,6 +51,7 @@ def project(
     seed: int,
     features: Features | None = None,
     labels: Sequence[str] = (),
+    report: Report = no_report,
 ) -> list[Projection]:
     """Finds for each photograph the latent whose image is nearest to it.
 
@@ -67,6 +69,7 @@ def project(
         seed: Decides the random latents.
         features: The network for feature distances; None: pixels alone count.
         labels: Names of the labels of all images; empty: drawn as training has them.
+        report: Called after each step of a group of photographs.
 
     Raises:
         ProjectionError: The photographs have another shape or type.
@@ -83,7 +86,15 @@ def project(
     with full_float32():
         search = _Search(generator, settings, features, *generator.draw(settings.candidates, seed, labels))
         each = max(1, search.batch // settings.restarts)  # photographs at once
-        return [one for start in range(0, len(photographs), each) for one in search(photographs[start : start + each])]
+        found: list[Projection] = []
+        starts = range(0, len(photographs), each)
+        for group, start in enumerate(starts):
+
+            def stepped(steps: int, before: int = group * settings.steps) -> None:
+                report("Projecting photographs", before + steps, len(starts) * settings.steps)
+
+            found += search(photographs[start : start + each], stepped)
+        return found
 
 
 def image_errors(
@@ -122,14 +133,14 @@ class _Search:
         self.radius = generator.latent.deviation * generator.latent.size**0.5
         self.scales = self._spread()
 
-    def __call__(self, photographs: Images) -> list[Projection]:
+    def __call__(self, photographs: Images, stepped: Callable[[int], None]) -> list[Projection]:
         count, restarts = len(photographs), min(self.settings.restarts, len(self.latents))
         targets = self._describe(self._tensor(photographs))
         nearest = self._distances(targets).argsort(dim=1, stable=True)[:, :restarts]  # (photographs, restarts)
         starts = nearest.flatten()
         labels = self.labels[starts]
         wanted = [part.repeat_interleave(restarts, dim=0) for part in targets]
-        latents, losses = self._descend(self.latents[starts], labels, wanted)
+        latents, losses = self._descend(self.latents[starts], labels, wanted, stepped)
         best = losses.view(count, restarts).argmin(dim=1) + restarts * torch.arange(count)
         found, kept = latents[best], labels[best]
         images = self.generator.images(found, kept)
@@ -145,7 +156,9 @@ class _Search:
             )
         ]
 
-    def _descend(self, starts: Tensor, labels: Tensor, wanted: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _descend(
+        self, starts: Tensor, labels: Tensor, wanted: list[Tensor], stepped: Callable[[int], None]
+    ) -> tuple[Tensor, Tensor]:
         """The best latent on the way from each start, and its loss; Adam treats every number by itself."""
         device, steps = self.generator.device, self.settings.steps
         z = starts.to(device).clone().requires_grad_()
@@ -163,6 +176,7 @@ class _Search:
             optimizer.zero_grad()
             torch.autograd.backward(losses.sum())
             optimizer.step()
+            stepped(step + 1)
         return best.cpu(), least.cpu()
 
     def _described_samples(self) -> Iterator[list[Tensor]]:

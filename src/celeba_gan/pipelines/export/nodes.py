@@ -28,6 +28,7 @@ def export_generator(
     """Makes a folder with the generator as programs, its model card, samples, and a page that generates."""
     from celeba_gan.exporting.folder import export_folder
     from celeba_gan.exporting.subject import Subject, describe, find_data
+    from celeba_gan.reporting.bars import StepsProgress
 
     network = training_run.networks(settings.checkpoint).generator
     if not network.card.finished:
@@ -45,4 +46,5 @@ def export_generator(
             evaluation=evaluation_previous,
         )
 
-    return export_folder(network, settings, web_runtime, described)
+    with StepsProgress() as bar:
+        return export_folder(network, settings, web_runtime, described, bar.show)

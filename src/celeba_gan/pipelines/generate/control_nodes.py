@@ -37,12 +37,14 @@ def find_directions(
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.gan.sampling.directions import find_directions as find
     from celeba_gan.gan.sampling.trained import TrainedGenerator
+    from celeba_gan.reporting.bars import StepsProgress
 
     use_all_cores()
     generator = TrainedGenerator(training_run.networks(settings.checkpoint).generator, find_device("auto"))
     network = _load_classifier(attribute_classifier, generator.card.data_digest, generator.device)
     classifier = None if network is None or attribute_classifier is None else _bind(network, attribute_classifier.card)
-    found = find(generator, settings.directions, settings.seed, settings.labels, classifier)
+    with StepsProgress() as shown:
+        found = find(generator, settings.directions, settings.seed, settings.labels, classifier, shown.show)
     if "closed_form" in found.without:
         logger.warning("No directions in closed form: %s", found.without["closed_form"])
     return found, _draw_moves(found, generator, settings)
@@ -67,6 +69,7 @@ def project_photographs(
     from celeba_gan.gan.sampling.projection import project
     from celeba_gan.gan.sampling.trained import TrainedGenerator
     from celeba_gan.images.photographs import find_photographs, read_photographs
+    from celeba_gan.reporting.bars import StepsProgress
     from celeba_gan.reporting.generation.projections import draw_projections
 
     network = training_run.networks(settings.checkpoint).generator
@@ -87,7 +90,10 @@ def project_photographs(
     classifier = _load_classifier(attribute_classifier, network.card.data_digest, generator.device)
     features = None if classifier is None else lambda images: classifier.network(images)[0]
     logger.info("Projecting %s", counted(len(files), "photograph"))
-    results = project(generator, photographs, settings.projection, settings.seed, features, settings.labels)
+    with StepsProgress() as bar:
+        results = project(
+            generator, photographs, settings.projection, settings.seed, features, settings.labels, bar.show
+        )
     projected = tuple(
         ProjectedPhotograph(
             name=str(file),

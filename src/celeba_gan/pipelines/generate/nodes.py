@@ -86,6 +86,7 @@ def film_walk(training_run: Run, settings: GenerateSettings) -> Film:
     from celeba_gan.gan.runtime.hardware import find_device
     from celeba_gan.gan.sampling.interpolation import walk
     from celeba_gan.gan.sampling.trained import TrainedGenerator
+    from celeba_gan.reporting.bars import StepsProgress
     from celeba_gan.reporting.films import film_walk as film
 
     trained = TrainedGenerator(training_run.networks(settings.checkpoint).generator, find_device("auto"))
@@ -95,12 +96,14 @@ def film_walk(training_run: Run, settings: GenerateSettings) -> Film:
     between = torch.lerp(labels[:, None], labels.roll(-1, dims=0)[:, None], shares).flatten(0, 1)
     batches = zip(torch.split(walk(latents, legs), 64), torch.split(between, 64), strict=True)
     truncated = "" if settings.truncation == 1 else f", truncation {settings.truncation:g}"
-    return film(
-        (trained.images(*batch, settings.truncation) for batch in batches),
-        trained.images(latents, labels, settings.truncation),
-        [str(number) for number in range(count)],
-        f"samples 0 to {count - 1} of seed {settings.seed}{truncated}",
-        settings.film.size,
-        settings.film.frame_ms,
-        settings.film.formats,
-    )
+    with StepsProgress() as bar:
+        return film(
+            (trained.images(*batch, settings.truncation) for batch in batches),
+            trained.images(latents, labels, settings.truncation),
+            [str(number) for number in range(count)],
+            f"samples 0 to {count - 1} of seed {settings.seed}{truncated}",
+            settings.film.size,
+            settings.film.frame_ms,
+            settings.film.formats,
+            lambda done: bar.show("Filming the walk", done, count * legs),
+        )

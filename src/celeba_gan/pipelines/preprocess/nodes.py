@@ -30,10 +30,8 @@ def pack_images(
 
     Rejected and unreadable images together may not exceed `ingest.max_rejected_fraction`.
     """
-    from rich import get_console
-    from rich.progress import Progress
-
     from celeba_gan.images import labels, packing
+    from celeba_gan.reporting.bars import StepsProgress
     from celeba_gan.sources.index import check_rejected
 
     kept, rare = labels.without_rare_classes(
@@ -56,8 +54,7 @@ def pack_images(
         so_far = rejected + [(record.image_id, record.reason) for record in unreadable]
         check_rejected(so_far, found, ingest.max_rejected_fraction, so_far=True)
 
-    with Progress(console=get_console(), transient=True, disable=not bar) as shown:
-        task = shown.add_task("Packing images")
+    with StepsProgress(bar=bar) as shown:
         yield from packing.pack_images(
             celeba,
             kept,
@@ -65,7 +62,8 @@ def pack_images(
             packed_images_previous,
             check=check,
             find_rare=find_rare,
-            progress=lambda done, total: shown.update(task, completed=done, total=total),
+            progress=lambda done, total: shown.show("Packing images", done, total),
+            progress_held_out=lambda done, total: shown.show("Decoding valid and test", done, total),
         )
 
 
@@ -113,13 +111,17 @@ def report_data(
     Returns:
         `data_report`, the charts of attributes and of sizes, a contact sheet, and the mean image.
     """
+    from celeba_gan.reporting.bars import StepsProgress
     from celeba_gan.reporting.data.charts import plot_attributes, plot_sizes
     from celeba_gan.reporting.data.contact_sheet import draw_contact_sheet
     from celeba_gan.reporting.data.pixel_statistics import draw_mean, measure_pixels
     from celeba_gan.reporting.data.report import DataTables, summarise_data
     from celeba_gan.sources.tables.attribute_names import PUBLISHED_RATES
 
-    pixels = measure_pixels(packed_images)
+    with StepsProgress() as bar:
+        pixels = measure_pixels(
+            packed_images, progress=lambda done, total: bar.show("Measuring training images", done, total)
+        )
     report = summarise_data(
         DataTables(image_index, labels, classes, left_out_classes),
         source_report,

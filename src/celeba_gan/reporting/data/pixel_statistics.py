@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,10 +29,13 @@ class PixelStatistics:
     gray: int  # images whose channels differ by less than 4 of 255 on average
 
 
-def measure_pixels(packed: PackedImages, split: str = "train") -> PixelStatistics:
+def measure_pixels(
+    packed: PackedImages, split: str = "train", progress: Callable[[int, int], None] = lambda done, total: None
+) -> PixelStatistics:
     """Measures the images of a split in one pass, a few megabytes at a time.
 
-    Colour is measured in every second pixel of every second row.
+    Colour is measured in every second pixel of every second row. `progress` is called after each batch with (images
+    measured, images of the split).
 
     Raises:
         ValueError: The split is empty.
@@ -42,13 +45,14 @@ def measure_pixels(packed: PackedImages, split: str = "train") -> PixelStatistic
         raise ValueError(f"The {split} split has no images to measure.")
     shape = (packed.size, packed.size, 3)
     step = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (packed.size * packed.size * 3)))
-    total, squares, gray = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64), 0
+    total, squares, gray, done = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64), 0, 0
     for images in _read(packed, start, stop, step):
         total += images.sum(axis=0, dtype=np.uint32)
         squares += np.square(images, dtype=np.uint16).sum(axis=0, dtype=np.uint32)  # 255² is within 16 bits
         red, green, blue = np.moveaxis(images[:, ::2, ::2], 3, 0)
         chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)  # ptp is slower
         gray += int((chroma.mean(axis=(1, 2)) < _GRAY).sum())
+        progress(done := done + len(images), stop - start)
     count = stop - start
     mean = total / count
     return PixelStatistics(count, mean, np.sqrt(np.maximum(squares / count - mean**2, 0)), gray)

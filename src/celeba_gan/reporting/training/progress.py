@@ -20,11 +20,12 @@ class TrainingProgress(Progress):
         images = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("images"))
         times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
         super().__init__(*images, *times, console=rich.get_console(), transient=True, disable=not bar)
-        self._training = self.add_task("training", total=None, visible=False)
+        # Visible from the start: the first iteration may compile the networks for a minute.
+        self._training = self.add_task("training", total=None)
 
     def show(self, images: int, total: int) -> None:
         """Moves the bar."""
-        self.update(self._training, completed=images, total=total, visible=True)
+        self.update(self._training, completed=images, total=total)
 
     def tick(self, images: int, rows: list[dict[str, float]]) -> None:
         """Logs one line about the tick."""
