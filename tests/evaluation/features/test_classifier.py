@@ -1,13 +1,17 @@
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from celeba_gan.evaluation.features import classifier as classifier_module
 from celeba_gan.evaluation.features.classifier import (
     FEATURES,
     AttributeClassifier,
     ClassifierError,
     ClassifierReport,
+    GroupNorm,
     LabelledImages,
     area_under_curve,
     fit_classifier,
@@ -51,12 +55,39 @@ def test_features_and_probabilities_do_not_depend_on_the_batch(fitted: tuple[dic
     assert np.allclose(np.concatenate(one_by_one), features[::37], rtol=1e-4, atol=1e-5)
 
 
-def test_same_seed_same_weights_and_the_global_generator_is_left_alone() -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_same_seed_same_weights_and_the_global_generator_is_left_alone(
+    precision: Literal["float32", "bfloat16"],
+) -> None:
     before = torch.random.get_rng_state()
-    fits = [fit_classifier(labelled(128, 0), labelled(20, 1), NAMES, epochs=1, seed=seed) for seed in (0, 0, 1)]
+    train, valid = labelled(128, 0), labelled(20, 1)
+    fits = [fit_classifier(train, valid, NAMES, epochs=1, seed=seed, precision=precision) for seed in (0, 0, 1)]
     assert torch.equal(before, torch.random.get_rng_state())
     digests = [AttributeClassifier(NAMES, tensors).digest for tensors, _ in fits]
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_it_trains_in_bfloat16_where_the_hardware_computes_it(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier_module, "computes_bfloat16", lambda device: native)
+    train, valid = labelled(640, 0), labelled(200, 1)
+    chosen, report = fit_classifier(train, valid, NAMES, epochs=4, seed=0)
+    named, _ = fit_classifier(train, valid, NAMES, epochs=4, seed=0, precision="bfloat16" if native else "float32")
+    other, _ = fit_classifier(train, valid, NAMES, epochs=4, seed=0, precision="float32" if native else "bfloat16")
+    assert all(torch.equal(tensor, named[name]) for name, tensor in chosen.items())
+    assert not all(torch.equal(tensor, other[name]) for name, tensor in chosen.items())
+    assert {tensor.dtype for tensor in chosen.values()} == {torch.float32}
+    assert report.attributes["bright"].auc > 0.98
+    assert report.attributes["left"].auc > 0.95
+
+
+def test_its_norms_are_torchs_in_float32_and_lose_nothing_to_bfloat16() -> None:
+    """So a classifier that was trained before gives the same features."""
+    torch.manual_seed(0)
+    ours, theirs, features = GroupNorm(8, 32), torch.nn.GroupNorm(8, 32), torch.randn(4, 32, 5, 5)
+    assert torch.equal(ours(features), theirs(features))
+    half = features.bfloat16()
+    assert torch.equal(ours(half), theirs(half.float()))
 
 
 def test_progress_goes_from_the_first_step_to_all_images() -> None:
@@ -64,7 +95,7 @@ def test_progress_goes_from_the_first_step_to_all_images() -> None:
     fit_classifier(
         labelled(200, 0), labelled(20, 1), NAMES, epochs=2, seed=0, progress=lambda *seen: shown.append(seen)
     )
-    assert shown == [(64 * step, 384) for step in range(1, 7)]  # the rest of a batch is left out of each epoch
+    assert shown == [(16 * step, 384) for step in range(1, 25)]  # the rest of a batch is left out of each epoch
 
 
 def test_area_under_curve_counts_pairs() -> None:
