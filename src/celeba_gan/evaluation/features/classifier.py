@@ -24,7 +24,7 @@ from celeba_gan.foundation.precision import computes_bfloat16, full_float32
 CLASSIFIER_VERSION = 2  # another architecture or way of training makes other features
 FEATURES = 128
 LEAST_IMAGES = 64  # for training
-_BATCH = 16  # larger ones learn far less from an image, and take as long for it (benchmarks/SPEED.md)
+_BATCH = 16  # larger ones take less time for an image, but learn far less from it (benchmarks/SPEED.md)
 _PEAK_RATE = 4e-3
 
 
