@@ -11,7 +11,7 @@ from celeba_gan.foundation.settings import Settings
 class ClassifierSettings(Settings):
     """How the attribute classifier is trained, in whose features distances are measured."""
 
-    epochs: int = Field(6, ge=1, le=1000, description="passes over its training images")
+    epochs: int = Field(5, ge=1, le=1000, description="passes over its training images")
     images: int = Field(20000, ge=64, description="at most this many training images, the first ones")
     seed: int = Field(0, ge=0, description="decides first weights, order and mirroring")
 
