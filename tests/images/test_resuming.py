@@ -112,7 +112,7 @@ def test_a_packing_killed_again_and_again_gives_the_same_bytes(photographs, undi
     draw = random.Random(workers)
     killed = 0
     for _ in range(6):
-        program = start(photographs, tmp_path, workers, seconds=0.003)
+        program = start(photographs, tmp_path, workers, seconds=0.003 * workers)
         for line in program.stdout:
             if line == "begun\n":
                 break
