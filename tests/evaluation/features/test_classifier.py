@@ -70,15 +70,17 @@ def test_same_seed_same_weights_and_the_global_generator_is_left_alone(
 @pytest.mark.parametrize("native", [True, False])
 def test_it_trains_in_bfloat16_where_the_hardware_computes_it(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier_module, "computes_bfloat16", lambda device: native)
-    train, valid = labelled(640, 0), labelled(200, 1)
-    chosen, report = fit_classifier(train, valid, NAMES, epochs=4, seed=0)
-    named, _ = fit_classifier(train, valid, NAMES, epochs=4, seed=0, precision="bfloat16" if native else "float32")
-    other, _ = fit_classifier(train, valid, NAMES, epochs=4, seed=0, precision="float32" if native else "bfloat16")
+    few, valid = labelled(64, 0), labelled(200, 1)
+    chosen, _ = fit_classifier(few, valid, NAMES, epochs=1, seed=0)
+    named, _ = fit_classifier(few, valid, NAMES, epochs=1, seed=0, precision="bfloat16" if native else "float32")
+    other, _ = fit_classifier(few, valid, NAMES, epochs=1, seed=0, precision="float32" if native else "bfloat16")
     assert all(torch.equal(tensor, named[name]) for name, tensor in chosen.items())
     assert not all(torch.equal(tensor, other[name]) for name, tensor in chosen.items())
     assert {tensor.dtype for tensor in chosen.values()} == {torch.float32}
-    assert report.attributes["bright"].auc > 0.98
-    assert report.attributes["left"].auc > 0.95
+    if native:  # and learns by it
+        _, report = fit_classifier(labelled(640, 0), valid, NAMES, epochs=4, seed=0)
+        assert report.attributes["bright"].auc > 0.98
+        assert report.attributes["left"].auc > 0.95
 
 
 def test_its_norms_are_torchs_in_float32_and_lose_nothing_to_bfloat16() -> None:

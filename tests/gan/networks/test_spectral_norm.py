@@ -28,7 +28,9 @@ def layers_of(network: nn.Module) -> list[nn.Module]:
     return [layer for layer in network.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
 
 
-@pytest.mark.parametrize(("name", "size"), [("dcgan", 32), ("article", 112), ("resnet", 32), ("r3", 32)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("dcgan", 32), pytest.param("article", 112, marks=pytest.mark.slow), ("resnet", 32), ("r3", 32)]
+)
 def test_largest_singular_value_is_one_in_every_layer(name: str, size: int) -> None:
     discriminator = normalised(name, size)
     layers = layers_of(discriminator)

@@ -38,6 +38,9 @@ OTHERS: dict[str, dict[str, Any]] = {
     "ada": {"augment": {"name": "ada", "ada": {"p": 0.5}}},
 }
 
+DEFAULT = {("wgan", "gradient_penalty"), ("rpgan", "all"), ("hinge", "r1_r2"), ("wgan", "none")}
+"""The rest are slow."""
+
 SWITCHED_OFF = dict.fromkeys(("scaling", "rotation", "anisotropic_scaling", "fractional_translation", "hue"), 0)
 
 
@@ -110,7 +113,7 @@ def assert_compiled_equals_eager(
 @pytest.mark.parametrize(
     ("objective", "penalty"),
     [
-        pytest.param(name, penalty, marks=[] if penalty == "all" or name == "wgan" else pytest.mark.slow)
+        pytest.param(name, penalty, marks=[] if (name, penalty) in DEFAULT else pytest.mark.slow)
         for name in OBJECTIVES
         for penalty in PENALTIES
     ],
@@ -130,10 +133,7 @@ def test_every_generator_loss_is_the_same_compiled(make_settings: MakeSettings, 
 
 @pytest.mark.parametrize(
     "other",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name in ("ada", "diffaugment", "spectral_norm") else name
-        for name in OTHERS
-    ],
+    [pytest.param(name, marks=pytest.mark.slow) if name != "labels" else name for name in OTHERS],
 )
 def test_so_it_is_with_all_that_may_be_around_them(make_settings: MakeSettings, other: str) -> None:
     settings = make_settings(objective={"name": "rpgan"}, penalty=PENALTIES["all"], **OTHERS[other])
@@ -145,7 +145,7 @@ def test_so_it_is_with_all_that_may_be_around_them(make_settings: MakeSettings, 
     [
         pytest.param("resnet", {}, ("discriminator by autograd", "generator"), marks=pytest.mark.slow),
         pytest.param("resnet", {"discriminator_norm": "none"}, ("discriminator",), marks=pytest.mark.slow),
-        ("r3", {"blocks": 1, "group_size": 8}, ("discriminator", "generator")),
+        pytest.param("r3", {"blocks": 1, "group_size": 8}, ("discriminator", "generator"), marks=pytest.mark.slow),
     ],
 )
 def test_so_it_is_with_the_other_networks(

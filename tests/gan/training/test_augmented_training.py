@@ -73,7 +73,9 @@ def test_other_augmentation_is_another_run(images: TrainingImages, make_settings
         next(train(images, make_settings(**VARIANTS["diffaugment"]), state))
 
 
-@pytest.mark.parametrize("objective", ["wgan", "lsgan", "rpgan"])
+@pytest.mark.parametrize(
+    "objective", ["wgan", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lsgan", "rpgan"))]
+)
 def test_without_a_zero_the_valid_split_steers(
     images: TrainingImages, make_settings: MakeSettings, objective: str
 ) -> None:
