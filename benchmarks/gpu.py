@@ -203,9 +203,6 @@ def row(
     start = f"| {recipe} | {images.size} | {batch} |"
     torch._dynamo.reset()
     gc.collect()
-    if arguments.device == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
     if mode == TEXTBOOK:
         settings = settings_for(recipe, batch, width, arguments.device, MODES["float32"])
         choose_hardware(settings, None)  # TF32 off
@@ -214,14 +211,16 @@ def row(
         return [f"{start} {TEXTBOOK} | {speed:.0f} | | | | | |"]
     complaints = Complaints()
     try:
+        if arguments.device == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
         settings = settings_for(recipe, batch, width, arguments.device, MODES[mode])
         found = measure(images, settings, arguments.iterations)
     except HardwareError:
         return [f"{start} {mode} | not on this device | | | | | |"]
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        return [f"{start} {mode} | out of memory | | | | | |"]
+    except RuntimeError as error:  # one row must not end the table: the next time with a GPU may be far away
+        reason = "out of memory" if is_out_of_memory(error) else f"failed: {str(error).splitlines()[0]}"
+        return [f"{start} {mode} | {reason} | | | | | |"]
     shown = f"{mode} (failed)" if complaints.heard else mode
     return [
         f"{start} {shown} | {found.images_per_second:.0f} | {found.tflops:.3g} | {found.tflops / peak:.0%} | "

@@ -1,5 +1,6 @@
 import errno
 import shutil
+import tempfile
 from dataclasses import astuple
 from types import SimpleNamespace
 
@@ -48,6 +49,15 @@ def test_a_temporary_folder_with_too_little_space_takes_nothing(monkeypatch):
             for chunk in chunks_of(3, 7, 1):
                 kept.add(chunk)
             assert len(kept) == taken
+
+
+def test_without_a_temporary_folder_it_takes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "removed"))
+    with Spool(11, SIZE) as kept:
+        for chunk in chunks_of(3, 7, 1):
+            kept.add(chunk)
+        assert len(kept) == 0
+        assert list(kept.chunks()) == []
 
 
 class FullAfter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,13 +21,18 @@ _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Spool:
     """Chunks in a temporary file, which is deleted with this object's context; TMPDIR is its folder.
 
-    Where there is too little space, the spool is `full` and ignores all further chunks.
+    Where there is too little space, or no such folder, the spool is `full` and ignores all further chunks.
     """
 
     def __init__(self, images: int, size: int) -> None:
         """Makes room for so many images of `size` pixels."""
-        self.full = images * size * size * 3 > _SHARE * shutil.disk_usage(tempfile.gettempdir()).free
-        self._file: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed in `__exit__`
+        self._file: IO[bytes] = io.BytesIO()
+        try:
+            self.full = images * size * size * 3 > _SHARE * shutil.disk_usage(tempfile.gettempdir()).free
+            if images and not self.full:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed in `__exit__`
+        except OSError:  # there is no folder for temporary files
+            self.full = True
         self._chunks: list[Chunk] = []
         self._shape = (size, size, 3)
 

@@ -10,9 +10,8 @@ class StepsProgress(Progress):
     """One bar, which shows what is being done now; it begins anew with each part."""
 
     def __init__(self, *, bar: bool | None = None) -> None:
-        """With `bar` False, nothing is shown; None: nothing where bars cannot move."""
-        shown = bars_move() if bar is None else bar
-        super().__init__(console=rich.get_console(), transient=True, disable=not shown)
+        """Nothing is shown where bars cannot move, or with `bar` False."""
+        super().__init__(console=rich.get_console(), transient=True, disable=bar is False or not bars_move())
         self._shown = self.add_task("", total=None, visible=False)
 
     def show(self, doing: str, done: int, total: int) -> None:

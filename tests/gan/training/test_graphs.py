@@ -7,6 +7,7 @@ recorded, so that whatever changes from step to step and does not come through a
 
 import copy
 import logging
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -208,13 +209,17 @@ def test_each_kind_of_step_is_recorded_once(images: TrainingImages, make_setting
     assert recorder.replayed == 3 * (10 - 2 - 1)
 
 
-def test_once_broken_nothing_moves_any_more(images: TrainingImages, make_settings: MakeSettings) -> None:
+@pytest.mark.parametrize("variant", ["plain", pytest.param("article", marks=pytest.mark.slow)])
+def test_once_broken_nothing_moves_any_more(
+    images_at: Callable[[int], Any], make_settings: MakeSettings, variant: str
+) -> None:
     recorder = Recorder()
-    steps, feed = make_steps(images, make_settings(n_critic=1), recorder)
+    settings = make_settings(**VARIANTS[variant], n_critic=1)
+    steps, feed = make_steps(images_at(112 if variant == "article" else 16), settings, recorder)
     iterate(steps, feed, 4)
     with torch.no_grad():
-        steps.pair.discriminator.get_parameter("layers.0.bias").fill_(torch.nan)
-    before = state(steps)
+        next(iter(steps.pair.discriminator.parameters())).fill_(torch.nan)
+    before = {name: tensor for name, tensor in state(steps).items() if not trained_statistics(name)}
     rows = iterate(steps, feed, 2)
     assert recorder.replayed == 2 * 3
     assert all(row["discriminator_loss"] != row["discriminator_loss"] for row in rows)
@@ -223,6 +228,11 @@ def test_once_broken_nothing_moves_any_more(images: TrainingImages, make_setting
     assert not [
         name for name, tensor in before.items() if not torch.equal(tensor.nan_to_num(7), after[name].nan_to_num(7))
     ]
+
+
+def trained_statistics(name: str) -> bool:
+    """Those of batch norm in the networks that train, which every forward pass moves."""
+    return not name.startswith("average") and ("running" in name or "batches" in name)
 
 
 def test_steps_go_on_without_recording_where_it_fails_and_say_why_once(
@@ -255,6 +265,31 @@ def test_what_a_half_recorded_step_has_left_is_forgotten(images: TrainingImages,
     steps, same_feed = make_steps(images, settings, LeavesGradients())
     assert iterate(steps, same_feed, 5) == iterate(plain, feed, 5)
     assert_same(state(steps), state(plain))
+
+
+def test_nothing_of_a_step_that_failed_is_alive_while_it_runs_again(
+    images: TrainingImages, make_settings: MakeSettings
+) -> None:
+    """Where memory was too short to record it, what it has allocated must be free."""
+    activations: list[weakref.ref[Tensor]] = []
+
+    class OutOfMemory(Broken):
+        def record(self, function: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], object]]:
+            held = torch.zeros(1)
+            activations.append(weakref.ref(held))
+            raise RuntimeError("CUDA out of memory")
+
+    steps, feed = make_steps(images, make_settings(), OutOfMemory())
+    run = steps._update_discriminator
+
+    def watched(*arguments: Any) -> Terms:
+        assert all(reference() is None for reference in activations)
+        return run(*arguments)
+
+    steps._update_discriminator = watched  # type: ignore[method-assign]
+    iterate(steps, feed, 3)
+    assert len(activations) == 1
+    assert not steps.graphs.works
 
 
 def test_graphs_are_off_unless_requested_and_refused_where_there_are_none(make_settings: MakeSettings) -> None:

@@ -62,8 +62,12 @@ class CudaRecorder:
     def record(self, function: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], object]]:
         """As `Recorder.record`."""
         graph = torch.cuda.CUDAGraph()
-        # Only this thread's calls count: another may send figures to a tracking server, or save a snapshot.
-        with torch.cuda.graph(graph, pool=self._memory, stream=self._stream, capture_error_mode="thread_local"):
+        # Only this thread's calls count: another may send figures to a tracking server, or save a snapshot. The outer
+        # context makes the present stream current again where recording fails; not every version of torch does.
+        with (
+            torch.cuda.stream(torch.cuda.current_stream()),
+            torch.cuda.graph(graph, pool=self._memory, stream=self._stream, capture_error_mode="thread_local"),
+        ):
             result = function()
         graph.replay()  # recording runs nothing
         return result, graph.replay
@@ -114,6 +118,7 @@ class Graphs:
                 recorded = self._record(key, step, draws, self._recorder)
             except Exception as error:  # whatever CUDA or a library may raise: there is no common class
                 self._give_up(error)
+            if recorded is None:  # outside of `except`, whose error keeps all that the failed step holds
                 return step(self.hardware.send_all(draws))
         else:
             self._inputs[key].fill(draws)
@@ -196,6 +201,8 @@ class _Slot:
         self._arrived = torch.empty_like(inputs._buffer)
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._sent, self._taken = (torch.cuda.Event() for _ in range(2))  # type: ignore[no-untyped-call]
+        # Whatever had this memory before may still be at work on it.
+        self._stream.wait_stream(torch.cuda.current_stream())
 
     def send(self, leaves: list[Tensor], target: Tensor) -> None:
         """Copies them, and has the current stream take them over."""

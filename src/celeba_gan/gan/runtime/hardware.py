@@ -62,14 +62,14 @@ class Hardware(HardwareCard):
             return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
         return None
 
-    def peak_memory(self) -> dict[str, float]:
+    def peak_memory(self, *, graphs: bool = False) -> dict[str, float]:
         """`gpu_memory_gib`, the most that was allocated since the last call; nothing on other devices than CUDA.
 
-        With graphs it is what torch holds of the device: theirs counts as free between two runs.
+        With `graphs` it is what torch holds of the device: theirs counts as free between two runs.
         """
         if self.device != "cuda":
             return {}
-        peak = (torch.cuda.max_memory_reserved() if self.graphs else torch.cuda.max_memory_allocated()) / 2**30
+        peak = (torch.cuda.max_memory_reserved() if graphs else torch.cuda.max_memory_allocated()) / 2**30
         torch.cuda.reset_peak_memory_stats()
         return {"gpu_memory_gib": peak}
 

@@ -139,8 +139,10 @@ def train(
         if settings.init_from is not None:
             logger.info("Ignoring train.init_from: this run resumes from a snapshot")
 
-    log = TermLog(training.pair.optimizers)
+    log = TermLog(training.pair.learning_rate)
     saved, advice = training.images, settings.smaller_batch()
+    if training.steps.graphs.works:  # what they hold is lost to the steps that are not recorded yet
+        advice += ". CUDA graphs need memory of their own: train.graphs=false gives it back"
     estimate = Estimate(clock, training.images, hardware.device)
     with StopSignal() as stop:
         while training.images < clock.length and stop.received is None:
@@ -214,7 +216,7 @@ class _Training:
         samples = self._grid()
         if rows:
             rows[-1] |= self.health.examine(self.images, rows, samples) | self._measured()
-            rows[-1] |= self.hardware.peak_memory()
+            rows[-1] |= self.hardware.peak_memory(graphs=self.steps.graphs.works)
         since = self.history[-1] if self.history else 0
         tensors = {name: tensor for part in self.stateful for name, tensor in part.state_dict().items()}
         tick = Tick(self.images, since, rows, samples, Snapshot(SNAPSHOT, self._card(), tensors))

@@ -2,12 +2,11 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.optim import Optimizer
 
 from celeba_gan.gan.losses.objectives import Terms
 
@@ -24,8 +23,9 @@ class Broken:
 class TermLog:
     """Collects the terms of each iteration between two ticks."""
 
-    def __init__(self, optimizers: Mapping[str, Optimizer]) -> None:
-        self._optimizers = optimizers
+    def __init__(self, learning_rate: Callable[[str, int], float]) -> None:
+        """Logs beside the terms the learning rates of both networks, by name, after so many images."""
+        self._learning_rate = learning_rate
         self.start(0)
 
     def start(self, images: int) -> None:
@@ -56,7 +56,8 @@ class TermLog:
         values = [{name: next(flat) for name in names} for names in self._names]
         seconds = time.perf_counter() - self._began
         speed = (self._images[-1] - self._images[0]) / seconds
-        rates = {f"learning_rate_{who}": float(opt.param_groups[0]["lr"]) for who, opt in self._optimizers.items()}
+        seen = self._images[-1]
+        rates = {f"learning_rate_{who}": self._learning_rate(who, seen) for who in ("generator", "discriminator")}
         broken = None
         for iteration, terms in enumerate(values):
             bad = [name for name, value in terms.items() if not math.isfinite(value)]
