@@ -1,9 +1,11 @@
 import io
+import logging
 
 import pytest
 import rich
 from rich.console import Console
 
+from celeba_gan.reporting import bars
 from celeba_gan.reporting.bars import StepsProgress
 
 
@@ -41,3 +43,22 @@ def test_where_bars_cannot_move_there_is_not_even_an_empty_line(monkeypatch: pyt
     with StepsProgress() as bar:
         bar.show("Reading", 1, 2)
     assert file.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("bar", "seconds", "lines"), [(None, 0.0, 2), (True, 0.0, 2), (False, 0.0, 0), (None, 60.0, 0)]
+)
+def test_a_log_gets_a_line_now_and_then(
+    bar: bool | None,
+    seconds: float,
+    lines: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(rich, "get_console", lambda: Console(file=io.StringIO()))
+    monkeypatch.setattr(bars, "_SECONDS", seconds)
+    with caplog.at_level(logging.INFO), StepsProgress(bar=bar) as progress:
+        progress.show("Reading", 1_000, 2_000)
+        progress.show("Reading", 2_000, 2_000)
+    said = [record.getMessage() for record in caplog.records if record.name == bars.__name__]
+    assert said == ["Reading: 1,000 of 2,000", "Reading: 2,000 of 2,000"][:lines]

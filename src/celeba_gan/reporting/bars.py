@@ -1,9 +1,17 @@
-"""The progress bar of work in several parts."""
+"""The progress bar of work in several parts; where no bar can move, a line now and then."""
+
+import logging
+import time
+from typing import Final
 
 import rich
 from rich.progress import Progress
 
 from celeba_gan.reporting.training.progress import bars_move
+
+logger = logging.getLogger(__name__)
+
+_SECONDS: Final = 10.0  # between two lines
 
 
 class StepsProgress(Progress):
@@ -13,9 +21,14 @@ class StepsProgress(Progress):
         """Nothing is shown where bars cannot move, or with `bar` False."""
         super().__init__(console=rich.get_console(), transient=True, disable=bar is False or not bars_move())
         self._shown = self.add_task("", total=None, visible=False)
+        self._lines = bar is not False and not bars_move()
+        self._said = time.monotonic()
 
     def show(self, doing: str, done: int, total: int) -> None:
         """Moves the bar of the part that is described by `doing`."""
+        if self._lines and time.monotonic() - self._said >= _SECONDS:
+            self._said = time.monotonic()
+            logger.info("%s: %s of %s", doing, f"{done:,}", f"{total:,}")
         if (self.tasks[0].description, self.tasks[0].total) != (doing, total):
             self.reset(self._shown, total=total, completed=done, visible=True, description=doing)
         else:

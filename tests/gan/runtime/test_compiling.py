@@ -236,7 +236,7 @@ def test_what_is_wrong_without_the_compiler_too_is_no_fault_of_the_compiler(capl
     with pytest.raises(RuntimeError, match=r"mat1 and mat2 shapes cannot be multiplied \(2x3 and 2x3\)"):
         product(torch.ones(2, 3), torch.ones(2, 3))
     assert compiler.works
-    assert not [record for record in caplog.records if record.name.startswith("celeba_gan")]
+    assert "torch.compile" not in caplog.text
 
 
 def test_a_full_memory_is_no_fault_of_the_compiler_either() -> None:

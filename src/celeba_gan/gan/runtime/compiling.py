@@ -27,6 +27,7 @@ class Compiler:
     def __init__(self, works: bool) -> None:
         """Where `works` is false, everything runs eagerly from the start."""
         self.works = works
+        self._said = False
 
     def wrap(self, function: Callable[..., Result], backward: Callable[[Result], object]) -> Callable[..., Result]:
         """The function, compiled if compilation is on and as long as it works.
@@ -48,6 +49,9 @@ class Compiler:
         def call(*arguments: Any) -> Result:
             variant = tuple(argument for argument in arguments if isinstance(argument, bool))
             if self.works and variant not in tried:
+                if not self._said:
+                    logger.info("Compiling the training steps; the first time on a machine this may take a minute")
+                    self._said = True
                 tried.add(variant)
                 try:
                     backward(compiled(*arguments))

@@ -123,7 +123,7 @@ def _schedule(plan: "Plan") -> list[tuple[str, str]]:
 def _memory(plan: "Plan") -> Table:
     memory, settings = plan.memory, plan.settings
     micro = settings.micro_batch or settings.batch_size
-    penalised = ", with the penalties' double backward" if settings.penalty.of_gradients else ""
+    penalised = ", with the penalties" if settings.penalty.of_gradients else ""
     table = Table(f"memory on {plan.hardware.device}", box=box.SIMPLE_HEAD, show_footer=True)
     table.columns[0].footer = "at the peak"
     table.add_column("", footer=in_bytes(memory.total), justify="right")
