@@ -42,7 +42,7 @@ def imported(command: Commands, project: Path) -> set[str]:
         (["celeba_gan", "--help"], set()),
         (["kedro", "registry", "list"], set()),
         (["kedro", "run", "--help"], set()),
-        (["kedro", "catalog", "list-patterns"], BY_KEDRO),
+        pytest.param(["kedro", "catalog", "list-patterns"], BY_KEDRO, marks=pytest.mark.slow),
         (["kedro", "catalog", "describe-datasets"], BY_KEDRO),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",  # a set has another order in each process

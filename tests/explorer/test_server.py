@@ -208,7 +208,7 @@ def test_without_gradio_the_error_says_what_to_install(project: Path) -> None:
     ("arguments", "reason"),
     [
         (["--model", "nobody"], "There is no model 'nobody' here. There are: attributes, class, plain"),
-        (["--device", "abacus"], "abacus"),
+        pytest.param(["--device", "abacus"], "abacus", marks=pytest.mark.slow),
     ],
 )
 def test_a_wrong_option_is_one_error(project: Path, arguments: list[str], reason: str) -> None:

@@ -94,7 +94,7 @@ def test_a_broken_disk_is_an_error():
             kept.add(next(chunks_of(3)))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_packing_gives_the_same_bytes_without_space_for_temporary_files(tmp_path, monkeypatch, caplog, workers):
     source, index = make_source(tmp_path, 130, at_3=b"no image")
     settings = PreprocessSettings(size=SIZE, shard_images=50, workers=workers)

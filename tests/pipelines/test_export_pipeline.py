@@ -58,6 +58,7 @@ def test_it_exports_the_generator_with_its_own_evaluation_and_logs_the_card(proj
     assert logged["README.md"].read_text(encoding="utf-8").startswith("# smoke: a face generator\n")
 
 
+@pytest.mark.slow
 def test_a_generator_that_was_not_evaluated_is_not_given_anothers_numbers(project: Path) -> None:
     (project / "data/08_reporting/smoke/evaluation.json").unlink()
     shutil.rmtree(project / "data/05_model_input")

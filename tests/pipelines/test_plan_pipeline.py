@@ -38,6 +38,7 @@ def page(project: Path, *arguments: str) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_it_plans_before_there_is_anything(tmp_path: Path, copy_project: Callable[[Path], Path]) -> None:
     project = copy_project(tmp_path / "project")
     said = page(project, "--pipeline", "plan")  # the old spelling, too

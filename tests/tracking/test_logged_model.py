@@ -122,6 +122,7 @@ assert scoring_server.invocations is other, "another version of MLflow would cal
 """
 
 
+@pytest.mark.slow
 def test_requests_are_read_in_a_servers_process_alone_and_not_in_an_unknown_version(
     tmp_path: Path, make_generator: Callable[[int], Network]
 ) -> None:

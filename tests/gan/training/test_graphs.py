@@ -69,7 +69,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
                 "penalty": NO_PENALTY},
 }  # fmt: skip
 
-SLOW = ("article", "ada", "in parts", "labels")
+SLOW = ("article", "ada", "bfloat16", "cropped and mirrored", "in parts", "labels", "weight clip")
 
 
 class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class is not typed
