@@ -58,7 +58,9 @@ def test_an_unreachable_server_is_an_error_before_any_node_works(kedro: Kedro, p
 
 
 @pytest.mark.usefixtures("server")
-def test_sigterm_leaves_a_model_on_a_server(kedro: Kedro, port: int) -> None:
+def test_sigterm_leaves_a_model_on_a_server_that_is_promoted_and_fetched(
+    kedro: Kedro, port: int, tmp_path: Path
+) -> None:
     from mlflow.tracking import MlflowClient
 
     uri = f"http://127.0.0.1:{port}"
@@ -71,10 +73,11 @@ def test_sigterm_leaves_a_model_on_a_server(kedro: Kedro, port: int) -> None:
     assert run.info.status == "KILLED"
     assert client.get_logged_model(output.model_id).status == "READY"
     assert "MLmodel" in [file.path for file in client.list_logged_model_artifacts(output.model_id)]
+    assert_promoted_and_fetched(port, tmp_path)
 
 
-@pytest.mark.usefixtures("server")
-def test_a_model_of_a_server_is_promoted_and_fetched(port: int, tmp_path: Path) -> None:
+def assert_promoted_and_fetched(port: int, tmp_path: Path) -> None:
+    """The only model on the server."""
     from celeba_gan.evaluation.documents import Evaluation
     from celeba_gan.gan.runs.run import read_exported
     from celeba_gan.tracking.config import TrackingSettings
@@ -84,7 +87,7 @@ def test_a_model_of_a_server_is_promoted_and_fetched(port: int, tmp_path: Path) 
 
     settings = TrackingSettings(tracking_uri=f"http://127.0.0.1:{port}", experiment="tiny")
     store = Store.connect(settings, tmp_path)
-    (model,) = store.client.search_logged_models([store.experiment_id])  # of the test before
+    (model,) = store.client.search_logged_models([store.experiment_id])
     evaluation = Evaluation.read(Path(__file__).parents[1] / "evaluation" / "fixtures" / "evaluation_v1.json")
     promotion = Promotion(True, "swd", "served")
     for words in ("is the first champion", "the champion, was measured again"):
