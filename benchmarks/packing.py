@@ -31,7 +31,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil  # type: ignore[import-untyped]
+from PIL import Image
 
 PROJECT = Path(__file__).parents[1]
 SIZE, CROP = 64, 178
@@ -96,8 +98,6 @@ def plain_loop(folder: Path) -> Result:
 
     It begins when a line arrives on stdin, so that several can begin at once.
     """
-    from PIL import Image
-
     from celeba_gan.sources.celeba import CelebA
 
     source = CelebA(folder)
@@ -107,12 +107,17 @@ def plain_loop(folder: Path) -> Result:
     sys.stdin.readline()
     began, cpu = time.perf_counter(), time.process_time()
     for jpeg in data * 2:
-        with Image.open(io.BytesIO(jpeg)) as photograph:
-            left, top = (photograph.width - CROP) // 2, (photograph.height - CROP) // 2
-            square = photograph.crop((left, top, left + CROP, top + CROP))
-        square.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+        plain(jpeg)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     return {"rate": 2 * len(data) / seconds, "cpu_us": cpu / (2 * len(data)) * 1e6}
+
+
+def plain(jpeg: bytes) -> Image.Image:
+    """A photograph, decoded, cropped and resized with nothing but Pillow."""
+    with Image.open(io.BytesIO(jpeg)) as photograph:
+        left, top = (photograph.width - CROP) // 2, (photograph.height - CROP) // 2
+        square = photograph.crop((left, top, left + CROP, top + CROP))
+    return square.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
 
 
 def side_by_side(folder: Path) -> Result:
@@ -318,6 +323,42 @@ def scale(folder: Path) -> list[str]:
     return rows
 
 
+def parts(folder: Path) -> list[str]:
+    """Rows of a table: microseconds an image of what packing does, one part after the other in one process."""
+    from celeba_gan.images.decoding import DecodingRecipe, decode_image
+    from celeba_gan.images.duplicates import pixel_digest
+    from celeba_gan.images.packed import hash_pixels
+    from celeba_gan.sources.celeba import CelebA
+
+    source = CelebA(folder)
+    names = source.image_names[:4000]
+    recipe = DecodingRecipe(CROP, SIZE, "bilinear", "#ffffff")
+    rows = []
+
+    def timed(part: str, work: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        made = work()
+        rows.append(f"| {part} | {(time.perf_counter() - began) / len(names) * 1e6:.1f} |")
+        return made
+
+    jpegs = timed("read, with the zip's checksum", lambda: [source.read(name) for name in names])
+    timed("the plain loop: decode, crop, resize", lambda: [plain(jpeg) for jpeg in jpegs])
+    images = timed("packing's own `decode_image`", lambda: [decode_image(one, recipe) for one in jpegs])
+    timed("digest of the pixels", lambda: [pixel_digest(image) for image in images])
+    shard = timed("into the shard's array", lambda: np.stack(images))
+    timed("checksum of the shard", lambda: hash_pixels(shard))
+    timed("writing it, with fsync", lambda: write_whole(folder / "shard", shard.data.cast("B")))
+    return rows
+
+
+def write_whole(path: Path, data: memoryview) -> None:
+    """Writes a file, and waits until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 MEASURES = {"index": index_source, "loop": plain_loop, "pack": pack}
 
 
@@ -331,7 +372,13 @@ def main() -> None:
     parser.add_argument("--scale", action="store_true", help="also take memory and times at up to 202,599 images")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary folder by default")
     parser.add_argument("--measure", choices=MEASURES, help=argparse.SUPPRESS)
+    parser.add_argument("--parts", action="store_true", help="only what each part of packing takes, in one process")
     arguments = parser.parse_args()
+    if arguments.parts:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            write_source(Path(folder) / "celeba", 4000)
+            print("\n".join(["| part | us an image |", "|---|---|", *parts(Path(folder) / "celeba")]))
+        return
     if arguments.measure:
         print(json.dumps(MEASURES[arguments.measure](arguments.folder)))
         return
