@@ -6,6 +6,7 @@ Tests about processes (signals, exit statuses, what is imported) start one of th
 import contextlib
 import io
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,18 @@ from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.project import settings
 
 TRAINED = "train.keep_states=3,train.keep_best=true,train.evaluate_every_kimg=0.32"  # how `trained_project` was
+
+
+def run_python(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Python in a process of its own, in a project's folder and with the project's own code."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project / "src"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @dataclass(frozen=True)

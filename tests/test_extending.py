@@ -3,14 +3,14 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from kedro_here import run_python
 
 REPOSITORY = Path(__file__).parents[1]
 GUIDE = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -62,13 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Pa
 
 
 def kedro(project: Path, *arguments: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-m", "kedro", "run", *arguments],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    result = run_python(project, "-m", "kedro", "run", *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -121,12 +115,6 @@ def test_the_examples_work_together(project: Path) -> None:
     ],
 )
 def test_a_misspelt_name_is_refused_with_the_new_one(project: Path, params: str, words: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "kedro", "run", "--pipelines", "train", "--params", params],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project / "src")},
-        capture_output=True,
-        text=True,
-    )
+    result = run_python(project, "-m", "kedro", "run", "--pipelines", "train", "--params", params)
     assert result.returncode == 1
     assert words in result.stdout + result.stderr

@@ -1,13 +1,12 @@
 """What each command imports: nothing heavy that it does not use."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from kedro_here import run_python
 
 LIBRARIES = {
     "matplotlib", "mlflow", "pandas", "plotly", "scipy.signal", "sympy", "torch", "torch._dynamo", "torchmetrics",
@@ -22,14 +21,7 @@ Commands = list[str]
 
 def imported(command: Commands, project: Path) -> set[str]:
     """The heavy libraries that a command's own process imports."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", *command],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project / "src"), "KEDRO_DISABLE_TELEMETRY": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python(project, "-X", "importtime", "-m", *command, KEDRO_DISABLE_TELEMETRY="1")
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     modules = set(re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", done.stderr, re.MULTILINE))
     assert "celeba_gan.foundation" in modules

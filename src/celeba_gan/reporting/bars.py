@@ -5,7 +5,7 @@ import time
 from typing import Final
 
 import rich
-from rich.progress import Progress
+from rich.progress import Progress, ProgressColumn
 
 from celeba_gan.reporting.training.progress import bars_move
 
@@ -17,11 +17,12 @@ _SECONDS: Final = 10.0  # between two lines
 class StepsProgress(Progress):
     """One bar, which shows what is being done now; it begins anew with each part."""
 
-    def __init__(self, *, bar: bool | None = None) -> None:
-        """Nothing is shown where bars cannot move, or with `bar` False."""
-        super().__init__(console=rich.get_console(), transient=True, disable=bar is False or not bars_move())
+    def __init__(self, *columns: ProgressColumn, bar: bool | None = None) -> None:
+        """Nothing is shown where bars cannot move, or with `bar` False; the columns are rich's own unless given."""
+        moves = bars_move()
+        super().__init__(*columns, console=rich.get_console(), transient=True, disable=bar is False or not moves)
         self._shown = self.add_task("", total=None, visible=False)
-        self._lines = bar is not False and not bars_move()
+        self._lines = bar is not False and not moves
         self._said = time.monotonic()
 
     def show(self, doing: str, done: int, total: int) -> None:

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from celeba_gan.gan.losses.objectives import Terms
 from celeba_gan.gan.runtime.hardware import Hardware
 
 logger = logging.getLogger(__name__)
 
-Terms = dict[str, Tensor]
 Step = Callable[[Any], Terms]
 
 _EAGER: Final = 2
@@ -168,7 +168,7 @@ class Inputs:
         self._buffer = torch.zeros(end, dtype=torch.uint8, device=device)
         self._views = self._view(self._buffer)
         self.draws = tree_unflatten(self._views, self._spec)
-        self._slots = [_Slot(self, device) for _ in range(_SLOTS)] if device == "cuda" else []
+        self._slots = [_Slot(self) for _ in range(_SLOTS)] if device == "cuda" else []
         self._next = 0
 
     def fill(self, draws: Any) -> None:
@@ -195,7 +195,7 @@ class Inputs:
 class _Slot:
     """One set of draws on its way to a CUDA device."""
 
-    def __init__(self, inputs: Inputs, device: str) -> None:
+    def __init__(self, inputs: Inputs) -> None:
         self._pinned = torch.zeros(inputs._buffer.shape, dtype=torch.uint8, pin_memory=True)
         self._views = inputs._view(self._pinned)
         self._arrived = torch.empty_like(inputs._buffer)

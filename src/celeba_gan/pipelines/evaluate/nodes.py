@@ -35,12 +35,10 @@ def fit_attribute_classifier(
 
     For images without attributes, or very few images, there is none: its card then names no attributes.
     """
-    from rich import get_console
-    from rich.progress import Progress
-
     from celeba_gan.evaluation.features.classifier import CLASSIFIER_VERSION, LabelledImages, fit_classifier
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.images.labels import attribute_names, check_labels
+    from celeba_gan.reporting.bars import StepsProgress
 
     use_all_cores()
     check_labels(labels, packed_images.manifest)
@@ -69,8 +67,7 @@ def fit_attribute_classifier(
         stop = min(stop, start + most)
         return LabelledImages(lambda positions: packed_images.gather(positions + start), values[start:stop])
 
-    with Progress(console=get_console(), transient=True, disable=not bar) as shown:
-        task = shown.add_task("Training the attribute classifier")
+    with StepsProgress(bar=bar) as shown:
         tensors, report = fit_classifier(
             part("train", settings.classifier.images),
             part("valid", 5000),
@@ -78,7 +75,7 @@ def fit_attribute_classifier(
             epochs=settings.classifier.epochs,
             seed=settings.classifier.seed,
             device=find_device("auto"),
-            progress=lambda seen, total: shown.update(task, completed=seen, total=total),
+            progress=lambda seen, total: shown.show("Training the attribute classifier", seen, total),
         )
     card = ClassifierCard(attributes=tuple(names), size=packed_images.size, report=report, made_from=made_from)
     return Checkpoint("classifier", card, tensors)

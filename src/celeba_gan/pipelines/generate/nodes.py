@@ -17,11 +17,11 @@ def generate_samples(
     training_run: Run, settings: GenerateSettings, samples_previous: StoredSamples
 ) -> Iterator[SampleBatch]:
     """Samples images and yields them batch by batch; those that an interrupted run has saved are not made again."""
-    from rich import get_console
-    from rich.progress import MofNCompleteColumn, Progress
+    from rich.progress import MofNCompleteColumn
 
     from celeba_gan.gan.runtime.hardware import find_device
     from celeba_gan.gan.sampling.trained import TrainedGenerator
+    from celeba_gan.reporting.bars import StepsProgress
 
     generator = training_run.networks(settings.checkpoint).generator
     if not generator.card.finished:
@@ -44,12 +44,11 @@ def generate_samples(
     if first:
         logger.info("Reusing %s", "all samples" if first == total else f"{first:,} samples of an interrupted run")
     batches = trained.batches(total - first, settings.seed, settings.truncation, settings.labels, first=first)
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=get_console(), transient=True) as bar:
-        task = bar.add_task("Sampling", total=total, completed=first)
+    with StepsProgress(*StepsProgress.get_default_columns(), MofNCompleteColumn()) as bar:
         for images, label in batches:
             yield SampleBatch(recipe, total, first, images, label)
             first += len(images)
-            bar.update(task, completed=first)
+            bar.show("Sampling", first, total)
 
 
 def draw_sample_grid(training_run: Run, settings: GenerateSettings) -> ImageGrid:

@@ -16,12 +16,9 @@ def index_images(celeba: Source, settings: IngestSettings, bar: bool = True) -> 
     Returns:
         Two DataFrames, `image_index` and `rejected_images`, and the `source_report`; see `Index`.
     """
-    from rich import get_console
-    from rich.progress import Progress
-
+    from celeba_gan.reporting.bars import StepsProgress
     from celeba_gan.sources.index import build_index
 
     logger.info("%s", celeba.describe())
-    with Progress(console=get_console(), transient=True, disable=not bar) as shown:
-        task = shown.add_task("Reading image headers")
-        return build_index(celeba, settings, lambda done, total: shown.update(task, completed=done, total=total))
+    with StepsProgress(bar=bar) as shown:
+        return build_index(celeba, settings, lambda done, total: shown.show("Reading image headers", done, total))
