@@ -3,10 +3,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from celeba_gan.storage.secrets import mask_secrets
 from celeba_gan.tracking.config import (
     TrackingError,
     TrackingSettings,
-    mask_secrets,
     read_mark,
     read_settings,
     sqlite_file,

@@ -18,7 +18,8 @@ from celeba_gan.gan.runs.models import NamedModel
 from celeba_gan.gan.runs.run import Run, Which
 from celeba_gan.gan.sampling.control_documents import Directions
 from celeba_gan.gan.sampling.trained import TrainedGenerator
-from celeba_gan.tracking.config import TrackingError, TrackingSettings, mask_secrets, sqlite_file
+from celeba_gan.storage.secrets import mask_secrets
+from celeba_gan.tracking.config import TrackingError, TrackingSettings, sqlite_file
 from celeba_gan.tracking.fetch import fetch_generator
 
 logger = logging.getLogger(__name__)

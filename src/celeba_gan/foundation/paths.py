@@ -7,12 +7,17 @@ from typing import Any
 
 
 def filepaths(conf_catalog: Mapping[str, Any]) -> dict[str, Path]:
-    """The path of every entry that has one; Kedro passes `conf_catalog` to `after_catalog_created`."""
+    """The path of every entry on this machine; Kedro passes `conf_catalog` to `after_catalog_created`."""
     return {
         name: Path(entry["filepath"])
         for name, entry in conf_catalog.items()
-        if isinstance(entry, Mapping) and "filepath" in entry
+        if isinstance(entry, Mapping) and "filepath" in entry and not is_url(entry["filepath"])
     }
+
+
+def is_url(path: object) -> bool:
+    """Whether this is an address such as `s3://bucket/folder`, and no path on this machine."""
+    return "://" in str(path)
 
 
 def start_of(path: str | Path) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, islice, pairwise
@@ -16,6 +17,9 @@ from pydantic import Field, ValidationError
 
 from celeba_gan.foundation.documents import Record
 from celeba_gan.foundation.wording import stage_command
+from celeba_gan.storage.config import StorageSettings
+from celeba_gan.storage.places import Place
+from celeba_gan.storage.rows import ChangedError, RemoteRows, RowsFile
 
 MANIFEST_FILE: Final = "manifest.json"
 
@@ -114,17 +118,20 @@ class Shard:
 
 
 class PackedImages:
-    """Packed images, memory-mapped: uint8, (height, width, RGB), ordered train, valid, test.
+    """Packed images: uint8, (height, width, RGB), ordered train, valid, test.
 
-    Everything is read on first use; a pickle holds only the path.
+    Those on a disk are memory-mapped. Those that lie elsewhere are fetched as `RemoteRows` does; they are the same.
+    Everything is read on first use; a pickle holds only the place.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder).absolute()
+    def __init__(self, folder: Path | Place, use: StorageSettings | None = None) -> None:
+        """Stores where they are, and how those that lie elsewhere are read (None: the defaults)."""
+        self.folder = folder if isinstance(folder, Place) else Path(folder).absolute()
+        self._use = use or StorageSettings()
         self._maps: dict[int, NDArray[np.uint8]] = {}
 
-    def __reduce__(self) -> tuple[type[PackedImages], tuple[Path]]:
-        return PackedImages, (self.folder,)
+    def __reduce__(self) -> tuple[type[PackedImages], tuple[Path | Place, StorageSettings]]:
+        return PackedImages, (self.folder, self._use)
 
     def __repr__(self) -> str:
         return f"PackedImages({str(self.folder)!r})"
@@ -192,11 +199,41 @@ class PackedImages:
             )
         size = self.manifest.size
         images = np.empty((len(ascending), size, size, 3), np.uint8)
+        if isinstance(self.folder, Place):
+            with _as_packed_images_error():
+                images[order] = self._remote.gather(ascending).reshape(images.shape)
+            return images
         borders = np.searchsorted(ascending, self._starts)
         for shard, (first, last) in enumerate(pairwise(borders.tolist())):
             if first < last:
                 images[order[first:last]] = self._shard(shard)[ascending[first:last] - self._starts[shard]]
         return images
+
+    @property
+    def read_ahead(self) -> int:
+        """How many batches `expect` should be told in advance; 0 where images are on a disk."""
+        return self._use.read_ahead if isinstance(self.folder, Place) else 0
+
+    def expect(self, indices: NDArray[np.int64]) -> None:
+        """Begins to fetch images that will be gathered soon."""
+        if isinstance(self.folder, Place):
+            with _as_packed_images_error():
+                self._remote.expect(indices.tolist())
+
+    def batches(self, start: int, stop: int, step: int) -> Iterator[NDArray[np.uint8]]:
+        """The images from `start` to `stop` in order, up to `step` at once: uint8 (n, size, size, 3).
+
+        On a disk each shard is mapped only while it is read: mapped pages count as memory.
+        """
+        place = 0
+        for record in self.manifest.shards:
+            for first in range(max(start - place, 0), min(stop - place, record.images), step):
+                last = min(first + step, stop - place, record.images)
+                if isinstance(self.folder, Place):
+                    yield self.gather(np.arange(place + first, place + last))
+                else:
+                    yield map_shard(self.folder, record, self.size)[first:last]
+            place += record.images
 
     def check(self) -> None:
         """Checks that the manifest exists and that every shard has the right shape; reads no pixels.
@@ -206,16 +243,24 @@ class PackedImages:
         """
         if sum(shard.images for shard in self.manifest.shards) != self.manifest.count:
             raise PackedImagesError(f"{self.folder / MANIFEST_FILE} is inconsistent. {_PACK_AGAIN}")
+        if isinstance(self.folder, Place):
+            with _as_packed_images_error():
+                self._remote.check()
+            return
         for shard in range(len(self.manifest.shards)):
             self._shard(shard)
 
     def verify(self) -> None:
-        """Reads every shard and compares its checksum with the manifest's.
+        """Reads every shard and compares its checksum with the manifest's; what lies elsewhere is cached by that.
 
         Raises:
             PackedImagesError: Naming the file whose pixels have changed.
         """
         self.check()
+        if isinstance(self.folder, Place):
+            with _as_packed_images_error():
+                self._remote.verify()
+            return
         for record in self.manifest.shards:
             # mapped only for a moment: pages that were read count as memory of the process
             if hash_pixels(map_shard(self.folder, record, self.manifest.size)) != record.sha256:
@@ -226,10 +271,30 @@ class PackedImages:
         """The index of the first image of each shard, and the number of all images."""
         return np.array([0, *accumulate(shard.images for shard in self.manifest.shards)], np.int64)
 
+    @cached_property
+    def _remote(self) -> RemoteRows:
+        assert isinstance(self.folder, Place)
+        files = [RowsFile(shard.file, shard.images, shard.sha256) for shard in self.manifest.shards]
+        return RemoteRows(self.folder, files, self.size**2 * 3, self.digest, self._use)
+
+    def close(self) -> None:
+        """Stops fetching images that lie elsewhere, and lets other processes delete their copies in the cache."""
+        if "_remote" in self.__dict__:
+            self.__dict__.pop("_remote").close()
+
     def _shard(self, shard: int) -> NDArray[np.uint8]:
         if shard not in self._maps:
+            assert isinstance(self.folder, Path)
             self._maps[shard] = map_shard(self.folder, self.manifest.shards[shard], self.manifest.size)
         return self._maps[shard]
+
+
+@contextmanager
+def _as_packed_images_error() -> Iterator[None]:
+    try:
+        yield
+    except ChangedError as error:
+        raise PackedImagesError(f"{error}. {_PACK_AGAIN}") from None
 
 
 _PACK_AGAIN = f"Pack them again: {stage_command('preprocess')}"

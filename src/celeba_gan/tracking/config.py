@@ -1,7 +1,6 @@
 """Settings of tracking: `mlflow.yml`, and the marks on catalog entries. Neither imports MLflow."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,12 +49,6 @@ class TrackingSettings(Settings):
         if location is None or ":" in location:
             return location
         return (project / location).as_uri()
-
-
-def mask_secrets(text: str) -> str:
-    """The text with `***` for who logs in, in every URI of it, and for passwords and tokens in its options."""
-    text = re.sub(r"://[^/\s]*@", "://***@", text)
-    return re.sub(r"([?&](?:password|passwd|pwd|token)=)[^&\s]*", r"\1***", text, flags=re.IGNORECASE)
 
 
 def sqlite_uri(file: Path) -> str:

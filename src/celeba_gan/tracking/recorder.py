@@ -18,7 +18,8 @@ from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.gan.runtime.signals import is_stopping
 from celeba_gan.reporting.films import Film, film_files
 from celeba_gan.reporting.grids import ImageGrid
-from celeba_gan.tracking.config import Mark, RunPage, TrackingError, TrackingSettings, mask_secrets, read_mark
+from celeba_gan.storage.secrets import mask_secrets
+from celeba_gan.tracking.config import Mark, RunPage, TrackingError, TrackingSettings, read_mark
 from celeba_gan.tracking.description import (
     DESCRIPTION,
     describe_evaluation,

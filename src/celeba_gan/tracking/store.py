@@ -18,7 +18,8 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from celeba_gan.foundation.wording import counted
-from celeba_gan.tracking.config import TrackingError, TrackingSettings, mask_secrets
+from celeba_gan.storage.secrets import mask_secrets
+from celeba_gan.tracking.config import TrackingError, TrackingSettings
 from celeba_gan.tracking.database import prepare
 from celeba_gan.tracking.description import DESCRIPTION, is_generated, with_results
 

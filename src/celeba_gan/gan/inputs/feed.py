@@ -1,7 +1,7 @@
 """The real images of training: from packed uint8 pixels to batches on the device."""
 
 import logging
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -48,6 +48,18 @@ class TrainingImages(KnownImages, Protocol):
         """Images uint8 (n, size, size, 3) at these indices."""
 
 
+@runtime_checkable
+class DistantImages(TrainingImages, Protocol):
+    """Images that are fetched from elsewhere, sooner if they are announced."""
+
+    @property
+    def read_ahead(self) -> int:
+        """The number of batches to announce; 0: none."""
+
+    def expect(self, indices: NDArray[np.int64]) -> None:
+        """Begins to fetch the images at these indices, which are the next ones in the order of their use."""
+
+
 Draws = dict[str, Tensor]
 """What makes a batch, by name: on the CPU as drawn, on the device as used. Shapes are those of every step."""
 
@@ -85,6 +97,7 @@ class ImageFeed:
         self.conditions = conditions or Conditions.none()
         self.hardware = hardware
         self.images = images
+        self._distant = images if isinstance(images, DistantImages) and images.read_ahead else None
         self.first, stop = images.split(split)
         if self.first == stop:
             advice = {
@@ -106,6 +119,7 @@ class ImageFeed:
         indices = self.order.indices(step * count, count)
         draws = {"labels": self.conditions.labels(indices + self.first)}
         if self._resident is None:
+            self._announce(step + 1)
             draws["pixels"] = torch.from_numpy(self.images.gather((indices + self.first).numpy()))
         else:
             draws["indices"] = indices
@@ -127,6 +141,13 @@ class ImageFeed:
         if self.settings.mirror:
             pixels = mirror(pixels, draws["mirrored"])
         return from_uint8(pixels), draws["labels"]
+
+    def _announce(self, step: int) -> None:
+        """Has the images of this step and those after it fetched while the steps before it run."""
+        if self._distant is not None:
+            count = self.settings.batch_size
+            coming = self.order.indices(step * count, self._distant.read_ahead * count)
+            self._distant.expect((coming + self.first).numpy())
 
     def _generator(self, purpose: str, step: int) -> torch.Generator:
         return random_generator(self.settings.seed, purpose + self._of, step)

@@ -35,7 +35,7 @@ class ShuffledOrder:
     def __init__(self, seed: int, length: int, purpose: str = "order") -> None:
         self.length = length
 
-        @lru_cache(maxsize=1)
+        @lru_cache(maxsize=2)  # a batch, or what is read ahead, may lie in two epochs
         def order(epoch: int) -> Tensor:
             return torch.randperm(length, generator=random_generator(seed, purpose, epoch))
 

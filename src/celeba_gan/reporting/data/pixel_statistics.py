@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from celeba_gan.images.packed import PackedImages, map_shard
+from celeba_gan.images.packed import PackedImages
 
 _CHUNK_BYTES: Final = 8 * 2**20
 _CHUNK_IMAGES: Final = 2**15  # a sum of so many squares fits in 32 bits
@@ -46,7 +46,7 @@ def measure_pixels(
     shape = (packed.size, packed.size, 3)
     step = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (packed.size * packed.size * 3)))
     total, squares, gray, done = np.zeros(shape, np.uint64), np.zeros(shape, np.uint64), 0, 0
-    for images in _read(packed, start, stop, step):
+    for images in packed.batches(start, stop, step):
         total += images.sum(axis=0, dtype=np.uint32)
         squares += np.square(images, dtype=np.uint16).sum(axis=0, dtype=np.uint32)  # 255² is within 16 bits
         red, green, blue = np.moveaxis(images[:, ::2, ::2], 3, 0)
@@ -56,15 +56,6 @@ def measure_pixels(
     count = stop - start
     mean = total / count
     return PixelStatistics(count, mean, np.sqrt(np.maximum(squares / count - mean**2, 0)), gray)
-
-
-def _read(packed: PackedImages, start: int, stop: int, step: int) -> Iterator[NDArray[np.uint8]]:
-    """The images from start to stop in batches, each mapped only while it is read: mapped pages count as memory."""
-    place = 0
-    for record in packed.manifest.shards:
-        for first in range(max(start - place, 0), min(stop - place, record.images), step):
-            yield map_shard(packed.folder, record, packed.size)[first : min(first + step, stop - place)]
-        place += record.images
 
 
 def draw_mean(statistics: PixelStatistics) -> Image.Image:

@@ -1,0 +1,1 @@
+"""Files that lie elsewhere: object stores, and whatever else fsspec reads."""
