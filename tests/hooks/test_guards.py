@@ -104,7 +104,7 @@ def test_a_number_as_a_name_in_globals_is_refused(load_context: Load, project: P
 def test_a_misspelt_top_level_key_names_the_nearest_and_all(load_context: Load, project: Path) -> None:
     message = refusal(load_context, trian={"kimg": 5})
     assert "'trian' in --params; did you mean 'train'?" in message
-    assert "dataset, evaluate, experiment, export, generate, ingest, preprocess, source, train" in message
+    assert "dataset, evaluate, experiment, export, generate, ingest, preprocess, source, storage, train" in message
 
     write(project / "conf/local/parameters.yml", {"evalute": {"seed": 1}})
     message = refusal(load_context)

@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 from breaking_proxy import BreakingProxy, breaking_proxy
 from moto.server import ThreadedMotoServer
+from s3_server import KEY, SECRET
 
 from celeba_gan.storage.places import Place
-
-SECRET = "wJalrXUtnFEMI-K7MDENG"
-KEY = "AKIAIOSFODNN7EXAMPLE"
 
 
 @pytest.fixture(scope="session")

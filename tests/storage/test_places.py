@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from breaking_proxy import BreakingProxy
+from s3_server import KEY, SECRET
 
 from celeba_gan.storage.errors import StorageError
 from celeba_gan.storage.places import Place
 from celeba_gan.storage.secrets import mask_options, mask_secrets
-from conftest import KEY, SECRET
 
 
 def test_files_come_back(new_place: Callable[..., Place]) -> None:

@@ -161,3 +161,14 @@ def test_a_damaged_file_is_stored_anew(tmp_path: Path) -> None:
     assert cache.find("a", 600) is None
     assert fill(cache, "a", 600)
     assert cache.find("a", 600) is not None
+
+
+def test_what_is_no_part_of_a_cache_is_neither_counted_nor_deleted(tmp_path: Path) -> None:
+    """As where somebody names the home folder."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_bytes(bytes(5000))
+    (tmp_path / "letter.txt").write_bytes(bytes(5000))
+    cache = ShardCache(tmp_path, "faces", 1000)
+    assert fill(cache, "a", 900)
+    assert not fill(cache, "b", 900)
+    assert content(tmp_path) == {"mine/thesis.txt", "letter.txt", "faces/a"}

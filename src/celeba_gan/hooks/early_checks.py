@@ -11,6 +11,7 @@ from kedro.pipeline.node import Node
 
 from celeba_gan.foundation.paths import filepaths, shown
 from celeba_gan.foundation.wording import stage_command
+from celeba_gan.hooks.place_checks import check_places
 from celeba_gan.hooks.stage_checks import PACKED, Stages
 
 _FOLDERS: Final = frozenset({PACKED, "training_run", "metric_rows", "training_grids", "samples", "exported_folder"})
@@ -34,12 +35,13 @@ class EarlyChecks:
 
     def __init__(self) -> None:
         self._paths: Mapping[str, Path] = {}
+        self._entries: Mapping[str, Any] = {}
         self._stages: Stages | None = None  # stays None in the processes of ParallelRunner
 
     @hook_impl
     def after_catalog_created(self, conf_catalog: dict[str, Any]) -> None:
         """Records where the catalog's entries are."""
-        self._paths = filepaths(conf_catalog)
+        self._paths, self._entries = filepaths(conf_catalog), conf_catalog
 
     @hook_impl(tryfirst=True)  # before folders are locked and set aside
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -47,6 +49,7 @@ class EarlyChecks:
 
         Raises:
             MissingInputError: A file of an earlier stage is not there, or empty.
+            StorageError: A place that lies elsewhere cannot be reached or written, or a package for it is missing.
             NoFolderError: A file has the name of a folder that the run makes.
             HardwareError, CheckpointError, TrainingError, LabelError: Training would not start.
             InceptionError, FeatureFileError, EvaluationError: Evaluation would fail.
@@ -56,6 +59,7 @@ class EarlyChecks:
             DirectionError: `generate.directions.orthogonal_to` names an attribute that the classifier does not know.
             PhotographError: There are no photographs at `generate.project`, or they cannot be used.
         """
+        check_places(pipeline, catalog, self._entries)
         _check_inputs(pipeline, self._paths)
         _check_folders(pipeline, self._paths)
         if "exported_folder" in pipeline.all_outputs():

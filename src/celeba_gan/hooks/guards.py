@@ -17,12 +17,13 @@ from celeba_gan.foundation.params import NAMES, spell_param
 from celeba_gan.foundation.settings import field_at, is_none
 from celeba_gan.foundation.wording import nearest
 from celeba_gan.hooks.config_loader import ConfigLoader
+from celeba_gan.hooks.place_checks import wrong_storage
 
 if TYPE_CHECKING:
     from celeba_gan.sources.source import Source
 
 # Top-level keys that the catalog reads from --params (`${runtime_params:...}`), and no pipeline reads at all.
-RUNTIME_ONLY: Final = (*NAMES, "source")
+RUNTIME_ONLY: Final = (*NAMES, "source", "storage")
 
 # One folder name. A leading dot would hide the folder or leave it (`..`).
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -77,6 +78,7 @@ class ParameterGuard:
             *_unread_keys(parameters, runtime, sections),
             *_wrong_names(runtime, loader["globals"]),
             *_wrong_source(runtime, loader),
+            *wrong_storage(runtime, loader["globals"]),
             *_fixed_models(parameters, runtime),
             *_wrong_values(parameters, registered),
             *_wrong_size(parameters),
@@ -127,7 +129,7 @@ def _unread_keys(parameters: Mapping[str, Any], runtime: Mapping[str, Any], sect
             allowed = sorted(sections | (set(RUNTIME_ONLY) if key in runtime else set()))
             yield f"No stage reads the parameter {key!r} {where}{_instead(key, allowed)}"
         elif key not in runtime:
-            place = "globals.yml of the environment" if key in NAMES else "catalog.yml, as the filepath of celeba,"
+            place = "globals.yml of the environment" if key != "source" else "catalog.yml, as the filepath of celeba,"
             yield (
                 f"{key!r} in the parameters.yml files has no effect, since the catalog cannot read them; "
                 f"write it into {place} or give it with --params"

@@ -24,12 +24,13 @@ from celeba_gan.gan.runs.cards import RunCard
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.sampling.control_documents import GOOD_AUC, Directions, Projections
 from celeba_gan.hooks.run_folders import RESUME, RUN
-from celeba_gan.images.packed import PackedImages, Shard
+from celeba_gan.images.packed import Manifest, PackedImages, Shard
 from celeba_gan.reporting.data.data_report import DataReport
 from celeba_gan.reporting.films import film_files
 from celeba_gan.tracking.config import RunPage
 from celeba_gan.tracking.hook import MLflowTracking
 
+PACKED: Final = "packed_images"
 RESUME_FROM: Final = "params:train.resume_from"
 
 Lines = Iterable[tuple[str, str]]  # a label and its text
@@ -47,6 +48,7 @@ class Summary:
         self._paths: dict[str, Path] = {}
         self._saved: RunCard | None = None
         self._shards = 0
+        self._manifest: Manifest | None = None
         self._resuming_command = ""
 
     @hook_impl
@@ -75,8 +77,9 @@ class Summary:
         """Records how much of packing and training is on disk."""
         if dataset_name == RUN:
             self._saved = data.card
-        elif dataset_name == "packed_images":
+        elif dataset_name == PACKED:
             self._shards = data.index + 1 if isinstance(data, Shard) else 0
+            self._manifest = None if isinstance(data, Shard) else data
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -96,6 +99,8 @@ class Summary:
             if name in made and (path := self._paths.get(name)) is not None
             for line in describe(path)
         ]
+        if PACKED in made and PACKED not in self._paths and self._manifest is not None:
+            lines += _packed_as(self._manifest)  # they lie elsewhere
         if self._tracking is not None and (decision := self._tracking.decision()) is not None:
             lines.append(("Registry", decision))
         lines.append(("Time", in_time(time.monotonic() - self._started)))
@@ -138,7 +143,10 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _packed(path: Path) -> Lines:
-    manifest = PackedImages(path).manifest
+    yield from _packed_as(PackedImages(path).manifest)
+
+
+def _packed_as(manifest: Manifest) -> Lines:
     yield "Packed", f"{counted(manifest.count, 'image')} of {manifest.size}x{manifest.size} pixels"
 
 
@@ -240,7 +248,7 @@ def _place(label: str) -> Callable[[Path], Lines]:
 _ACCOUNTS: Final[dict[str, Callable[[Path], Lines]]] = {
     "image_index": _indexed,
     "rejected_images": _rejected,
-    "packed_images": _packed,
+    PACKED: _packed,
     "unreadable_images": _unreadable,
     "classes": _classes,
     "data_report": _findings,

@@ -117,17 +117,14 @@ class Place:
 
     @cached_property
     def _opened(self) -> tuple[AbstractFileSystem, str]:
-        from fsspec import get_filesystem_class
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
+        self.check_installed()
         try:
-            get_filesystem_class(self.protocol)
             defaults = {
                 key: value for key, value in _DEFAULTS.get(self.protocol, {}).items() if key not in self.options
             }
             files, path = url_to_fs(self.url, **defaults, **self.options)
-        except ImportError as error:
-            raise StorageError(_not_installed(self.protocol, str(self), error)) from None
         except Exception as error:  # whatever a file system does with wrong options
             raise StorageError(self._failure("used", error, 0.0)) from None
         return files, path
@@ -219,6 +216,25 @@ class Place:
         if file._fresh().info(file.path)["size"] < stop:
             return StorageError(f"{file} is shorter than it was")
         return EOFError(f"{arrived:,} of {stop - start:,} bytes of {name} arrived")
+
+    def with_patience(self, seconds: float) -> Place:
+        """The same place, with more patience or less."""
+        return Place(self.url, self.options, seconds, self.names)
+
+    def check_installed(self) -> None:
+        """Checks that what reads this place is installed; connects to nothing.
+
+        Raises:
+            StorageError: fsspec does not know it, or its package is not installed.
+        """
+        from fsspec import get_filesystem_class
+
+        try:
+            get_filesystem_class(self.protocol)
+        except ImportError as error:
+            raise StorageError(_not_installed(self.protocol, str(self), error)) from None
+        except ValueError as error:
+            raise StorageError(self._failure("used", error, 0.0)) from None
 
     def check_writable(self) -> None:
         """Writes and deletes a small file.

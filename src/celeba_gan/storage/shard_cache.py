@@ -137,7 +137,7 @@ class ShardCache:
         with contextlib.ExitStack() as locks:
             used, free = 0, []
             for folder in self.folder.iterdir():
-                if not folder.is_dir():
+                if not (folder / _USE).is_file():  # nothing of a cache
                     continue
                 unused = folder != self.own and _is_unused(folder / _USE, locks)
                 for path in folder.iterdir():
@@ -164,7 +164,7 @@ def _allocate(descriptor: int, size: int) -> None:
 
 def _is_unused(mark: Path, locks: contextlib.ExitStack) -> bool:
     """Whether no process uses a set; none can begin to before `locks` ends."""
-    descriptor = os.open(mark, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(mark, os.O_RDWR)
     locks.callback(os.close, descriptor)
     return _lock_alone(descriptor)
 

@@ -11,6 +11,7 @@ from celeba_gan.foundation.flat import flatten
 from celeba_gan.foundation.params import spell_param
 from celeba_gan.foundation.wording import counted, listed
 from celeba_gan.gan.runs.cards import ModelCard
+from celeba_gan.storage.secrets import mask_secrets
 
 DESCRIPTION: Final = "mlflow.note.content"  # MLflow's tag
 
@@ -58,7 +59,7 @@ def resuming_command(run_params: Mapping[str, Any]) -> str:
     texts = [spell_param(name, value) for name, value in params.items() if name not in _NOT_AGAIN]
     if texts:
         command += ["--params", ",".join(texts)]
-    return shlex.join(command)
+    return mask_secrets(shlex.join(command))
 
 
 def describe_run(names: Mapping[str, str], run_params: Mapping[str, Any], pipeline: Pipeline) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from celeba_gan.storage.secrets import mask_secrets
 from celeba_gan.tracking.description import name_pipelines
 
 _PACKAGES = ("celeba-gan", "kedro", "mlflow", "torch")
@@ -39,7 +40,7 @@ def versions() -> dict[str, str]:
 def _command() -> str:
     program, arguments = Path(sys.argv[0]), sys.argv[1:]
     started = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
-    return shlex.join([*started, *arguments])
+    return mask_secrets(shlex.join([*started, *arguments]))
 
 
 def _user() -> str:

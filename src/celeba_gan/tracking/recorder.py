@@ -252,6 +252,9 @@ class Recorder:
                 for file in film_files(self._place(name)):
                     run.log_artifact(file, mark.folder)
                 return
+            if name not in self._kedro_run.paths and hasattr(data, "to_csv"):  # a table that lies elsewhere
+                run.log_text(data.to_csv(index=False), "/".join(filter(None, [mark.folder, f"{name}.csv"])))
+                return
             run.log_artifact(self._path(name) / (mark.file or ""), mark.folder)
         elif isinstance(data, MetricRows):
             points = [(key, value, int(row["images"])) for row in data.rows for key, value in row.items()]
