@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from celeba_gan.images.decoding import DecodingRecipe, UnreadableImageError, decode_image
 from celeba_gan.images.duplicates import DIGEST, Digests, pixel_digest
 from celeba_gan.images.workers import map_in_processes, shared_memory, stopped, tasks_begun
+from celeba_gan.storage.errors import StorageError
 
 _CHUNK_BYTES: Final = 4 * 2**20
 _CHUNK_IMAGES: Final = 128
@@ -144,6 +145,8 @@ def _work(recipe: DecodingRecipe, slots: _Slots, task: _Task) -> tuple[bytes, di
             slots.pixels[task.slot, number], digest = pixels, pixel_digest(pixels)
         except UnreadableImageError as error:
             unreadable[number] = str(error)
+        except StorageError:  # of the connection: the photograph is not to blame
+            raise
         except Exception as error:  # one file among many: the caller limits how many may fail
             unreadable[number] = f"cannot be read: {str(error) or type(error).__name__}"
         digests.append(digest.ljust(DIGEST.itemsize, b"\0"))

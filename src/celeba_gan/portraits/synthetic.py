@@ -137,6 +137,7 @@ class DrawnPortraits(CelebA):
     """A `SyntheticCelebA` as a source of photographs, drawn into the folder `path` on first use."""
 
     parameters: ClassVar[Mapping[str, str]] = {}
+    distant = False  # they are drawn into a folder of this machine
 
     def __init__(self, path: Path, *, images: int, seed: int) -> None:
         super().__init__(path)
@@ -144,6 +145,7 @@ class DrawnPortraits(CelebA):
 
     def prepare(self) -> None:
         """As `SyntheticCelebA.ensure`."""
+        assert isinstance(self.path, Path)
         self.set.ensure(self.path)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from celeba_gan.foundation.wording import counted
+from celeba_gan.sources.distant.files import distant_files
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
+from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ListedFiles, ZipFiles
 from celeba_gan.sources.official import HOME_PAGE, IMAGES_IN_CELEBA, IMAGES_ZIP, OFFICIAL_FILES, verdict
 from celeba_gan.sources.source import Annotation, Source
 from celeba_gan.sources.system_files import system_file
@@ -25,6 +26,7 @@ from celeba_gan.sources.tables.celeba_tables import (
     read_partition,
 )
 from celeba_gan.sources.tables.text_table import TextFile
+from celeba_gan.storage.places import Place
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -57,11 +59,13 @@ class CelebA(Source):
         "download": "google_drive, huggingface, huggingface:OWNER/DATASET or a web address",
     }
 
-    def __init__(self, path: Path, *, download: str | None = None) -> None:
+    distant = True
+
+    def __init__(self, path: Path | Place, *, download: str | None = None) -> None:
         super().__init__(path)
         self.download = download
 
-    def __reduce__(self) -> tuple[type[CelebA], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[CelebA], tuple[Path | Place]]:
         return CelebA, (self.path,)
 
     @property
@@ -80,6 +84,8 @@ class CelebA(Source):
         from celeba_gan.sources.download.download import check_mirror, download_celeba
 
         check_mirror(self.download)  # also where nothing is missing
+        if isinstance(self.path, Place):
+            raise SourceError(f"{self.path} is elsewhere, and downloads go to this machine: leave out source.download")
         if self.path.is_file():
             raise SourceError(
                 f"{self.path} is a file, so nothing can be downloaded into it. Leave out source.download, or name a "
@@ -145,9 +151,10 @@ class CelebA(Source):
         """
         if self.kind != "celeba":
             return {}
-        verdicts = {place.name: verdict(place) for place in (a.place for a in annotations) if isinstance(place, Path)}
+        places = (annotation.place for annotation in annotations)
+        verdicts = {place.name: verdict(place) for place in places if not isinstance(place, str)}
         images = self.files.path
-        if images.is_file():
+        if isinstance(images, Path) and images.is_file():
             count = len(self.image_names)
             other = f"not the official file ({counted(count, 'image')}, not {IMAGES_IN_CELEBA:,})"
             verdicts[images.name] = verdict(images) if count == IMAGES_IN_CELEBA else other
@@ -198,17 +205,19 @@ class CelebA(Source):
         return used
 
     @cached_property
-    def _tables(self) -> dict[str, Path | str]:
-        """The files of the tables by their official names: a path on the disk, or a name in the zip."""
-        found: dict[str, Path | str] = {}
-        folders = [self.path.parent] if self.path.is_file() else [self.path / place for place in _PLACES]
+    def _tables(self) -> dict[str, Path | Place | str]:
+        """The files of the tables by their official names: a path, or a name among the other files of a listing."""
+        found: dict[str, Path | Place | str] = {}
+        folders: list[Path | Place] = (
+            [self.path.parent] if self.path.is_file() else [self.path / place for place in _PLACES]
+        )
         for table in TABLES:
             names = (table, f"{Path(table).stem}.csv")
             on_disk = [path for name in names for folder in folders if (path := folder / name).is_file()]
-            zipped = self.files.others if self.has_images and isinstance(self.files, ZipFiles) else []
+            zipped = self.files.others if self.has_images and isinstance(self.files, ListedFiles) else []
             in_zip = [other for name in names for other in zipped if other.rpartition("/")[2] == name]
             beside = [path for name in names for folder in self._above_images() if (path := folder / name).is_file()]
-            places: list[Path | str] = [*on_disk, *in_zip, *beside]
+            places: list[Path | Place | str] = [*on_disk, *in_zip, *beside]
             if places:
                 found[table] = places[0]
         return found
@@ -217,6 +226,7 @@ class CelebA(Source):
         """The folders between this one and those of the images; each may hold tables."""
         if not self.has_images or not isinstance(self.files, FolderFiles):
             return []
+        assert isinstance(self.path, Path)
         folders = (self.files.path / folder for folder in self._folders)
         above = dict.fromkeys(path for folder in folders for path in [folder, *folder.parents])
         return [path for path in above if path.is_relative_to(self.path)]
@@ -225,10 +235,15 @@ class CelebA(Source):
         place = self._tables[table]
         if isinstance(place, Path):
             return TextFile.of(place, table)
+        if isinstance(place, Place):
+            return TextFile(str(place), place.read_bytes())
         return TextFile(f"{place} in {self.files.path}", self.files.read_other(place) or b"")
 
     def open_files(self) -> ImageFiles:
         """As `Source.open_files`."""
+        if isinstance(self.path, Place):
+            zips_elsewhere = (zipped for place in _PLACES if (zipped := self.path / place / IMAGES_ZIP).is_file())
+            return distant_files(next(zips_elsewhere, self.path))
         if self.path.is_file():
             return ZipFiles(self.path)
         folders = [self.path / place for place in _PLACES]

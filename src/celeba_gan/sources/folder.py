@@ -12,11 +12,13 @@ from unicodedata import normalize
 
 from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.sources.celeba import CelebA
+from celeba_gan.sources.distant.files import distant_files
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.folder_tables import FolderTables
 from celeba_gan.sources.image_files import FolderFiles, ImageFiles, ZipFiles
 from celeba_gan.sources.source import OUTSIDE_SPLITS, SUBFOLDERS, Annotation, Source
 from celeba_gan.sources.tables.official_rows import SPLIT_WORDS
+from celeba_gan.storage.places import Place
 
 _THOUSAND: Final = re.compile(r"(?:^|/)([0-9]{5})/[^/0-9]*([0-9]+)\.[^./]*$")  # StyleGAN's and FFHQ's folders
 
@@ -35,26 +37,35 @@ class ImageFolder(Source):
     """
 
     kind = "folder"
+    distant = True
     parameters: ClassVar[Mapping[str, str]] = {**Source.parameters, "labels": "subfolders"}
 
-    def __init__(self, path: Path, *, labels: str | None = None) -> None:
+    def __init__(self, path: Path | Place, *, labels: str | None = None) -> None:
         super().__init__(path)
         if labels not in (None, "subfolders"):
             raise SourceError(f"source.labels is {labels!r}; it can be subfolders, or be left out")
         self.labels = labels
 
-    def __reduce__(self) -> tuple[type[ImageFolder], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[ImageFolder], tuple[Path | Place]]:
         return ImageFolder, (self.path,)  # reading images needs no labels
 
     def open_files(self) -> ImageFiles:
         """As `Source.open_files`."""
+        if isinstance(self.path, Place):
+            return distant_files(self.path)
         return FolderFiles(self.path) if self.path.is_dir() else ZipFiles(self.path)
 
     def advice(self) -> str:
         """As `Source.advice`."""
-        celeba = CelebA(self.path)
-        zips = sorted(self.path.glob("*.zip"))
-        if self.path.exists() and celeba.has_images and (celeba.tables or "celeba" in celeba.files.names[0].lower()):
+        zips, looks_like_celeba = [], False
+        if isinstance(self.path, Path):
+            celeba, zips = CelebA(self.path), sorted(self.path.glob("*.zip"))
+            looks_like_celeba = (
+                self.path.exists()
+                and celeba.has_images
+                and (bool(celeba.tables) or "celeba" in celeba.files.names[0].lower())
+            )
+        if looks_like_celeba:
             hint = "Is it CelebA? Then use --env celeba. "
         else:
             hint = f"To use the zip in it: --params source.path={zips[0]}. " if zips else ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from celeba_gan.foundation.wording import counted
 from celeba_gan.sources.errors import SourceError
-from celeba_gan.sources.image_files import ImageFiles, ZipFiles
+from celeba_gan.sources.image_files import ImageFiles, ListedFiles, ZipFiles
 from celeba_gan.sources.source import Annotation
 from celeba_gan.sources.tables.attributes_csv import read_custom_attributes
 from celeba_gan.sources.tables.name_matching import Match, match_names
@@ -210,15 +210,18 @@ class FolderTables:
 
     def _tables_in(self, folders: Collection[str]) -> list[str]:
         """The names of the files in these folders that may be tables, sorted."""
-        if isinstance(self._files, ZipFiles):
+        if isinstance(self._files, ListedFiles):
             names = [name for name in self._files.others if _folder(name) in folders]
         else:
-            names = [folder + name for folder in folders for name in os.listdir(self._files.path / folder)]  # noqa: PTH208
+            top = self._files.path
+            names = [folder + name for folder in folders for name in os.listdir(f"{top}/{folder}")]  # noqa: PTH208
         found = (name for name in names if name.lower().endswith(TABLE_SUFFIXES) and "/." not in f"/{name}")
         return sorted(name for name in found if self._exists(name))
 
     def _outside(self) -> list[Path]:
-        """The text files beside the folder or zip itself, where Kaggle puts a table."""
+        """The text files beside the folder or zip itself, where Kaggle puts a table; those on this machine only."""
+        if not isinstance(self._files.path, Path):
+            return []
         try:
             beside = sorted(self._files.path.parent.iterdir())
             return [path for path in beside if path.suffix.lower() in _TEXT_SUFFIXES and path.is_file()][:_MOST_OUTSIDE]
@@ -226,12 +229,12 @@ class FolderTables:
             return []
 
     def _exists(self, name: str) -> bool:
-        if isinstance(self._files, ZipFiles):
+        if isinstance(self._files, ListedFiles):
             return name in self._files.others
         return (self._files.path / name).is_file()
 
     def _head(self, name: str) -> bytes:
-        if isinstance(self._files, ZipFiles):
+        if isinstance(self._files, ListedFiles) or not isinstance(self._files.path, Path):
             return (self._files.read_other(name) or b"")[:HEAD_BYTES]
         return _head_of(self._files.path / name)
 

@@ -35,6 +35,7 @@ from celeba_gan.images.decoding import (
 )
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.system_files import system_file
+from celeba_gan.storage.places import Place
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 """Larger files are rejected: a zip bomb would fill the memory before any decoder saw it."""
@@ -61,7 +62,7 @@ class ImageFiles(ABC):
             (thumbnails)". What is in such a folder is neither listed nor counted.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | Place) -> None:
         self.path = path
         self.names: list[str] = []
         self.rejected: list[tuple[str, str]] = []
@@ -140,11 +141,22 @@ class ImageFiles(ABC):
         self.rejected.append((written, reason))
 
 
+class ListedFiles(ImageFiles):
+    """Image files of which the names of all other files beside them are known, too."""
+
+    @property
+    @abstractmethod
+    def others(self) -> list[str]:
+        """The names of the files that are not images."""
+
+
 class FolderFiles(ImageFiles):
     """The image files in a folder and the folders below it; links are followed, without cycles.
 
     `names` are theirs; None lists all.
     """
+
+    path: Path
 
     def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
         super().__init__(path)
@@ -204,7 +216,7 @@ class FolderFiles(ImageFiles):
                         waiting.append(f"{prefix}{entry.name}/")
 
 
-class ZipFiles(ImageFiles):
+class ZipFiles(ListedFiles):
     """The image files in a zip.
 
     Of entries with the same name the last one is used, as by every program that unpacks.
@@ -213,13 +225,13 @@ class ZipFiles(ImageFiles):
         SourceError: It is not a zip, or incomplete.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | Place) -> None:
         super().__init__(path)
         self._file: FileIO | None = None
         self._others: dict[str, _Entry] = {}
         names, numbers, skipped = [], array("q"), set[str]()
-        created_in = cache(_system_part)  # few folders hold all the names
-        for entry in _read_directory(path):
+        created_in = cache(system_part)  # few folders hold all the names
+        for entry in self._directory():
             name = entry.name
             folder, _, file = name.rpartition("/")
             created = created_in(folder) if folder else None
@@ -256,7 +268,7 @@ class ZipFiles(ImageFiles):
 
     def read(self, name: str, size: int = -1) -> bytes:
         """As `ImageFiles.read`; complete files are verified by the checksum in the zip's directory."""
-        return self._read(_Entry(name, *self._entries[self._place(name)].tolist()), size)
+        return self._read(self._entry(name), size)
 
     def fingerprint(self, name: str) -> str:
         """The checksum and size in the zip's directory."""
@@ -266,10 +278,7 @@ class ZipFiles(ImageFiles):
     def portion(self, names: Sequence[str]) -> ZipFiles:
         """As `ImageFiles.portion`."""
         portion = ZipFiles.__new__(ZipFiles)
-        ImageFiles.__init__(portion, self.path)
-        portion._file, portion._others = None, {}
-        portion.names = sorted(names)
-        portion._entries = self._entries[[self._place(name) for name in portion.names]]
+        self._fill(portion, names)
         return portion
 
     def read_other(self, name: str) -> bytes | None:
@@ -286,8 +295,17 @@ class ZipFiles(ImageFiles):
 
     @property
     def others(self) -> list[str]:
-        """The names of the files that are not images."""
+        """As `ListedFiles.others`."""
         return list(self._others)
+
+    def _fill(self, portion: ZipFiles, names: Sequence[str]) -> None:
+        ImageFiles.__init__(portion, self.path)
+        portion._file, portion._others = None, {}
+        portion.names = sorted(names)
+        portion._entries = self._entries[[self._place(name) for name in portion.names]]
+
+    def _entry(self, name: str) -> _Entry:
+        return _Entry(name, *self._entries[self._place(name)].tolist())
 
     def _place(self, name: str) -> int:
         place = bisect_left(self.names, name)
@@ -297,22 +315,36 @@ class ZipFiles(ImageFiles):
 
     def _read(self, entry: _Entry, size: int) -> bytes:
         if size < 0 and entry.size > MAX_FILE_BYTES:
-            raise OSError(_too_large(entry.size))
+            raise OSError(too_large(entry.size))
+        return self._unpack(entry, size, self._at(*self._span(entry, size)))
+
+    def _at(self, offset: int, length: int) -> bytes:
+        """So many bytes of the zip, or those that there are."""
         if self._file is None:
-            self._file = FileIO(self.path)
-        wanted = entry.packed_size if size < 0 else min(entry.packed_size, size + _DEFLATE_GROWTH)
-        self._file.seek(entry.offset)
-        # The length of the local header is unknown: its extra field may differ from the directory's. One read of the
-        # likely length usually gets header and data.
-        head = self._file.read(_LOCAL.size + _LOCAL_GUESS + wanted)
+            self._file = FileIO(str(self.path))
+        self._file.seek(offset)
+        return self._file.read(length)
+
+    def _span(self, entry: _Entry, size: int) -> tuple[int, int]:
+        """Where a file, or its first `size` bytes, probably is: offset and length.
+
+        The length of the local header is unknown: its extra field may differ from the directory's. One read of the
+        likely length usually gets header and data.
+        """
+        return entry.offset, _LOCAL.size + _LOCAL_GUESS + self._wanted(entry, size)
+
+    def _wanted(self, entry: _Entry, size: int) -> int:
+        return entry.packed_size if size < 0 else min(entry.packed_size, size + _DEFLATE_GROWTH)
+
+    def _unpack(self, entry: _Entry, size: int, head: bytes) -> bytes:
+        """A file, or its first `size` bytes, from the bytes at its `_span`."""
         if len(head) < _LOCAL.size or not head.startswith(b"PK\x03\x04"):
             raise OSError("damaged in the zip: no file begins where its directory says")
         name_size, extra_size = _LOCAL.unpack_from(head)[-2:]
-        begin = _LOCAL.size + name_size + extra_size
+        begin, wanted = _LOCAL.size + name_size + extra_size, self._wanted(entry, size)
         packed = head[begin : begin + wanted]
         if len(packed) < wanted:
-            self._file.seek(entry.offset + begin)
-            packed = self._file.read(wanted)
+            packed = self._at(entry.offset + begin, wanted)
         try:
             stored, most = entry.method == zipfile.ZIP_STORED, entry.size if size < 0 else size
             data = packed if stored else zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, most + 1)
@@ -323,6 +355,27 @@ class ZipFiles(ImageFiles):
         if len(data) != entry.size or zlib.crc32(data) != entry.crc:
             raise OSError("damaged in the zip: its checksum or length is another than the zip's directory says")
         return data
+
+    def _directory(self) -> Iterator[_Entry]:
+        """The entries of the zip's central directory, in its order."""
+        try:
+            opened = self.path.open("rb") if isinstance(self.path, Path) else self.path.open()
+            with opened as file, zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:  # whatever damage leads to
+            raise _not_a_zip(self.path, *self._size_and_head()) from error
+        for entry in entries:
+            name = entry.orig_filename
+            if not (entry.flag_bits & _UTF8 or name.isascii()):  # many programs do not set the flag
+                with contextlib.suppress(UnicodeError):
+                    name = name.encode("cp437").decode()
+            numbers = (entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
+            yield _Entry(name.replace("\\", "/"), *numbers, entry.flag_bits)
+
+    def _size_and_head(self) -> tuple[int, bytes]:
+        path = Path(str(self.path))
+        with path.open("rb") as file:
+            return path.stat().st_size, file.read(4096)
 
 
 class _Entry(NamedTuple):
@@ -343,7 +396,7 @@ class _Entry(NamedTuple):
         if self.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             return f"unsupported: packed by method {self.method} in the zip, only deflate and no packing are read"
         largest = max(self.size, self.packed_size)
-        return _too_large(largest) if largest > MAX_FILE_BYTES else None
+        return too_large(largest) if largest > MAX_FILE_BYTES else None
 
 
 _SIZE, _CRC = (_Entry._fields.index(field) - 1 for field in ("size", "crc"))
@@ -353,22 +406,6 @@ _LOCAL_GUESS: Final = 160  # name and extra field of a local header
 _UTF8: Final = 0x800
 
 
-def _read_directory(path: Path) -> Iterator[_Entry]:
-    """The entries of a zip's central directory, in its order."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:  # whatever damage leads to
-        raise _not_a_zip(path) from error
-    for entry in entries:
-        name = entry.orig_filename
-        if not (entry.flag_bits & _UTF8 or name.isascii()):  # many programs do not set the flag
-            with contextlib.suppress(UnicodeError):
-                name = name.encode("cp437").decode()
-        numbers = (entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
-        yield _Entry(name.replace("\\", "/"), *numbers, entry.flag_bits)
-
-
 def _read_file(path: str, size: int) -> bytes:
     """Reads a file, or its first `size` bytes; -1 for all."""
     status = os.stat(path)  # noqa: PTH116
@@ -376,7 +413,7 @@ def _read_file(path: str, size: int) -> bytes:
         raise OSError("not a file")
     with FileIO(path) as file:
         if size < 0 and status.st_size > MAX_FILE_BYTES:
-            raise OSError(_too_large(status.st_size))
+            raise OSError(too_large(status.st_size))
         return file.read(size)
 
 
@@ -387,7 +424,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _system_part(name: str) -> str | None:
+def system_part(name: str) -> str | None:
     """The path of the first folder or file in a path that a system creates; None if there is none."""
     parts = name.split("/")
     for end, part in enumerate(parts, start=1):
@@ -396,14 +433,13 @@ def _system_part(name: str) -> str | None:
     return None
 
 
-def _too_large(size: int) -> str:
+def too_large(size: int) -> str:
+    """Why a file of so many bytes is not read."""
     return f"too large: {size:,} bytes in one file, at most {MAX_FILE_BYTES:,}"
 
 
-def _not_a_zip(path: Path) -> SourceError:
-    with path.open("rb") as file:
-        looks = appearance(file.read(4096))
-    size = path.stat().st_size
+def _not_a_zip(path: Path | Place, size: int, head: bytes) -> SourceError:
+    looks = appearance(head)
     if looks == "a zip archive":
         looks = "the beginning of one: its end, with the list of files, is missing (an interrupted download?)"
     if "image" in looks:

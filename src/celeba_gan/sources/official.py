@@ -2,8 +2,11 @@
 
 import hashlib
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Final
+
+from celeba_gan.storage.places import Place
 
 HOME_PAGE: Final = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 IMAGES_ZIP: Final = "img_align_celeba.zip"
@@ -32,13 +35,14 @@ OFFICIAL_FILES: Final[dict[str, OfficialFile]] = {
 }
 
 
-def md5_of(path: Path) -> str:
+def md5_of(path: Path | Place) -> str:
     """The md5 of a file's bytes, in hexadecimal; the official zip (1.4 GB) takes two to three seconds."""
-    with path.open("rb") as file:
+    opened: BufferedReader = path.open("rb") if isinstance(path, Path) else path.open()
+    with opened as file:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def verdict(path: Path) -> str:
+def verdict(path: Path | Place) -> str:
     """The comparison of a file with the one that CelebA's authors publish under its name, by md5, in words."""
     official = OFFICIAL_FILES.get(path.name)
     if official is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from celeba_gan.foundation.wording import counted, listed_counts
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.image_files import ImageFiles
+from celeba_gan.storage.places import Place
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,7 +31,7 @@ _HEADER_BYTES: Final = 4096
 class Annotation:
     """A table about the images."""
 
-    place: Path | str  # the path of its file, or its name in the zip
+    place: Path | Place | str  # the path of its file, or its name in the zip
     table: DataFrame  # its index is `Source.key` of the images, its columns are those of the image index
     notes: tuple[str, ...] = ()  # sentences about what was left out
     files: int = 1  # how many of this name in several folders it was read from
@@ -50,8 +51,11 @@ class Source(ABC):
     parameters: ClassVar[Mapping[str, str]] = {"path": "the folder of the images, or a zip of them"}
     """The fields of `source` in --params that its catalog entries read, and what to give for each."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path).absolute()
+    distant: ClassVar[bool] = False
+    """Whether the path may be an address such as s3://bucket/folder."""
+
+    def __init__(self, path: Path | Place) -> None:
+        self.path = path if isinstance(path, Place) else Path(path).absolute()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"

@@ -13,6 +13,7 @@ import numpy as np
 from celeba_gan.foundation.documents import Document, Record
 from celeba_gan.foundation.wording import counted, listed_counts
 from celeba_gan.sources.source import Annotation, Source
+from celeba_gan.storage.places import Place
 
 if TYPE_CHECKING:
     from pandas import Index
@@ -86,7 +87,7 @@ def report_source(
     ignored = Counter(source.files.ignored)  # without the tables
     for annotation in annotations:
         place = annotation.place
-        if isinstance(place, str) or place.is_relative_to(source.files.path):
+        if _is_among(place, source.files.path):
             ignored[Path(annotation.file).suffix] -= annotation.files
     ignored = +ignored
     if ignored:
@@ -104,6 +105,13 @@ def report_source(
         # Those of the tables were logged when they were read.
         notes=[*missing, *(f"{annotation.file}: {note}" for annotation in annotations for note in annotation.notes)],
     )
+
+
+def _is_among(place: Path | Place | str, files: Path | Place) -> bool:
+    """Whether a table is a file of the folder or zip of the images."""
+    if isinstance(place, Path) and isinstance(files, Path):
+        return place.is_relative_to(files)
+    return isinstance(place, str) or str(place).startswith(f"{files}/")
 
 
 def count_reasons(reasons: Iterable[str]) -> dict[str, int]:

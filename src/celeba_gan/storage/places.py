@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from celeba_gan.foundation.paths import is_url
@@ -32,6 +33,8 @@ _FEW_TRIES: Final = {  # `Place` itself tries again
 }
 _BUCKETS: Final = frozenset(("s3", "s3a", "gs", "gcs"))  # what comes after :// is a bucket
 _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {"s3": {"config_kwargs": _FEW_TRIES}}
+
+_BUFFER_BYTES: Final = 2**20
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +103,13 @@ class Place:
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rpartition("/")[2]
+
+    @property
+    def parent(self) -> Place:
+        """The folder that this is in."""
+        if self.names:
+            return Place(self.url, self.options, self.patience, self.names[:-1])
+        return Place(self.url.rpartition("/")[0], self.options, self.patience)
 
     @property
     def path(self) -> str:
@@ -176,10 +186,13 @@ class Place:
         with suppress(FileNotFoundError):
             self._run("deleted", lambda: self.files.rm_file(self.path), missing=True)
 
-    def open(self) -> IO[bytes]:
-        """The file for reading at any place."""
-        opened: IO[bytes] = self._run("read", lambda: self.files.open(self.path, "rb"), missing=True)
-        return opened
+    def open(self) -> io.BufferedReader:
+        """The file for reading anywhere in it.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        return io.BufferedReader(_File(self), _BUFFER_BYTES)
 
     def read_ranges(self, ranges: Sequence[tuple[str, int, int]]) -> list[bytes]:
         """The bytes [start, stop) of files below this folder, given as (name, start, stop); fetched beside each other.
@@ -196,8 +209,10 @@ class Place:
             starts, stops = ([ranges[place][side] for place in left] for side in (1, 2))
             failed: BaseException | None = None
             for place, data in zip(left, self.files.cat_ranges(paths, starts, stops, on_error="return"), strict=True):
-                _, start, stop = ranges[place]
-                if isinstance(data, BaseException):
+                name, start, stop = ranges[place]
+                if isinstance(data, FileNotFoundError):
+                    failed = _MissingError(self / name)
+                elif isinstance(data, BaseException):
                     failed = data
                 elif len(data) != stop - start:
                     failed = self._cut_off(ranges[place], len(data))
@@ -269,7 +284,8 @@ class Place:
             except Exception as error:
                 waited = time.monotonic() - begin
                 if missing and isinstance(error, FileNotFoundError):
-                    raise FileNotFoundError(f"{self} does not exist") from None
+                    where = error.place if isinstance(error, _MissingError) else self
+                    raise FileNotFoundError(f"{where} does not exist") from None
                 if not passes(error) or waited + pause > self.patience:
                     raise StorageError(self._failure(done, error, waited)) from None
                 shown = self._masked(f"{type(error).__name__}: {error}")
@@ -283,6 +299,41 @@ class Place:
     def _masked(self, text: str) -> str:
         login, at, _ = urlsplit(self.url).netloc.rpartition("@")
         return mask_options(text.replace(login, "***") if at else text, self.options)
+
+
+class _MissingError(FileNotFoundError):
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+
+
+class _File(io.RawIOBase):
+    """A file, each read of which is a request."""
+
+    def __init__(self, place: Place) -> None:
+        self._place, self._size, self._at = place, place.size(), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        stop = min(self._at + len(buffer), self._size)
+        if stop <= self._at:
+            return 0
+        (data,) = self._place.read_ranges([("", self._at, stop)])
+        buffer[: len(data)] = data
+        self._at = stop
+        return len(data)
 
 
 def _not_installed(protocol: str, shown: str, error: ImportError) -> str:

@@ -1,0 +1,1 @@
+"""Photographs that lie elsewhere: in folders and zips on any file system of fsspec."""
