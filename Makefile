@@ -64,6 +64,7 @@ bench: $(READY) ## all measurements, about three and a half hours: packing, spee
 	$(BIN)/python benchmarks/ranking.py --seconds 600
 	$(BIN)/python benchmarks/corruptions.py
 	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/storage.py
 
 clean: ## removes .venv and caches; data/ and the tracked runs stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build src/*.egg-info

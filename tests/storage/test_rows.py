@@ -1,3 +1,7 @@
+import io
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from celeba_gan.images.packed import hash_pixels
+from celeba_gan.storage.array_files import ChangedError, RowsFile
 from celeba_gan.storage.config import StorageSettings
 from celeba_gan.storage.errors import StorageError
 from celeba_gan.storage.places import Place
-from celeba_gan.storage.rows import ChangedError, RemoteRows, RowsFile
+from celeba_gan.storage.rows import RemoteRows
 
 LENGTHS = [50, 50, 50, 50, 21]
 ROW = 3000
@@ -33,8 +38,6 @@ def upload(place: Place) -> list[RowsFile]:
 
 
 def place_file(place: Place, rows: np.ndarray[Any, Any]) -> None:
-    import io
-
     content = io.BytesIO()
     np.save(content, rows)
     place.write_bytes(content.getvalue())
@@ -209,3 +212,38 @@ def test_a_cache_that_is_too_small_is_said_and_never_exceeded(
     assert 2 * FILE_BYTES <= most <= limit
     assert "The cache of 301.3 kB (storage.cache_gb) is smaller than the 663.0 kB" in caplog.text
     assert "about 55 %" in caplog.text
+
+
+READER = """
+import json, sys
+from celeba_gan.storage.config import StorageSettings
+from celeba_gan.storage.places import Place
+from celeba_gan.storage.array_files import RowsFile
+from celeba_gan.storage.rows import RemoteRows
+url, options, files, row, cache = json.loads(sys.argv[1])
+files = [RowsFile(*file) for file in files]
+rows = RemoteRows(Place(url, options), files, row, "content", StorageSettings(cache=cache))
+rows.check()
+print("ready", flush=True)
+sys.stdin.readline()
+rows.verify()
+print(len(rows._maps), flush=True)
+"""
+
+
+def test_processes_of_one_machine_fetch_every_file_once(
+    s3: str, s3_options: dict[str, Any], proxy: BreakingProxy, tmp_path: Path
+) -> None:
+    files = [(file.name, file.rows, file.sha256) for file in upload(Place(s3, s3_options))]
+    work = json.dumps([s3, {**s3_options, "endpoint_url": proxy.url}, files, ROW, str(tmp_path / "cache")])
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    readers = [subprocess.Popen([sys.executable, "-c", READER, work], **pipes) for _ in range(3)]
+    assert [reader.stdout.readline() for reader in readers if reader.stdout] == ["ready\n"] * 3
+    before = proxy.answered
+    for reader in readers:
+        assert reader.stdin is not None
+        reader.stdin.write("\n")
+        reader.stdin.flush()
+    assert [reader.communicate(timeout=60)[0] for reader in readers] == [f"{len(files)}\n"] * 3
+    total = sum(LENGTHS) * ROW
+    assert total < proxy.answered - before < 1.1 * total

@@ -14,6 +14,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError, DatasetNotFoundError
 
 from celeba_gan.foundation.paths import shown
+from celeba_gan.storage.secrets import mask_secrets
 
 TRACEBACK_VARIABLE: Final = "CELEBA_GAN_TRACEBACK"
 
@@ -80,7 +81,7 @@ class _ShortExceptHook:
             from rich.text import Text
 
             console = Console(stderr=True, soft_wrap=True, highlight=False)
-            console.print(Text.assemble(("Error: ", "bold red"), message))
+            console.print(Text.assemble(("Error: ", "bold red"), mask_secrets(message)))
             console.print(Text(f"({TRACEBACK_VARIABLE}=1 shows where it came from)", "dim"))
 
 

@@ -18,6 +18,7 @@ from celeba_gan.foundation.settings import field_at, is_none
 from celeba_gan.foundation.wording import nearest
 from celeba_gan.hooks.config_loader import ConfigLoader
 from celeba_gan.hooks.place_checks import wrong_storage
+from celeba_gan.storage.secrets import mask_secrets
 
 if TYPE_CHECKING:
     from celeba_gan.sources.source import Source
@@ -84,7 +85,7 @@ class ParameterGuard:
             *_wrong_size(parameters),
         ]
         if problems:
-            raise ParameterError("\n".join(problems))
+            raise ParameterError(mask_secrets("\n".join(problems)))
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:

@@ -93,14 +93,12 @@ class Summary:
         made = pipeline.all_outputs()
         if not made:
             return
-        lines = [
-            line
-            for name, describe in _ACCOUNTS.items()
-            if name in made and (path := self._paths.get(name)) is not None
-            for line in describe(path)
-        ]
-        if PACKED in made and PACKED not in self._paths and self._manifest is not None:
-            lines += _packed_as(self._manifest)  # they lie elsewhere
+        lines: list[tuple[str, str]] = []
+        for name, describe in _ACCOUNTS.items():
+            if name in made and (path := self._paths.get(name)) is not None:
+                lines += describe(path)
+            elif name in made and name == PACKED and self._manifest is not None:  # they are elsewhere
+                lines += _packed_as(self._manifest)
         if self._tracking is not None and (decision := self._tracking.decision()) is not None:
             lines.append(("Registry", decision))
         lines.append(("Time", in_time(time.monotonic() - self._started)))

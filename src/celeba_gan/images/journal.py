@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from celeba_gan.images.packed import Journal, PackedImagesError, hash_pixels, journal_file, map_shard, shard_file
+from celeba_gan.storage.array_files import has_rows
 from celeba_gan.storage.places import Place
-from celeba_gan.storage.rows import has_rows
 
 
 @dataclass(frozen=True)

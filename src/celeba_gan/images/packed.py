@@ -17,9 +17,10 @@ from pydantic import Field, ValidationError
 
 from celeba_gan.foundation.documents import Record
 from celeba_gan.foundation.wording import stage_command
+from celeba_gan.storage.array_files import ChangedError, RowsFile
 from celeba_gan.storage.config import StorageSettings
 from celeba_gan.storage.places import Place
-from celeba_gan.storage.rows import ChangedError, RemoteRows, RowsFile
+from celeba_gan.storage.rows import RemoteRows
 
 MANIFEST_FILE: Final = "manifest.json"
 
@@ -201,7 +202,7 @@ class PackedImages:
         images = np.empty((len(ascending), size, size, 3), np.uint8)
         if isinstance(self.folder, Place):
             with _as_packed_images_error():
-                images[order] = self._remote.gather(ascending).reshape(images.shape)
+                self._remote.gather_into(images.reshape(len(images), size * size * 3), order, ascending)
             return images
         borders = np.searchsorted(ascending, self._starts)
         for shard, (first, last) in enumerate(pairwise(borders.tolist())):
@@ -218,7 +219,7 @@ class PackedImages:
         """Begins to fetch images that will be gathered soon."""
         if isinstance(self.folder, Place):
             with _as_packed_images_error():
-                self._remote.expect(indices.tolist())
+                self._remote.expect(indices)
 
     def batches(self, start: int, stop: int, step: int) -> Iterator[NDArray[np.uint8]]:
         """The images from `start` to `stop` in order, up to `step` at once: uint8 (n, size, size, 3).

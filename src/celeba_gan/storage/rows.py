@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 import zlib
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeba_gan.foundation.wording import in_bytes
+from celeba_gan.storage.array_files import ChangedError, RowsFile, has_rows
 from celeba_gan.storage.config import StorageSettings
 from celeba_gan.storage.errors import StorageError
 from celeba_gan.storage.places import Place
@@ -27,7 +28,6 @@ from celeba_gan.storage.shard_cache import BusyError, ShardCache
 
 Rows = NDArray[np.uint8]
 
-_HEADER_MOST: Final = 1024  # bytes of an array file before its content
 _PART_BYTES: Final = 8 * 2**20  # of a request
 _PARTS: Final = 4  # requests beside each other for a whole file
 _GAP_BYTES: Final = 16 * 2**10  # are read in vain sooner than that two requests are made
@@ -36,24 +36,6 @@ _READERS: Final = 2  # threads that read ahead, a batch each, with all its reque
 _PAUSE: Final = 0.1  # seconds between two looks at what another process is fetching
 
 logger = logging.getLogger(__name__)
-
-
-class ChangedError(ValueError):
-    """A file is missing, or not what its record says; the message names it."""
-
-
-@dataclass(frozen=True)
-class RowsFile:
-    """A file in NumPy's format: a short header, then the rows."""
-
-    name: str
-    rows: int
-    sha256: str  # of the rows' bytes
-
-
-def has_rows(size: int, rows: int) -> bool:
-    """Whether a file of `size` bytes can be a header and this many bytes of rows."""
-    return 0 < size - rows <= _HEADER_MOST
 
 
 class RemoteRows:
@@ -117,39 +99,46 @@ class RemoteRows:
         self._sizes = sizes
 
     def gather(self, ascending: NDArray[np.int64]) -> Rows:
-        """Rows uint8 (n, row_bytes) by ascending numbers; repeats are allowed.
+        """Rows uint8 (n, row_bytes) by ascending numbers; repeats are allowed. Raises what `gather_into` raises."""
+        found = np.empty((len(ascending), self.row_bytes), np.uint8)
+        self.gather_into(found, np.arange(len(ascending)), ascending)
+        return found
+
+    def gather_into(self, out: Rows, order: NDArray[np.intp], ascending: NDArray[np.int64]) -> None:
+        """Copies rows by ascending numbers to the places `order` (n,) of `out`, uint8 (n, row_bytes).
 
         Raises:
             ChangedError: A file has changed, perhaps of rows that were read before.
             StorageError: The connection broke, and stayed broken.
         """
         self._start()
-        found = np.empty((len(ascending), self.row_bytes), np.uint8)
         borders = np.searchsorted(ascending, self.starts).tolist()
         single: list[int] = []  # places in `ascending`
         for file, (first, last) in enumerate(pairwise(borders)):
             if first == last:
                 continue
-            if (last - first) * _MANY >= self.files[file].rows:
+            if file not in self._maps and (last - first) * _MANY >= self.files[file].rows:
                 self._obtain(file, wait=True)
             rows = self._maps.get(file)
             if rows is None:
                 single.extend(range(first, last))
             else:
-                found[first:last] = rows[ascending[first:last] - self.starts[file]]
+                out[order[first:last]] = rows[ascending[first:last] - self.starts[file]]
         if single:
-            numbers = ascending[single]
-            data = self._singly(list(dict.fromkeys(numbers.tolist())))
-            for place, number in zip(single, numbers.tolist(), strict=True):
-                found[place] = np.frombuffer(data[number], np.uint8)
+            numbers = ascending[single].tolist()
+            data = self._singly(list(dict.fromkeys(numbers)))
+            for place, number in zip(order[single].tolist(), numbers, strict=True):
+                out[place] = np.frombuffer(data[number], np.uint8)
         if self._error is not None:
             raise self._error
-        return found
 
-    def expect(self, numbers: Sequence[int]) -> None:
+    def expect(self, announced: Sequence[int] | NDArray[np.int64]) -> None:
         """Begins to fetch rows that will be gathered soon; those that are local or on their way are ignored."""
         self._start()
-        files = np.searchsorted(self.starts, np.asarray(numbers), "right") - 1
+        if len(self._maps) == len(self.files):
+            return
+        numbers: list[int] = np.asarray(announced, np.int64).tolist()
+        files = np.searchsorted(self.starts, numbers, "right") - 1
         with self._lock:
             self._ahead_most = max(self._ahead_most, 2 * len(numbers))
             new: dict[int, Future[bytes]] = {
@@ -269,8 +258,7 @@ class RemoteRows:
                     time.sleep(_PAUSE)
 
     def _obtain_now(self, file: int) -> None:
-        record = self.files[file]
-        name, size = f"{record.sha256}.npy", self._header(file) + record.rows * self.row_bytes
+        record, (name, size) = self.files[file], self._copy_of(file)
         if (stored := self.cache.find(name, size)) is None:
             with self.cache.store(name, size) as partial:
                 if partial is not None:
@@ -292,6 +280,11 @@ class RemoteRows:
             sums = np.fromfile(stored, np.uint32)
         self._settle(file, sums)
 
+    def _copy_of(self, file: int) -> tuple[str, int]:
+        """Name and size of the copy of a whole file."""
+        record = self.files[file]
+        return f"{record.sha256}.npy", self._header(file) + record.rows * self.row_bytes
+
     def _pass_through(self, file: int, copy: Path | None) -> NDArray[np.uint32]:
         """Reads a whole file into a copy, if there is one; the checksums of its rows.
 
@@ -307,7 +300,7 @@ class RemoteRows:
         spans = [(record.name, start, stop) for start, stop in pairwise([0, *stops])]
         digest, sums = sha256(), np.empty(record.rows, np.uint32)
         row = 0
-        with copy.open("rb+") if copy is not None else _Nowhere() as target:
+        with (copy or Path(os.devnull)).open("rb+") as target:
             for first in range(0, len(spans), _PARTS):
                 for number, part in enumerate(self._read(spans[first : first + _PARTS]), first):
                     target.write(part)
@@ -346,6 +339,8 @@ class RemoteRows:
 
     def _announce(self) -> None:
         total, most = self.total_bytes, self.cache.limit
+        if all(self.cache.find(*self._copy_of(file)) for file in range(len(self.files))):
+            return
         if total <= most:
             logger.info(
                 "Images are read from %s, and copied to %s meanwhile: %s",
@@ -392,16 +387,3 @@ class RemoteRows:
             else:
                 for number, future in running.items():
                     future.set_result(found[number])
-
-
-class _Nowhere:
-    """A file that keeps nothing."""
-
-    def __enter__(self) -> _Nowhere:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def write(self, data: bytes) -> int:
-        return len(data)

@@ -149,6 +149,36 @@ def test_where_the_images_lie_is_said_once(
     assert caplog.messages == [line]
 
 
+class Distant(Numbered):
+    """Images that are fetched from elsewhere."""
+
+    read_ahead = 3
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.announced: list[list[int]] = []
+
+    def expect(self, indices: NDArray[np.int64]) -> None:
+        self.announced.append(indices.tolist())
+
+
+def test_the_images_of_the_next_batches_are_announced(
+    make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings, images = make_settings(data="stream", batch_size=8), Distant(24)
+    with caplog.at_level(logging.INFO, "celeba_gan"):
+        source = ImageFeed(settings, images, CPU)
+    assert caplog.messages == ["Training images: 126.1 kB, streamed"]
+    order = ShuffledOrder(settings.seed, 73)
+    for step in (0, 1, 7, 8, 30):  # 73 images are nine batches: some are of two epochs
+        source.draw(step)
+        assert images.announced.pop() == (order.indices((step + 1) * 8, 3 * 8) + 7).tolist()
+        assert not images.announced
+    images.read_ahead = 0
+    ImageFeed(settings, images, CPU).draw(0)
+    assert not images.announced
+
+
 def test_images_that_do_not_fit_are_refused_with_the_way_out(make_settings: MakeSettings) -> None:
     class Endless(Numbered):
         def split(self, name: str) -> tuple[int, int]:

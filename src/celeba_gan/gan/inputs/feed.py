@@ -195,7 +195,8 @@ def _resident_pixels(settings: InputSettings, images: TrainingImages, hardware: 
     needed, free = (stop - start) * images.size**2 * 3, hardware.free_memory()
     if not is_resident(settings.data, needed, free):
         why = f": over half of the GPU's {in_bytes(free)} free" if free is not None and settings.data == "auto" else ""
-        logger.info("Training images: %s, streamed from disk%s", in_bytes(needed), why)
+        whence = "" if isinstance(images, DistantImages) and images.read_ahead else " from disk"
+        logger.info("Training images: %s, streamed%s%s", in_bytes(needed), whence, why)
         return None
     place = "in memory" if free is None else f"on the GPU (of {in_bytes(free)} free)"
     logger.info("Training images: %s %s", in_bytes(needed), place)
