@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, islice, pairwise
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,9 @@ from celeba_gan.foundation.wording import stage_command
 from celeba_gan.storage.array_files import ChangedError, RowsFile
 from celeba_gan.storage.config import StorageSettings
 from celeba_gan.storage.places import Place
-from celeba_gan.storage.rows import RemoteRows
+
+if TYPE_CHECKING:
+    from celeba_gan.storage.rows import RemoteRows
 
 MANIFEST_FILE: Final = "manifest.json"
 
@@ -274,6 +276,8 @@ class PackedImages:
 
     @cached_property
     def _remote(self) -> RemoteRows:
+        from celeba_gan.storage.rows import RemoteRows
+
         assert isinstance(self.folder, Place)
         files = [RowsFile(shard.file, shard.images, shard.sha256) for shard in self.manifest.shards]
         return RemoteRows(self.folder, files, self.size**2 * 3, self.digest, self._use)
