@@ -35,6 +35,10 @@ def test_a_part_of_a_pipeline_is_named_by_its_nodes(run_params: dict[str, Any], 
         ),
         ({"runtime_params": {"train": {"resume_from": 120}}}, "kedro run"),
         ({"runtime_params": {"evaluate": {"promote": True}}}, "kedro run --params evaluate.promote=true"),
+        (
+            {"runtime_params": {"source": {"path": "sftp://me:secret@host/x"}}},
+            "kedro run --params source.path=sftp://***@host/x",
+        ),
     ],
 )
 def test_the_command_resumes_what_was_trained(run_params: dict[str, Any], command: str) -> None:

@@ -31,6 +31,10 @@ def test_git_commit_and_whether_the_tree_differs(tmp_path: Path) -> None:
     [
         (["/venv/bin/kedro", "run", "--params", "a b=1"], "kedro run --params 'a b=1'"),
         (["/src/celeba_gan/__main__.py", "--env", "celeba"], "python -m celeba_gan --env celeba"),
+        (
+            ["/venv/bin/kedro", "run", "--params", "source.path=sftp://me:secret@host/x"],
+            "kedro run --params source.path=sftp://***@host/x",
+        ),
     ],
 )
 def test_the_command_is_one_to_type_again(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 from typing import Final
 
@@ -33,7 +32,7 @@ def passes(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno not in _LASTING_CODES
     is_client = type(error).__module__.partition(".")[0] in _CLIENTS
-    return is_client or isinstance(error, (asyncio.TimeoutError, EOFError))
+    return is_client or isinstance(error, EOFError)
 
 
 def reason(error: BaseException, waited: float) -> str:
