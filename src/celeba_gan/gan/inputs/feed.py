@@ -14,6 +14,7 @@ from celeba_gan.gan.inputs.conditions import Conditions
 from celeba_gan.gan.inputs.config import InputSettings
 from celeba_gan.gan.inputs.randomness import ShuffledOrder, random_generator
 from celeba_gan.gan.runtime.hardware import Hardware
+from celeba_gan.ranks.group import ALONE, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +88,11 @@ class ImageFeed:
         hardware: Hardware,
         conditions: Conditions | None = None,
         split: Literal["train", "valid"] = "train",
+        ranks: Ranks = ALONE,
     ) -> None:
         """Opens a split. That of `valid`, which no weight ever learns from, is streamed.
+
+        Each of several ranks reads its own rows of each batch.
 
         Raises:
             FeedError: The split is empty, or its images do not fit into the memory where they were requested.
@@ -106,6 +110,7 @@ class ImageFeed:
                 "train.augment.ada.p",
             }
             raise FeedError(f"The {split} split has no images{advice[split]}")
+        self._rows = ranks.rows(settings.batch_size)
         self._of = "" if split == "train" else f" of {split}"
         self.order = ShuffledOrder(settings.seed, stop - self.first, f"order{self._of}")
         self._resident = _resident_pixels(settings, images, hardware) if split == "train" else None
@@ -116,7 +121,8 @@ class ImageFeed:
         Images that are not resident come as pixels, uint8 (batch, size, size, 3), others as indices.
         """
         settings, count = self.settings, self.settings.batch_size
-        indices = self.order.indices(step * count, count)
+        rows = self._rows
+        indices = self.order.indices(step * count, count)[rows]
         draws = {"labels": self.conditions.labels(indices + self.first)}
         if self._resident is None:
             self._announce(step + 1)
@@ -125,9 +131,9 @@ class ImageFeed:
             draws["indices"] = indices
         if settings.random_crop is not None:
             places = self.images.size - settings.random_crop + 1
-            draws["corners"] = torch.randint(places, (2, count), generator=self._generator("crop", step))
+            draws["corners"] = torch.randint(places, (2, count), generator=self._generator("crop", step))[:, rows]
         if settings.mirror:
-            draws["mirrored"] = torch.rand(count, generator=self._generator("mirror", step)) < 0.5
+            draws["mirrored"] = torch.rand(count, generator=self._generator("mirror", step))[rows] < 0.5
         return draws
 
     def batch(self, draws: Draws) -> tuple[Tensor, Tensor]:

@@ -11,4 +11,5 @@ class HardwareCard(Record):
     precision: str
     threads: int
     torch: str
+    ranks: int = 1  # processes that computed each step together
     compiled: bool = False  # whether torch.compile was requested; where it fails, training runs eagerly and logs it

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from celeba_gan.foundation.cores import available_cores
 from celeba_gan.foundation.precision import computes_bfloat16
 from celeba_gan.gan.runtime.allocator import keep_freed_memory
 from celeba_gan.gan.runtime.card import HardwareCard
 from celeba_gan.gan.runtime.config import RuntimeSettings
+from celeba_gan.ranks.launched import launched, own_cores
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def choose_hardware(
     """
     device = find_device(settings.device)
     same = before if before is not None and before.device == device else None
-    cores = _cores()
+    cores = own_cores()
     threads = settings.threads or cores
     if settings.threads is None and same is not None and same.threads <= cores:
         threads = same.threads
@@ -128,6 +128,7 @@ def choose_hardware(
         precision=_precision(settings.precision, device, same),
         threads=threads,
         torch=torch.__version__,
+        ranks=launched().world,
         compiled=device == "cuda" if settings.compile == "auto" else settings.compile,
         graphs=_graphs(settings.graphs, device),
     )
@@ -143,7 +144,8 @@ def choose_hardware(
             torch.use_deterministic_algorithms(True, warn_only=True)
     compiled = ", compiled" * chosen.compiled + ", recorded as CUDA graphs" * chosen.graphs
     where = f"{device} ({chosen.device_name}), {chosen.precision}"
-    logger.info("Training on %s, CPU threads: %d%s", where, threads, compiled)
+    several = f"{chosen.ranks} ranks, each " if chosen.ranks > 1 else ""
+    logger.info("Training on %s%s, CPU threads: %d%s", several, where, threads, compiled)
     if before is not None:
         known, now = before.model_dump(), chosen.card().model_dump()
         changed = [f"{key} {known[key]} -> {value}" for key, value in now.items() if known[key] != value]
@@ -160,6 +162,12 @@ def check_hardware(settings: RuntimeSettings) -> None:
 
 
 def _graphs(requested: bool | Literal["auto"], device: str) -> bool:
+    if launched().several:
+        if requested is True:
+            raise HardwareError(
+                "train.graphs: CUDA graphs do not hold what several ranks send each other; give auto or false"
+            )
+        return False
     if requested is True and device != "cuda":
         raise HardwareError(f"train.graphs: CUDA graphs are NVIDIA's, and the device is {device}; give auto or false")
     return device == "cuda" and bool(requested)
@@ -198,15 +206,8 @@ def find_device(name: str, setting: str = "train.device") -> str:
 
 def use_all_cores() -> None:
     """Gives torch the cores there are, whatever a training in the same process has set: results depend on it."""
-    torch.set_num_threads(_cores())
+    torch.set_num_threads(own_cores())
     keep_freed_memory()
-
-
-def _cores() -> int:
-    """The cores to use: as many as this process may use, or OMP_NUM_THREADS."""
-    allowed = available_cores()
-    requested = os.environ.get("OMP_NUM_THREADS", "")
-    return min(allowed, int(requested)) if requested.isdecimal() and int(requested) else allowed
 
 
 def _device_name(device: str) -> str:

@@ -7,6 +7,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
+from celeba_gan.ranks.launched import launched
+
 # They end a program that does not catch them: Ctrl-C, a lost terminal, the end of a batch job's time, ... Those of a
 # crash are not among them, and SIGKILL cannot be caught.
 _NAMES: Final = (
@@ -52,6 +54,8 @@ class SignalHandlers:
             _end(number)
         else:
             stop.received = number
+            if not launched().leads:
+                return  # a launcher sends it to all, and one says so
             with contextlib.suppress(OSError):  # os.write, because a handler may have interrupted a print
                 os.write(2, b"\nStopping after this iteration, then saving. Once more: abort, back to the last tick\n")
 

@@ -21,7 +21,7 @@ from celeba_gan.foundation.pixels import to_uint8
 from celeba_gan.gan.inputs.conditions import Conditions, conditioned, draw_grid, draw_samples
 from celeba_gan.gan.inputs.feed import ImageFeed, TrainingImages
 from celeba_gan.gan.inputs.randomness import random_generator
-from celeba_gan.gan.runs.cards import ImagesCard, Keep, ModelCard, Origin, RunCard
+from celeba_gan.gan.runs.cards import HealthCard, ImagesCard, Keep, ModelCard, Origin, RunCard
 from celeba_gan.gan.runs.initial import InitialWeights
 from celeba_gan.gan.runs.resume import TrainingError, check_resumed_from, check_same_run
 from celeba_gan.gan.runs.snapshot import SNAPSHOT, Networks, Snapshot, networks_of
@@ -35,6 +35,8 @@ from celeba_gan.gan.training.health import Health
 from celeba_gan.gan.training.pair import Pair
 from celeba_gan.gan.training.steps import Steps
 from celeba_gan.gan.training.term_log import TermLog
+from celeba_gan.gan.training.together import Stopping, are_alike, check_alike, check_batch
+from celeba_gan.ranks.group import ALONE, Ranks
 
 __all__ = ["Tick", "TrainingError", "train"]
 
@@ -75,8 +77,12 @@ def train(
     conditions: Conditions | None = None,
     measure: Measure | None = None,
     initial: InitialWeights | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Tick]:
     """Trains a pair of networks and yields a tick at the start, every `tick_kimg`, and when it ends or is stopped.
+
+    Of several ranks, each computes its rows of every batch, and rank 0 alone yields; the others take the snapshot and
+    the initial weights from it.
 
     Args:
         images: The training images are its split `train`.
@@ -89,6 +95,7 @@ def train(
             returns goes into the tick's last row. It does not affect the weights.
         initial: Weights to start from instead of fresh ones, with fresh optimisers and the clock at 0. Ignored when a
             training is resumed.
+        ranks: The processes that train together.
 
     Raises:
         NetworkError: The network does not exist at the images' size, or the random crop does not fit into them.
@@ -99,7 +106,9 @@ def train(
             a state to resume from.
         KeyboardInterrupt: After Ctrl-C, once the last tick has been yielded.
         SystemExit: After another signal that ends a program, likewise.
+        RanksError: Another rank sees other images, computes otherwise, ended, or does not answer.
     """
+    check_batch(ranks, settings.batch_size)
     conditions = conditions or Conditions.none()
     images_card = ImagesCard(
         size=settings.network_size(images.size),
@@ -108,21 +117,30 @@ def train(
         condition=conditions.card(*images.split("train")),
     )
     card = resumed.card if resumed else None
-    check_resumed_from(settings.resume_from, card)
-    if card is not None:
-        check_same_run(settings.identity(), images_card, card)
-    elif initial is not None:
-        initial.check(settings.network, settings.latent, images_card)
+    if ranks.leads:
+        check_resumed_from(settings.resume_from, card)
+        if card is not None:
+            check_same_run(settings.identity(), images_card, card)
+        elif initial is not None:
+            initial.check(settings.network, settings.latent, images_card)
+    if (known := ranks.from_leader(card.to_json() if card else None)) is not None and not ranks.leads:
+        card = RunCard.from_json(known, "rank 0's snapshot")
     hardware = choose_hardware(settings, card.hardware if card else None, gathers_pixels=settings.augment.name == "ada")
-    feed = ImageFeed(settings, images, hardware, conditions)
-    health = Health(feed.reals(256), card.health if card else None)
-    training = _Training(settings, hardware, images_card, health, resumed, measure)
-    if resumed is None and initial is not None:
+    check_alike(ranks, hardware, images_card)
+    feed = ImageFeed(settings, images, hardware, conditions, ranks=ranks)
+    health = Health(feed.reals(256), card.health if card else None) if ranks.leads else None
+    training = _Training(settings, hardware, images_card, card, health, measure, ranks)
+    if resumed is not None:
+        training.load(resumed.tensors)
+    elif initial is not None:
         training.start_from(initial)
+    training.take_from_leader()
     if training.steps.augmentation.needs_valid:
-        training.steps.valid = ImageFeed(settings, images, hardware, conditions, "valid")
+        training.steps.valid = ImageFeed(settings, images, hardware, conditions, "valid", ranks)
     clock = training.clock
     if training.images >= clock.length:
+        if not ranks.leads:
+            return
         logger.info(
             "Nothing to train: the networks have seen %d images, and train.kimg is %g thousand. "
             "Give a larger train.kimg, or start anew with --params train.resume=false",
@@ -132,8 +150,9 @@ def train(
         training.best.card = card.best if card else None  # other settings of the measurement forget nothing here
         yield training.tick([])
         return
-    if resumed is None:
-        yield training.tick([])
+    if card is None:
+        if ranks.leads:
+            yield training.tick([])
     else:
         logger.info("Resuming from the snapshot at %d images, up to %d", training.images, clock.length)
         if settings.init_from is not None:
@@ -145,10 +164,11 @@ def train(
         advice += ". CUDA graphs need memory of their own: train.graphs=false gives it back"
     estimate = Estimate(clock, training.images, hardware.device)
     with StopSignal() as stop:
-        while training.images < clock.length and stop.received is None:
+        stopping = Stopping(stop, ranks)
+        while training.images < clock.length and not stopping.now(training.images):
             end = clock.next_tick(training.images)
             log.start(training.images)
-            while training.images < end and stop.received is None:
+            while training.images < end and not stopping.now(training.images):
                 images_after = training.images + clock.iteration
                 # For reproducible bits: autograd sums gradients in the order of the forward operations' numbers, which
                 # each thread counts for itself. On CUDA, backward runs in another thread, so a penalty's numbers there
@@ -160,16 +180,21 @@ def train(
                 estimate.iterated(training.images)
                 if progress is not None:
                     progress(training.images, clock.length)
-            rows, broken = log.rows(settings.rows_per_tick)  # the loop waits for the device here, once a tick
+            # The loop waits for the device here, once a tick.
+            rows, broken = log.rows(settings.rows_per_tick, training.average if ranks.several else None)
             if broken is not None:
-                raise TrainingError(
+                error = TrainingError(
                     f"{broken.term} became {broken.value} after {broken.images} images. Weights were not updated; the "
                     f"last snapshot ({saved} images) is intact. Lower the learning rates or raise the penalty's "
                     "weight, then run the same command again to resume from it, or start anew with "
                     "--params train.resume=false"
                 )
-            yield training.tick(rows)
+                raise ranks.agreed(error)
+            training.keep_alike()
+            if ranks.leads:
+                yield training.tick(rows)
             saved = training.images
+        ranks.wait()  # until the last tick is saved: the launcher ends all when one has ended
         stop.raise_if_received()
 
 
@@ -181,28 +206,59 @@ class _Training:
         settings: TrainSettings,
         hardware: Hardware,
         images_card: ImagesCard,
-        health: Health,
-        resumed: Snapshot | None,
+        card: RunCard | None,
+        health: Health | None,
         measure: Measure | None,
+        ranks: Ranks,
     ) -> None:
+        """Of the snapshot's card, if it is resumed. Ranks that do not lead watch no `health`."""
         self.settings, self.hardware, self.clock = settings, hardware, Clock.of(settings)
-        self.images_card, self.health, self.measure = images_card, health, measure
+        self.images_card, self.health, self.measure, self.ranks = images_card, health, measure, ranks
         condition = self.condition = images_card.condition
-        self.pair = Pair(settings, images_card.size, hardware, len(condition.names) if condition else None)
+        self.pair = Pair(settings, images_card.size, hardware, len(condition.names) if condition else None, ranks)
         settings.check_combination(self.pair.with_batch_norm)
-        self.steps = Steps(settings, hardware, self.pair)
+        self.steps = Steps(settings, hardware, self.pair, ranks=ranks)
         self.stateful: list[Stateful] = [self.pair, self.steps.augmentation]
-        card = resumed.card if resumed else None
-        if resumed is not None:
-            for part in self.stateful:
-                part.load_state_dict(resumed.tensors)
         self.id = card.id if card else uuid.uuid4().hex
         self.images = card.images if card else 0
         self.iteration = card.iteration if card else 0
         self.history = [*card.history, card.images] if card else []
         self.origin: Origin | None = card.init_from if card else None
         measured = self.clock.measure_every is not None
+        self._drifted = False
         self.best = Best(settings.evaluate_images, card.best if card else None, measured=measured)
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Resumes from a snapshot's tensors."""
+        for part in self.stateful:
+            part.load_state_dict(tensors)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every tensor that a snapshot saves, live."""
+        return {name: tensor for part in self.stateful for name, tensor in part.state_dict().items()}
+
+    def take_from_leader(self) -> None:
+        """Gives this rank the state of rank 0."""
+        if self.ranks.several:
+            tensors = self.ranks.tensors_from_leader(self.state_dict())
+            if not self.ranks.leads:
+                self.load(tensors)
+
+    def keep_alike(self) -> None:
+        """Sees to it that a rank whose arithmetic differs in the last bits does not drift away, nor a resumed run."""
+        if not self.ranks.several or are_alike(self.ranks, self.state_dict().values()):
+            return
+        if not self._drifted:
+            logger.warning("The ranks compute on processors that round differently: all go on with rank 0's weights")
+        self._drifted = True
+        self.take_from_leader()
+
+    def average(self, terms: Tensor) -> None:
+        """Makes this rank's terms of the losses those of the whole batch, in place."""
+        batch = self.settings.batch_size
+        rows = self.ranks.rows(batch)
+        terms *= (rows.stop - rows.start) / batch
+        self.ranks.sum_([terms])
 
     def start_from(self, initial: InitialWeights) -> None:
         """Gives the pair the weights of an earlier training."""
@@ -214,12 +270,11 @@ class _Training:
     def tick(self, rows: list[dict[str, float]]) -> Tick:
         """Everything that is saved at this moment."""
         samples = self._grid()
-        if rows:
+        if rows and self.health is not None:
             rows[-1] |= self.health.examine(self.images, rows, samples) | self._measured()
             rows[-1] |= self.hardware.peak_memory(graphs=self.steps.graphs.works)
         since = self.history[-1] if self.history else 0
-        tensors = {name: tensor for part in self.stateful for name, tensor in part.state_dict().items()}
-        tick = Tick(self.images, since, rows, samples, Snapshot(SNAPSHOT, self._card(), tensors))
+        tick = Tick(self.images, since, rows, samples, Snapshot(SNAPSHOT, self._card(), self.state_dict()))
         self.history.append(self.images)
         return tick
 
@@ -243,7 +298,7 @@ class _Training:
             history=sorted({*self.history} - {self.images}),
             identity=settings.identity(),
             hardware=self.hardware.card(),
-            health=self.health.card,
+            health=self.health.card if self.health else HealthCard(),
             keep=Keep(states=settings.keep_states, best=settings.keep_best),
         )
 

@@ -1,6 +1,7 @@
 """The generator, the discriminator, the average of the generator, and their optimisers."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +11,13 @@ from torch.optim import Adam
 
 from celeba_gan.gan.inputs.randomness import random_generator
 from celeba_gan.gan.networks.build import build_discriminator, build_generator
+from celeba_gan.gan.networks.config import NetworkError
 from celeba_gan.gan.networks.layers import has_batch_norm
 from celeba_gan.gan.networks.spectral_norm import power_iterate
 from celeba_gan.gan.runtime.hardware import Hardware
 from celeba_gan.gan.schedule import factor
 from celeba_gan.gan.settings import AdamSettings, PairSettings
+from celeba_gan.ranks.group import ALONE, Ranks
 
 
 class Pair:
@@ -24,17 +27,31 @@ class Pair:
     the fused optimisers as `found_inf` and freezes the average: from then on nothing changes, without a host sync.
     """
 
-    def __init__(self, settings: PairSettings, size: int, hardware: Hardware, classes: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: PairSettings,
+        size: int,
+        hardware: Hardware,
+        classes: int | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
         """Builds both networks with fresh weights, for images of `size` pixels and labels of so many `classes`, if any.
 
+        Several ranks update theirs together, and alike.
+
         Raises:
-            NetworkError: The networks do not exist at this size.
+            NetworkError: The networks do not exist at this size, or their batch norm not on the CPU with several ranks.
         """
         self.settings = settings
+        self._ranks = ranks
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(random_generator(settings.seed, "weights", 0).initial_seed())
             generator = build_generator(settings.network, settings.latent, size, classes)
             discriminator = build_discriminator(settings.network, size, classes)
+        if ranks.several and (has_batch_norm(generator) or has_batch_norm(discriminator)):
+            check_batch_norm(hardware.device)
+            over_ranks = nn.SyncBatchNorm.convert_sync_batchnorm
+            generator, discriminator = over_ranks(generator), over_ranks(discriminator)  # type: ignore[no-untyped-call]
         self.generator = generator.to(hardware.device).to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(hardware.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
@@ -98,9 +115,12 @@ class Pair:
         self.clip_weights()
         return norm
 
-    def step_generator(self) -> Tensor:
-        """Updates the generator. Returns its gradient's norm, a scalar on the device."""
-        return self._step("generator")
+    def step_generator(self, also: Sequence[Tensor] = ()) -> Tensor:
+        """Updates the generator. Returns its gradient's norm, a scalar on the device.
+
+        With several ranks, the tensors of `also` are added up over them on the way.
+        """
+        return self._step("generator", also)
 
     def average_weight(self, images: int, since: int) -> float:
         """By which share the average moves towards the generator after `images`, `since` images after the last time.
@@ -156,9 +176,13 @@ class Pair:
         for network in (self.generator, self.discriminator):
             network.zero_grad()
 
-    def _step(self, name: str) -> Tensor:
+    def _step(self, name: str, also: Sequence[Tensor] = ()) -> Tensor:
         parameters = [parameter for parameter in self.networks[name].parameters() if parameter.grad is not None]
-        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if self._ranks.several:
+            self._ranks.sum_([*gradients, self.broken, *also])
+            self.broken.clamp_(max=1)
+        norm = get_total_norm(gradients)
         self._check(torch.isfinite(norm))
         if self.settings.clip_gradient_norm is not None:
             clip_grads_with_norm_(parameters, self.settings.clip_gradient_norm, norm)
@@ -180,6 +204,15 @@ class Pair:
             weights: list[Tensor] = list(self.discriminator.parameters())
             torch._foreach_clamp_min_(weights, -limit)
             torch._foreach_clamp_max_(weights, limit)
+
+
+def check_batch_norm(device: str) -> None:
+    """Raises NetworkError where torch cannot normalise over the batches of several ranks."""
+    if device != "cuda":
+        raise NetworkError(
+            "train.network.name: batch norm mixes the images of a whole batch, which torch does over several ranks on "
+            f"CUDA only, and the device is {device}. Train without torchrun, or with another network than article"
+        )
 
 
 def _adam(network: nn.Module, settings: AdamSettings, fused: bool) -> Adam:

@@ -23,6 +23,7 @@ from celeba_gan.gan.schedule import factor
 from celeba_gan.gan.settings import StepSettings
 from celeba_gan.gan.training.health import auc
 from celeba_gan.gan.training.pair import Pair
+from celeba_gan.ranks.group import ALONE, Ranks
 
 
 class DiscriminatorDraws(NamedTuple):
@@ -52,8 +53,10 @@ class GeneratorDraws(NamedTuple):
 class Steps:
     """Both kinds of step. They update the pair and the strength of augmentation.
 
-    Draws are functions of the seed and the step, made for the whole batch; each micro-batch takes its slice. Fakes get
-    the labels of the reals beside them, so that pairs, and the mixtures of the gradient penalty, are of one label.
+    Draws are functions of the seed and the step, made for the whole batch; each rank takes its rows of them, and each
+    micro-batch its slice of those. A loss counts by its share of the whole batch, so that gradients, added up over
+    micro-batches and ranks, are those of the batch. Fakes get the labels of the reals beside them, so that pairs, and
+    the mixtures of the gradient penalty, are of one label.
 
     A step is made of draws on the CPU, and of a function of these on the device that may be recorded as a CUDA graph.
     """
@@ -61,9 +64,17 @@ class Steps:
     valid: Feed | None = None  # images of the valid split, where `augmentation.needs_valid`
 
     def __init__(
-        self, settings: StepSettings, hardware: Hardware, pair: Pair, recorder: Recorder | None = None
+        self,
+        settings: StepSettings,
+        hardware: Hardware,
+        pair: Pair,
+        recorder: Recorder | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Steps of a pair; recorded as CUDA graphs where the hardware says so, or by another `recorder`."""
+        self.ranks = ranks
+        self._rows = ranks.rows(settings.batch_size)  # of the batch: this rank's
+        self._own = self._rows.stop - self._rows.start
         self.settings = settings
         self.hardware = hardware
         self.pair = pair
@@ -72,7 +83,6 @@ class Steps:
         self.loss = DiscriminatorLoss(self.objective, self.penalty)
         self.augmentation = AdaController(settings.augment, self.objective.probability == "sigmoid", hardware.device)
         self._scores = torch.zeros_like(self.augmentation.sums)  # of this iteration, for the augmentation's controller
-        self._share = (settings.micro_batch or settings.batch_size) / settings.batch_size
         self.graphs = Graphs(hardware, pair.forget_gradients, recorder)
         compiler = Compiler(hardware.compiled)
         self._passes = is_piecewise_linear(pair.discriminator)
@@ -104,7 +114,7 @@ class Steps:
         draws = DiscriminatorDraws(
             feed=drawn,
             latents=self._latents("discriminator", step),
-            epsilon=self._epsilon(step) if penalised else torch.zeros(self.settings.batch_size),
+            epsilon=self._epsilon(step) if penalised else torch.zeros(self._own),
             noise_real=self._augmentation("reals", step),
             noise_fake=self._augmentation("fakes", step),
             factor=self.hardware.scalar(self._penalty_weight(images) if penalised else 0.0),
@@ -144,37 +154,41 @@ class Steps:
         self.pair.set_learning_rate("discriminator", draws.learning_rate)
         real, labels = feed.batch(draws.feed)
         factor = draws.factor.float()
-        parts = []
+        parts, sizes = [], []
         for x, label, z, mix, *noise in self._micro_batches(
             real, labels, draws.latents, draws.epsilon, *draws.noise_real, *draws.noise_fake
         ):
+            share = len(x) / self.settings.batch_size
             terms, gradients = self._discriminator_terms(x, label, z, mix, noise[:2], noise[2:], factor, penalised)
             on_real, on_fake = terms.pop("on_real"), terms.pop("on_fake")
             self._scores += score_sums(on_real, on_fake, None, self.augmentation.has_zero)
             loss = terms.pop("loss")
             loss = loss + factor * terms["penalty"] if penalised else loss
             if gradients is None:
-                self.pair.backward(loss * self._share, self.pair.discriminator)
+                self.pair.backward(loss * share, self.pair.discriminator)
             else:
-                self.pair.add_gradients(gradients, self._share, loss)
+                self.pair.add_gradients(gradients, share, loss)
             scores = {"score_real": on_real.mean(), "score_fake": on_fake.mean()}
             parts.append({"discriminator_loss": loss, **scores, "auc": auc(on_real, on_fake), **terms})
+            sizes.append(len(x))
         gradient = self.pair.step_discriminator()
-        return _mean_terms(parts) | {"discriminator_gradient": gradient}
+        return _mean_terms(parts, sizes) | {"discriminator_gradient": gradient}
 
     def _update_generator(self, feed: Feed, valid: Feed | None, draws: GeneratorDraws, moves: bool) -> Terms:
         self.pair.set_learning_rate("generator", draws.learning_rate)
         real, labels = feed.batch(draws.feed)
-        parts = []
+        if valid is not None and draws.valid:
+            self._score_valid(valid, *draws.valid)
+        parts, sizes = [], []
         for x, label, z, *noise in self._micro_batches(
             real, labels, draws.latents, *draws.noise_real, *draws.noise_fake
         ):
             loss = self._generator_loss(x, label, z, noise[:2], noise[2:])
-            self.pair.backward(loss * self._share, self.pair.generator)
+            self.pair.backward(loss * (len(x) / self.settings.batch_size), self.pair.generator)
             parts.append({"generator_loss": loss})
-        terms = _mean_terms(parts) | {"generator_gradient": self.pair.step_generator()}
-        if valid is not None and draws.valid:
-            self._score_valid(valid, *draws.valid)
+            sizes.append(len(x))
+        gradient = self.pair.step_generator([self._scores] if self.augmentation.steered else [])
+        terms = _mean_terms(parts, sizes) | {"generator_gradient": gradient}
         self.augmentation.advance(self._scores, moves, self.settings.images_per_iteration, self.pair.broken)
         self._scores.zero_()
         if self.augmentation.steered:
@@ -232,16 +246,17 @@ class Steps:
         return augment(images, AugmentNoise(*noise), self.settings.augment, self.augmentation.p)
 
     def _micro_batches(self, *draws: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        """The global batch's tensors, cut into micro-batches."""
+        """This rank's rows of the batch, cut into micro-batches."""
         size = self.settings.micro_batch or self.settings.batch_size
         return zip(*(torch.split(draw, size) for draw in draws), strict=True)
 
     # --- draws, on the CPU -------------------------------------------------------------------------------------------
 
     def _augmentation(self, purpose: str, step: int) -> AugmentNoise:
-        """The draws that decide how each image of the global batch is augmented."""
+        """The draws that decide how each image of this rank's is augmented."""
         generator = random_generator(self.settings.seed, f"augmentation of {purpose}", step)
-        return draw(self.settings.augment, self.settings.batch_size, generator)
+        drawn = draw(self.settings.augment, self.settings.batch_size, generator)
+        return AugmentNoise(*(noise[self._rows] for noise in drawn))
 
     def _penalty_weight(self, images: int) -> float:
         """The factor of a penalised step's penalty: it also counts for the steps without one, and has a schedule."""
@@ -250,11 +265,11 @@ class Steps:
 
     def _epsilon(self, step: int) -> Tensor:
         generator = random_generator(self.settings.seed, "epsilon", step)
-        return torch.rand(self.settings.batch_size, generator=generator)
+        return torch.rand(self.settings.batch_size, generator=generator)[self._rows]
 
     def _latents(self, purpose: str, index: int) -> Tensor:
         generator = random_generator(self.settings.seed, f"latents of the {purpose}", index)
-        return draw_latents(self.pair.settings.latent, self.settings.batch_size, generator)
+        return draw_latents(self.pair.settings.latent, self.settings.batch_size, generator)[self._rows]
 
 
 def _gradients(loss: Tensor, network: torch.nn.Module) -> tuple[Tensor | None, ...]:
@@ -262,7 +277,11 @@ def _gradients(loss: Tensor, network: torch.nn.Module) -> tuple[Tensor | None, .
     return torch.autograd.grad(loss, list(network.parameters()), allow_unused=True)
 
 
-def _mean_terms(parts: list[Terms]) -> Terms:
-    """The mean of each term over those parts that have it, detached."""
+def _mean_terms(parts: list[Terms], sizes: Sequence[int] = ()) -> Terms:
+    """The mean of each term over those parts that have it, detached; by their sizes where these differ."""
     names = dict.fromkeys(name for terms in parts for name in terms)
-    return {name: torch.stack([terms[name].detach() for terms in parts if name in terms]).mean() for name in names}
+    found = {name: torch.stack([terms[name].detach() for terms in parts if name in terms]) for name in names}
+    if len(set(sizes)) < 2:
+        return {name: values.mean() for name, values in found.items()}
+    weights = [size / sum(sizes) for size in sizes]
+    return {name: torch.stack([w * v for w, v in zip(weights, found[name], strict=True)]).sum() for name in names}

@@ -44,15 +44,21 @@ class TermLog:
         self._images.append(images)
         self._terms.append(torch.stack(list(terms.values())))
 
-    def rows(self, count: int) -> tuple[list[dict[str, float]], Broken | None]:
+    def rows(
+        self, count: int, average: Callable[[torch.Tensor], None] | None = None
+    ) -> tuple[list[dict[str, float]], Broken | None]:
         """Reads the terms: up to `count` rows, each the mean over an equal share of the iterations, and what broke.
 
         A row has `images` (the clock at its end), the terms by name, `images_per_second` and the learning rates.
-        Rows end before the first iteration that was not finite.
+        Rows end before the first iteration that was not finite. `average` makes the terms of this rank those of all,
+        in place.
         """
         if not self._terms:
             return [], None
-        flat = iter(torch.cat(self._terms).tolist())  # the only host sync
+        found = torch.cat(self._terms)
+        if average is not None:
+            average(found)
+        flat = iter(found.tolist())  # the only host sync
         values = [{name: next(flat) for name in names} for names in self._names]
         seconds = time.perf_counter() - self._began
         speed = (self._images[-1] - self._images[0]) / seconds

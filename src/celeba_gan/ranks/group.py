@@ -1,0 +1,309 @@
+"""What ranks tell each other, on torch.distributed.
+
+Nothing here pickles: numbers, JSON and tensors are all that is sent.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from celeba_gan.ranks.launched import Launched, launched
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.distributed.distributed_c10d import Store
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_VARIABLE: Final = "CELEBA_GAN_RANK_TIMEOUT"
+_TIMEOUT: Final = 600.0  # seconds; a tick's saving and measuring, for which the others wait, takes less
+_POLL: Final = 0.05  # seconds between two looks into the store; each is a message to another host
+
+
+class RanksError(RuntimeError):
+    """The ranks cannot work together; the message names the rank, and says what to do."""
+
+
+@dataclass
+class Ranks:
+    """The ranks of this run, as one of them sees them; a process alone has nothing to send.
+
+    All ranks must call the same methods in the same order.
+    """
+
+    place: Launched
+    store: "Store | None" = None  # of this attempt
+    timeout: float = _TIMEOUT  # seconds
+    _announced: int = field(default=0, init=False)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is rank 0, which alone writes and tracks."""
+        return self.place.leads
+
+    @property
+    def several(self) -> bool:
+        """Whether there are others."""
+        return self.place.several
+
+    def rows(self, count: int) -> slice:
+        """This rank's share of so many rows: neighbouring ones, and as many for all ranks, or one more."""
+        each, more = divmod(count, self.place.world)
+        start = self.place.rank * each + min(self.place.rank, more)
+        return slice(start, start + each + (self.place.rank < more))
+
+    # --- one value for all -------------------------------------------------------------------------------------------
+
+    def sum_(self, tensors: Sequence["Tensor"]) -> None:
+        """Sums each tensor over the ranks, in place, by one all-reduce; of one device, and without gaps in memory."""
+        if not self.several:
+            return
+        import torch
+        import torch.distributed as dist
+
+        parts = [tensor.as_strided((tensor.numel(),), (1,)) for tensor in tensors]  # in the order they lie in memory
+        flat = torch.cat(parts)
+        with self._together("adding up"):
+            dist.all_reduce(flat)
+        torch._foreach_copy_(parts, list(torch.split(flat, [len(part) for part in parts])))
+
+    def largest(self, values: Sequence[float]) -> list[float]:
+        """The largest value of any rank, at each place."""
+        if not self.several:
+            return list(values)
+        import torch
+        import torch.distributed as dist
+
+        tensor = torch.tensor(values, dtype=torch.float64)
+        with self._together("agreeing"):
+            dist.all_reduce(tensor, dist.ReduceOp.MAX)
+        numbers: list[float] = tensor.tolist()
+        return numbers
+
+    def from_leader(self, value: Any = None) -> Any:
+        """Rank 0's value, which JSON can hold, on all ranks."""
+        if not self.several:
+            return value
+        import torch
+
+        text = _encoded(value) if self.leads else torch.empty(0, dtype=torch.uint8)
+        (length,) = self.largest([len(text)])
+        text = text if self.leads else torch.empty(int(length), dtype=torch.uint8)
+        self._broadcast(text)
+        return json.loads(text.numpy().tobytes())
+
+    def tensors_from_leader(self, tensors: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
+        """Rank 0's tensors by name, on all ranks: its own there, on the CPU elsewhere. Others give what they like."""
+        if not self.several:
+            return dict(tensors)
+        import torch
+
+        kinds = {name: [list(one.shape), str(one.dtype).removeprefix("torch.")] for name, one in tensors.items()}
+        result = {}
+        for name, (shape, dtype) in self.from_leader(kinds if self.leads else None).items():
+            sent = tensors[name].detach().cpu().contiguous() if self.leads else None
+            sent = torch.empty(shape, dtype=getattr(torch, dtype)) if sent is None else sent
+            self._broadcast(sent)
+            result[name] = tensors[name] if self.leads else sent
+        return result
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value, which JSON can hold, in order of ranks, on all ranks."""
+        if not self.several:
+            return [value]
+        import torch
+        import torch.distributed as dist
+
+        text = _encoded(value)
+        (longest,) = self.largest([len(text)])
+        padded = torch.full((int(longest),), ord(" "), dtype=torch.uint8)  # JSON may end in blanks
+        padded[: len(text)] = text
+        received = [torch.empty_like(padded) for _ in range(self.place.world)]
+        with self._together("gathering"):
+            dist.all_gather(received, padded)
+        return [json.loads(one.numpy().tobytes()) for one in received]
+
+    def _broadcast(self, tensor: "Tensor") -> None:
+        import torch.distributed as dist
+
+        with self._together("sending"):
+            dist.broadcast(tensor, 0)
+
+    def wait(self) -> None:
+        """Returns when all ranks have called it."""
+        self.largest([0.0])
+
+    def check_same(self, what: Mapping[str, Any], advice: str) -> None:
+        """Compares values that must be the same on all ranks, by their names.
+
+        Raises:
+            RanksError: They differ; the message names the rank, the values and the advice.
+        """
+        found = self.gather([self.place.name, dict(what)])
+        first, expected = found[0]
+        for name, values in found[1:]:
+            differing = [key for key in {**expected, **values} if expected.get(key) != values.get(key)]
+            if differing:
+                lines = [f"  {key}: {expected.get(key)} on {first}, {values.get(key)} on {name}" for key in differing]
+                raise self.agreed(RanksError("\n".join([f"{name} differs from {first}:", *lines, advice])))
+
+    def agreed(self, error: Exception) -> BaseException:
+        """What to raise where all ranks fail for the same reason: rank 0 alone says it, and the others wait for that.
+
+        The launcher ends all ranks as soon as one has failed, and might end rank 0 before it has spoken.
+        """
+        if self.leads:
+            return error
+        time.sleep(30)  # ended before by the launcher's SIGTERM
+        return SystemExit(1)
+
+    # --- who does what -----------------------------------------------------------------------------------------------
+
+    def announce(self, node: str) -> None:
+        """Has the other ranks begin a node; "": there is none any more."""
+        if self.store is not None:
+            self._announced += 1
+            self.store.set(f"node/{self._announced}", node)
+
+    def announced(self) -> str:
+        """The next node that rank 0 announces; waits for it, as long as that takes."""
+        self._announced += 1
+        return _when_there(self.store, f"node/{self._announced}")
+
+    def sign_of_life(self, where: str) -> None:
+        """Records where this rank is, for the message of another that waits for it in vain."""
+        if self.store is not None:
+            self.store.set(f"at/{self.place.rank}", f"{self.place.name} {where}")
+
+    @contextmanager
+    def _together(self, doing: str) -> Iterator[None]:
+        """Explains why a collective failed: a rank has ended, or one does not answer."""
+        try:
+            yield
+        except RuntimeError as error:
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            slow = "timed out" in first.lower() or "timeout" in first.lower()
+            minutes = f"{self.timeout / 60:g} minutes"
+            what = (
+                f"waited {minutes} for the other ranks. One of them hangs, or needs longer: "
+                f"{TIMEOUT_VARIABLE}=SECONDS waits longer"
+                if slow
+                else "lost the connection to another rank, which has ended or cannot be reached: see what that says"
+            )
+            raise RanksError(f"{self.place.name} {what} ({doing}: {first})\n{self._signs()}".strip()) from error
+
+    def _signs(self) -> str:
+        """The last sign of life of each rank, as far as the store still answers."""
+        lines = []
+        try:
+            for rank in range(self.place.world if self.store is not None else 0):
+                assert self.store is not None
+                key = f"at/{rank}"
+                lines.append(f"  {self.store.get(key).decode()}" if self.store.check([key]) else f"  rank {rank}: none")
+        except RuntimeError:
+            return "The launcher's store cannot be reached either"
+        return "\n".join(["Last signs of life:", *lines])
+
+
+ALONE: Final = Ranks(Launched())
+_current: Ranks = ALONE
+
+
+def current() -> Ranks:
+    """The ranks that this process has joined; itself alone otherwise."""
+    return _current
+
+
+def join() -> Ranks:
+    """Joins the others, if the process was started as one of several; waits until all are there.
+
+    Raises:
+        RanksError: They do not come.
+    """
+    global _current
+    place = launched()
+    if not place.several or _current.several:
+        return _current
+    import torch
+    import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    timeout = float(os.environ.get(TIMEOUT_VARIABLE, _TIMEOUT))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(place.local_rank)
+    store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
+    attempt = _meet(store, place)
+    ranks = Ranks(place, PrefixStore(attempt, store), timeout)
+    with ranks._together("joining"):
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+            store=ranks.store,
+            rank=place.rank,
+            world_size=place.world,
+            timeout=timedelta(seconds=timeout),
+        )
+    _current = ranks
+    return ranks
+
+
+def leave() -> None:
+    """Ends the ranks' work together, so that the next run of this process is alone, or joins anew."""
+    global _current
+    if _current.several:
+        import torch.distributed as dist
+
+        dist.destroy_process_group()
+    _current = ALONE
+
+
+def _meet(store: "Store", place: Launched) -> str:
+    """The name of this attempt, on which all ranks agree.
+
+    torchrun keeps one store over its restarts, in which the ranks would find the addresses of the dead. Its own count
+    of restarts does not tell attempts apart: each host has its own. So rank 0 invents a name, and calls those who have
+    signed under it.
+    """
+    mine = os.urandom(8).hex()
+    if place.leads:
+        store.set("attempt", mine)
+        signed = {
+            str(rank): _when_there(store, f"{mine}/signed/{rank}", remaining=_TIMEOUT, who=rank)
+            for rank in range(1, place.world)
+        }
+        store.set(f"{mine}/called", json.dumps(signed))
+        return mine
+    end = time.monotonic() + _TIMEOUT
+    while time.monotonic() < end:
+        if store.check(["attempt"]):
+            attempt = store.get("attempt").decode()
+            store.set(f"{attempt}/signed/{place.rank}", mine)
+            called = f"{attempt}/called"
+            if store.check([called]) and json.loads(store.get(called)).get(str(place.rank)) == mine:
+                return attempt
+        time.sleep(_POLL)
+    raise RanksError(f"{place.name}: rank 0 did not come for {_TIMEOUT / 60:g} minutes; look at its own messages")
+
+
+def _when_there(store: "Store | None", key: str, remaining: float = float("inf"), who: int = 0) -> str:
+    """A key's value, once it has one. Not by `Store.wait`, in which a process hears no signal."""
+    assert store is not None
+    end = time.monotonic() + remaining
+    while not store.check([key]):
+        if time.monotonic() > end:
+            raise RanksError(f"Rank {who} did not come for {remaining / 60:g} minutes; look at its own messages")
+        time.sleep(_POLL)
+    return store.get(key).decode()
+
+
+def _encoded(value: Any) -> "Tensor":
+    """JSON as bytes, uint8 (length,)."""
+    import torch
+
+    return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)

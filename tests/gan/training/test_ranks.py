@@ -1,0 +1,103 @@
+"""Several ranks train as one process does: gradients to 1e-10, and the weights of 50 iterations to 1e-8, in float64."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rank_steps import compute
+from safetensors.torch import load_file
+
+PROGRAM = Path(__file__).with_name("rank_steps.py")
+SMALL: dict[str, Any] = {
+    "kimg": 1,
+    "tick_kimg": 0.08,
+    "batch_size": 8,
+    "n_critic": 2,
+    "network": {"dcgan": {"width": 8}},
+    "latent": {"size": 8},
+    "threads": 1,
+    "precision": "float32",
+}
+NO_PENALTY: dict[str, Any] = {"gradient_penalty": {"weight": 0}}
+R1_R2: dict[str, Any] = {**NO_PENALTY, "r1": {"weight": 1}, "r2": {"weight": 2}}
+MOVING: dict[str, Any] = {"name": "linear", "warm_up_kimg": 0.03, "end_kimg": 0.12, "final": 0.1}
+ADA: dict[str, Any] = {"name": "ada", "ada": {"speed_kimg": 0.5, "interval": 2, "target": 0.01}}
+RECIPES: dict[str, dict[str, Any]] = {
+    "gradient penalty": {"mirror": True},
+    "lazy penalties in parts": {
+        "objective": {"name": "rpgan"},
+        "penalty": {**R1_R2, "drift": {"weight": 0.1}, "every": 3, "schedule": MOVING},
+        "micro_batch": 2,
+        "clip_gradient_norm": 0.5,
+    },
+    "labels": {"objective": {"name": "rpgan"}, "penalty": R1_R2, "condition": {"name": "class"}},
+    "ada": {"objective": {"name": "hinge"}, "penalty": R1_R2, "augment": ADA},
+    "ada with images of valid": {"augment": ADA, "random_crop": 16},
+    "diffaugment": {"objective": {"name": "non_saturating"}, "penalty": R1_R2, "augment": {"name": "diffaugment"}},
+    "spectral norm": {"network": {"dcgan": {"width": 8}, "spectral_norm": True}, "objective": {"name": "hinge"},
+                      "penalty": NO_PENALTY},
+    "weight clip": {"penalty": NO_PENALTY, "weight_clip": 0.05},
+    "by autograd": {"network": {"name": "resnet", "resnet": {"width": 8, "max_width": 16}}},
+}  # fmt: skip
+
+
+def run_ranks(world: int, *command: str, **variables: str) -> list[subprocess.CompletedProcess[str]]:
+    """Starts a Python program so many times, as a launcher would, and waits for all."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank), **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world)
+    ]
+    outputs = [process.communicate(timeout=300) for process in started]
+    return [
+        subprocess.CompletedProcess(process.args, process.returncode, *output)
+        for process, output in zip(started, outputs, strict=True)
+    ]
+
+
+def check(world: int, names: list[str], folder: Path, iterations: int = 50) -> None:
+    recipes = folder / "recipes.json"
+    recipes.write_text(json.dumps({name: [SMALL | RECIPES[name], iterations] for name in names}))
+    for done in run_ranks(world, str(PROGRAM), str(recipes), str(folder)):
+        assert done.returncode == 0, done.stderr
+    for name in names:
+        expected = compute(SMALL | RECIPES[name], iterations)
+        found = [load_file(folder / f"{name}-{rank}") for rank in range(world)]
+        assert expected["broken"] == 0
+        assert torch.equal(torch.cat([one.pop("read") for one in found]).sort().values, expected.pop("read")), name
+        for one in found:
+            for key, value in expected.items():
+                if key.startswith("gradient"):
+                    assert value.abs().max() > 1e-4
+                    assert (one[key] - value).abs().max() <= 1e-10 * value.abs().max(), (name, key)
+                elif key == "terms":  # of images in float32
+                    torch.testing.assert_close(one[key], value, rtol=1e-6, atol=1e-6)
+                else:
+                    assert (one[key] - value).abs().max() <= 1e-8 * max(1, value.abs().max()), (name, key)
+            assert all(torch.equal(one[key], found[0][key]) for key in one), name  # bit for bit among the ranks
+
+
+@pytest.mark.parametrize("slow", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "others"])
+def test_two_ranks_train_as_one_process_does(slow: bool, tmp_path: Path) -> None:
+    ordinary = ["gradient penalty", "lazy penalties in parts", "labels", "ada"]
+    check(2, [name for name in RECIPES if (name in ordinary) != slow], tmp_path)
+
+
+@pytest.mark.slow
+def test_so_do_three_whose_shares_differ(tmp_path: Path) -> None:
+    check(3, list(RECIPES), tmp_path)
