@@ -10,6 +10,8 @@ from yaml import YAMLError
 
 from celeba_gan.foundation.params import ParamsError, read_params
 from celeba_gan.hooks.errors import shorten_errors
+from celeba_gan.hooks.ranks import FOLLOWING_RUNNER, speak_of_errors_only
+from celeba_gan.ranks.launched import launched
 
 
 def _read(context: click.Context, option: click.Parameter, typed: Any) -> Any:
@@ -48,6 +50,11 @@ def _run(**options: Any) -> Any:
             f"There is no runner {options['runner']!r}. Kedro has SequentialRunner, ThreadRunner and ParallelRunner; "
             "for another, give the full name of its class"
         ) from error
+    if launched().several and options["runner"] not in (None, "SequentialRunner"):
+        raise click.UsageError(f"--runner {options['runner']} does not work under torchrun. Leave it out")
+    if not launched().leads:
+        options["runner"] = FOLLOWING_RUNNER
+        speak_of_errors_only()
     return kedro_run.callback(**options)  # type: ignore[misc]  # a command has one
 
 

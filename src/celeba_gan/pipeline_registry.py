@@ -4,7 +4,9 @@ Written out, because Kedro's own search loads only the pipelines named on the co
 names.
 """
 
-from kedro.pipeline import Pipeline
+from typing import Final
+
+from kedro.pipeline import Node, Pipeline
 
 from celeba_gan.pipelines.evaluate import pipeline as evaluate
 from celeba_gan.pipelines.export import pipeline as export
@@ -24,3 +26,12 @@ def register_pipelines() -> dict[str, Pipeline]:
     }
     others = {"plan": plan.create_pipeline(), "export": export.create_pipeline()}
     return {**stages, **others, "__default__": sum(stages.values(), start=Pipeline([]))}
+
+
+FOLLOWED_STAGES: Final = ("preprocess", "train", "evaluate", "generate")
+"""Stages that may run under torchrun."""
+
+
+def register_followers() -> dict[str, Node]:
+    """What the other ranks do while rank 0 runs a node, by that node's name; during others they wait."""
+    return {node.name: node for node in train.create_followers()}

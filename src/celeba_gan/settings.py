@@ -14,9 +14,11 @@ from celeba_gan.hooks.early_checks import EarlyChecks
 from celeba_gan.hooks.errors import ShortErrors
 from celeba_gan.hooks.guards import FolderError, ParameterError, ParameterGuard, check_environment, check_folder
 from celeba_gan.hooks.project_folder import ProjectFolder
+from celeba_gan.hooks.ranks import Following, Leading
 from celeba_gan.hooks.run_folders import RunFolders
 from celeba_gan.hooks.signals import Signals
 from celeba_gan.hooks.summary import Summary
+from celeba_gan.ranks.launched import launched
 from celeba_gan.tracking.hook import MLflowTracking
 
 # About Kedro's own use of omegaconf and pydantic, and about `--pipeline`, which this project still accepts.
@@ -35,14 +37,19 @@ if (project := find_kedro_project(Path.cwd())) is not None:
 
 tracking = MLflowTracking()
 HOOKS = (
-    ProjectFolder(),
-    ShortErrors(),
-    ParameterGuard(),
-    EarlyChecks(),
-    RunFolders(),
-    Signals(),
-    tracking,
-    Summary(tracking),
+    (
+        ProjectFolder(),
+        ShortErrors(),
+        ParameterGuard(),
+        EarlyChecks(),
+        RunFolders(),
+        Signals(),
+        tracking,
+        Summary(tracking),
+        Leading(),
+    )
+    if launched().leads
+    else (ProjectFolder(), ShortErrors(), Signals(), Following())
 )
 DATA_CATALOG_CLASS = StaleAwareCatalog
 

@@ -1,5 +1,6 @@
 """Writing a file complete or not at all."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -73,3 +74,11 @@ def unused(path: Path) -> Path:
     """The path, with -2, -3, ... where something of this name exists."""
     others = (path.with_name(f"{path.name}-{number}") for number in count(2))
     return path if not path.exists() else next(other for other in others if not other.exists())
+
+
+def source_digest(folder: Path) -> str:
+    """Sixteen hexadecimal digits of the Python source in a folder and below, whatever its line ends."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()[:16]

@@ -1,6 +1,7 @@
 """Nodes of the train stage."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ from celeba_gan.gan.runs.models import Experiments
 from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.packed import PackedImages
+from celeba_gan.ranks.group import current
 from celeba_gan.reporting.grids import ImageGrid, make_grid
 
 if TYPE_CHECKING:  # of functions that are not nodes: Kedro reads the annotations of nodes
+    from celeba_gan.gan.inputs.conditions import Conditions
     from celeba_gan.gan.training.best import Measure
 
 logger = logging.getLogger(__name__)
@@ -32,24 +35,21 @@ def train_gan(
 
     Kedro saves what is yielded at once. `progress` is a `TrainingProgress`; None: that of `kedro run`.
     """
-    from celeba_gan.gan.inputs.conditions import Conditions, grid_names
+    from celeba_gan.gan.inputs.conditions import grid_names
     from celeba_gan.gan.runs.initial import load_initial
     from celeba_gan.gan.training.loop import train
-    from celeba_gan.images.labels import check_labels, name_labels
     from celeba_gan.reporting.training.progress import TrainingProgress
 
-    condition = settings.condition
-    if condition.name != "none":
-        check_labels(labels, packed_images.manifest)
-    conditions = Conditions(condition.name, *name_labels(labels, classes, condition.name, condition.attributes))
+    conditions = _conditions(packed_images, labels, classes, settings)
     if conditions.names:
-        logger.info("Labels, by the %s of each image: %s", condition.name, listed(conditions.names, 10))
+        logger.info("Labels, by the %s of each image: %s", settings.condition.name, listed(conditions.names, 10))
     names = grid_names(conditions.card(*packed_images.split("train")), settings.grid.rows)
     fresh = training_run_previous is None and settings.init_from is not None
     initial = load_initial(experiments, str(settings.init_from)) if fresh else None
     measure = _measure(packed_images, settings)
+    training = (packed_images, settings, training_run_previous)
     with progress or TrainingProgress() as shown:
-        for tick in train(packed_images, settings, training_run_previous, shown.show, conditions, measure, initial):
+        for tick in train(*training, shown.show, conditions, measure, initial, ranks=current()):
             shown.tick(tick.images, tick.rows)
             yield (
                 MetricRows(tick.images, tick.rows, tick.since),
@@ -58,11 +58,30 @@ def train_gan(
             )
 
 
+def follow_training(packed_images: PackedImages, labels: Any, classes: Any, settings: TrainSettings) -> None:
+    """Trains along with rank 0, which has the snapshot and the initial weights, and saves every tick."""
+    from celeba_gan.gan.training.loop import train
+
+    conditions = _conditions(packed_images, labels, classes, settings)
+    deque(train(packed_images, settings, conditions=conditions, ranks=current()), maxlen=0)
+
+
 def plot_training_curves(metric_rows: Any) -> Any:
     """Draws the training curves from the metric rows (a DataFrame): an interactive plotly figure."""
     from celeba_gan.reporting.training.curves import plot_curves
 
     return plot_curves(metric_rows)
+
+
+def _conditions(packed_images: PackedImages, labels: Any, classes: Any, settings: TrainSettings) -> "Conditions":
+    """The labels of all packed images."""
+    from celeba_gan.gan.inputs.conditions import Conditions
+    from celeba_gan.images.labels import check_labels, name_labels
+
+    condition = settings.condition
+    if condition.name != "none":
+        check_labels(labels, packed_images.manifest)
+    return Conditions(condition.name, *name_labels(labels, classes, condition.name, condition.attributes))
 
 
 def _measure(packed_images: PackedImages, settings: TrainSettings) -> "Measure | None":

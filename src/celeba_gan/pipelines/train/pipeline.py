@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from celeba_gan.pipelines.train.nodes import plot_training_curves, train_gan
+from celeba_gan.pipelines.train.nodes import follow_training, plot_training_curves, train_gan
 
 
 def create_pipeline() -> Pipeline:
@@ -17,3 +17,9 @@ def create_pipeline() -> Pipeline:
         Node(plot_training_curves, inputs=["metric_rows"], outputs="training_curves", name="plot_training_curves"),
     ]
     return Pipeline(nodes)
+
+
+def create_followers() -> list[Node]:
+    """The part of ranks that do not lead, under the name of the node in which they have one."""
+    inputs = ["packed_images", "labels", "classes", "params:train"]
+    return [Node(follow_training, inputs=inputs, outputs=None, name="train_gan")]
