@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -156,12 +156,23 @@ class Ranks:
     def agreed(self, error: Exception) -> BaseException:
         """What to raise where all ranks fail for the same reason: rank 0 alone says it, and the others wait for that.
 
-        The launcher ends all ranks as soon as one has failed, and might end rank 0 before it has spoken.
         """
         if self.leads:
             return error
-        time.sleep(30)  # ended before by the launcher's SIGTERM
+        self.outlive_leader()
         return SystemExit(1)
+
+    def outlive_leader(self) -> None:
+        """Returns when rank 0 has ended; at once there.
+
+        The launcher ends all ranks as soon as one has failed, and would end rank 0 before it has spoken and saved.
+        """
+        if not self.leads:
+            import torch
+            import torch.distributed as dist
+
+            with suppress(RuntimeError):  # the connection ends with rank 0
+                dist.recv(torch.empty(1), 0)
 
     # --- who does what -----------------------------------------------------------------------------------------------
 

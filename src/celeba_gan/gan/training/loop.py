@@ -194,8 +194,9 @@ def train(
             if ranks.leads:
                 yield training.tick(rows)
             saved = training.images
-        ranks.wait()  # until the last tick is saved: the launcher ends all when one has ended
-        stop.raise_if_received()
+        if stop.received is not None:
+            ranks.outlive_leader()
+            stop.raise_if_received()
 
 
 class _Training:

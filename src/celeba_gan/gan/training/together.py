@@ -42,6 +42,7 @@ class Stopping:
 
     def __init__(self, stop: StopSignal, ranks: Ranks) -> None:
         self.stop, self.ranks = stop, ranks
+        self._agreed = False
         self._calls, self._due, self._since = 0, 1, time.monotonic()
 
     def now(self, images: int) -> bool:
@@ -49,15 +50,17 @@ class Stopping:
         if not self.ranks.several:
             return self.stop.received is not None
         self._calls += 1
-        if self._calls < self._due:
-            return False
+        if self._agreed or self._calls < self._due:
+            return self._agreed
         seconds = (time.monotonic() - self._since) / self._calls
         self.ranks.sign_of_life(f"after {images} images")
         signal, seconds = self.ranks.largest([self.stop.received or 0, seconds])
-        self._calls, self._due, self._since = 0, max(1, int(1 / max(seconds, 1e-6))), time.monotonic()
+        # At most twice as many calls as the last time: the first ones may be much faster than those that follow.
+        due = min(2 * self._calls, int(1 / max(seconds, 1e-6)))
+        self._calls, self._due, self._since = 0, max(1, due), time.monotonic()
         if signal:
-            self.stop.received = int(signal)
-        return bool(signal)
+            self.stop.received, self._agreed = int(signal), True
+        return self._agreed
 
 
 def are_alike(ranks: Ranks, tensors: Iterable[Tensor]) -> bool:
