@@ -2,19 +2,23 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
+from celeba_gan.datasets.runs import RunDataset
 from celeba_gan.foundation.files import source_digest
 from celeba_gan.foundation.flat import flatten
+from celeba_gan.gan.runs.checkpoint import CheckpointError
+from celeba_gan.hooks.run_folders import RESUME
 from celeba_gan.pipeline_registry import FOLLOWED_STAGES, register_followers
 from celeba_gan.ranks.group import RanksError, current, join, leave
 from celeba_gan.ranks.launched import launched
@@ -47,11 +51,12 @@ class Leading:
             )
 
     @hook_impl
-    def before_node_run(self, node: Node) -> None:
+    def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
         """Has the other ranks begin their part of the node, if they have one."""
         ranks = current()
         if ranks.several and (name := _name(node)) in register_followers():
             ranks.announce(name)
+            _compare_snapshots(name, catalog)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -93,6 +98,7 @@ class FollowingRunner(SequentialRunner):
         while name := ranks.announced():
             node = followers[name]
             ranks.sign_of_life(f"began {name}")
+            _compare_snapshots(name, catalog)
             node.run({given: catalog.load(given) for given in node.inputs})
         leave()
         return {}
@@ -107,6 +113,33 @@ def _compare(context: KedroContext) -> None:
         started | {name: str(value) for name, value in flatten(parameters).items()},
         "Start every host with the same command, on the same version of the project and its configuration",
     )
+
+
+def _compare_snapshots(node: str, catalog: CatalogProtocol[Any, Any]) -> None:
+    """Raises RanksError if another rank's folder has a later snapshot than rank 0's, which would be lost.
+
+    Hosts may have folders of their own, of which only rank 0's are written; and rank 0 need not be on the same host
+    when the launcher starts again.
+    """
+    if node != "train_gan" or not catalog.load(RESUME):
+        return
+    dataset = catalog.get("training_run_previous")
+    assert isinstance(dataset, RunDataset)
+    ranks, images = current(), -1
+    with suppress(CheckpointError):
+        card = dataset.run.card()
+        images = card.images if card else -1
+    found = ranks.gather([ranks.place.name, images])
+    leader, first = found[0]
+    name, latest = max(found, key=lambda one: one[1])
+    if latest > first:
+        has = f"has one at {first:,} images" if first >= 0 else "has none"
+        error = RanksError(
+            f"{name} has a snapshot at {latest:,} images, and {leader}, which would resume, {has}. Copy the "
+            "experiment's folders in data/06_models, data/07_model_output and data/08_reporting there, remove or "
+            "rename those that are old, or give another name: --params experiment=NAME"
+        )
+        raise ranks.agreed(error)
 
 
 def _name(node: Node) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from celeba_gan.foundation.wording import in_time
 from celeba_gan.ranks.launched import Launched, launched
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_VARIABLE: Final = "CELEBA_GAN_RANK_TIMEOUT"
 _TIMEOUT: Final = 600.0  # seconds; a tick's saving and measuring, for which the others wait, takes less
+_MEANWHILE: Final = 3.0  # seconds within which all ranks notice that one does not answer
 _POLL: Final = 0.05  # seconds between two looks into the store; each is a message to another host
 
 
@@ -154,9 +156,7 @@ class Ranks:
                 raise self.agreed(RanksError("\n".join([f"{name} differs from {first}:", *lines, advice])))
 
     def agreed(self, error: Exception) -> BaseException:
-        """What to raise where all ranks fail for the same reason: rank 0 alone says it, and the others wait for that.
-
-        """
+        """What to raise where all ranks fail for the same reason: rank 0 alone says it, the others wait for that."""
         if self.leads:
             return error
         self.outlive_leader()
@@ -200,26 +200,29 @@ class Ranks:
         except RuntimeError as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             slow = "timed out" in first.lower() or "timeout" in first.lower()
-            minutes = f"{self.timeout / 60:g} minutes"
-            what = (
-                f"waited {minutes} for the other ranks. One of them hangs, or needs longer: "
-                f"{TIMEOUT_VARIABLE}=SECONDS waits longer"
-                if slow
-                else "lost the connection to another rank, which has ended or cannot be reached: see what that says"
-            )
-            raise RanksError(f"{self.place.name} {what} ({doing}: {first})\n{self._signs()}".strip()) from error
+            raise RanksError(self._nobody_answers() if slow else self._others_ended(doing, first)) from error
 
-    def _signs(self) -> str:
-        """The last sign of life of each rank, as far as the store still answers."""
-        lines = []
+    def _nobody_answers(self) -> str:
+        """Names the ranks that do not wait as this one does: they hang, or their host cannot be reached."""
+        waited = f"{self.place.name} has waited {in_time(self.timeout)} for"
+        advice = f"Look at its host; {TIMEOUT_VARIABLE}=SECONDS waits longer"
         try:
-            for rank in range(self.place.world if self.store is not None else 0):
-                assert self.store is not None
-                key = f"at/{rank}"
-                lines.append(f"  {self.store.get(key).decode()}" if self.store.check([key]) else f"  rank {rank}: none")
+            assert self.store is not None
+            self.store.set(f"waits/{self.place.rank}", "")
+            time.sleep(_MEANWHILE)
+            missing = [rank for rank in range(self.place.world) if not self.store.check([f"waits/{rank}"])]
+            signs = [self.store.get(f"at/{one}").decode() for one in missing if self.store.check([f"at/{one}"])]
         except RuntimeError:
-            return "The launcher's store cannot be reached either"
-        return "\n".join(["Last signs of life:", *lines])
+            return f"{waited} the other ranks, and the launcher's store does not answer either. {advice}"
+        known = f" (last sign of life: {'; '.join(signs)})" if signs else ""
+        who = "rank " + ", ".join(map(str, missing)) if missing else "the other ranks"
+        return f"{waited} {who}{known}. {advice}"
+
+    def _others_ended(self, doing: str, reason: str) -> str:
+        return (
+            f"{self.place.name} lost the connection to another rank, which has ended or cannot be reached; see what "
+            f"that one says ({doing}: {reason})"
+        )
 
 
 ALONE: Final = Ranks(Launched())
