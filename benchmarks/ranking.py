@@ -171,8 +171,8 @@ def measuring(preset: str, arguments: argparse.Namespace) -> None:
     classifier = Checkpoint.load(arguments.work / "classifier.safetensors", "classifier", ClassifierCard)
     extractor = AttributeClassifier(images.names, classifier.tensors, device)
 
-    def sample(count: int, seed: int) -> Iterator[tuple[Images, NDArray[np.float32]]]:
-        for made, labels in generator.batches(count, seed, batch_size=256):
+    def sample(count: int, seed: int, *, first: int = 0) -> Iterator[tuple[Images, NDArray[np.float32]]]:
+        for made, labels in generator.batches(count, seed, batch_size=256, first=first):
             yield resize(made, MEASURED), labels
 
     def new_discriminator() -> torch.nn.Module:

@@ -101,8 +101,9 @@ def evaluate(
             extractors = ()
         keep = max(settings.swd_images, 2 * settings.ms_ssim_pairs, SHOWN)
         seed = _seed(settings.seed, "measured")
+        count, ranks = len(sets.test.indices), reals.ranks
         samples = make_samples(
-            models, len(sets.test.indices), seed, keep=keep, extractors=extractors, store=passing, report=report
+            models, count, seed, keep=keep, extractors=extractors, store=passing, report=report, ranks=ranks
         )
         found, centre, centre_from = _measure_age(models, sets, samples, settings, passing)
         found |= _measure_samples(sets, samples, settings, extractors, keep)

@@ -1,10 +1,13 @@
 """Sets of images, read batch by batch: real ones, and those that a generator makes."""
 
 import hashlib
+import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +19,15 @@ from celeba_gan.evaluation.features.store import Described, FeatureStore
 from celeba_gan.evaluation.metrics.age import Probability
 from celeba_gan.foundation.pixels import Images
 from celeba_gan.foundation.wording import Report, no_report
+from celeba_gan.ranks.group import ALONE, Ranks
 
 Labels = NDArray[np.float32]
 Scores = NDArray[np.float64]
 Score = Callable[[Images, Labels], Scores]
 BATCH = 256
+"""Reals whose features are computed at once."""
+SAMPLES = 64
+"""Likewise samples."""
 
 
 class Extractor(Protocol):
@@ -55,12 +62,19 @@ class Discriminator:
     """Seen in training."""
 
 
+class Sample(Protocol):
+    """Makes samples of a generator."""
+
+    def __call__(self, count: int, seed: int, *, first: int = 0) -> Iterator[tuple[Images, Labels]]:
+        """Batches of samples from number `first` on: uint8 (n, size, size, 3), and the labels requested of them."""
+
+
 @dataclass(frozen=True)
 class Models:
     """What is measured."""
 
-    sample: Callable[[int, int], Iterator[tuple[Images, Labels]]]
-    """(count, seed) -> batches of samples, uint8 (n, size, size, 3), with the labels requested of them."""
+    sample: Sample
+    """Makes the samples."""
     training_id: str
     images: int
     """Seen in training by the discriminator."""
@@ -95,6 +109,8 @@ class Reals:
     """How photographs became these images; for the protocol."""
     centre: int | None = None
     """Side of the centre that is measured, in pixels; None: the whole images."""
+    ranks: Ranks = ALONE
+    """The processes that compute features together."""
 
     def images(self, indices: NDArray[np.int64]) -> Images:
         """What is measured of these images."""
@@ -154,8 +170,31 @@ class RealSet:
         return self.store.describe(
             f"{extractor.name} {extractor.digest} {self.key} {code_version()}",
             len(self.indices),
-            lambda: (_describe(extractor, images) for _, images in self.batches(f"Features ({extractor.name}) of")),
+            lambda: self._described(extractor),
         )
+
+    def _described(self, extractor: Extractor) -> Iterator[Described]:
+        self.reals.ranks.announce(json.dumps(self._job(extractor)))
+        total, mirrored = len(self.indices), ", mirrored" * self.is_mirrored
+        for number, found in enumerate(self.spread(extractor), 1):
+            yield Described(*found)
+            self.report(f"Features ({extractor.name}) of {self.name}{mirrored}", min(number * BATCH, total), total)
+
+    def _job(self, extractor: Extractor) -> dict[str, JsonValue]:
+        return {
+            "reals": extractor.name,
+            "indices": self.indices.tolist(),
+            "centre": self.reals.centre,
+            "is_mirrored": self.is_mirrored,
+        }
+
+    def spread(self, extractor: Extractor) -> Iterator[list[NDArray[np.float32]]]:
+        """Features and outputs of each batch, computed by all ranks."""
+
+        def compute(batch: int) -> Described:
+            return _describe(extractor, self.look(self.indices[batch * BATCH : (batch + 1) * BATCH]))
+
+        return self.reals.ranks.spread(-(-len(self.indices) // BATCH), compute)
 
     def scores(self, score: Score) -> Scores:
         """Their scores by a discriminator, with their labels."""
@@ -186,26 +225,67 @@ def make_samples(
     extractors: Sequence[Extractor],
     store: FeatureStore,
     report: Report = no_report,
+    ranks: Ranks = ALONE,
 ) -> Samples:
-    """Makes `count` images and keeps the first `keep`; scores and features, in `store`, are of all."""
+    """Makes `count` images and keeps the first `keep`; scores and features, in `store`, are of all.
+
+    Several ranks make them together.
+    """
     kept: list[Images] = []
     labels: list[Labels] = []
     scores: list[Scores] = [np.zeros(0)]
     made, keys = 0, {one.name: f"samples {one.name} {count} {seed}" for one in extractors}
     with ExitStack() as stack:
         writers = [stack.enter_context(store.writer(key, count)) for key in keys.values()]
-        for images, requested in models.sample(count, seed):
-            if (missing := keep - sum(map(len, kept))) > 0:
-                kept.append(images[:missing])
+        job = {"samples": count, "seed": seed, "keep": keep, "extractors": [one.name for one in extractors]}
+        ranks.announce(json.dumps(job))
+        for images, requested, scored, *described_now in spread_samples(models, count, seed, keep, extractors, ranks):
+            kept.append(images)
             labels.append(requested)
-            made += len(images)
-            if models.discriminator is not None:
-                scores.append(models.discriminator.score(images, requested))
-            for one, write in zip(extractors, writers, strict=True):
-                write(_describe(one, images))
+            scores.append(scored)
+            made += len(requested)
+            for place, write in enumerate(writers):
+                write(Described(*described_now[2 * place : 2 * place + 2]))
             report("Sampling", made, count)
     described = {name: found for name, key in keys.items() if (found := store.find(key, count)) is not None}
     return Samples(np.concatenate(kept), np.concatenate(labels), np.concatenate(scores), described)
+
+
+def spread_samples(
+    models: Models, count: int, seed: int, keep: int, extractors: Sequence[Extractor], ranks: Ranks
+) -> Iterator[list[NDArray[Any]]]:
+    """Of each batch: the images among the first `keep`, labels, scores, then features and outputs by each extractor."""
+
+    def describe(images: Images, labels: Labels, first: int) -> list[NDArray[Any]]:
+        scores = models.discriminator.score(images, labels) if models.discriminator else np.zeros(0)
+        found = [array for one in extractors for array in _describe(one, images)]
+        return [images[: max(0, keep - first)], labels, scores, *found]
+
+    def compute(batch: int) -> list[NDArray[Any]]:
+        first = batch * SAMPLES
+        ((images, labels),) = models.sample(min(SAMPLES, count - first), seed, first=first)
+        return describe(images, labels, first)
+
+    if ranks.several:
+        yield from ranks.spread(-(-count // SAMPLES), compute)
+        return
+    made = 0
+    for images, labels in models.sample(count, seed):
+        yield describe(images, labels, made)
+        made += len(images)
+
+
+def follow(ranks: Ranks, models: Models, reals: Reals, extractors: Mapping[str, Extractor]) -> None:
+    """The part of a rank that does not lead: features of reals and samples, until rank 0 announces nothing more."""
+    while text := ranks.announced():
+        job = json.loads(text)
+        if "reals" in job:
+            of, indices = replace(reals, centre=job["centre"]), np.array(job["indices"], np.int64)
+            some = RealSet(of, indices, FeatureStore(Path()), is_mirrored=job["is_mirrored"])
+            deque(some.spread(extractors[job["reals"]]), maxlen=0)
+        else:
+            chosen = [extractors[name] for name in job["extractors"]]
+            deque(spread_samples(models, job["samples"], job["seed"], job["keep"], chosen, ranks), maxlen=0)
 
 
 def _describe(extractor: Extractor, images: Images) -> Described:

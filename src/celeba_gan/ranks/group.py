@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +17,7 @@ from celeba_gan.foundation.wording import in_time
 from celeba_gan.ranks.launched import Launched, launched
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
     from torch.distributed.distributed_c10d import Store
 
@@ -32,7 +33,7 @@ class RanksError(RuntimeError):
     """The ranks cannot work together; the message names the rank, and says what to do."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Ranks:
     """The ranks of this run, as one of them sees them; a process alone has nothing to send.
 
@@ -131,6 +132,41 @@ class Ranks:
             dist.all_gather(received, padded)
         return [json.loads(one.numpy().tobytes()) for one in received]
 
+    def spread(self, count: int, compute: Callable[[int], Sequence["NDArray[Any]"]]) -> Iterator[list["NDArray[Any]"]]:
+        """Gives `compute(0)` to `compute(count - 1)`, in order, on rank 0, and nothing elsewhere.
+
+        Each rank computes every so manieth of them.
+        """
+        world = self.place.world
+        for start in range(0, count, world):
+            number = start + self.place.rank
+            mine = list(compute(number)) if number < count else []
+            if self.several:
+                yield from self._to_leader(mine)[: count - start]
+            else:
+                yield mine
+
+    def _to_leader(self, arrays: list["NDArray[Any]"]) -> list[list["NDArray[Any]"]]:
+        """The arrays of all ranks, in order of ranks; nothing but on rank 0."""
+        import numpy as np
+        import torch
+        import torch.distributed as dist
+
+        kinds = self.gather([[list(one.shape), one.dtype.str] for one in arrays])
+        if not self.leads:
+            with self._together("sending"):
+                for one in arrays:
+                    dist.send(torch.from_numpy(np.ascontiguousarray(one).reshape(-1).view(np.uint8)), 0)
+            return []
+        found = [arrays]
+        for rank in range(1, self.place.world):
+            received = [np.empty(shape, np.dtype(kind)) for shape, kind in kinds[rank]]
+            with self._together("receiving"):
+                for one in received:
+                    dist.recv(torch.from_numpy(one.reshape(-1).view(np.uint8)), rank)
+            found.append(received)
+        return found
+
     def _broadcast(self, tensor: "Tensor") -> None:
         import torch.distributed as dist
 
@@ -176,16 +212,16 @@ class Ranks:
 
     # --- who does what -----------------------------------------------------------------------------------------------
 
-    def announce(self, node: str) -> None:
-        """Has the other ranks begin a node; "": there is none any more."""
+    def announce(self, what: str) -> None:
+        """Tells the other ranks what to do next, a node or a part of one; "": nothing more."""
         if self.store is not None:
             self._announced += 1
-            self.store.set(f"node/{self._announced}", node)
+            self.store.set(f"next/{self._announced}", what)
 
     def announced(self) -> str:
-        """The next node that rank 0 announces; waits for it, as long as that takes."""
+        """What rank 0 announces next; waits for it, as long as that takes."""
         self._announced += 1
-        return _when_there(self.store, f"node/{self._announced}")
+        return _when_there(self.store, f"next/{self._announced}")
 
     def sign_of_life(self, where: str) -> None:
         """Records where this rank is, for the message of another that waits for it in vain."""

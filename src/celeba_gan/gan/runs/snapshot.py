@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint
+from celeba_gan.ranks.group import Ranks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,22 @@ def networks_of(card: ModelCard, tensors: "dict[str, Tensor]") -> Networks:
         return Network(kind, card, mine)
 
     return Networks(*(network(kind, prefix) for kind, prefix in _NETWORKS.items()))
+
+
+def networks_from_leader(ranks: Ranks, networks: Networks | None = None) -> Networks:
+    """Rank 0's pair, on all ranks; others give none."""
+    found: list[Network | None] = []
+    for kind in _NETWORKS:
+        mine = getattr(networks, kind, None)
+        card = ranks.from_leader(mine.card.to_json() if mine else None)
+        if card is None:
+            found.append(None)
+            continue
+        tensors = ranks.tensors_from_leader(mine.tensors if mine else {})
+        found.append(mine or Network(kind, ModelCard.from_json(card, "rank 0's networks"), tensors))
+    generator, discriminator = found
+    assert generator is not None
+    return Networks(generator, discriminator)
 
 
 def read_networks(snapshot: Path) -> Networks:

@@ -15,6 +15,7 @@ from celeba_gan.gan.runs.models import NamedModel
 from celeba_gan.gan.runs.run import Run
 from celeba_gan.gan.runs.snapshot import Networks
 from celeba_gan.images.packed import PackedImages
+from celeba_gan.ranks.group import current
 from celeba_gan.reporting.grids import ImageGrid
 
 if TYPE_CHECKING:  # of functions that are not nodes: Kedro reads the annotations of nodes
@@ -100,8 +101,8 @@ def evaluate_generator(
     from celeba_gan.evaluation.attributes import describe_attributes
     from celeba_gan.evaluation.compare import compare_models
     from celeba_gan.evaluation.evaluate import EvaluationError, Result, evaluate
-    from celeba_gan.evaluation.features.classifier import AttributeClassifier
     from celeba_gan.evaluation.features.inception import InceptionFeatures, say_skipped
+    from celeba_gan.gan.runs.snapshot import networks_from_leader
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.reporting.bars import StepsProgress
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
@@ -111,21 +112,23 @@ def evaluate_generator(
             f"There is no attribute classifier of these images. Make it with {stage_command('evaluate')}"
         )
     use_all_cores()
-    device = find_device("auto")
-    extractors = file_extractors(settings, device)
+    device, ranks = find_device("auto"), current()
+    extractors = _extractors(settings, device, attribute_classifier)
     if not any(isinstance(extractor, InceptionFeatures) for extractor in extractors):
         say_skipped()
-    if known := attribute_classifier.card.attributes:
-        extractors.insert(0, AttributeClassifier(list(known), attribute_classifier.tensors, device))
     networks = evaluated_model.networks() if evaluated_model else training_run.networks(settings.checkpoint)
     model = networks.generator.card
     measured_best = settings.checkpoint == "best" and model.best is not None and model.best.images == model.images
     new_network = model.network  # the same new discriminator for both models: a weaker one would flatter
 
     def measure(networks: Networks) -> tuple[Evaluation, Result]:
+        if ranks.several:
+            ranks.announce("measure")
+            networks_from_leader(ranks, networks)
         models, reals = _bind(networks, new_network, packed_images, labels, classes, settings.seed, device)
         with StepsProgress(bar=bar) as shown:
             found = evaluate(models, reals, settings, extractors, feature_store, shown.show)
+        ranks.announce("")
         classifier, attributes = attribute_classifier.card, None
         if (probabilities := found.probabilities.get("attributes")) is not None and classifier.report is not None:
             quality = {name: classifier.report.attributes[name] for name in classifier.attributes}
@@ -147,12 +150,29 @@ def evaluate_generator(
         other, _ = measure(compared_model.networks())
         comparison = compare_models(settings.model or "this model", evaluation, label, other)
         evaluation = evaluation.model_copy(update={"comparison": comparison})
+    ranks.announce("")
     found = result.neighbours
     return (
         evaluation,
         draw_beside_reals(result.samples, result.reals, protocol.images),
         draw_neighbours((found.samples, found.neighbours, found.names) if found else None, protocol.images),
     )
+
+
+def follow_evaluation(packed_images: PackedImages, labels: Any, classes: Any, settings: EvaluateSettings) -> None:
+    """Computes this rank's share of the features; rank 0 has the networks, and measures."""
+    from celeba_gan.evaluation.image_sets import follow
+    from celeba_gan.gan.runs.snapshot import networks_from_leader
+    from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
+
+    use_all_cores()
+    device, ranks = find_device("auto"), current()
+    extractors = {one.name: one for one in _extractors(settings, device, None)}
+    while ranks.announced():
+        networks = networks_from_leader(ranks)
+        network = networks.generator.card.network  # of a new discriminator, which rank 0 trains
+        models, reals = _bind(networks, network, packed_images, labels, classes, settings.seed, device)
+        follow(ranks, models, reals, extractors)
 
 
 def report_evaluation(
@@ -202,6 +222,26 @@ def file_extractors(settings: EvaluateSettings, device: str) -> "list[Extractor]
     if settings.features.path is not None:
         found.append(FeatureFile(settings.features, device))
     return found
+
+
+def _extractors(
+    settings: EvaluateSettings, device: str, classifier: Checkpoint[ClassifierCard] | None
+) -> "list[Extractor]":
+    """The attribute classifier, where there is one, and those that are files: the same on all ranks.
+
+    Raises:
+        RanksError: A host has other files than rank 0's.
+    """
+    from celeba_gan.evaluation.features.classifier import AttributeClassifier
+
+    ranks = current()
+    extractors = file_extractors(settings, device)
+    ranks.check_same({one.name: one.digest for one in extractors}, "All hosts need the same files for features")
+    known = ranks.from_leader(list(classifier.card.attributes) if classifier else None)
+    if known:
+        tensors = ranks.tensors_from_leader(classifier.tensors if classifier else {})
+        extractors.insert(0, AttributeClassifier(known, tensors, device))
+    return extractors
 
 
 def check_compared(model: NamedModel, size: int) -> None:
@@ -265,5 +305,11 @@ def _bind(
     manifest = packed_images.manifest
     recipe = manifest.model_dump(mode="json")["recipe"]
     return models, Reals(
-        packed_images.gather, conditions.of, manifest.splits, packed_images.size, packed_images.digest, recipe
+        packed_images.gather,
+        conditions.of,
+        manifest.splits,
+        packed_images.size,
+        packed_images.digest,
+        recipe,
+        ranks=current(),
     )

@@ -2,7 +2,12 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from celeba_gan.pipelines.evaluate.nodes import evaluate_generator, fit_attribute_classifier, report_evaluation
+from celeba_gan.pipelines.evaluate.nodes import (
+    evaluate_generator,
+    fit_attribute_classifier,
+    follow_evaluation,
+    report_evaluation,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -38,3 +43,9 @@ def create_pipeline() -> Pipeline:
         ),
     ]
     return Pipeline(nodes)
+
+
+def create_followers() -> list[Node]:
+    """The part of ranks that do not lead, under the name of the node in which they have one."""
+    inputs = ["packed_images", "labels", "classes", "params:evaluate"]
+    return [Node(follow_evaluation, inputs=inputs, outputs=None, name="evaluate_generator")]

@@ -1,16 +1,28 @@
 """Nodes of the generate stage."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 from celeba_gan.gan.runs.run import Run
+from celeba_gan.gan.runs.snapshot import Networks
 from celeba_gan.gan.sampling.config import GenerateSettings
+from celeba_gan.ranks.group import current
 from celeba_gan.reporting.films import Film
 from celeba_gan.reporting.grids import ImageGrid, animate
 from celeba_gan.samples.recipe import SampleBatch, SampleRecipe
 from celeba_gan.samples.stored import StoredSamples
 
+if TYPE_CHECKING:  # of functions that are not nodes: Kedro reads the annotations of nodes
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from celeba_gan.gan.sampling.trained import TrainedGenerator
+
 logger = logging.getLogger(__name__)
+
+_BATCH: Final = 64  # samples that a rank makes at once
 
 
 def generate_samples(
@@ -19,6 +31,7 @@ def generate_samples(
     """Samples images and yields them batch by batch; those that an interrupted run has saved are not made again."""
     from rich.progress import MofNCompleteColumn
 
+    from celeba_gan.gan.runs.snapshot import networks_from_leader
     from celeba_gan.gan.runtime.hardware import find_device
     from celeba_gan.gan.sampling.trained import TrainedGenerator
     from celeba_gan.reporting.bars import StepsProgress
@@ -43,12 +56,45 @@ def generate_samples(
     first, total = samples_previous.resume(recipe, settings.count), settings.count
     if first:
         logger.info("Reusing %s", "all samples" if first == total else f"{first:,} samples of an interrupted run")
-    batches = trained.batches(total - first, settings.seed, settings.truncation, settings.labels, first=first)
+    ranks = current()
+    if ranks.several:
+        networks_from_leader(ranks, Networks(generator, None))
+        ranks.announce(str(first))
+    batches = _spread(trained, settings, first)
     with StepsProgress(*StepsProgress.get_default_columns(), MofNCompleteColumn()) as bar:
         for images, label in batches:
             yield SampleBatch(recipe, total, first, images, label)
             first += len(images)
             bar.show("Sampling", first, total)
+
+
+def follow_sampling(settings: GenerateSettings) -> None:
+    """Makes this rank's share of the samples; rank 0 has the generator, and saves."""
+    from celeba_gan.gan.runs.snapshot import networks_from_leader
+    from celeba_gan.gan.runtime.hardware import find_device
+    from celeba_gan.gan.sampling.trained import TrainedGenerator
+
+    ranks = current()
+    trained = TrainedGenerator(networks_from_leader(ranks).generator, find_device("auto"))
+    deque(_spread(trained, settings, int(ranks.announced())), maxlen=0)
+
+
+def _spread(
+    trained: "TrainedGenerator", settings: GenerateSettings, first: int
+) -> "Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]":
+    """Images and labels of the samples from `first` on, batch by batch, made by all ranks; nothing but on rank 0."""
+    ranks, total = current(), settings.count
+    chosen = (settings.seed, settings.truncation, settings.labels)
+    if not ranks.several:
+        yield from trained.batches(total - first, *chosen, first=first)
+        return
+
+    def compute(batch: int) -> "tuple[NDArray[Any], NDArray[Any]]":
+        start = first + batch * _BATCH
+        (found,) = trained.batches(min(_BATCH, total - start), *chosen, first=start, batch_size=_BATCH)
+        return found
+
+    yield from ((images, labels) for images, labels in ranks.spread(-(-(total - first) // _BATCH), compute))
 
 
 def draw_sample_grid(training_run: Run, settings: GenerateSettings) -> ImageGrid:

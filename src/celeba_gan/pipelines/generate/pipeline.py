@@ -3,7 +3,13 @@
 from kedro.pipeline import Node, Pipeline
 
 from celeba_gan.pipelines.generate.control_nodes import find_directions, project_photographs
-from celeba_gan.pipelines.generate.nodes import animate_training, draw_sample_grid, film_walk, generate_samples
+from celeba_gan.pipelines.generate.nodes import (
+    animate_training,
+    draw_sample_grid,
+    film_walk,
+    follow_sampling,
+    generate_samples,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -46,3 +52,8 @@ def create_pipeline() -> Pipeline:
         ),
     ]
     return Pipeline(nodes)
+
+
+def create_followers() -> list[Node]:
+    """The part of ranks that do not lead, under the name of the node in which they have one."""
+    return [Node(follow_sampling, inputs=["params:generate"], outputs=None, name="generate_samples")]
