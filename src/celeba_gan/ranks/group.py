@@ -3,6 +3,7 @@
 Nothing here pickles: numbers, JSON and tensors are all that is sent.
 """
 
+import atexit
 import json
 import logging
 import os
@@ -299,6 +300,7 @@ def join() -> Ranks:
             world_size=place.world,
             timeout=timedelta(seconds=timeout),
         )
+    atexit.register(leave)  # or a thread of gloo's may abort a process that ends with an error
     _current = ranks
     return ranks
 

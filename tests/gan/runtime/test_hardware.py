@@ -108,7 +108,7 @@ def test_threads_are_those_requested_or_of_the_snapshot_or_all_cores(
     before: int | None,
     expected: int,
 ) -> None:
-    monkeypatch.setattr(hardware_module, "_cores", lambda: 4)
+    monkeypatch.setattr(hardware_module, "own_cores", lambda: 4)
     settings = make_settings(device="cpu", threads=threads)
     card = None
     if before is not None:

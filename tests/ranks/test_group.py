@@ -1,0 +1,134 @@
+"""What several processes tell each other, over gloo."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.distributed import TCPStore
+
+from celeba_gan.ranks.group import ALONE, Ranks
+from celeba_gan.ranks.launched import Launched, launched, own_cores
+from ranks_here import free_port, ranks_started, run_ranks
+
+PROGRAM = str(Path(__file__).with_name("rank_words.py"))
+
+
+def words(world: int, what: str, **variables: str) -> list[Any]:
+    done = run_ranks([[PROGRAM, what]] * world, **variables)
+    return [json.loads(one.stdout.splitlines()[-1]) if one.returncode == 0 else one.stdout for one in done]
+
+
+@pytest.mark.parametrize(("count", "world"), [(8, 2), (8, 3), (3, 3), (7, 4), (1, 1)])
+def test_the_rows_of_all_ranks_are_all_rows_once(count: int, world: int) -> None:
+    shares = [Ranks(Launched(rank, world)).rows(count) for rank in range(world)]
+    assert [row for share in shares for row in range(count)[share]] == list(range(count))
+    sizes = [share.stop - share.start for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_process_alone_needs_no_others() -> None:
+    tensor = torch.ones(3)
+    ALONE.sum_([tensor])
+    assert tensor.tolist() == [1, 1, 1]
+    assert ALONE.from_leader("x") == "x"
+    assert ALONE.gather(1) == [1]
+    assert [one[0].tolist() for one in ALONE.spread(2, lambda number: [torch.tensor([number]).numpy()])] == [[0], [1]]
+    ALONE.check_same({"a": 1}, "")
+
+
+def test_ranks_agree() -> None:
+    found = words(3, "everything")
+    whole = torch.arange(24.0).reshape(1, 2, 3, 4) * 6
+    for rank, one in enumerate(found):
+        assert torch.equal(torch.tensor(one["weight"]), whole)
+        assert one["scalar"] == 3
+        assert one["largest"] == [2, 0]
+        assert one["from leader"] == {"text": "ü", "rank": 0}
+        assert one["tensors"] == {"a": [[0, 0, 0], [0, 0, 0]], "n": 7}
+        assert one["gather"] == [["", 0], ["x", 1], ["xx", 2]]
+        expected = [[[[number] * 2] * number, [number % 3]] for number in range(5)]
+        assert one["spread"] == (expected if rank == 0 else [])
+        assert one["told"] == ([] if rank == 0 else ["one", "two"])
+
+
+@pytest.mark.slow
+def test_what_differs_is_said_by_rank_0_alone_with_the_rank_and_both_values() -> None:
+    first, *others = words(3, "differ")
+    for part in ("rank 1 (", "differs from rank 0 (", "size: 64 on rank 0", "128 on rank 1", "Give the same."):
+        assert part in first["said"]
+    assert "seed" not in first["said"]
+    assert others == ["", ""]  # and end after it
+
+
+@pytest.mark.slow
+def test_a_rank_that_ends_is_noticed() -> None:
+    first, _ = words(2, "die")
+    assert "rank 0" in first["said"]
+    assert "lost the connection to another rank" in first["said"]
+
+
+def test_a_rank_that_hangs_is_named() -> None:
+    with ranks_started([[PROGRAM, "hang"]] * 2, CELEBA_GAN_RANK_TIMEOUT="2") as started:
+        assert started[0].stdout is not None
+        said = json.loads(started[0].stdout.readlines()[-1])["said"]
+    assert "has waited 2.0 s for rank 1 (last sign of life: rank 1 (" in said
+    assert "at work" in said
+    assert "CELEBA_GAN_RANK_TIMEOUT" in said
+
+
+@pytest.mark.slow
+def test_ranks_meet_again_in_the_store_of_an_attempt_that_died() -> None:
+    """torchrun keeps its store over restarts, and in it what the dead have written."""
+    port = free_port()
+    store = TCPStore("127.0.0.1", port, is_master=True, timeout=timedelta(seconds=60))
+    agent = {"TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_PORT": str(port)}
+    first, _ = words(2, "die", **agent)
+    assert "lost the connection" in first["said"]
+    for found in words(2, "everything", **agent):
+        assert found["scalar"] == 1
+    del store
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, Launched()),
+        ({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}, Launched(1, 2, 1, 2)),
+        ({"RANK": "0", "WORLD_SIZE": "1"}, Launched()),
+        ({"RANK": "3"}, Launched()),  # of another program
+        ({"RANK": "x", "WORLD_SIZE": ""}, Launched()),
+    ],
+)
+def test_a_place_is_what_the_launcher_says(
+    variables: dict[str, str], expected: Launched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert launched() == expected
+    assert launched().leads == (expected.rank == 0)
+
+
+def test_ranks_of_one_host_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celeba_gan.ranks.launched.available_cores", lambda: 16)
+
+    def cores(threads: str, ranks: int) -> int:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        monkeypatch.setenv("WORLD_SIZE", str(ranks))
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+        return own_cores()
+
+    assert [cores("", 1), cores("3", 1), cores("1", 1), cores("64", 1)] == [16, 3, 1, 16]
+    assert [cores("", 4), cores("1", 4), cores("3", 4), cores("", 32)] == [4, 4, 3, 1]  # 1: torchrun's own
+
+
+def test_no_torch_is_imported_to_know_ones_place() -> None:
+    program = "import sys; from celeba_gan.ranks import group, launched; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ.copy())
