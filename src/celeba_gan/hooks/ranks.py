@@ -22,6 +22,7 @@ from celeba_gan.hooks.run_folders import RESUME
 from celeba_gan.pipeline_registry import FOLLOWED_STAGES, register_followers
 from celeba_gan.ranks.group import RanksError, current, join, leave
 from celeba_gan.ranks.launched import launched
+from celeba_gan.storage.secrets import mask_secrets
 
 FOLLOWING_RUNNER: Final = f"{__name__}.FollowingRunner"
 
@@ -110,7 +111,7 @@ def _compare(context: KedroContext) -> None:
     parameters: Mapping[str, Any] = loader["parameters"]
     started = {"version of the code": source_digest(Path(__file__).parents[1]), "--env": loader.env}
     current().check_same(
-        started | {name: str(value) for name, value in flatten(parameters).items()},
+        started | {name: mask_secrets(str(value)) for name, value in flatten(parameters).items()},
         "Start every host with the same command, on the same version of the project and its configuration",
     )
 

@@ -151,9 +151,9 @@ class ImageFeed:
     def _announce(self, step: int) -> None:
         """Has the images of this step and those after it fetched while the steps before it run."""
         if self._distant is not None:
-            count = self.settings.batch_size
-            coming = self.order.indices(step * count, self._distant.read_ahead * count)
-            self._distant.expect((coming + self.first).numpy())
+            count, ahead = self.settings.batch_size, self._distant.read_ahead
+            coming = self.order.indices(step * count, ahead * count).view(ahead, count)[:, self._rows]
+            self._distant.expect((coming.flatten() + self.first).numpy())
 
     def _generator(self, purpose: str, step: int) -> torch.Generator:
         return random_generator(self.settings.seed, purpose + self._of, step)
