@@ -34,5 +34,5 @@ FOLLOWED_STAGES: Final = ("preprocess", "train", "evaluate", "generate")
 
 def register_followers() -> dict[str, Node]:
     """What the other ranks do while rank 0 runs a node, by that node's name; during others they wait."""
-    followers = [*train.create_followers(), *evaluate.create_followers(), *generate.create_followers()]
-    return {node.name: node for node in followers}
+    stages = (preprocess, train, evaluate, generate)
+    return {node.name: node for stage in stages for node in stage.create_followers()}

@@ -86,3 +86,4 @@ if __name__ == "__main__":
     found = measure(ranks)
     if ranks.leads:
         Path(sys.argv[1]).write_text(json.dumps(found))
+    ranks.finish()

@@ -20,7 +20,7 @@ from celeba_gan.foundation.flat import flatten
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.hooks.run_folders import RESUME
 from celeba_gan.pipeline_registry import FOLLOWED_STAGES, register_followers
-from celeba_gan.ranks.group import RanksError, current, join, leave
+from celeba_gan.ranks.group import RanksError, current, join
 from celeba_gan.ranks.launched import launched
 from celeba_gan.storage.secrets import mask_secrets
 
@@ -63,7 +63,7 @@ class Leading:
     def after_pipeline_run(self) -> None:
         """Lets the other ranks end."""
         current().announce("")
-        leave()
+        current().finish()
 
 
 class Following:
@@ -100,8 +100,11 @@ class FollowingRunner(SequentialRunner):
             node = followers[name]
             ranks.sign_of_life(f"began {name}")
             _compare_snapshots(name, catalog)
-            node.run({given: catalog.load(given) for given in node.inputs})
-        leave()
+            made = node.run({given: catalog.load(given) for given in node.inputs})
+            for given, parts in made.items():
+                for part in parts:
+                    catalog.save(given, part)
+        ranks.finish()
         return {}
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import accumulate, chain, compress, pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,6 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from celeba_gan.foundation.cores import available_cores
 from celeba_gan.foundation.splits import SPLITS
 from celeba_gan.images.chunks import Chunk, ImageSource, WorkerDiedError, read_chunks
 from celeba_gan.images.config import PreprocessSettings
@@ -32,7 +32,10 @@ from celeba_gan.images.packed import (
     hash_texts,
     shard_file,
 )
+from celeba_gan.images.sharing.shards import share_shards
 from celeba_gan.images.spool import Spool
+from celeba_gan.ranks.group import ALONE, Ranks
+from celeba_gan.ranks.launched import local_cores
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -57,6 +60,7 @@ def pack_images(
     find_rare: Callable[[set[str]], set[str]] = lambda left_out: set(),
     progress: Callable[[int, int], None] = lambda done, total: None,
     progress_held_out: Callable[[int, int], None] = lambda done, total: None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Shard | Manifest]:
     """Decodes, crops and resizes every photograph of the index: train, valid, test in turn, each by image_id.
 
@@ -76,28 +80,20 @@ def pack_images(
             then, for which everything is packed a second time.
         progress: Called with (photographs done, all photographs).
         progress_held_out: Called likewise while those of valid and test are decoded first.
+        ranks: Processes that pack together; this one is rank 0, and the others `follow_packing`.
 
     Yields:
-        Every shard in order except those kept, then the manifest.
+        Every shard in order except those kept and those of other ranks, then the manifest.
 
     Raises:
         PackingError: A worker process died, or no photograph of the train split could be packed.
     """
-    image_ids = packing_order(index[["image_id", "split"]])["image_id"].tolist()
-    counts = index["split"].value_counts()
-    splits = [split for split in SPLITS for _ in range(counts.get(split, 0))]  # shared strings, not one per photograph
-    recipe = Recipe(
-        crop=settings.crop,
-        size=settings.size,
-        filter=settings.filter,
-        background=settings.background,
-        decoder=DECODER_VERSION,
-        pillow=PIL.__version__,
-    )
+    image_ids, splits = _listed(index)
+    recipe = _recipe(settings)
     source_digest = hash_texts(image_ids, splits, source.fingerprint(image_ids))
     plan = hash_texts([recipe.model_dump_json(), settings.images_per_shard, source_digest, _DUPLICATES_BY])
-    packing = _Packing(image_ids, splits, plan, settings.images_per_shard)
-    workers = settings.workers or available_cores()
+    packing = Packing(image_ids, splits, plan, settings.images_per_shard)
+    workers = settings.workers or local_cores()
     if isinstance(packed_before, PackedImages):
         before = packed_before.manifest
         changes = _changes(before, recipe, settings.images_per_shard, source_digest, len(image_ids))
@@ -122,20 +118,67 @@ def pack_images(
         check(packing.unreadable_records)
     progress(packing.done, len(image_ids))
 
+    def shards(packing: Packing, recipe: Recipe) -> Iterator[Shard]:
+        if not ranks.several:
+            return packing.shards(source, recipe, workers, check, progress, progress_held_out)
+        rare = np.flatnonzero(packing.is_rare).tolist()
+        ranks.announce(json.dumps([packing.plan, packing.done, len(packing.records), rare]))
+        return share_shards(packing, ranks, source, _decoding(recipe), workers, check, progress)
+
     try:
-        yield from packing.shards(source, recipe, workers, check, progress, progress_held_out)
+        yield from shards(packing, recipe)
         check(packing.unreadable_records)
         manifest = packing.manifest(recipe, source_digest)
         rare = find_rare({one.image_id for one in [*manifest.unreadable, *manifest.leaks]})
         if rare:
             logger.info("Packing a second time, without the %d photographs of these classes.", len(rare))
             plan = hash_texts([plan, *sorted(rare)])
-            packing = _Packing(image_ids, splits, plan, settings.images_per_shard, rare)
-            yield from packing.shards(source, recipe, workers, check, progress, progress_held_out)
+            packing = Packing(image_ids, splits, plan, settings.images_per_shard, rare)
+            yield from shards(packing, recipe)
             manifest = packing.manifest(recipe, source_digest)
     except WorkerDiedError as error:
         raise PackingError(_blame(error, workers)) from error
     yield manifest
+
+
+def follow_packing(
+    source: ImageSource,
+    index: DataFrame,
+    settings: PreprocessSettings,
+    ranks: Ranks,
+    check: Callable[[list[LeftOut]], None] = lambda unreadable: None,
+) -> Iterator[Shard]:
+    """Packs this rank's part of what rank 0 packs, with the same arguments as there; yields its shards."""
+    image_ids, splits = _listed(index)
+    workers, recipe = settings.workers or local_cores(), _recipe(settings)
+    while announced := ranks.announced():
+        plan, done, records, rare = json.loads(announced)
+        packing = Packing(image_ids, splits, plan, settings.images_per_shard, {image_ids[place] for place in rare})
+        packing.done = done
+        packing.records = [ShardRecord(file="", images=0, sha256="")] * records  # rank 0 has them
+        yield from share_shards(packing, ranks, source, _decoding(recipe), workers, check, lambda done, total: None)
+
+
+def _listed(index: DataFrame) -> tuple[list[str], list[str]]:
+    """Image ids and their splits in the order of packing."""
+    image_ids = packing_order(index[["image_id", "split"]])["image_id"].tolist()
+    counts = index["split"].value_counts()
+    return image_ids, [split for split in SPLITS for _ in range(counts.get(split, 0))]  # shared strings
+
+
+def _recipe(settings: PreprocessSettings) -> Recipe:
+    return Recipe(
+        crop=settings.crop,
+        size=settings.size,
+        filter=settings.filter,
+        background=settings.background,
+        decoder=DECODER_VERSION,
+        pillow=PIL.__version__,
+    )
+
+
+def _decoding(recipe: Recipe) -> DecodingRecipe:
+    return DecodingRecipe(recipe.crop, recipe.size, recipe.filter, recipe.background)
 
 
 def packing_order(index: DataFrame) -> DataFrame:
@@ -145,7 +188,7 @@ def packing_order(index: DataFrame) -> DataFrame:
     return ordered.drop(columns="_place")
 
 
-class _Packing:
+class Packing:
     """A packing in progress: the photographs considered, what was found, and the full shards.
 
     `plan`: see `Journal`; `rare`: photographs that are left out although they can be packed.
@@ -153,8 +196,8 @@ class _Packing:
 
     def __init__(
         self,
-        image_ids: Sequence[str],
-        splits: Sequence[str],
+        image_ids: list[str],
+        splits: list[str],
         plan: str,
         shard_images: int,
         rare: Collection[str] = frozenset(),
@@ -171,6 +214,7 @@ class _Packing:
 
     @property
     def unreadable_records(self) -> list[LeftOut]:
+        """Those found so far, with their reasons."""
         return self._left_out(self.unreadable)
 
     def resume(self, unfinished: UnfinishedPacking, size: int) -> None:
@@ -200,10 +244,10 @@ class _Packing:
     ) -> Iterator[Shard]:
         """The remaining shards."""
         total = len(self.image_ids)
-        decoding = DecodingRecipe(recipe.crop, recipe.size, recipe.filter, recipe.background)
+        decoding = _decoding(recipe)
         if self.done >= len(self.train):
             chunks = read_chunks(source, self.image_ids, decoding, workers, [range(self.done, total)])
-            yield from self._fill(self._examine(chunks, HeldOut(np.zeros(0, DIGEST)), check, progress), recipe.size)
+            yield from self.fill(self._examine(chunks, HeldOut(np.zeros(0, DIGEST)), check, progress), recipe.size)
             return
         # Digests of valid and test are needed before the first image of train; those of train come with its pixels.
         held_out, train = range(len(self.train), total), range(self.done, len(self.train))
@@ -224,7 +268,7 @@ class _Packing:
                 logger.info("Decoding %d of them a second time: too little space for temporary files.", len(left))
             again = read_chunks(source, self.image_ids, decoding, workers, [left]) if left else ()
             whole = chain(chunks, spool.chunks(), again)
-            yield from self._fill(self._examine(whole, HeldOut(digests), check, progress), recipe.size)
+            yield from self.fill(self._examine(whole, HeldOut(digests), check, progress), recipe.size)
 
     def _examine(
         self,
@@ -253,8 +297,8 @@ class _Packing:
                     check(self.unreadable_records)
             yield chunk, np.flatnonzero(wanted)
 
-    def _fill(self, chunks: Iterable[tuple[Chunk, NDArray[np.intp]]], size: int) -> Iterator[Shard]:
-        """Regroups the images into shards; the last may be shorter.
+    def fill(self, chunks: Iterable[tuple[Chunk, NDArray[np.intp]]], size: int) -> Iterator[Shard]:
+        """Regroups the chosen images of chunks into shards; the last may be shorter.
 
         All shards use one array: on many machines allocating a new one costs more than copying into it.
         """

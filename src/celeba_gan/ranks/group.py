@@ -45,6 +45,7 @@ class Ranks:
     store: "Store | None" = None  # of this attempt
     timeout: float = _TIMEOUT  # seconds
     _announced: int = field(default=0, init=False)
+    _meetings: int = field(default=0, init=False)
 
     @property
     def leads(self) -> bool:
@@ -224,6 +225,22 @@ class Ranks:
         self._announced += 1
         return _when_there(self.store, f"next/{self._announced}")
 
+    def meet(self) -> None:
+        """Returns when all ranks have called it, however long that takes."""
+        self._meetings += 1
+        if self.store is not None:
+            self.store.set(f"met/{self._meetings}/{self.place.rank}", "")
+            for rank in range(self.place.world):
+                _when_there(self.store, f"met/{self._meetings}/{rank}")
+
+    def finish(self) -> None:
+        """Ends the work in good order: rank 0, whose process may hold the store, after all others."""
+        if self.store is not None:
+            self.store.set(f"finished/{self.place.rank}", "")
+            for rank in range(self.place.world if self.leads else 0):
+                _when_there(self.store, f"finished/{rank}")
+        leave()
+
     def sign_of_life(self, where: str) -> None:
         """Records where this rank is, for the message of another that waits for it in vain."""
         if self.store is not None:
@@ -306,7 +323,7 @@ def join() -> Ranks:
 
 
 def leave() -> None:
-    """Ends the ranks' work together, so that the next run of this process is alone, or joins anew."""
+    """Closes this rank's connections; the next run of this process is alone, or joins anew."""
     global _current
     if _current.several:
         import torch.distributed as dist

@@ -43,12 +43,17 @@ def launched() -> Launched:
     return Launched(rank, world, number("LOCAL_RANK", 0), number("LOCAL_WORLD_SIZE", 1)) if world > 1 else Launched()
 
 
+def local_cores() -> int:
+    """The cores for this process: its share of those there are."""
+    return max(1, available_cores() // launched().local_world)
+
+
 def own_cores() -> int:
-    """The cores for this process: its share of those there are, or OMP_NUM_THREADS where a person has set it."""
+    """As `local_cores`, or OMP_NUM_THREADS where a person has set it."""
     place, allowed = launched(), available_cores()
     requested = os.environ.get("OMP_NUM_THREADS", "")
     wanted = int(requested) if requested.isdecimal() and int(requested) else None
     if place.local_world > 1:
         # torchrun gives every process of several one thread, unless the variable is set already.
-        return max(1, allowed // place.local_world) if wanted in (None, 1) else min(allowed, wanted or 1)
+        return local_cores() if wanted in (None, 1) else min(allowed, wanted or 1)
     return allowed if wanted is None else min(allowed, wanted)

@@ -8,6 +8,7 @@ from celeba_gan.foundation.wording import counted
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.journal import UnfinishedPacking
 from celeba_gan.images.packed import LeftOut, Manifest, PackedImages, Shard
+from celeba_gan.ranks.group import current
 from celeba_gan.reporting.data.data_report import DataReport
 from celeba_gan.sources.config import IngestSettings
 from celeba_gan.sources.source import Source
@@ -64,7 +65,21 @@ def pack_images(
             find_rare=find_rare,
             progress=lambda done, total: shown.show("Packing images", done, total),
             progress_held_out=lambda done, total: shown.show("Decoding valid and test", done, total),
+            ranks=current(),
         )
+    current().announce("")
+
+
+def follow_packing(
+    celeba: Source, image_index: Any, source_report: SourceReport, settings: PreprocessSettings
+) -> Iterator[Shard]:
+    """Packs this rank's part; rank 0 has what was packed before, and writes the manifest."""
+    from celeba_gan.images import labels, packing
+
+    kept, _ = labels.without_rare_classes(
+        image_index, settings.condition_on, settings.min_class_images, notes=source_report.notes
+    )
+    yield from packing.follow_packing(celeba, kept, settings, current())
 
 
 def label_images(

@@ -2,7 +2,13 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from celeba_gan.pipelines.preprocess.nodes import label_images, pack_images, report_data, write_data_page
+from celeba_gan.pipelines.preprocess.nodes import (
+    follow_packing,
+    label_images,
+    pack_images,
+    report_data,
+    write_data_page,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -61,3 +67,9 @@ def create_pipeline() -> Pipeline:
         ),
     ]
     return Pipeline(nodes)
+
+
+def create_followers() -> list[Node]:
+    """The part of ranks that do not lead, under the name of the node in which they have one."""
+    inputs = ["celeba", "image_index", "source_report", "params:preprocess"]
+    return [Node(follow_packing, inputs=inputs, outputs="packed_images", name="pack_images")]

@@ -1,0 +1,1 @@
+"""Packing by several ranks."""
