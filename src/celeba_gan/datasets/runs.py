@@ -37,8 +37,10 @@ class RunDataset(FileDataset[Snapshot, Run | Snapshot | None]):
         self.resume_from = None if resume_from is None or is_none(resume_from) else float(resume_from)
 
     def card(self) -> ModelCard | None:
-        """The card of the networks, or of the snapshot to resume from; None if the folder has neither."""
-        return self.run.networks_card() if self.part == "run" else self.run.card(self.resume_from)
+        """The card of the networks, or of the snapshot that `load` reads; None if the folder has neither."""
+        if self.part == "run":
+            return self.run.networks_card()
+        return None if (snapshot := self.run.at(self.resume_from)) is None else snapshot.card
 
     def load(self) -> Run | Snapshot | None:
         """Returns the run, or reads the snapshot.

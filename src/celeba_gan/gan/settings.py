@@ -91,7 +91,13 @@ class TrainSettings(StepSettings, PairSettings, RuntimeSettings):
         description="start a new training from these weights: an experiment's name, the path of its folder, of a "
         "snapshot or of a generator, or an MLflow model's URI; ignored when a training is resumed",
     )
-    keep_states: int = Field(1, ge=1, le=10_000, description="how many of the last snapshots stay on disk")
+    keep_states: int = Field(
+        2,
+        ge=1,
+        le=10_000,
+        description="how many of the last snapshots stay on disk; with 1 there is none to resume from if the disk "
+        "damages it",
+    )
     keep_best: bool = Field(False, description="also keep the snapshot of the best tick")
     evaluate_every_kimg: float | None = Field(
         50.0,

@@ -81,7 +81,10 @@ class Stages:
         """The card of the snapshot that training resumes."""
         dataset = self.catalog.get("training_run_previous")
         resumes = self.train is not None and self.train.resume
-        return dataset.run.card(dataset.resume_from) if resumes and isinstance(dataset, RunDataset) else None
+        if not resumes or not isinstance(dataset, RunDataset):
+            return None
+        snapshot = dataset.run.at(dataset.resume_from)  # as training will: a damaged one gives way to that before it
+        return None if snapshot is None else snapshot.card
 
     @property
     def experiment(self) -> str:

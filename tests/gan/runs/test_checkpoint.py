@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
-from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError, read_card, read_kind
+from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError, DamagedError, read_card, read_kind
 from celeba_gan.gan.runs.snapshot import SNAPSHOT, Network
 
 
@@ -98,3 +98,42 @@ def test_a_card_that_lacks_a_field_is_refused_naming_it(tmp_path: Path, make_car
     save_file({"a": torch.zeros(1)}, tmp_path / "g.safetensors", metadata={"card": json.dumps(card)})
     with pytest.raises(CheckpointError, match=r"g\.safetensors is not a valid card of a network \(latent: "):
         read_card(tmp_path / "g.safetensors", "generator", ModelCard)
+
+
+def test_one_flipped_bit_anywhere_and_any_truncation_are_found(tmp_path: Path, checkpoint: Network) -> None:
+    path = tmp_path / "g.safetensors"
+    checkpoint.save(path)
+    whole = path.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    filling = len(whole[:header].rstrip())  # blanks up to a multiple of eight bytes
+    draw = np.random.default_rng(0)
+    for at in {*range(8), *draw.integers(0, header, 300).tolist(), *draw.integers(header, len(whole), 300).tolist()}:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << int(draw.integers(8))]) + whole[at + 1 :])
+        if filling <= at < header:
+            continue
+        with pytest.raises(DamagedError, match=r"g\.safetensors is (damaged|not a checkpoint)"):
+            Checkpoint.load(path, "generator", ModelCard)
+    for length in {0, 7, 8, header - 1, header, len(whole) - 1, *draw.integers(0, len(whole), 50).tolist()}:
+        path.write_bytes(whole[:length])
+        with pytest.raises(DamagedError, match=r"g\.safetensors is (damaged|not a checkpoint)"):
+            Checkpoint.load(path, "generator", ModelCard)
+
+
+def test_files_without_checksums_are_read(tmp_path: Path, checkpoint: Network) -> None:
+    """As earlier versions wrote them."""
+    card = {"kind": "generator", **checkpoint.card.to_json()}
+    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
+    save_file(tensors, tmp_path / "g.safetensors", metadata={"card": json.dumps(card)})
+    loaded = Checkpoint.load(tmp_path / "g.safetensors", "generator", ModelCard)
+    assert loaded.card == checkpoint.card
+    assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float64, torch.bfloat16, torch.float16])
+def test_tensors_of_every_type_and_shape_have_a_checksum(
+    tmp_path: Path, make_card: Callable[..., ModelCard], dtype: torch.dtype
+) -> None:
+    tensors = {name: torch.ones(shape, dtype=dtype) for name, shape in (("a", ()), ("b", (0, 3)), ("c", (2, 3)))}
+    Checkpoint("generator", make_card(), tensors).save(tmp_path / "g.safetensors")
+    loaded = Checkpoint.load(tmp_path / "g.safetensors", "generator", ModelCard).tensors
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())

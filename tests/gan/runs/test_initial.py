@@ -9,7 +9,7 @@ import torch
 
 from celeba_gan.gan.inputs.conditions import Conditions
 from celeba_gan.gan.inputs.feed import TrainingImages
-from celeba_gan.gan.runs.cards import Origin, RunCard
+from celeba_gan.gan.runs.cards import ModelCard, Origin, RunCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError
 from celeba_gan.gan.runs.initial import InitialWeights, load_initial
 from celeba_gan.gan.runs.models import Experiments
@@ -221,9 +221,14 @@ def test_initial_weights_keep_within_the_limit_of_weights(
     assert max(tensor.abs().max().item() for tensor in discriminator.tensors.values()) == pytest.approx(0.01)
 
 
-def test_weights_of_another_format_version_are_refused(source: Path) -> None:
-    for name, given in (("training_state/state.safetensors", "."), ("generator.safetensors", "generator.safetensors")):
-        file = source / name
-        file.write_bytes(file.read_bytes().replace(b'format_version\\": 2', b'format_version\\": 1'))
+def test_weights_of_another_format_version_are_refused(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = Checkpoint.load(source / "training_state/state.safetensors", SNAPSHOT, RunCard)
+    generator = Checkpoint.load(source / "generator.safetensors", "generator", ModelCard)
+    with monkeypatch.context() as patch:
+        for card in (ModelCard, RunCard):
+            patch.setattr(card, "version", 1)
+        state.save(source / "training_state/state.safetensors")
+        generator.save(source / "generator.safetensors")
+    for given in (".", "generator.safetensors"):
         with pytest.raises(CheckpointError, match=r"has format version 1 .* reads 2 to 2"):
             load(source / given)

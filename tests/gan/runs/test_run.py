@@ -74,11 +74,14 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path / "demo")
 
 
-def test_one_snapshot_is_kept_unless_more_are_requested(
+def test_one_snapshot_is_kept_beside_the_newest_unless_others_are_requested(
     images: TrainingImages, make_settings: MakeSettings, run: Run, tmp_path: Path
 ) -> None:
     commit_all(run, images, make_settings())
-    assert names(run.snapshots) == ["state.safetensors"]
+    assert names(run.snapshots) == ["state-000000000240.safetensors", "state.safetensors"]
+    alone = Run(tmp_path / "alone")
+    commit_all(alone, images, make_settings(keep_states=1))
+    assert names(alone.snapshots) == ["state.safetensors"]
     several = Run(tmp_path / "several")
     commit_all(several, images, make_settings(keep_states=3))
     assert names(several.snapshots) == [
@@ -157,7 +160,7 @@ def test_snapshot_that_is_not_there_is_refused_with_those_that_are(
 def test_snapshot_of_the_best_tick_is_kept_where_that_is_requested(
     images: TrainingImages, make_settings: MakeSettings, run: Run
 ) -> None:
-    settings = make_settings(keep_best=True, evaluate_every_kimg=0.08)
+    settings = make_settings(keep_states=1, keep_best=True, evaluate_every_kimg=0.08)
     commit_all(run, images, settings, scripted(4, 2, 3, 5))
     assert names(run.snapshots) == [
         "best-000000000160.safetensors",
@@ -273,7 +276,7 @@ def test_killed_between_the_files_of_a_save_the_last_commit_is_what_counts(
 def test_nothing_stays_of_best_networks_that_were_half_written(
     images: TrainingImages, make_settings: MakeSettings, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = make_settings(evaluate_every_kimg=0.08)
+    settings = make_settings(keep_states=1, evaluate_every_kimg=0.08)
     write = safetensors.torch.save_file
 
     def dying_write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -536,21 +539,116 @@ def test_without_a_snapshot_the_exported_files_are_read(
         run.networks()
 
 
-def test_a_damaged_snapshot_is_refused_naming_it(images: TrainingImages, make_settings: MakeSettings, run: Run) -> None:
-    commit_all(run, images, make_settings(kimg=0.08))
-    newest = run.snapshots / "state.safetensors"
-    newest.write_bytes(newest.read_bytes()[:-100])
+def flip(path: Path, at: int, bit: int = 0) -> None:
+    """Flips one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1 << bit
+    path.write_bytes(content)
+
+
+def damage(path: Path, how: str) -> None:
+    """A disk's damage; the tensor is one of the networks."""
+    size = path.stat().st_size
+    if how == "a bit of a tensor":
+        content = path.read_bytes()
+        header = 8 + int.from_bytes(content[:8], "little")
+        tensors = json.loads(content[8:header])
+        flip(path, header + next(tensors[name]["data_offsets"][0] for name in tensors if name.startswith("average.")))
+    elif how == "a bit of the card":
+        flip(path, path.read_bytes().index(b"dcgan"))
+    else:
+        path.write_bytes(path.read_bytes()[: {"empty": 0, "half": size // 2, "short": size - 1}[how]])
+
+
+HOW = [
+    "a bit of a tensor",
+    "half",
+    *(pytest.param(how, marks=pytest.mark.slow) for how in ("a bit of the card", "empty", "short")),
+]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_damaged_snapshot_costs_one_tick(
+    images: TrainingImages,
+    make_settings: MakeSettings,
+    run: Run,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    how: str,
+) -> None:
+    settings = make_settings(evaluate_every_kimg=0.08)
+    undisturbed = Run(tmp_path / "undisturbed")
+    commit_all(undisturbed, images, settings, scripted(4, 2, 3, 5))
+    commit_all(run, images, settings.model_copy(update={"kimg": 0.24}), scripted(4, 2, 3))
+    damage(run.snapshots / "state.safetensors", how)
+    snapshot = run.newest()
+    assert snapshot is not None
+    assert snapshot.card.images == 160
+    assert_is_of(run.networks().generator, snapshot.tensors)
+    assert "state.safetensors is" in caplog.text  # damaged, or no longer a checkpoint
+    assert caplog.text.count("Using the snapshot before it, state-000000000160.safetensors") == 1
+    commit_all(run, images, settings, scripted(3, 5))
+    assert_same(tensors_at(run), tensors_at(undisturbed))
+    assert kept(run) == [240]
+    assert run.finished()
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_damaged_snapshot_without_another_is_refused_naming_it(
+    images: TrainingImages, make_settings: MakeSettings, run: Run, how: str
+) -> None:
+    commit_all(run, images, make_settings(kimg=0.08, keep_states=1))
+    damage(run.snapshots / "state.safetensors", how)
     for read in (run.newest, run.networks):
-        with pytest.raises(CheckpointError, match=r"state\.safetensors is damaged"):
+        with pytest.raises(CheckpointError, match=r"state\.safetensors is (damaged|not a checkpoint)"):
             read()
 
 
-def test_a_snapshot_of_another_format_version_is_refused(
-    images: TrainingImages, make_settings: MakeSettings, run: Run
+@pytest.mark.parametrize("name", EXPORTS)
+def test_one_wrong_bit_of_an_exported_network_is_found_and_repaired(
+    images: TrainingImages, make_settings: MakeSettings, run: Run, name: str
 ) -> None:
-    commit_all(run, images, make_settings(kimg=0.08))
-    newest = run.snapshots / "state.safetensors"
-    newest.write_bytes(newest.read_bytes().replace(b'format_version\\": 2', b'format_version\\": 1'))
+    settings = make_settings(evaluate_every_kimg=0.08)
+    commit_all(run, images, settings, scripted(4, 3, 5, 6))
+    path = run.folder / f"{name}.safetensors"
+    whole = path.read_bytes()
+    flip(path, len(whole) - 10)
+    assert not run.finished()
+    with pytest.raises(CheckpointError, match=rf"{name}\.safetensors is damaged: the checksum of the tensor"):
+        Checkpoint.load(path, name.removeprefix("best_"), ModelCard)
+    commit_all(run, images, settings)
+    assert path.read_bytes() == whole
+    assert run.finished()
+
+
+def test_damaged_best_networks_are_read_from_their_export_and_stop_no_training(
+    images: TrainingImages, make_settings: MakeSettings, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = make_settings(evaluate_every_kimg=0.08)
+    commit_all(run, images, settings.model_copy(update={"kimg": 0.24}), scripted(4, 1, 5))
+    whole = run.best()
+    assert whole is not None
+    path = next(run.snapshots.glob("best-*"))
+    flip(path, path.stat().st_size - 10)
+    best = run.best()
+    assert best is not None
+    assert_same(best.generator.tensors, whole.generator.tensors)
+    assert "Using the exported networks" in caplog.text
+    (run.folder / "best_generator.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="is damaged: the checksum of the tensor"):
+        run.best()
+    commit_all(run, images, settings, scripted(6))
+    assert "the best networks of this training are lost" in caplog.text
+    assert run.finished()
+    assert exported(run, "best_generator").card.images == 320
+
+
+def test_a_snapshot_of_another_format_version_is_refused(
+    images: TrainingImages, make_settings: MakeSettings, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(RunCard, "version", 1)
+        run.append(next(train(images, make_settings())).snapshot)
     for read in (run.newest, run.card, run.networks, run.finished):
         with pytest.raises(CheckpointError, match=r"state\.safetensors has format version 1 .* reads 2 to 2"):
             read()

@@ -4,15 +4,15 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from celeba_gan.foundation.documents import VERSION_KEY
 from celeba_gan.foundation.files import staged
 from celeba_gan.foundation.wording import stage_command
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
-from celeba_gan.gan.runs.checkpoint import Card, Checkpoint, CheckpointError, read_card
+from celeba_gan.gan.runs.checkpoint import Card, Checkpoint, CheckpointError, DamagedError, read_card
 from celeba_gan.gan.runs.snapshot import (
     BEST,
     SNAPSHOT,
@@ -26,6 +26,7 @@ from celeba_gan.gan.runs.snapshot import (
 
 logger = logging.getLogger(__name__)
 
+Content = TypeVar("Content")
 Which = Literal["last", "best"]
 GENERATOR = "generator.safetensors"
 _FILES = (GENERATOR, "discriminator.safetensors")
@@ -39,12 +40,15 @@ class Run:
     long as a snapshot names it. Everything else (`generator`, `discriminator`, `best_generator`, `best_discriminator`,
     each as `.safetensors` and its card as `.json`) is exported from there for people and other programs, and is read
     only where there is no snapshot.
+
+    Where the newest snapshot is damaged, the one before it is read, with a warning: training loses one tick.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.snapshots = folder / "training_state"
         self._newest = self.snapshots / "state.safetensors"
+        self._said: set[Path] = set()  # snapshots read in place of a damaged one, which has been logged
 
     def card(self, kimg: float | None = None) -> RunCard | None:
         """The card of the newest snapshot, None if there is none; or of that at so many thousand images.
@@ -52,13 +56,11 @@ class Run:
         Raises:
             CheckpointError: It is damaged, or there is no snapshot of this `kimg`.
         """
-        path = self._path(kimg)
-        return None if path is None else read_card(path, SNAPSHOT, RunCard)
+        return self._first_whole(self._paths(kimg), lambda path: read_card(path, SNAPSHOT, RunCard))
 
     def at(self, kimg: float | None) -> Snapshot | None:
-        """Reads a snapshot; otherwise as `card`."""
-        path = self._path(kimg)
-        return None if path is None else Checkpoint.load(path, SNAPSHOT, RunCard)
+        """Reads a snapshot; otherwise as `card`, which reads no tensors and does not know whether they are damaged."""
+        return self._first_whole(self._paths(kimg), lambda path: Checkpoint.load(path, SNAPSHOT, RunCard))
 
     def newest(self) -> Snapshot | None:
         """Reads the newest snapshot; otherwise as `card`."""
@@ -75,7 +77,13 @@ class Run:
             return None
         path = self._file("best", card.best.images)
         if path.is_file():
-            return read_best(path)
+            try:
+                return read_best(path)
+            except DamagedError as error:
+                if not self._is_exported("best_", card.id, card.best.images):
+                    raise
+                logger.warning("%s. Using the exported networks in %s, which are the same", error.finding, self.folder)
+                return read_exported(self._exported("best"))
         logger.warning("The file of the best networks (%s) has been removed", path)
         return None
 
@@ -90,7 +98,9 @@ class Run:
         if self._newest.is_file():
             if which == "best":
                 logger.info("There are no best networks in %s: using the last ones", self.folder)
-            return read_networks(self._newest)
+            networks = self._first_whole(self._paths(None), read_networks)
+            assert networks is not None
+            return networks
         file = self._exported(which)
         if which == "best" and file.name == GENERATOR:
             logger.info("There are no best networks in %s: using the last ones", self.folder)
@@ -132,7 +142,7 @@ class Run:
             written = self.snapshots / "best.safetensors"  # one name for all, so that nothing of a killed process stays
             save_best(snapshot, written)
             written.replace(self._file("best", card.images))
-        before = self.card()
+        before = self._card_of_newest()
         kept = self._wanted(card, before)
         if before is not None and before.images in kept:
             self._keep_newest(before.images)
@@ -146,7 +156,12 @@ class Run:
         for count, path in self._files("best").items():
             if count not in named:
                 path.unlink()
-        self._export(snapshot)
+        try:
+            self._export(snapshot)
+        except DamagedError as error:
+            logger.warning("%s. Removed it: the best networks of this training are lost", error.finding)
+            self._file("best", card.best.images if card.best else 0).unlink(missing_ok=True)
+            self._export(snapshot)
 
     def _wanted(self, card: RunCard, before: RunCard | None) -> set[int]:
         """The earlier snapshots that stay, by images."""
@@ -179,18 +194,49 @@ class Run:
         """Whether the files of a pair are there, and those of a tick."""
         return all(_is_of(self.folder / f"{prefix}{name}", training, images) for name in _FILES)
 
-    def _path(self, kimg: float | None) -> Path | None:
+    def _paths(self, kimg: float | None) -> list[Path]:
+        """The files of snapshots that may be read: the newest, and those before it; or that at so many images."""
+        newest, earlier = self._card_of_newest(), self._files("state")
         if kimg is None:
-            return self._newest if self._newest.is_file() else None
-        newest = self.card()
-        found = self._files("state") | ({newest.images: self._newest} if newest else {})
+            known = [count for count in earlier if newest is None or count in newest.history]
+            return [self._newest, *(earlier[count] for count in reversed(known))] if self._newest.is_file() else []
+        found = earlier | ({newest.images: self._newest} if newest else {})
         if (images := round(kimg * 1000)) in found:
-            return found[images]
-        known = ", ".join(f"{count / 1000:g}" for count in sorted(found)) or "none"
+            return [found[images]]
+        there = ", ".join(f"{count / 1000:g}" for count in sorted(found)) or "none"
         raise CheckpointError(
-            f"train.resume_from={kimg:g}: {self.snapshots} has no snapshot at {kimg:g} kimg. Snapshots: {known} "
+            f"train.resume_from={kimg:g}: {self.snapshots} has no snapshot at {kimg:g} kimg. Snapshots: {there} "
             "(train.keep_states sets how many are kept)"
         )
+
+    def _first_whole(self, paths: list[Path], read: Callable[[Path], Content]) -> Content | None:
+        """Reads the first file that is not damaged, and logs a warning for those before it; None if there are none.
+
+        Raises:
+            DamagedError: All are damaged; it is that of the first.
+        """
+        errors: list[DamagedError] = []
+        for path in paths:
+            try:
+                content = read(path)
+            except DamagedError as error:
+                errors.append(error)
+                continue
+            if errors and path not in self._said:
+                self._said.add(path)
+                findings = "; ".join(error.finding for error in errors)
+                logger.warning("%s. Using the snapshot before it, %s", findings, path.name)
+            return content
+        if errors:
+            raise errors[0]
+        return None
+
+    def _card_of_newest(self) -> RunCard | None:
+        """That of the newest file alone; None if it is missing or damaged."""
+        try:
+            return read_card(self._newest, SNAPSHOT, RunCard) if self._newest.is_file() else None
+        except DamagedError:
+            return None
 
     def _kept_cards(self) -> Iterator[RunCard]:
         """The cards of the earlier snapshots; a damaged one, which resuming does not need, is logged and skipped."""
@@ -246,7 +292,7 @@ def _is_of(path: Path, training: str, images: int) -> bool:
     if not path.is_file() or not path.with_suffix(".json").is_file():
         return False
     try:
-        card = read_card(path, path.stem.rpartition("_")[2], ModelCard)
+        card = Checkpoint.load(path, path.stem.rpartition("_")[2], ModelCard).card  # all of it, for its checksums
     except CheckpointError:
         return False
     return (card.id, card.images) == (training, images)
