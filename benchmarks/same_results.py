@@ -24,6 +24,7 @@ IGNORED = {
     r"(json|safetensors): (.*\.)?(id|training_id)$": "random id of a training",
     r"evaluation\.json: (.*\.)?protocol\.code$": "digest of the source code",
     r": .*images[_ ]per[_ ]second\b": "speed",
+    r"safetensors: metadata\.card\.checksums\.": "checksums of what is compared itself, and of the id",
     r"^MLflow .*: metrics\.system/": "load and memory of the machine",
     r"^MLflow .*: metrics\.(evaluate/(floor|intervals)|train/.*_floor$)": "now in evaluation.json alone",
     r"^MLflow .*: artifacts\.environment\.json$": "versions and hardware; earlier, tags",
@@ -54,7 +55,8 @@ SHOWN = 5  # differences printed per file
 class Comparison:
     """Compares tables of values, counts them, and prints the differences."""
 
-    def __init__(self) -> None:
+    def __init__(self, show: Callable[[str], object] = print) -> None:
+        self._show = show
         self.differences = 0
         self.counts: Counter[str] = Counter()
 
@@ -63,9 +65,9 @@ class Comparison:
         before, after = ({_present(name): value for name, value in table.items()} for table in (before, after))
         lines = list(self._differences(title, before, after))
         for line in lines[:SHOWN]:
-            print(f"{title}: {line}")
+            self._show(f"{title}: {line}")
         if len(lines) > SHOWN:
-            print(f"{title}: and {len(lines) - SHOWN} more")
+            self._show(f"{title}: and {len(lines) - SHOWN} more")
         self.differences += len(lines)
 
     def _differences(self, title: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
