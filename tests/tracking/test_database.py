@@ -201,6 +201,15 @@ def test_what_is_no_database_is_named(tmp_path: Path) -> None:
         Store.connect(TrackingSettings(), tmp_path)
 
 
+def test_a_database_that_another_process_keeps_locked_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store.connect(TrackingSettings(), tmp_path)
+    monkeypatch.setattr("celeba_gan.tracking.database._BUSY", 0.1)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TrackingError, match=r"another process has locked .*mlflow\.db for .* s: end it"):
+            Store.connect(TrackingSettings(), tmp_path)
+
+
 @pytest.mark.parametrize("moved", [True, False])
 def test_a_moved_or_copied_project_keeps_its_files_with_it(
     made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, moved: bool

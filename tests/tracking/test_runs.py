@@ -62,6 +62,7 @@ def test_tags_are_what_runs_are_filtered_by(client: Any, first: Any, tmp_path: P
         "device": "cpu",
         "precision": "float32",
         "celeba_gan.training_id": tags["celeba_gan.training_id"],
+        "celeba_gan.metric_rows_until": "300",
         "init_from.id": "earlier",
         "init_from.images": "70",
     }

@@ -56,6 +56,32 @@ def test_what_is_lost_is_counted(caplog: pytest.LogCaptureFixture, former: Track
     assert said in caplog.text
 
 
+def test_what_is_on_disk_is_not_lost_but_still_to_be_logged(
+    caplog: pytest.LogCaptureFixture, former: TrackedRun
+) -> None:
+    with caplog.at_level(logging.WARNING, "celeba_gan"):
+        for name in ("rows", "pictures"):
+            former.attempt(name, fail, only_chance=True, on_disk=True)
+        assert former.behind == {"rows", "pictures"}
+        former._paused_until = 0.0
+        assert former.attempt("rows", lambda: None, on_disk=True)
+        former.close("FINISHED")
+    assert caplog.text.count("failed to log") == 1
+    assert "MLflow lacks pictures of the last ticks, which are in data/" in caplog.text
+    assert "Lost" not in caplog.text
+
+
+def test_after_one_last_chance_in_vain_there_is_no_other(former: TrackedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that swallows requests costs a timeout each time."""
+    clock = iter((0.0, 40.0, 41.0, 42.0))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    called: list[str] = []
+    assert not former.attempt("the description", fail, only_chance=True)
+    assert not former.attempt("the model", lambda: called.append("it"), only_chance=True)
+    assert called == []
+    assert former.lost == 2
+
+
 @pytest.mark.parametrize(("status", "calls"), [(None, 0), ("FAILED", 1)])
 def test_a_run_can_keep_its_end(client: Mock, former: TrackedRun, status: str | None, calls: int) -> None:
     former.close(status)

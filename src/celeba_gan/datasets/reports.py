@@ -1,10 +1,13 @@
-"""Reports: typed documents and pages."""
+"""Reports: typed documents, pages, tables and charts. Each file is written complete or not at all."""
 
+import copy
 import json
 import re
-from typing import Final
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
 
 from kedro.utils import load_obj
+from kedro_datasets import pandas, plotly
 
 from celeba_gan.datasets.file_dataset import FileDataset, Metadata
 from celeba_gan.datasets.previews import HTMLPreview, JSONPreview
@@ -72,3 +75,34 @@ class HTMLPageDataset(FileDataset[str, str]):
 
 # Replacements that look like the signs of emphasis and code in Markdown.
 _NOT_MARKDOWN: Final = str.maketrans({"_": "\u02cd", "*": "\u2217", "`": "\u02cb"})
+
+
+class _Staged:
+    """A dataset of kedro-datasets, which would write into the file itself: a kill would leave half of it."""
+
+    _protocol: str
+    _filepath: PurePosixPath
+
+    def save(self, data: Any) -> None:
+        """Writes the file."""
+        parent: Any = super()
+        save = parent.save.__wrapped__  # without Kedro's log and errors, which this method has itself
+        if self._protocol != "file":  # object stores write complete or not at all
+            save(self, data)
+            return
+        with staged(Path(self._filepath)) as staging:
+            beside = copy.copy(self)
+            beside._filepath = PurePosixPath(staging)
+            save(beside, data)
+
+
+class ParquetDataset(_Staged, pandas.ParquetDataset):  # type: ignore[misc]  # it has no types
+    """A DataFrame as Parquet."""
+
+
+class CSVDataset(_Staged, pandas.CSVDataset):  # type: ignore[misc]  # it has no types
+    """A DataFrame as CSV."""
+
+
+class ChartDataset(_Staged, plotly.JSONDataset):  # type: ignore[misc]  # it has no types
+    """A Plotly figure as JSON."""

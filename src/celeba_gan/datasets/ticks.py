@@ -32,6 +32,10 @@ class _Ticks(FileDataset[Saved, Loaded]):
     def files(self) -> list[Path]:
         return sorted(self._filepath.glob(f"[0-9]*{self.suffix}"))
 
+    def counts(self) -> list[int]:
+        """The image counts of all ticks, ascending."""
+        return [int(file.stem) for file in self.files()]
+
     def file(self, images: int) -> Path:
         return self._filepath / f"{images:012d}{self.suffix}"
 
@@ -69,6 +73,10 @@ class MetricRowsDataset(_Ticks[MetricRows, "pd.DataFrame"]):
         with staged(path) as staging:
             staging.write_text(json.dumps(data.rows, indent=1) + "\n", encoding="utf-8")
 
+    def read(self, images: int) -> MetricRows:
+        """The rows of one tick."""
+        return MetricRows(images, _rows(self.file(images)))
+
     def load(self) -> "pd.DataFrame":
         """All rows of all ticks."""
         import pandas as pd
@@ -96,16 +104,18 @@ class TrainingGridsDataset(_Ticks[ImageGrid, list[ImageGrid]]):
         with staged(self.file(data.images)) as staging:
             Image.fromarray(data.pixels).save(staging, "PNG")
 
+    def read(self, images: int) -> ImageGrid:
+        """The grid of one tick."""
+        file = self.file(images)
+        try:
+            with Image.open(file) as image:
+                return ImageGrid(images, np.asarray(image.convert("RGB")))
+        except (OSError, SyntaxError) as error:  # Pillow calls a damaged chunk a syntax error
+            raise DatasetError(f"{file} is damaged: {error}. Remove it to go on without this grid") from error
+
     def load(self) -> list[ImageGrid]:
         """All grids."""
-        grids = []
-        for file in self.files():
-            try:
-                with Image.open(file) as image:
-                    grids.append(ImageGrid(int(file.stem), np.asarray(image.convert("RGB"))))
-            except (OSError, SyntaxError) as error:  # Pillow calls a damaged chunk a syntax error
-                raise DatasetError(f"{file} is damaged: {error}. Remove it to go on without this grid") from error
-        return grids
+        return [self.read(images) for images in self.counts()]
 
     def preview(self) -> ImagePreview:
         """The latest grid."""

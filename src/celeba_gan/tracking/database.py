@@ -21,6 +21,7 @@ from celeba_gan.tracking.config import TrackingError, TrackingSettings, sqlite_f
 logger = logging.getLogger(__name__)
 
 _PATIENCE: Final = 120  # seconds; setting a store up takes a few
+_BUSY: Final = 20  # seconds; MLflow's own writes take milliseconds
 _LOCATIONS: Final = (  # columns of MLflow's tables that hold where files are
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -49,10 +50,16 @@ def prepare(settings: TrackingSettings, project: Path) -> None:
             if not file.exists() or file.stat().st_size == 0:
                 _create(file)
             try:
-                with closing(sqlite3.connect(file, timeout=_PATIENCE)) as database, database:
+                with closing(sqlite3.connect(file, timeout=_BUSY)) as database, database:
                     _check_schema(database, file)
                     if file.is_relative_to(project):
                         _correct_locations(database, file, Path(settings.artifact_location or "mlartifacts"), project)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    raise TrackingError(f"{file} cannot be used: {error}") from error
+                raise TrackingError(
+                    f"another process has locked {file} for {_BUSY} s: end it, or the program that has it open"
+                ) from error
             except sqlite3.DatabaseError as error:
                 raise TrackingError(f"{file} cannot be read as an SQLite database ({error}): move it away") from error
     except Timeout as error:

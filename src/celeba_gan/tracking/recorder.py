@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
@@ -54,6 +54,17 @@ class KedroRun:
     paths: Mapping[str, Path]  # of the catalog's entries
 
 
+@runtime_checkable
+class Ticks(Protocol):
+    """A dataset with a file for each tick of training."""
+
+    def counts(self) -> list[int]:
+        """The image counts of all ticks, ascending."""
+
+    def read(self, images: int) -> Any:
+        """What was saved at one tick."""
+
+
 class Recorder:
     """Records one Kedro run. The first node that runs opens the MLflow run; if none runs, there is none.
 
@@ -78,6 +89,7 @@ class Recorder:
         self._stopping = False  # the last commit is that of a training that received a signal
         self._unlogged: set[str] = set()  # models saved since they were last logged
         self._card: RunCard | None = None  # of the last commit
+        self._last_ticks: dict[str, Any] = {}  # the last data of datasets with a file for each tick
         self._evaluation: Evaluation | None = None
         self.decision: str | None = None  # on the registered model, in words
 
@@ -129,6 +141,8 @@ class Recorder:
         run, mark = self._run, self._marks.get(name, Mark())
         if run is None:
             return
+        if self._ticks(name) is not None:
+            self._last_ticks[name] = data
         if mark.log == "model":
             self._unlogged.add(name)
         elif mark.log is not None and self._waiting is not None:
@@ -151,6 +165,8 @@ class Recorder:
             if status == "FINISHED":
                 self._stop_waiting(run)
             if status != "KILLED" or self._stopping:
+                for name, data in self._last_ticks.items() if run.behind else []:
+                    self._log(run, name, data, only_chance=True)
                 for name in sorted(self._unlogged):
                     self._log_model(name)
                 if self._waiting is None and (results := self._results()):
@@ -177,13 +193,18 @@ class Recorder:
 
     def _find(self, store: "Store", cards: list[ModelCard]) -> "TrackedRun | None":
         """The MLflow run of the training that the pipeline resumes; it is not written to yet."""
-        from celeba_gan.tracking.store import TrackedRun
+        from celeba_gan.tracking.store import ROWS_UNTIL, TrackedRun
 
         for card in cards:
             training = store.find_training(card.id)
             if training is not None:
                 self._resumed_from, self._waiting = card.images, []
-                return TrackedRun(store, training)
+                run = TrackedRun(store, training)
+                # Rows after the snapshot are of ticks that were not committed, or of a branch that is left. Earlier
+                # versions did not record how far they were.
+                recorded = ROWS_UNTIL in training.data.tags
+                run.rows_until = min(run.rows_until, card.images) if recorded else card.images
+                return run
         return None
 
     def _start(self, store: "Store", cards: list[ModelCard]) -> "TrackedRun":
@@ -230,12 +251,17 @@ class Recorder:
                 flat |= flatten(value, name.removeprefix("parameters").removeprefix("params:"))
         return flat
 
-    def _log(self, run: "TrackedRun", name: str, data: Any) -> None:
-        run.attempt(f"the dataset {name}", lambda: self._upload(run, name, self._marks[name], data))
+    def _log(self, run: "TrackedRun", name: str, data: Any, *, only_chance: bool = False) -> None:
+        run.attempt(
+            f"the dataset {name}",
+            lambda: self._upload(run, name, self._marks[name], data),
+            only_chance=only_chance,
+            on_disk=self._ticks(name) is not None,
+        )
 
     def _upload(self, run: "TrackedRun", name: str, mark: Mark, data: Any) -> None:
         if mark.log == "image":
-            run.log_image(data.pixels, mark.key or name, data.images)
+            self._log_images(run, name, mark.key or name, data)
         elif mark.log == "params":
             run.log_params(flatten(data, name))
         elif mark.log == "card":
@@ -257,12 +283,36 @@ class Recorder:
                 return
             run.log_artifact(self._path(name) / (mark.file or ""), mark.folder)
         elif isinstance(data, MetricRows):
-            points = [(key, value, int(row["images"])) for row in data.rows for key, value in row.items()]
-            curves = (point for point in points if point[0] != "images" and not point[0].endswith("_floor"))
-            run.log_metrics((f"{_CURVES}{key}", value, images) for key, value, images in curves)
+            self._log_rows(run, name, data)
         else:
             self._log_evaluation(run, data)
             run.log_artifact(self._path(name), mark.folder)
+
+    def _ticks(self, name: str) -> "Ticks | None":
+        """The dataset, if it has a file for each tick."""
+        dataset = self._catalog.get(name)
+        return dataset if isinstance(dataset, Ticks) else None
+
+    def _log_images(self, run: "TrackedRun", name: str, key: str, data: Any) -> None:
+        """Logs the picture; of ticks, all that are on disk and not logged yet."""
+        ticks = self._ticks(name)
+        if ticks is None:
+            run.log_image(data.pixels, key, data.images)
+            return
+        for images in ticks.counts():
+            if not run.has_image(key, images):
+                run.log_image(ticks.read(images).pixels, key, images)
+
+    def _log_rows(self, run: "TrackedRun", name: str, data: MetricRows) -> None:
+        """Logs the metric rows; of ticks, all that are on disk and not logged yet."""
+        ticks = self._ticks(name)
+        owed = [data]
+        if ticks is not None:
+            owed = [ticks.read(images) for images in ticks.counts() if run.rows_until < images <= data.images]
+        points = [(key, value, int(row["images"])) for tick in owed for row in tick.rows for key, value in row.items()]
+        curves = [point for point in points if point[0] != "images" and not point[0].endswith("_floor")]
+        if curves:
+            run.log_rows(((f"{_CURVES}{key}", value, images) for key, value, images in curves), data.images)
 
     def _log_evaluation(self, run: "TrackedRun", evaluation: Evaluation) -> None:
         """Logs `metrics` alone: floors, intervals and the protocol are in `evaluation.json`, an artifact."""
@@ -320,11 +370,17 @@ class Recorder:
         return path
 
     def _tag_training(self, run: "TrackedRun", card: RunCard) -> None:
-        from celeba_gan.tracking.store import TRAINING_ID
+        from celeba_gan.tracking.store import ROWS_UNTIL, TRAINING_ID
 
         origin = flatten(card.init_from or {}, "init_from")  # the training that gave the first weights
         hardware = card.hardware
-        tags = {TRAINING_ID: card.id, "device": hardware.device, "precision": hardware.precision, **origin}
+        tags = {
+            TRAINING_ID: card.id,
+            ROWS_UNTIL: run.rows_until,
+            "device": hardware.device,
+            "precision": hardware.precision,
+            **origin,
+        }
         if self._resumed_from is None:
             run.set_tags(tags)
         else:

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 TRAINING_ID = "celeba_gan.training_id"
 RESUMED = "celeba_gan.resumed"
+ROWS_UNTIL = "celeba_gan.metric_rows_until"  # images of the last tick whose metric rows are logged
 LIMIT = 6000  # MLflow's limits: characters of a parameter's value,
 DIGEST_LIMIT = 36  # characters of a dataset's digest,
 _METRICS_PER_BATCH = 1000  # and items of one request
@@ -45,10 +46,22 @@ def open_client(settings: TrackingSettings, project: Path) -> Any:
     if uri.startswith("http"):  # MLflow would wait minutes per call for a server that does not answer
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    for chatty in ("mlflow.store.db.utils", "mlflow.system_metrics", "mlflow.pyfunc"):
+    for chatty in ("mlflow.system_metrics", "mlflow.pyfunc"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback of each error that it raises
+    logging.getLogger("mlflow.system_metrics.system_metrics_monitor").addFilter(_in_one_line)
     prepare(settings, project)
     return MlflowClient(uri)
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    record.msg, record.args = reason_of(record.getMessage()), ()
+    return True
+
+
+def reason_of(error: object) -> str:
+    """What went wrong, on one line: without the query that SQLAlchemy adds, and without passwords."""
+    return mask_secrets(" ".join(str(error).partition("\n[SQL")[0].split()))
 
 
 def as_text(value: Any) -> str:
@@ -113,7 +126,8 @@ class TrackedRun:
     """One MLflow run, written to by its id.
 
     A store that fails while nodes work must not cost them their time: `attempt` warns once, counts what is lost, and
-    does not use the store for a while, so that waiting for it takes a tenth of the time at most.
+    does not use the store for a while, so that waiting for it takes a tenth of the time at most. What ticks have left
+    on disk is not lost: it is logged with the next tick, or by the next run.
     """
 
     def __init__(self, store: Store, run: entities.Run) -> None:
@@ -121,7 +135,10 @@ class TrackedRun:
         self.id: str = run.info.run_id
         self.name: str = run.info.run_name
         self.status: str = run.info.status  # when this object was made
+        self.rows_until = int(run.data.tags.get(ROWS_UNTIL, -1))  # -1: no rows are logged
         self.lost = 0
+        self.behind: set[str] = set()  # of what is on disk, and not logged yet
+        self._failed = self._given_up = False
         self._before = run.data
         self._client = store.client
         self._paused_until = 0.0
@@ -154,27 +171,42 @@ class TrackedRun:
         self.set_tags({**tags, **changed, RESUMED: int(before.tags.get(RESUMED, 0)) + 1})
         self._start_monitor(resumed=True)
 
-    def attempt(self, what: str, action: Callable[[], Any], *, only_chance: bool = False) -> bool:
-        """Calls the action, and returns whether it worked; a failure is logged as that of `what`, and counted.
+    def attempt(
+        self, what: str, action: Callable[[], Any], *, only_chance: bool = False, on_disk: bool = False
+    ) -> bool:
+        """Calls the action, and returns whether it worked; the first failure is logged as that of `what`.
 
-        With `only_chance`, it is called even if the store failed a moment ago.
+        Args:
+            what: For the log.
+            action: Uses the store.
+            only_chance: It is called even if the store failed a moment ago, unless another only chance was in vain.
+            on_disk: It logs what is on disk, and is called again later; otherwise a failure is counted as a loss.
         """
         began = time.monotonic()
-        if began < self._paused_until and not only_chance:
-            self.lost += 1
+        if began < self._paused_until and (self._given_up or not only_chance):
+            self._miss(what, on_disk)
             return False
         try:
             action()
-            return True
         except Exception as error:  # whatever a store, a network or an artifact service raises
             ended = time.monotonic()
             self._paused_until = ended + _PAUSE * (ended - began)
-            self.lost += 1
-            if self.lost == 1:
+            self._given_up = self._given_up or only_chance
+            self._miss(what, on_disk)
+            if not self._failed:
+                self._failed = True
                 ahead = "" if only_chance else ". The run continues and keeps trying"
-                reason = mask_secrets(f"MLflow ({self.store.uri}) failed to log {what}: {error}")
-                logger.warning("%s%s", reason, ahead)
+                uri = mask_secrets(self.store.uri)
+                logger.warning("MLflow (%s) failed to log %s: %s%s", uri, what, reason_of(error), ahead)
             return False
+        self.behind.discard(what)
+        return True
+
+    def _miss(self, what: str, on_disk: bool) -> None:
+        if on_disk:
+            self.behind.add(what)
+        else:
+            self.lost += 1
 
     def log_metrics(
         self, points: Iterable[tuple[str, float, int]], model_id: str | None = None, images: TrackedImages | None = None
@@ -188,6 +220,12 @@ class TrackedRun:
         for batch in _batches(metrics, _METRICS_PER_BATCH):
             self._client.log_batch(self.id, metrics=batch)
 
+    def log_rows(self, points: Iterable[tuple[str, float, int]], until: int) -> None:
+        """Logs points (name, value, step) of all ticks up to that at `until` images, and records that they are."""
+        self.log_metrics(points)
+        self.set_tags({ROWS_UNTIL: until})
+        self.rows_until = until
+
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Logs the parameters that the run does not have yet: those of MLflow cannot change."""
         new = [entities.Param(key, as_text(value)) for key, value in params.items() if key not in self._before.params]
@@ -200,13 +238,18 @@ class TrackedRun:
         for batch in _batches(texts, _PARAMS_PER_BATCH):
             self._client.log_batch(self.id, tags=batch)
 
-    def log_image(self, pixels: Any, key: str, images: int) -> None:
-        """Adds a picture, uint8 (height, width, 3), to a series the UI shows with a slider; not one it has already."""
+    def has_image(self, key: str, images: int) -> bool:
+        """Whether a picture is in a series already."""
         if self._pictures is None:
             self._pictures = {Path(file.path).name for file in self._client.list_artifacts(self.id, "images")}
-        name = f"{key.replace('/', '~')}+step+{images}+"  # MLflow's, up to the time
-        if not any(picture.startswith(name) for picture in self._pictures):
+        return any(picture.startswith(_picture(key, images)) for picture in self._pictures)
+
+    def log_image(self, pixels: Any, key: str, images: int) -> None:
+        """Adds a picture, uint8 (height, width, 3), to a series the UI shows with a slider; not one it has already."""
+        if not self.has_image(key, images):
             self._client.log_image(self.id, pixels, key=key, step=images)
+            assert self._pictures is not None
+            self._pictures.add(_picture(key, images))
 
     def log_artifact(self, path: Path, folder: str | None) -> None:
         """Uploads a file, or a folder's content."""
@@ -254,8 +297,13 @@ class TrackedRun:
             if status is not None:
                 self._client.set_terminated(self.id, status)
         except Exception as error:
-            reason = mask_secrets(f"MLflow ({self.store.uri}) failed to set the status {status} of the run: {error}")
-            logger.warning("%s", reason)
+            uri = mask_secrets(self.store.uri)
+            logger.warning("MLflow (%s) failed to set the status %s of the run: %s", uri, status, reason_of(error))
+        if self.behind:
+            logger.warning(
+                "MLflow lacks %s of the last ticks, which are in data/: the same command, run again, logs them",
+                " and ".join(sorted(self.behind)),
+            )
         if self.lost:
             logger.warning(
                 "Lost for MLflow: %s of this run (batches of metrics, pictures, files, models). What is in "
@@ -273,3 +321,8 @@ def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     items = iter(items)
     while batch := list(islice(items, size)):
         yield batch
+
+
+def _picture(key: str, images: int) -> str:
+    """MLflow's name of a picture, up to the time."""
+    return f"{key.replace('/', '~')}+step+{images}+"
