@@ -1,5 +1,6 @@
 """What a later stage would refuse is refused before the first node, before packing, or before training."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -204,6 +205,21 @@ def test_what_packed_images_decide_is_refused_before_training(
     checks.before_pipeline_run(pipelines["train"] + pipelines["generate"], context.catalog)
     with pytest.raises(ValueError, match="knows no 'Hat'"):
         before(checks, context, "train_gan", **packed_inputs(trained))
+
+
+@pytest.mark.parametrize(("stages", "node"), [("train", "train_gan"), ("evaluate", "fit_attribute_classifier")])
+def test_a_damaged_shard_is_named_before_it_is_used(
+    load_context: Context, trained: Path, project: Path, stages: str, node: str
+) -> None:
+    shutil.copytree(trained / "data", project / "data")
+    shard = project / "data/05_model_input/smoke/images/shard-00001.npy"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    context = load_context("smoke")
+    inputs = packed_inputs(project) | {"params:evaluate": {}}
+    with pytest.raises(ValueError, match=r"shard-00001\.npy has changed since .*kedro run --pipelines preprocess"):
+        before(check(context, stages), context, node, **inputs)
 
 
 def test_a_model_of_another_size_is_refused_before_the_attribute_classifier(

@@ -264,9 +264,11 @@ class Stages:
             self.check_packed(packed, self._load("labels"), self._load("classes"))
 
     def check_packed(self, packed: "PackedImages", labels: "DataFrame", classes: "DataFrame") -> None:
-        """Checks the packed images and their labels."""
+        """Checks the packed images and their labels, and once their checksums, unless this run's preprocess does."""
         from celeba_gan.images.labels import check_labels
 
+        if self.packed is None and self.preprocess is None:
+            packed.verify()
         self.packed = packed
         check_labels(labels, packed.manifest)
         self._check_sizes(packed.size)
