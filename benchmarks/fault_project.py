@@ -75,37 +75,48 @@ class Project:
             shutil.copy(PROJECT / name, folder / name)
         return cls(folder)
 
-    def begin(self, stage: str, params: str = "", **environment: str) -> "Running":
-        """Starts a stage by the command that people type, in a process group of its own."""
-        # keep a clock that jumps, or another store, in the environment from reaching the other commands
+    def begin(
+        self, stage: str, params: str = "", first_path: str = "", log: str = "log.txt", **environment: str
+    ) -> "Running":
+        """Starts a stage by the command that people type, in a process group of its own.
+
+        Args:
+            stage: One of STAGES, or names of pipelines.
+            params: `--params`.
+            first_path: A folder from which Python imports first.
+            log: The file in the project's folder that gets what is printed.
+            environment: More environment variables.
+        """
         variables = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "KEDRO_"))}
         variables |= {
-            "PYTHONPATH": os.pathsep.join(filter(None, [environment.pop("FIRST_PATH", ""), str(self.folder / "src")])),
+            "PYTHONPATH": os.pathsep.join(filter(None, [first_path, str(self.folder / "src")])),
             "OMP_NUM_THREADS": "1",
             "KEDRO_DISABLE_TELEMETRY": "1",
             "COLUMNS": "1000",
             **environment,
         }
         command = [sys.executable, "-m", "kedro", "run", "--env", "smoke", "--pipelines", STAGES.get(stage, stage)]
-        log = (self.folder / "log.txt").open("w+b")
+        printed = (self.folder / log).open("w+b")
         process = subprocess.Popen(
             [*command, *(["--params", params] if params else [])],
             cwd=self.folder,
             env=variables,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=printed,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        return Running(process, log, time.monotonic())
+        return Running(process, printed, time.monotonic())
 
-    def run(self, stage: str, params: str = "", status: int | None = 0, **environment: str) -> Ended:
+    def run(
+        self, stage: str, params: str = "", status: int | None = 0, first_path: str = "", **environment: str
+    ) -> Ended:
         """Runs a stage to its end.
 
         Raises:
             FaultError: It ended with another exit status; None: any.
         """
-        ended = self.begin(stage, params, **environment).wait()
+        ended = self.begin(stage, params, first_path, **environment).wait()
         if status is not None and ended.status != status:
             tail = "\n".join(ended.text.splitlines()[-25:])
             raise FaultError(f"{stage} ended with status {ended.status} instead of {status}:\n{tail}")
