@@ -232,6 +232,9 @@ def _check_file(path: Path, undisturbed: list[Path]) -> None:
         kind = read_kind(path)
         Checkpoint.load(path, kind, _CARDS[kind])
         return
+    if path.suffix == ".json" and path.with_suffix(".safetensors").exists():  # a card, of any tick
+        json.loads(path.read_bytes())
+        return
     if path.suffix == ".journal":
         Journal.from_bytes(path.read_bytes())
         return
