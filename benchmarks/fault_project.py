@@ -232,7 +232,7 @@ def _check_file(path: Path, undisturbed: list[Path]) -> None:
         kind = read_kind(path)
         Checkpoint.load(path, kind, _CARDS[kind])
         return
-    if path.suffix == ".json" and path.with_suffix(".safetensors").exists():  # a card, of any tick
+    if path.suffix == ".json" and "06_models" in path.parts:  # a card, of any tick
         json.loads(path.read_bytes())
         return
     if path.suffix == ".journal":

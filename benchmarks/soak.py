@@ -130,12 +130,12 @@ def verdict(sessions: list[Session]) -> list[str]:
     inside = [(sample.seconds / 60, sample.memory - one.memory) for one in sessions for sample in one.samples]
     within = slope(*(list(values) for values in zip(*inside, strict=True)))
     across = last.memory - first.memory
-    ticks = max(1, last.ticks - first.ticks)
+    ticks, models = max(1, last.ticks - first.ticks), (last.models - first.models) / max(1, len(sessions) - 2)
     print(
         f"memory {within:+.2f} MiB a minute within sessions, {across:+.1f} MiB from the second to the last; open files "
         f"{first.files} and {last.files}; snapshots {last.snapshots - first.snapshots:+.2f} MiB; per tick "
         f"{(last.outputs - first.outputs) * 1024 / ticks:.1f} KiB of rows and grids, "
-        f"{(last.tracked - first.tracked) * 1024 / ticks:.1f} KiB in MLflow; per stop {(last.models - first.models) / max(1, len(sessions) - 2):.2f} MiB of models in MLflow"
+        f"{(last.tracked - first.tracked) * 1024 / ticks:.1f} KiB in MLflow; per stop {models:.2f} MiB of models in MLflow"
     )
     length = max(sample.seconds for sample in last.samples) / 60
     grown = []
