@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
 
-.PHONY: help run test test-all check lint format viz mlflow explore bench clean
+.PHONY: help run test test-all check lint format viz mlflow explore bench faults clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -65,6 +65,10 @@ bench: $(READY) ## all measurements, about three and a half hours: packing, spee
 	$(BIN)/python benchmarks/corruptions.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/storage.py
+
+faults: $(READY) ## kills, full disks, damaged files, lost servers, and twenty minutes of stopping and resuming: about an hour
+	$(BIN)/python benchmarks/faults.py
+	$(BIN)/python benchmarks/soak.py
 
 clean: ## removes .venv and caches; data/ and the tracked runs stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build src/*.egg-info

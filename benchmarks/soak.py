@@ -135,7 +135,7 @@ def verdict(sessions: list[Session]) -> list[str]:
         f"memory {within:+.2f} MiB a minute within sessions, {across:+.1f} MiB from the second to the last; open files "
         f"{first.files} and {last.files}; snapshots {last.snapshots - first.snapshots:+.2f} MiB; per tick "
         f"{(last.outputs - first.outputs) * 1024 / ticks:.1f} KiB of rows and grids, "
-        f"{(last.tracked - first.tracked) * 1024 / ticks:.1f} KiB in MLflow; per stop {models:.2f} MiB of models in MLflow"
+        f"{(last.tracked - first.tracked) * 1024 / ticks:.1f} KiB in MLflow; per stop {models:.2f} MiB of models there"
     )
     length = max(sample.seconds for sample in last.samples) / 60
     grown = []

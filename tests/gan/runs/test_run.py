@@ -652,3 +652,37 @@ def test_a_snapshot_of_another_format_version_is_refused(
     for read in (run.newest, run.card, run.networks, run.finished):
         with pytest.raises(CheckpointError, match=r"state\.safetensors has format version 1 .* reads 2 to 2"):
             read()
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["state.safetensors", *(pytest.param(f"{it}.safetensors", marks=pytest.mark.slow) for it in ("best", "generator"))],
+)
+def test_a_full_disk_at_any_file_of_a_save_costs_one_tick(
+    images: TrainingImages,
+    make_settings: MakeSettings,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    settings = make_settings(evaluate_every_kimg=0.08)
+    undisturbed = Run(tmp_path / "undisturbed")
+    commit_all(undisturbed, images, settings, scripted(4, 3, 5, 6))
+    write = safetensors.torch.save_file
+
+    def fill_up(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+        if path.name == what and json.loads(metadata["card"])["images"] == 160:
+            path.write_bytes(b"half of it")
+            raise safetensors.SafetensorError("No space left on device (os error 28)")
+        write(tensors, path, metadata)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors.torch, "save_file", fill_up)
+        with pytest.raises(OSError, match=rf"{what} could not be written: No space left"):
+            commit_all(run, images, settings, scripted(4, 3, 5, 6))
+    committed = 160 if what == "generator.safetensors" else 80
+    assert card_of(run).images == committed
+    commit_all(run, images, settings, scripted(*([3] * (committed < 160)), 5, 6))
+    assert_same(tensors_at(run), tensors_at(undisturbed))
+    assert {path.name for path in run.folder.rglob("*")} == {path.name for path in undisturbed.folder.rglob("*")}

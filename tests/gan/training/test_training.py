@@ -482,3 +482,16 @@ def test_article_trains_and_resumes_exactly_under_both_objectives(
     resumed = run(images_at(112), settings, through_disk(undisturbed[1].snapshot, tmp_path))
     assert_same_tensors(undisturbed[-1].snapshot.tensors, resumed[-1].snapshot.tensors)
     assert not np.array_equal(undisturbed[0].samples, undisturbed[-1].samples)
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    images: TrainingImages, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = run(images, make_settings())
+    jumps = iter([-3e8, 3e8] * 100_000)
+    monkeypatch.setattr("time.time", lambda: 1e9 + next(jumps))
+    jumping = run(images, make_settings())
+    assert_same_tensors(jumping[-1].snapshot.tensors, undisturbed[-1].snapshot.tensors)
+    speeds = [row["images_per_second"] for tick in jumping for row in tick.rows if "images_per_second" in row]
+    assert speeds
+    assert all(0 < speed < 1e7 for speed in speeds)
