@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kedro.io import DataCatalog
@@ -267,7 +268,8 @@ class Stages:
         """Checks the packed images and their labels, and once their checksums, unless this run's preprocess does."""
         from celeba_gan.images.labels import check_labels
 
-        if self.packed is None and self.preprocess is None:
+        # Images that lie elsewhere are compared when they are fetched.
+        if self.packed is None and self.preprocess is None and isinstance(packed.folder, Path):
             packed.verify()
         self.packed = packed
         check_labels(labels, packed.manifest)
