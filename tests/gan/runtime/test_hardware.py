@@ -142,3 +142,18 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(
     with pytest.raises(HardwareError, match=r"train\.device: cuda is not available .* available: cpu\. Give one"):
         choose_hardware(make_settings(device="cuda"), None)
     assert choose_hardware(make_settings(device="auto"), None).device == "cpu"
+
+
+@pytest.mark.parametrize(("threads", "warned"), [(2, False), (3, True)])
+def test_more_threads_than_cores_are_warned_of(
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    threads: int,
+    warned: bool,
+) -> None:
+    monkeypatch.setattr(hardware_module, "available_cores", lambda: 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert choose_hardware(make_settings(threads=threads, device="cpu"), None).threads == threads
+    expected = f"train.threads is {threads}, and there are 2 cores to use: threads that share one take longer"
+    assert (expected in caplog.messages) is warned

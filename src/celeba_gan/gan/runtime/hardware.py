@@ -120,6 +120,10 @@ def choose_hardware(
     threads = settings.threads or cores
     if settings.threads is None and same is not None and same.threads <= cores:
         threads = same.threads
+    if threads > cores:
+        logger.warning(
+            "train.threads is %d, and there are %d cores to use: threads that share one take longer", threads, cores
+        )
     torch.set_num_threads(threads)
     keep_freed_memory()
     chosen = Hardware(
