@@ -12,7 +12,7 @@ class ClassifierSettings(Settings):
     """How the attribute classifier is trained, in whose features distances are measured."""
 
     epochs: int = Field(5, ge=1, le=1000, description="passes over its training images")
-    images: int = Field(20000, ge=64, description="at most this many training images, the first ones")
+    images: int = Field(20000, ge=64, le=1_000_000_000, description="at most this many training images, the first ones")
     seed: int = Field(0, ge=0, description="decides first weights, order and mirroring")
 
 
@@ -51,21 +51,34 @@ class EvaluateSettings(Settings):
         description="decides which model is better: a metric that ranks models and has an interval",
     )
     promote_as: str = Field("celeba_gan", min_length=1, description="the registered model's name in MLflow")
-    images: int = Field(5000, ge=2, description="at most this many reals of the test split, and as many samples")
+    images: int = Field(
+        5000, ge=2, le=1_000_000_000, description="at most this many reals of the test split, and as many samples"
+    )
     inception_weights: str | None = Field(
         None, description="torch-fidelity's file of Inception-V3; null: torch-fidelity's download, if it exists"
     )
     features: FeatureFileSettings = FeatureFileSettings()
     classifier: ClassifierSettings = ClassifierSettings()
-    train_images: int = Field(20000, ge=2, description="at most this many training images are searched for copies")
+    train_images: int = Field(
+        20000, ge=2, le=1_000_000_000, description="at most this many training images are searched for copies"
+    )
     two_sample_images: int = Field(
-        1000, ge=0, description="at most this many a side to train a new classifier, and as many to test it; 0: skip it"
+        1000,
+        ge=0,
+        le=1_000_000_000,
+        description="at most this many a side to train a new classifier, and as many to test it; 0: skip it",
     )
     neighbours: int = Field(
         5, ge=1, le=100, description="whose distance is the radius in precision, recall, density, coverage"
     )
     swd_projections: int = Field(512, ge=1, le=65536, description="random directions in sliced Wasserstein distance")
-    swd_images: int = Field(2000, ge=2, description="at most this many images a side in that distance, to save memory")
+    swd_images: int = Field(
+        2000, ge=2, le=1_000_000_000, description="at most this many images a side in that distance, to save memory"
+    )
     swd_patches: int = Field(64, ge=1, le=4096, description="7x7 patches taken from each image at each scale")
-    bootstrap: int = Field(200, ge=0, description="rounds for the Fréchet distance's interval; 0: no intervals")
-    ms_ssim_pairs: int = Field(400, ge=1, description="pairs of samples whose structural similarity is averaged")
+    bootstrap: int = Field(
+        200, ge=0, le=100_000, description="rounds for the Fréchet distance's interval; 0: no intervals"
+    )
+    ms_ssim_pairs: int = Field(
+        400, ge=1, le=1_000_000, description="pairs of samples whose structural similarity is averaged"
+    )

@@ -1,7 +1,8 @@
 """The base of all settings."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator, model_validator
 
@@ -16,11 +17,15 @@ def split_names(value: object) -> object:
 Names = Annotated[list[str], BeforeValidator(split_names)]
 """Several names, on a command line as in `Male+Smiling`; empty: none."""
 
+LARGEST: Final = 2**63 - 1
+"""The largest whole number of a setting, as torch, NumPy and JSON readers take it."""
+
 
 class Settings(BaseModel):
     """A frozen settings model that refuses unknown fields.
 
-    `none` and `null`, as typed on a command line, are None for each field that may be None.
+    `none` and `null`, as typed on a command line, are None for each field that may be None. `true` is no number, a
+    whole number has 64 bits at most, and text can be part of a path and of a file in UTF-8.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -39,8 +44,37 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _none_as_typed(cls, value: object, info: ValidationInfo) -> object:
-        optional = type(None) in get_args(cls.model_fields[str(info.field_name)].annotation)
-        return None if optional and is_none(value) else value
+        kinds = set(_kinds(cls.model_fields[str(info.field_name)].annotation))
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise ValueError("true and false are no numbers")
+        return None if type(None) in kinds and is_none(value) else value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _can_be_used(cls, value: object) -> object:
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, int) and abs(one) > LARGEST:
+                raise ValueError(f"whole numbers are at most {LARGEST:,}, and at least as much below 0")
+            if isinstance(one, str) and ("\0" in one or (not one.isascii() and one != _in_utf8(one))):
+                raise ValueError("it holds a character that is no text")
+        return value
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types of which a value may be one, None's among them."""
+    parts = get_args(annotation)
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _kinds(parts[0])
+    elif origin in (Union, UnionType):
+        for part in parts:
+            yield from _kinds(part)
+    else:
+        yield annotation
+
+
+def _in_utf8(text: str) -> str:
+    return text.encode(errors="ignore").decode()
 
 
 def field_at(model: type[BaseModel], location: Sequence[object]) -> tuple[list[str], type[BaseModel]]:

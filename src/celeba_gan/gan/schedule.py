@@ -1,20 +1,29 @@
 """Schedules: pure functions of the images seen, so that a resumed run needs no schedule's state."""
 
 import math
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from celeba_gan.foundation.settings import Settings
+
+MOST_KIMG: Final = 1e7
+"""The longest training, in thousand images: several times any published one."""
+LARGEST_WEIGHT: Final = 1e6
+"""Of a term of a loss: above, float32 has few digits left for the other terms."""
 
 
 class ScheduleSettings(Settings):
     """A factor that follows the images seen: up to 1 in the warm-up, then along the curve to `final`."""
 
     name: Literal["constant", "linear", "cosine"] = "constant"
-    warm_up_kimg: float = Field(0.0, ge=0, description="thousand images of linear increase from 0; 0: none")
-    end_kimg: float | None = Field(None, gt=0, description="thousand images at which the factor is `final`")
-    final: float = Field(0.0, ge=0, description="factor from `end_kimg` on; not for constant")
+    warm_up_kimg: float = Field(
+        0.0, ge=0, le=MOST_KIMG, description="thousand images of linear increase from 0; 0: none"
+    )
+    end_kimg: float | None = Field(
+        None, gt=0, le=MOST_KIMG, description="thousand images at which the factor is `final`"
+    )
+    final: float = Field(0.0, ge=0, le=1000, description="factor from `end_kimg` on; not for constant")
 
     @model_validator(mode="after")
     def _ends_after_the_warm_up(self) -> Self:

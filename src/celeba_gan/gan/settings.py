@@ -16,7 +16,7 @@ from celeba_gan.gan.losses.combinations import Choices, check_combination
 from celeba_gan.gan.losses.config import ObjectiveSettings, PenaltySettings
 from celeba_gan.gan.networks.config import ConditionSettings, LatentSettings, NetworkError, NetworkSettings
 from celeba_gan.gan.runtime.config import RuntimeSettings
-from celeba_gan.gan.schedule import ScheduleSettings
+from celeba_gan.gan.schedule import LARGEST_WEIGHT, MOST_KIMG, ScheduleSettings
 
 
 class AdamSettings(Settings):
@@ -31,7 +31,9 @@ class AdamSettings(Settings):
 class EMASettings(Settings):
     """Exponential moving average of the generator's weights: the network that is kept and measured."""
 
-    half_life_kimg: float = Field(5.0, gt=0, description="thousand images after which a weight counts half")
+    half_life_kimg: float = Field(
+        5.0, gt=0, le=MOST_KIMG, description="thousand images after which a weight counts half"
+    )
     ramp_up: float = Field(0.05, gt=0, le=1, description="the half-life never exceeds this share of the images so far")
 
 
@@ -40,14 +42,19 @@ class GridSettings(Settings):
 
     rows: int = Field(6, ge=1, le=32, description="rows of samples")
     columns: int = Field(10, ge=1, le=32, description="samples in a row")
-    refresh_every: int = Field(0, ge=0, description="generator updates after which the noise is drawn anew; 0: never")
+    refresh_every: int = Field(
+        0, ge=0, le=1_000_000_000, description="generator updates after which the noise is drawn anew; 0: never"
+    )
 
 
 class StepSettings(InputSettings):
     """What the steps of one iteration compute."""
 
     micro_batch: int | None = Field(
-        None, ge=1, description="images computed at a time, a divisor of batch_size, to save memory; null: all at once"
+        None,
+        ge=1,
+        le=65536,
+        description="images computed at a time, a divisor of batch_size, to save memory; null: all at once",
     )
     n_critic: int = Field(5, ge=1, le=100, description="discriminator steps per generator step")
     objective: ObjectiveSettings = ObjectiveSettings()
@@ -66,10 +73,16 @@ class PairSettings(SeedSettings):
     network: NetworkSettings = NetworkSettings()
     latent: LatentSettings = LatentSettings()
     weight_clip: float | None = Field(
-        None, gt=0, description="largest absolute value of a weight of the discriminator (WGAN: 0.01); null: no limit"
+        None,
+        gt=0,
+        le=LARGEST_WEIGHT,
+        description="largest absolute value of a weight of the discriminator (WGAN: 0.01); null: no limit",
     )
     clip_gradient_norm: float | None = Field(
-        None, gt=0, description="largest norm of each network's gradient; longer ones are scaled down; null: no limit"
+        None,
+        gt=0,
+        le=LARGEST_WEIGHT,
+        description="largest norm of each network's gradient; longer ones are scaled down; null: no limit",
     )
     generator_optimizer: AdamSettings = AdamSettings()
     discriminator_optimizer: AdamSettings = AdamSettings()
@@ -80,10 +93,13 @@ class TrainSettings(StepSettings, PairSettings, RuntimeSettings):
     """All settings of training."""
 
     resume: bool = Field(True, description="resume from the newest snapshot; false sets the old results aside")
-    kimg: float = Field(gt=0, description="length: thousand images seen by the discriminator")
-    tick_kimg: float = Field(gt=0, description="thousand images between two snapshots")
+    kimg: float = Field(gt=0, le=MOST_KIMG, description="length: thousand images seen by the discriminator")
+    tick_kimg: float = Field(gt=0, le=MOST_KIMG, description="thousand images between two snapshots")
     resume_from: float | None = Field(
-        None, ge=0, description="resume from the snapshot at this many thousand images, not from the newest"
+        None,
+        ge=0,
+        le=MOST_KIMG,
+        description="resume from the snapshot at this many thousand images, not from the newest",
     )
     init_from: str | None = Field(
         None,
@@ -102,6 +118,7 @@ class TrainSettings(StepSettings, PairSettings, RuntimeSettings):
     evaluate_every_kimg: float | None = Field(
         50.0,
         gt=0,
+        le=MOST_KIMG,
         description="thousand images after which the averaged generator is measured, at the tick that reaches them; "
         "null: never",
     )

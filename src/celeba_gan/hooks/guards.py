@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -28,6 +29,9 @@ RUNTIME_ONLY: Final = (*NAMES, "source", "storage")
 
 # One folder name. A leading dot would hide the folder or leave it (`..`).
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+_SHORT: Final = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
 
 
 class ParameterError(ValueError):
@@ -71,12 +75,13 @@ class ParameterGuard:
         check_folder(Path(loader.conf_source))
         check_environment(loader.env, loader.conf_source, loader.environments)
         runtime: Mapping[str, Any] = loader.runtime_params or {}
-        parameters: dict[str, Any] = loader["parameters"]
+        parameters = _merged(loader, runtime)
         registered = dict(pipelines)
         inputs = {name for pipeline in registered.values() for name in pipeline.inputs()}
         sections = {name.removeprefix("params:").split(".")[0] for name in inputs if name.startswith("params:")}
         problems = [
             *_unread_keys(parameters, runtime, sections),
+            *_left_open(runtime),
             *_wrong_names(runtime, loader["globals"]),
             *_wrong_source(runtime, loader),
             *wrong_storage(runtime, loader["globals"]),
@@ -119,6 +124,59 @@ def check_environment(wanted: str | None, conf: str | Path, known: Iterable[str]
     known = sorted(known)
     if wanted and wanted not in known:
         raise ParameterError(f"There is no environment {wanted!r} in {conf}{_instead(wanted, known)}")
+
+
+def _merged(loader: ConfigLoader, runtime: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of the files and of --params.
+
+    Raises:
+        ParameterError: One has a list where the other has named fields, which cannot be merged.
+    """
+    try:
+        parameters: dict[str, Any] = loader["parameters"]
+    except TypeError as error:
+        read: dict[str, Any] = {}
+        names = dict.fromkeys([str(loader.base_env), str(loader.env or loader.default_run_env)])
+        for where, given in [
+            *((f"{name}/parameters.yml", loader.read_file(name, "parameters.yml")) for name in names),
+            ("--params", runtime),
+        ]:
+            clashes = [
+                f"{name} in {where} is {_written(value)}, but {name} has "
+                f"{'fields of its own' if isinstance(before, Mapping) else 'a list'} in the parameters.yml files"
+                for name, value, before in _clashes(given, read)
+            ]
+            if clashes:
+                raise ParameterError("\n".join(clashes)) from error
+            read = {**read, **given}
+        raise ParameterError(f"The parameters.yml files do not fit each other: {error}") from error
+    return parameters
+
+
+def _clashes(given: Mapping[str, Any], before: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any, Any]]:
+    """Names, values and earlier values where one is a list and the other a mapping."""
+    for key in given:
+        one, other, name = given[key], before.get(key), f"{prefix}{key}"
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from _clashes(one, other, f"{name}.")
+        elif (
+            {isinstance(one, list), isinstance(other, list)}
+            == {
+                isinstance(one, Mapping),
+                isinstance(other, Mapping),
+            }
+            == {True, False}
+        ):
+            yield name, one, other
+
+
+def _left_open(values: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
+    """`???` is OmegaConf's word for a value that is not known yet: it would leave that of the files."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _left_open(value, f"{prefix}{key}.")
+        elif value == "???":
+            yield f"{prefix}{key} is '???', which stands for no value; give one, or leave it out"
 
 
 def _unread_keys(parameters: Mapping[str, Any], runtime: Mapping[str, Any], sections: set[str]) -> Iterable[str]:
@@ -218,7 +276,7 @@ def _wrong_values(parameters: Mapping[str, Any], pipelines: dict[str, Any]) -> I
             try:
                 model.model_validate(parameters[section])
             except ValidationError as error:
-                yield from (_finding(section, model, details) for details in error.errors())
+                yield from _findings(section, model, error)
 
 
 def _wrong_size(parameters: Mapping[str, Any]) -> Iterable[str]:
@@ -236,6 +294,21 @@ def _wrong_size(parameters: Mapping[str, Any]) -> Iterable[str]:
         return  # reported by _wrong_values
 
 
+def _findings(section: str, model: type[BaseModel], error: ValidationError) -> Iterable[str]:
+    """Pydantic's findings, those on the alternatives of one value in one."""
+    found: dict[tuple[str, ...], list[Any]] = {}
+    for details in error.errors():
+        found.setdefault(tuple(field_at(model, details["loc"])[0]), []).append(details)
+    for alternatives in found.values():
+        details = alternatives[0]
+        if all(one["input"] is details["input"] for one in alternatives):
+            start = "Input should be "
+            others = (one["msg"].removeprefix(start) for one in alternatives[1:])
+            yield _finding(section, model, {**details, "msg": ", or ".join([details["msg"], *others])})
+        else:  # items of a list
+            yield from (_finding(section, model, one) for one in alternatives)
+
+
 def _finding(section: str, model: type[BaseModel], details: Mapping[str, Any]) -> str:
     """One of pydantic's findings, with the parameter's name as --params spells it."""
     path, model = field_at(model, details["loc"])
@@ -245,9 +318,25 @@ def _finding(section: str, model: type[BaseModel], details: Mapping[str, Any]) -
     if details["type"] == "missing":
         return f"{name} is missing; give it in parameters.yml or with --params"
     value = details["input"]
-    if details["type"] == "string_type" and not isinstance(value, Mapping):
-        return f"{name} is {value!r}, which is not text; {_quoted(name, '--params')}, or in quotes in parameters.yml"
-    return f"{name}: {message}" if isinstance(value, Mapping) else f"{name} is {value!r}: {message}"
+    if details["type"] == "string_type" and not isinstance(value, Mapping | list):
+        return (
+            f"{name} is {_written(value)}, which is not text; {_quoted(name, '--params')}, or in quotes in "
+            "parameters.yml"
+        )
+    if details["type"] in ("model_type", "model_attributes_type"):
+        fields = ", ".join(model.model_fields)
+        return f"{name} is {_written(value)}, but has fields of its own; give {name}.FIELD=..., one of {fields}"
+    if details["type"] == "value_error" and isinstance(value, Mapping):  # fields that do not agree
+        return f"{name}: {message}"
+    return f"{name} is {_written(value)}: {message}"
+
+
+def _written(value: object) -> str:
+    """A value as it is written in Python, cut to a length that can be read."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # a number of too many digits, which Python does not write
+        return "a number of thousands of digits"
 
 
 def _quoted(name: str, where: str) -> str:

@@ -13,7 +13,7 @@ class PreprocessSettings(Settings):
     """How photographs are cropped, resized, packed and assigned to classes."""
 
     size: int = Field(default=64, ge=8, le=1024, description="Side of the packed images, in pixels, 8 to 1024.")
-    crop: Annotated[int, Field(ge=8)] | Literal["none"] = Field(
+    crop: Annotated[int, Field(ge=8, le=65536)] | Literal["none"] = Field(
         default=178,
         description="Side of the centre crop before resizing, in pixels of the photograph; papers use 178, 148 and 108 "
         "on CelebA, and numbers from different crops cannot be compared. Photographs smaller than the crop are "
@@ -40,16 +40,18 @@ class PreprocessSettings(Settings):
     min_class_images: int = Field(
         default=0,
         ge=0,
+        le=1_000_000_000,
         description="Images of the train split that a class needs; the images of smaller classes are left out, and the "
         "classes listed. 0: every class must have one.",
     )
     shard_images: int = Field(
         default=4096,
         ge=1,
+        le=1_000_000_000,
         description="Images in one shard file; fewer if a shard would exceed 512 MiB (from 210 pixels on).",
     )
     workers: int | None = Field(
-        default=None, ge=1, description="Processes that decode photographs; null: one per CPU core."
+        default=None, ge=1, le=1024, description="Processes that decode photographs; null: one per CPU core."
     )
 
     @model_validator(mode="after")

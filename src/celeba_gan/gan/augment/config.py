@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from celeba_gan.foundation.settings import Settings
+from celeba_gan.gan.schedule import MOST_KIMG
 
 
 class DiffAugmentSettings(Settings):
@@ -32,8 +33,8 @@ class AdaSettings(Settings):
         lt=1,
         description="overfitting to steer towards; null: 0.6 where the objective has a zero, else 0.5, as in the paper",
     )
-    speed_kimg: float = Field(500.0, gt=0, description="thousand images in which p can move by 1")
-    interval: int = Field(4, ge=1, description="iterations between two moves of p")
+    speed_kimg: float = Field(500.0, gt=0, le=MOST_KIMG, description="thousand images in which p can move by 1")
+    interval: int = Field(4, ge=1, le=1_000_000, description="iterations between two moves of p")
     limit: float = Field(0.8, gt=0, le=1, description="p never exceeds it; above 0.8 the generator learns to augment")
     x_flip: bool = Field(True, description="mirror")
     rotate90: bool = Field(True, description="turn by a multiple of 90 degrees")

@@ -18,7 +18,10 @@ class InputSettings(SeedSettings):
 
     batch_size: int = Field(ge=1, le=65536, description="images per discriminator step")
     random_crop: int | None = Field(
-        None, ge=1, description="side in pixels of the square cut at random from each image; null: whole images"
+        None,
+        ge=1,
+        le=4096,
+        description="side in pixels of the square cut at random from each image; null: whole images",
     )
     mirror: bool = Field(True, description="show each image mirrored with probability one half")
     data: Literal["auto", "stream", "resident"] = Field(

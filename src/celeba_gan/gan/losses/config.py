@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from celeba_gan.foundation.settings import Settings
 from celeba_gan.gan.losses.registry import OBJECTIVES
-from celeba_gan.gan.schedule import ScheduleSettings
+from celeba_gan.gan.schedule import LARGEST_WEIGHT, ScheduleSettings
 
 
 class ObjectiveSettings(Settings):
@@ -34,15 +34,15 @@ class ObjectiveSettings(Settings):
 class GradientPenaltySettings(Settings):
     """Gradient penalty of WGAN-GP (Gulrajani et al. 2017, equation 3)."""
 
-    weight: float = Field(10.0, ge=0, description="lambda; 0: off")
-    target: float = Field(1.0, ge=0, description="gradient norm that costs nothing")
+    weight: float = Field(10.0, ge=0, le=LARGEST_WEIGHT, description="lambda; 0: off")
+    target: float = Field(1.0, ge=0, le=LARGEST_WEIGHT, description="gradient norm that costs nothing")
     one_sided: bool = Field(False, description="charge only norms above the target")
 
 
 class WeightSettings(Settings):
     """A penalty that has only a weight."""
 
-    weight: float = Field(0.0, ge=0, description="0: off")
+    weight: float = Field(0.0, ge=0, le=LARGEST_WEIGHT, description="0: off")
 
 
 class PenaltySettings(Settings):

@@ -26,5 +26,8 @@ class RuntimeSettings(Settings):
         "where it fails, training runs without",
     )
     threads: int | None = Field(
-        None, ge=1, description="CPU threads; null: those of the resumed state, else OMP_NUM_THREADS or all cores"
+        None,
+        ge=1,
+        le=1024,
+        description="CPU threads; null: those of the resumed state, else OMP_NUM_THREADS or all cores",
     )
