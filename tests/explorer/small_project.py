@@ -20,7 +20,7 @@ from celeba_gan.gan.runs.snapshot import Network
 from celeba_gan.gan.sampling.control_config import DirectionSettings
 from celeba_gan.gan.sampling.directions import Classifier, find_directions
 from celeba_gan.gan.sampling.trained import TrainedGenerator
-from celeba_gan.images.packed import Manifest, Recipe, ShardRecord, hash_pixels
+from celeba_gan.images.packed import Manifest, Recipe, ShardRecord, content_digest, hash_pixels
 
 SIZE = 16
 CONDITIONS = {
@@ -59,11 +59,13 @@ def make_network(kind: str, **changes: Any) -> Network:
     return Network("generator", card, module.state_dict())
 
 
-def save_packed(folder: Path, images: NDArray[np.uint8]) -> None:
-    """Packed images: all of them for training but the last four."""
+def save_packed(folder: Path, images: NDArray[np.uint8]) -> str:
+    """Packed images: all of them for training but the last four. Returns their digest."""
     folder.mkdir(parents=True)
     np.save(folder / "shard-00000.npy", images)
     stop = len(images) - 4
+    splits = {"train": (0, stop), "valid": (stop, stop + 2), "test": (stop + 2, stop + 4)}
+    shards = [ShardRecord(file="shard-00000.npy", images=len(images), sha256=hash_pixels(images))]
     manifest = Manifest(
         count=len(images),
         size=SIZE,
@@ -71,29 +73,30 @@ def save_packed(folder: Path, images: NDArray[np.uint8]) -> None:
         shard_images=len(images),
         source_digest="s",
         images_digest="i",
-        splits={"train": (0, stop), "valid": (stop, stop + 2), "test": (stop + 2, stop + 4)},
-        shards=[ShardRecord(file="shard-00000.npy", images=len(images), sha256=hash_pixels(images))],
+        splits=splits,
+        shards=shards,
         unreadable=[],
         leaks=[],
         duplicates=[],
-        digest="d" * 16,
+        digest=content_digest(SIZE, shards, splits),
     )
     (folder / "manifest.json").write_text(manifest.model_dump_json())
+    return manifest.digest
 
 
 def make_project(project: Path) -> Path:
     """Three experiments; packed images, a classifier and directions for `plain`."""
+    images = TrainedGenerator(make_network("plain")).sample(60, seed=123)
+    digest = save_packed(project / "data" / "05_model_input" / "small" / "images", images)
     for kind in CONDITIONS:
         folder = project / "data" / "06_models" / kind
         folder.mkdir(parents=True)
-        export(make_network(kind), folder / "generator")
-    generator = TrainedGenerator(make_network("plain"))
-    images = generator.sample(60, seed=123)
-    save_packed(project / "data" / "05_model_input" / "small" / "images", images)
+        export(make_network(kind, data_digest=digest), folder / "generator")
+    generator = TrainedGenerator(make_network("plain", data_digest=digest))
     torch.manual_seed(0)
     network = AttributeNetwork(3)
     names = ("Male", "Smiling", "Wearing_Hat")
-    card = ClassifierCard(attributes=names, size=SIZE, made_from={"data_digest": "d" * 16})
+    card = ClassifierCard(attributes=names, size=SIZE, made_from={"data_digest": digest})
     place = project / "data" / "06_models" / "datasets" / "small"
     place.mkdir(parents=True)
     Checkpoint("classifier", card, network.state_dict()).save(place / "attribute_classifier.safetensors")

@@ -13,6 +13,7 @@ from celeba_gan.images.packed import (
     PackedImagesError,
     Recipe,
     ShardRecord,
+    content_digest,
     hash_pixels,
     hash_texts,
     shard_file,
@@ -34,6 +35,7 @@ def write(folder):
         np.save(folder / shard_file(number), pixels)
         records.append(ShardRecord(file=shard_file(number), images=length, sha256=hash_pixels(pixels)))
         start += length
+    splits = {"train": (0, 13), "valid": (13, 17), "test": (17, 17)}
     manifest = Manifest(
         count=len(PIXELS),
         size=8,
@@ -41,12 +43,12 @@ def write(folder):
         shard_images=5,
         source_digest="source",
         images_digest="images",
-        splits={"train": (0, 13), "valid": (13, 17), "test": (17, 17)},
+        splits=splits,
         shards=records,
         unreadable=[],
         leaks=[],
         duplicates=[],
-        digest="content",
+        digest=content_digest(8, records, splits),
     )
     (folder / "manifest.json").write_text(manifest.model_dump_json())
     return folder
@@ -69,7 +71,7 @@ def test_gather_refuses_what_is_no_index(folder, indices):
 def test_manifest_length_and_splits(folder):
     packed = PackedImages(folder)
     assert len(packed) == 17
-    assert packed.digest == "content"
+    assert packed.digest == packed.manifest.digest
     assert packed.split("valid") == (13, 17)
     assert packed.split("test") == (17, 17)
     with pytest.raises(PackedImagesError, match="the splits are train, valid, test"):
@@ -167,3 +169,71 @@ def test_a_journal_comes_back_and_a_damaged_one_does_not():
     for length in range(len(data) - 1):
         with pytest.raises(ValueError):  # noqa: PT011
             Journal.from_bytes(data[:length])
+
+
+def zip_of_arrays(folder):
+    np.savez(folder / "other.npz", PIXELS[:5])
+    (folder / "other.npz").rename(folder / shard_file(0))
+
+
+def beginning_of_a_zip(folder):
+    (folder / shard_file(0)).write_bytes(b"PK\x03\x04" + bytes(100))
+
+
+def columns_first(folder):
+    np.save(folder / shard_file(0), np.asfortranarray(PIXELS[:5]))
+
+
+def unfinished_header(folder):
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (5, 8,"
+    (folder / shard_file(0)).write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(960))
+
+
+@pytest.mark.parametrize("damage", [zip_of_arrays, beginning_of_a_zip, columns_first, unfinished_header])
+def test_what_is_no_plain_array_is_no_shard(tmp_path, damage):
+    damage(write(tmp_path))
+    with pytest.raises(PackedImagesError, match=r"shard-00000\.npy cannot be read: .*kedro run --pipelines preprocess"):
+        PackedImages(tmp_path).check()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"count": 16},
+        {"size": 4},
+        {"splits": {"train": (0, 17), "valid": (13, 17), "test": (17, 17)}},
+        {"shards": []},
+        {"digest": "0" * 64},
+    ],
+)
+def test_a_manifest_that_was_changed_is_refused(tmp_path, change):
+    manifest = PackedImages(write(tmp_path)).manifest
+    (tmp_path / "manifest.json").write_text(manifest.model_copy(update=change).model_dump_json())
+    with pytest.raises(PackedImagesError, match=r"manifest\.json is inconsistent"):
+        PackedImages(tmp_path).check()
+
+
+@pytest.mark.parametrize("name", ["../secret.npy", "{outside}", "./shard-00000.npy", "shard-00001.npy", "", "..", "\0"])
+def test_a_manifest_names_no_file_but_its_own_shards(tmp_path, name):
+    """The content of the other file would be right: it is its place that is refused."""
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    manifest = PackedImages(write(folder)).manifest
+    np.save(tmp_path / "secret.npy", PIXELS[:5])
+    first = manifest.shards[0].model_copy(update={"file": name.format(outside=tmp_path / "secret.npy")})
+    forged = manifest.model_copy(update={"shards": [first, *manifest.shards[1:]]})
+    (folder / "manifest.json").write_text(forged.model_dump_json())
+    with pytest.raises(PackedImagesError, match=r"manifest\.json is inconsistent"):
+        PackedImages(folder).check()
+
+
+def test_a_shard_is_no_link_out_of_its_folder_which_itself_may_be_one(tmp_path):
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    write(folder)
+    (tmp_path / "link").symlink_to(folder)
+    PackedImages(tmp_path / "link").verify()
+    (folder / shard_file(0)).rename(tmp_path / "elsewhere.npy")
+    (folder / shard_file(0)).symlink_to("../elsewhere.npy")
+    with pytest.raises(PackedImagesError, match=r"shard-00000\.npy is not in .*packed, but a link"):
+        PackedImages(folder).check()

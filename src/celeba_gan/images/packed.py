@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, ValidationError
 
+from celeba_gan.foundation.arrays import ArrayError, map_array
 from celeba_gan.foundation.documents import Record
 from celeba_gan.foundation.wording import stage_command
 from celeba_gan.storage.array_files import ChangedError, RowsFile
@@ -239,12 +240,15 @@ class PackedImages:
             place += record.images
 
     def check(self) -> None:
-        """Checks that the manifest exists and that every shard has the right shape; reads no pixels.
+        """Checks that the manifest is as it was written, and that every shard has the right shape; reads no pixels.
 
         Raises:
             PackedImagesError: Naming the file.
         """
-        if sum(shard.images for shard in self.manifest.shards) != self.manifest.count:
+        manifest = self.manifest
+        named = all(shard.file == shard_file(place) for place, shard in enumerate(manifest.shards))
+        complete = named and sum(shard.images for shard in manifest.shards) == manifest.count
+        if not complete or content_digest(manifest.size, manifest.shards, manifest.splits) != manifest.digest:
             raise PackedImagesError(f"{self.folder / MANIFEST_FILE} is inconsistent. {_PACK_AGAIN}")
         if isinstance(self.folder, Place):
             with _as_packed_images_error():
@@ -322,9 +326,11 @@ def map_shard(folder: Path, record: ShardRecord, size: int) -> NDArray[np.uint8]
         PackedImagesError: It is missing, or does not have the shape in its record.
     """
     path = folder / record.file
+    if path.resolve().parent != folder.resolve():
+        raise PackedImagesError(f"{path} is not in {folder}, but a link or a path that leaves it. {_PACK_AGAIN}")
     try:
-        pixels: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-    except (OSError, ValueError, EOFError) as error:
+        pixels: NDArray[np.uint8] = map_array(path).view(np.ndarray)
+    except (OSError, ArrayError) as error:
         raise PackedImagesError(f"{path} cannot be read: {error}. {_PACK_AGAIN}") from error
     if pixels.shape != (record.images, size, size, 3) or pixels.dtype != np.uint8:
         raise PackedImagesError(
@@ -337,6 +343,11 @@ def map_shard(folder: Path, record: ShardRecord, size: int) -> NDArray[np.uint8]
 def hash_pixels(pixels: NDArray[np.uint8]) -> str:
     """The sha256 of an array's bytes in C order, in hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
+
+
+def content_digest(size: int, shards: Iterable[ShardRecord], splits: Mapping[str, tuple[int, int]]) -> str:
+    """The `digest` of a manifest: equal ones mean equal pixels, order and splits."""
+    return hash_texts([size, *((shard.images, shard.sha256) for shard in shards), *splits.items()])
 
 
 def hash_texts(*columns: Iterable[Any]) -> str:

@@ -28,6 +28,7 @@ from celeba_gan.images.packed import (
     Recipe,
     Shard,
     ShardRecord,
+    content_digest,
     hash_pixels,
     hash_texts,
     shard_file,
@@ -357,9 +358,7 @@ class Packing:
             rare=sorted(compress(self.image_ids, self.is_rare)),
             duplicates=duplicate_groups(self.image_ids, self.digests),
             duplicates_by=_DUPLICATES_BY,
-            digest=hash_texts(
-                [recipe.size, *((shard.images, shard.sha256) for shard in self.records), *ranges.items()]
-            ),
+            digest=content_digest(recipe.size, self.records, ranges),
         )
 
     def _left_out(self, reasons: dict[int, str]) -> list[LeftOut]:

@@ -91,3 +91,67 @@ def test_a_folder_that_is_not_writable_is_logged(tmp_path: Path, caplog: pytest.
     assert "are not cached" in caplog.text
     assert FeatureStore(tmp_path / "new").is_writable()
     assert not list((tmp_path / "new").iterdir())
+
+
+@pytest.mark.parametrize("place", [40, 128, -1])
+def test_a_changed_byte_is_found_by_the_checksum(tmp_path: Path, place: int) -> None:
+    store = FeatureStore(tmp_path)
+    store.describe("a", 10, batches)
+    (file,) = tmp_path.glob("*.npy")
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    assert store.find("a", 10) is None
+    found = store.describe("a", 10, batches)
+    assert (found.features == ROWS[:, :3]).all()
+    assert (found.outputs == ROWS[:, 3:]).all()
+
+
+@pytest.mark.parametrize("width", ["4", "x", "-1", "", "3.3"])
+def test_a_name_that_says_something_else_is_not_believed(tmp_path: Path, width: str) -> None:
+    store = FeatureStore(tmp_path)
+    store.describe("a", 10, batches)
+    (file,) = tmp_path.glob("*.npy")
+    key, _, checksum, _ = file.name.split(".")
+    file.rename(tmp_path / f"{key}.{width}.{checksum}.npy")
+    assert store.find("a", 10) is None
+
+
+def test_what_earlier_versions_stored_is_computed_again(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.describe("a", 10, batches)
+    (file,) = tmp_path.glob("*.npy")
+    file.rename(tmp_path / f"{file.name.split('.')[0]}.3.npy")
+    assert (store.describe("a", 10, batches).features == ROWS[:, :3]).all()
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04" + bytes(60), b"\x93NUMPY\x01\x00\x04\x00(((("], ids=["zip", "header"]
+)
+def test_what_numpy_takes_for_something_else_is_computed_again(tmp_path: Path, content: bytes) -> None:
+    store = FeatureStore(tmp_path)
+    store.describe("a", 10, batches)
+    (file,) = tmp_path.glob("*.npy")
+    file.write_bytes(content)
+    assert (store.describe("a", 10, batches).features == ROWS[:, :3]).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "5", "null", '{"x": 1.5}', '{"numbers": {"x": "1"}, "checksum": ""}', "[" * 100_000, '{"numbers": 1}'],
+)
+def test_damaged_numbers_are_measured_again(tmp_path: Path, text: str) -> None:
+    store = FeatureStore(tmp_path)
+    store.numbers("n", lambda: {"x": 1.5})
+    (file,) = tmp_path.glob("*.json")
+    file.write_text(text)
+    assert store.numbers("n", lambda: {"x": 2.5}) == {"x": 2.5}
+
+
+def test_a_changed_digit_of_a_number_is_found(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.numbers("n", lambda: {"x": 1.5, "y": float("inf")})
+    (file,) = tmp_path.glob("*.json")
+    assert store.numbers("n", dict) == {"x": 1.5, "y": float("inf")}
+    file.write_text(file.read_text().replace("1.5", "1.4"))
+    assert store.numbers("n", lambda: {"x": 1.5}) == {"x": 1.5}

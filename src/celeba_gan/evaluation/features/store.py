@@ -10,10 +10,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from celeba_gan.foundation.arrays import ArrayError, map_array
+from celeba_gan.foundation.documents import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +36,8 @@ class Described(NamedTuple):
 class FeatureStore:
     """A folder of features, a `.npy` file for each set of images, under a key of all that they depend on.
 
-    Files are written under another name and renamed when complete. Arrays are mapped from disk, not read.
+    Files are written under another name and renamed when complete. Arrays are mapped from disk, not read, but for their
+    checksum, without which they are computed again.
     """
 
     def __init__(self, folder: Path, most_bytes: float = 2e9) -> None:
@@ -73,31 +77,35 @@ class FeatureStore:
         """Numbers by name that depend on this key alone: measured now if they are missing."""
         path = self.folder / f"{_short(key)}.json"
         try:
-            known: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-            return known
-        except (OSError, ValueError):  # missing or damaged
+            stored: Any = parse_json(path.read_text(encoding="utf-8"))
+            known: dict[str, float] = stored["numbers"]
+            if stored["checksum"] == _checksum(json.dumps(known).encode()):
+                return known
+        except (OSError, ValueError, TypeError, KeyError):  # missing or damaged
             pass
         numbers = measure()
+        checksum = _checksum(json.dumps(numbers).encode())
         try:
             staging = self._staging()
-            staging.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+            staging.write_text(json.dumps({"numbers": numbers, "checksum": checksum}, indent=1), encoding="utf-8")
             staging.replace(path)
         except OSError as error:  # they are measured again next time
             logger.warning("Floors are not cached: %s", error)
         return numbers
 
     def find(self, key: str, count: int) -> Described | None:
-        """The features of this key, if they are there and complete."""
+        """The features of this key, if they are there, complete, and as they were written."""
         for path in self.folder.glob(f"{_short(key)}.*.npy"):
+            width, _, checksum = path.stem.partition(".")[2].partition(".")
             try:
-                rows = np.load(path, mmap_mode="r")
-            except (OSError, ValueError, EOFError):  # damaged, or removed by another process: it is computed again
+                rows = map_array(path) if _checksum_of(path, width) == checksum else None
+            except (OSError, ArrayError):  # damaged, or removed by another process: it is computed again
+                continue
+            if rows is None or len(rows) != count:
                 continue
             with contextlib.suppress(OSError):  # another user's
                 os.utime(path)
-            width = int(path.name.split(".")[1])
-            if rows.ndim == 2 and len(rows) == count:
-                return Described(rows[:, :width], rows[:, width:])
+            return Described(rows[:, : int(width)], rows[:, int(width) :])
         return None
 
     @contextlib.contextmanager
@@ -124,7 +132,7 @@ class FeatureStore:
                 yield write
             if filled != count:
                 raise ValueError(f"Features of {count} images were expected, but there are {filled}")
-            staging.replace(self.folder / f"{_short(key)}.{width}.npy")
+            staging.replace(self.folder / f"{_short(key)}.{width}.{_checksum_of(staging, str(width))}.npy")
         finally:
             staging.unlink(missing_ok=True)
 
@@ -149,6 +157,16 @@ class FeatureStore:
             if place and total > self.most_bytes:
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+
+def _checksum_of(path: Path, width: str) -> str:
+    """Of a file and what its name says of the columns."""
+    with path.open("rb") as file:  # read, not mapped: mapped pages count as memory of the process
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(width.encode(), digest_size=8)).hexdigest()
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def _short(key: str) -> str:
