@@ -14,6 +14,7 @@ from filelock import Timeout
 from pydantic import ValidationError
 
 from celeba_gan.arguments import named_as_arguments
+from celeba_gan.foundation.documents import parse_json
 from celeba_gan.foundation.files import staged, unused
 from celeba_gan.foundation.locks import locked
 from celeba_gan.foundation.settings import Settings, field_at
@@ -262,10 +263,12 @@ class _Packing:
     def check_same(self, place: Path) -> None:
         """Raises SettingsError if the training in a folder has others: they would be replaced before it is refused."""
         try:
-            before = json.loads((place / "images" / "source.json").read_text(encoding="utf-8"))
+            before = parse_json((place / "images" / "source.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return  # training compares the images themselves
         now = asdict(self)
+        if not isinstance(before, dict):
+            return
         if changed := [f"{name}={before.get(name)!r}" for name in now if before.get(name) != now[name]]:
             raise SettingsError(
                 f"{place} has a training on other images, with {', '.join(changed)}. Name another folder, or start "

@@ -62,3 +62,34 @@ def test_a_picture_comes_back_and_is_previewed(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(dataset.load()), np.asarray(picture))
     assert base64.b64decode(dataset.preview()).startswith(b"\x89PNG")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["picture.png"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "a changed byte", "text", "no number", "a word", "gif"])
+@pytest.mark.parametrize("kind", [PictureDataset, ImageGridDataset])
+def test_a_damaged_picture_is_named(tmp_path: Path, kind: type, damage: str) -> None:
+    file = tmp_path / "picture.png"
+    ImageGridDataset(str(file)).save(ImageGrid(7, noise(20, 30, 3)))
+    data = bytearray(file.read_bytes())
+    if damage == "cut":
+        data = data[: len(data) // 2]
+    elif damage == "a changed byte":
+        data[len(data) // 2] ^= 1
+    elif damage == "text":
+        data = bytearray(b"rubbish")
+    elif damage == "gif":
+        buffer = BytesIO()
+        Image.new("RGB", (4, 4)).save(buffer, "GIF")
+        data = bytearray(buffer.getvalue())
+    elif kind is PictureDataset:
+        return  # it needs no number
+    else:
+        from PIL.PngImagePlugin import PngInfo
+
+        buffer, info = BytesIO(), PngInfo()
+        if damage == "a word":
+            info.add_text("images", "seven")
+        Image.new("RGB", (4, 4)).save(buffer, "PNG", pnginfo=info)
+        data = bytearray(buffer.getvalue())
+    file.write_bytes(data)
+    with pytest.raises(DatasetError, match=rf"{file} .*Remove it, and run the stage that makes it"):
+        kind(str(file)).load()

@@ -118,3 +118,43 @@ def test_a_damaged_tick_is_named(tmp_path: Path, kind: Any, suffix: str, content
     file.write_bytes(content)
     with pytest.raises(DatasetError, match=rf"{file} is damaged: .*Remove it to go on without"):
         kind(str(tmp_path)).load()
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "5", "[[]]", '[{"loss": 1}]', '[{"images": "5"}]', '[{"images": null}]', "[" * 100_000, f"[{{{'}'}]"]
+)
+def test_rows_of_another_form_are_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "000000000010.json"
+    file.write_text(text)
+    with pytest.raises(DatasetError, match=rf"{file} is damaged: .*Remove it to go on without"):
+        MetricRowsDataset(str(tmp_path)).load()
+
+
+def test_numbers_of_rows_keep_their_kind(tmp_path: Path) -> None:
+    dataset = MetricRowsDataset(str(tmp_path))
+    dataset.save(MetricRows(10, [{"images": 10, "loss": float("nan"), "swd": 2.0}]))
+    table = dataset.load()
+    assert table.dtypes.astype(str).to_dict() == {"images": "int64", "loss": "float64", "swd": "float64"}
+
+
+def test_a_grid_is_read_as_png_and_as_nothing_else(tmp_path: Path) -> None:
+    """For an EPS Pillow would start Ghostscript; a GIF is a picture, but not what was written here."""
+    dataset = TrainingGridsDataset(str(tmp_path))
+    dataset.save(grid(10))
+    (file,) = tmp_path.iterdir()
+    for kind in ("GIF", "EPS"):
+        with Image.open(file) as image:
+            image.convert("RGB").save(tmp_path / "other", kind)
+        (tmp_path / "other").rename(file)
+        with pytest.raises(DatasetError, match=rf"{file} is damaged: it is not a PNG file\. Remove it"):
+            dataset.load()
+        file.unlink()
+        dataset.save(grid(10))
+
+
+def test_a_grid_of_another_name_is_named(tmp_path: Path) -> None:
+    dataset = TrainingGridsDataset(str(tmp_path))
+    dataset.save(grid(10))
+    (tmp_path / "000000000010.png").rename(tmp_path / "1x.png")
+    with pytest.raises(DatasetError, match=r"1x\.png is damaged"):
+        dataset.load()

@@ -97,3 +97,11 @@ def test_json_that_is_no_table_is_refused_with_its_place(tmp_path: Path, content
 def test_documents_are_frozen() -> None:
     with pytest.raises(ValidationError):
         RECIPE.name = "bread"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"name":' * 100_000])
+def test_a_document_nested_beyond_all_measure_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(text)
+    with pytest.raises(DocumentError, match=rf"{path} is not valid JSON \(it is nested too deeply\)"):
+        Recipe.read(path)

@@ -116,6 +116,9 @@ def test_labels_belong_to_their_images_and_to_no_others(manifest, tmp_path):
             PackedImagesError, match=r"other images than the 7 packed ones.*preprocess with the same --env and"
         ):
             check_labels(others, manifest)
+    for column in ("image_id", "split", "class"):
+        with pytest.raises(PackedImagesError, match="other images than the 7 packed ones"):
+            check_labels(labels.rename(columns={column: "another"}), manifest)
 
 
 def test_duplicates_are_listed_and_the_leak_is_marked(manifest):

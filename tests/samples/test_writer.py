@@ -17,7 +17,7 @@ from PIL import Image
 from celeba_gan.samples import recipe as recipe_module
 from celeba_gan.samples import stored as stored_module
 from celeba_gan.samples.recipe import SampleBatch, SampleRecipe
-from celeba_gan.samples.stored import StoredSamples
+from celeba_gan.samples.stored import SamplesError, StoredSamples
 from celeba_gan.samples.writer import SampleWriter
 
 FORMATS = ["png", "webp", "zip", "packed"]
@@ -268,3 +268,33 @@ def test_fewer_samples_of_the_same_recipe_do_not_delete_many(
     write(folder, make_recipe(), total, batch)
     assert len(read(folder, "png")) == total
     assert [content(path) for path in tmp_path.glob("samples.*")] == [before] * aside
+
+
+@pytest.mark.parametrize(("format_", "name"), [("png", "rows-00000.parquet"), ("zip", "block-00001.zip")])
+@pytest.mark.parametrize("damage", ["cut", "removed", "changed"])
+def test_damaged_blocks_of_an_interrupted_run_are_named(
+    format_: str, name: str, damage: str, tmp_path: Path, make_recipe: MakeRecipe, batch: MakeBatch
+) -> None:
+    folder, recipe = tmp_path / "samples", make_recipe(format=format_)
+    write(folder, recipe, 33, batch, stop=25)
+    file = tmp_path / ".samples.partial" / name
+    content = file.read_bytes()
+    if damage == "removed":
+        file.unlink()
+    else:
+        middle = len(content) // 3
+        file.write_bytes(content[:middle] if damage == "cut" else content[:middle] + bytes(20) + content[middle + 20 :])
+    if (format_, damage) == ("png", "changed"):
+        return  # it lies between what Parquet reads first
+    with pytest.raises(SamplesError, match=r"\.samples\.partial, where an interrupted run.*Delete this folder"):
+        write(folder, recipe, 33, batch)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1rubbishPAR1"])
+def test_finished_samples_with_a_damaged_table_are_made_again(
+    content: bytes, tmp_path: Path, make_recipe: MakeRecipe, batch: MakeBatch
+) -> None:
+    folder = tmp_path / "samples"
+    write(folder, make_recipe(), 23, batch)
+    (folder / "samples.parquet").write_bytes(content)
+    assert write(folder, make_recipe(), 23, batch) == 23

@@ -57,7 +57,7 @@ class FilmDataset(FileDataset[Film, list[Image.Image]]):
         if path.suffix == ".mp4":
             with _av().open(str(path)) as container:
                 return [frame.to_image() for frame in container.decode(video=0)]
-        with Image.open(path) as image:
+        with Image.open(path, formats=["GIF", "WEBP"]) as image:
             return [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
 
     def preview(self) -> ImagePreview:

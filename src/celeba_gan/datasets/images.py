@@ -1,16 +1,26 @@
 """Pictures and sample grids."""
 
+from typing import Final
+
 import numpy as np
 from kedro.io import DatasetError
 from PIL import Image
 
 from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Metadata, Saved
-from celeba_gan.datasets.previews import ImagePreview, image_preview
+from celeba_gan.datasets.previews import ImagePreview, image_preview, open_png
 from celeba_gan.foundation.files import staged
 from celeba_gan.reporting.grids import ImageGrid
 
+_REMOVE: Final = "Remove it, and run the stage that makes it with the same --env and --params"
+
 
 class _PictureFile(FileDataset[Saved, Loaded]):
+    def _open(self) -> Image.Image:
+        try:
+            return open_png(self._filepath)
+        except ValueError as error:
+            raise DatasetError(f"{self._filepath} is damaged: {error}. {_REMOVE}") from error
+
     def preview(self) -> ImagePreview:
         return image_preview(self._filepath)
 
@@ -24,9 +34,12 @@ class PictureDataset(_PictureFile[Image.Image, Image.Image]):
             data.save(staging, "PNG")
 
     def load(self) -> Image.Image:
-        """Reads the picture."""
-        with Image.open(self._filepath) as image:
-            return image.convert("RGB")
+        """Reads the picture.
+
+        Raises:
+            DatasetError: It is damaged.
+        """
+        return self._open().convert("RGB")
 
 
 class ImageGridDataset(_PictureFile[ImageGrid, ImageGrid]):
@@ -63,8 +76,11 @@ class ImageGridDataset(_PictureFile[ImageGrid, ImageGrid]):
         """Reads the picture."""
         if self._optional and not self._filepath.exists():
             return ImageGrid.nothing(0)
-        with Image.open(self._filepath) as image:
-            return ImageGrid(int(image.info["images"]), np.asarray(image.convert("RGB")))
+        image = self._open()
+        images = str(image.info.get("images"))
+        if not (images.isascii() and images.isdecimal()):
+            raise DatasetError(f"{self._filepath} does not say how many images training had seen. {_REMOVE}")
+        return ImageGrid(int(images[:20]), np.asarray(image.convert("RGB")))
 
     def _exists(self) -> bool:
         return self._optional or super()._exists()

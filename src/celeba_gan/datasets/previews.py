@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import NewType
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 # kedro-viz recognises previews by the names of these annotations.
 ImagePreview = NewType("ImagePreview", str)
@@ -18,8 +18,25 @@ def image_preview(path: Path) -> ImagePreview:
     """The picture in this file, base64-coded; reduced to a width that a browser shows without effort."""
     if path.suffix in (".gif", ".webp"):  # films
         return ImagePreview(base64.b64encode(path.read_bytes()).decode())
-    with Image.open(path) as image:
-        return picture_preview(image)
+    return picture_preview(open_png(path))
+
+
+def open_png(path: Path) -> Image.Image:
+    """Reads a PNG file, and no other format: for some of them Pillow would start a program.
+
+    Raises:
+        OSError: There is no such file.
+        ValueError: It is something else, or damaged; the message says how, and not where.
+    """
+    data = path.read_bytes()
+    try:
+        with Image.open(BytesIO(data), formats=["PNG"]) as image:
+            image.load()
+            return image
+    except UnidentifiedImageError as error:
+        raise ValueError("it is not a PNG file") from error
+    except Exception as error:  # Pillow passes on whatever damage leads to
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def picture_preview(image: Image.Image) -> ImagePreview:

@@ -3,16 +3,18 @@
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 import numpy as np
 from kedro.io import DatasetError
 from PIL import Image
+from pydantic import Field, TypeAdapter, ValidationError
 
 from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Saved
-from celeba_gan.datasets.previews import ImagePreview, image_preview
+from celeba_gan.datasets.previews import ImagePreview, image_preview, open_png
 from celeba_gan.foundation.files import staged
 from celeba_gan.foundation.paths import shown
+from celeba_gan.foundation.settings import LARGEST
 from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.reporting.grids import ImageGrid
 
@@ -85,11 +87,18 @@ class MetricRowsDataset(_Ticks[MetricRows, "pd.DataFrame"]):
         return pd.DataFrame([{_RENAMED.get(name, name): value for name, value in row.items()} for row in rows])
 
 
-def _rows(file: Path) -> list[dict[str, Any]]:
+_Number = Annotated[int, Field(strict=True, ge=-LARGEST, le=LARGEST)] | Annotated[float, Field(strict=True)]
+_ROWS: Final = TypeAdapter(list[dict[str, _Number]])
+
+
+def _rows(file: Path) -> list[dict[str, int | float]]:
     try:
-        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+        found = _ROWS.validate_json(file.read_bytes())
+        if any("images" not in row for row in found):
+            raise ValueError("a row has no images")
     except ValueError as error:
-        raise DatasetError(f"{file} is damaged: {error}. Remove it to go on without these rows") from error
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise DatasetError(f"{file} is damaged: {reason}. Remove it to go on without these rows") from error
     return found
 
 
@@ -108,9 +117,8 @@ class TrainingGridsDataset(_Ticks[ImageGrid, list[ImageGrid]]):
         """The grid of one tick."""
         file = self.file(images)
         try:
-            with Image.open(file) as image:
-                return ImageGrid(images, np.asarray(image.convert("RGB")))
-        except (OSError, SyntaxError) as error:  # Pillow calls a damaged chunk a syntax error
+            return ImageGrid(images, np.asarray(open_png(file).convert("RGB")))
+        except ValueError as error:
             raise DatasetError(f"{file} is damaged: {error}. Remove it to go on without this grid") from error
 
     def load(self) -> list[ImageGrid]:

@@ -1,6 +1,5 @@
 """The images that a generator was trained on: which of them are nearest to a face, and how photographs are framed."""
 
-import json
 import logging
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from celeba_gan.evaluation.features.classifier import AttributeClassifier
 from celeba_gan.evaluation.features.store import FeatureStore
 from celeba_gan.evaluation.image_sets import Extractor, Reals, RealSet
 from celeba_gan.evaluation.metrics.manifolds import nearest
+from celeba_gan.foundation.documents import parse_json
 from celeba_gan.foundation.pixels import Images, from_uint8
 from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError
 from celeba_gan.gan.sampling.trained import TrainedGenerator
@@ -126,7 +126,7 @@ def find_training_images(project: Path, generator: TrainedGenerator) -> Training
     card = generator.card
     for manifest in sorted((project / _PACKED).glob(f"*/images/{MANIFEST_FILE}")):
         try:
-            if json.loads(manifest.read_bytes()).get("digest") != card.data_digest:  # validation takes seconds
+            if parse_json(manifest.read_bytes()).get("digest") != card.data_digest:  # validation takes seconds
                 continue
             packed = PackedImages(manifest.parent)
             packed.check()

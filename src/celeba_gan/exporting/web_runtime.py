@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from celeba_gan.exporting.errors import ExportError
+from celeba_gan.foundation.documents import parse_json
 from celeba_gan.foundation.files import staged_folder
 from celeba_gan.foundation.paths import shown
 
@@ -60,7 +61,7 @@ class WebRuntime:
     def _is_there(self) -> bool:
         """Whether the files are there, and those that were unpacked."""
         try:
-            known = json.loads((self.folder / _SUMS).read_text(encoding="utf-8"))
+            known = parse_json((self.folder / _SUMS).read_text(encoding="utf-8"))
             return all(known[name] == _digest(self.folder / name) for name in FILES)
         except (OSError, ValueError, KeyError, TypeError):
             return False

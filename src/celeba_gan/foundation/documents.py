@@ -14,6 +14,14 @@ class DocumentError(ValueError):
     """A stored document that cannot be read; the message says where, why, and what to do."""
 
 
+def parse_json(text: str | bytes) -> Any:
+    """As `json.loads`, but what is nested too deeply is a ValueError as well."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 class Record(BaseModel):
     """A frozen part of a document."""
 
@@ -49,20 +57,20 @@ class Document(Record):
         version = content.pop(VERSION_KEY, 1)
         if not isinstance(version, int) or not cls.oldest <= version <= cls.version:
             raise DocumentError(
-                f"{place} has format version {version} of the {cls.noun}; this version of celeba_gan reads "
+                f"{place} has format version {str(version)[:40]} of the {cls.noun}; this version of celeba_gan reads "
                 f"{cls.oldest} to {cls.version}. Use the version that wrote it, or create it again"
             )
         try:
             return cls.model_validate(cls.migrate(version, content) if version < cls.version else content)
         except ValidationError as error:
-            findings = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
+            findings = "; ".join(f"{'.'.join(map(str, one['loc']))[:100]}: {one['msg']}" for one in error.errors()[:3])
             raise DocumentError(f"{place} is not a valid {cls.noun} ({findings}). Create it again") from error
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Reads a file that `to_json` gave; otherwise as `from_json`."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = parse_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise DocumentError(f"{path} is not valid JSON ({error}). Create the {cls.noun} again") from error
         if not isinstance(values, dict):

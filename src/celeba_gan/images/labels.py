@@ -79,7 +79,8 @@ def check_labels(labels: DataFrame, manifest: Manifest) -> None:
     Raises:
         PackedImagesError: The labels are not of the packed images.
     """
-    if hash_texts(labels["image_id"], labels["split"]) != manifest.images_digest:
+    complete = {"image_id", "split", "class"} <= {*labels.columns}
+    if not complete or hash_texts(labels["image_id"], labels["split"]) != manifest.images_digest:
         raise PackedImagesError(
             f"The labels ({len(labels):,} rows) are of other images than the {manifest.count:,} packed ones. "
             f"Label these: {stage_command('preprocess')}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from celeba_gan.foundation.cores import available_cores
+from celeba_gan.foundation.documents import parse_json
 from celeba_gan.foundation.locks import locked
 from celeba_gan.foundation.wording import listed
 from celeba_gan.images.workers import map_in_processes
@@ -162,7 +163,7 @@ def _draw_chunk(seed: int, indices: range) -> list[tuple[bytes, tuple[int, ...],
 def _read_record(folder: Path) -> object:
     """The content of `synthetic.json`; None if it is missing or damaged."""
     try:
-        return json.loads((folder / SYNTHETIC_RECORD).read_text())
+        return parse_json((folder / SYNTHETIC_RECORD).read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 

@@ -22,6 +22,10 @@ _OF_BLOCKS: Final = ("rows-*.parquet", "block-*.zip", PROGRESS)
 RECIPE: Final = "recipe.json"  # in that of finished ones, written last
 
 
+class SamplesError(ValueError):
+    """What an interrupted run has left is damaged; the message says where, and what to do."""
+
+
 class Progress(Document):
     """How much of a recipe is on disk."""
 
@@ -100,7 +104,10 @@ class StoredSamples:
             return False
         if recipe.format == "zip":
             return (self.folder / "samples.zip").is_file()
-        files = pyarrow.parquet.read_table(self.folder / TABLE, columns=["file"])["file"].unique().to_pylist()
+        try:
+            files = pyarrow.parquet.read_table(self.folder / TABLE, columns=["file"])["file"].unique().to_pylist()
+        except (OSError, pyarrow.ArrowException):  # damaged
+            return False
         there = {path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.stat().st_size}
         return there.issuperset(files)
 

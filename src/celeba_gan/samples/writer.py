@@ -2,6 +2,8 @@
 
 import json
 import os
+import zipfile
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +17,7 @@ from celeba_gan.foundation.cores import available_cores
 from celeba_gan.foundation.files import staged
 from celeba_gan.samples.formats import format_of
 from celeba_gan.samples.recipe import SampleBatch, SampleRecipe
-from celeba_gan.samples.stored import PROGRESS, RECIPE, TABLE, Progress, StoredSamples
+from celeba_gan.samples.stored import PROGRESS, RECIPE, TABLE, Progress, SamplesError, StoredSamples
 
 _IMAGES_PER_TASK: Final = 16
 _WAITING: Final = 8  # tasks per thread
@@ -44,6 +46,7 @@ class SampleWriter:
 
         Raises:
             OSError: They cannot be written; the finished blocks are kept.
+            SamplesError: What an interrupted run has left is damaged.
             ValueError: They are not the next ones.
         """
         if batch.first != self.received or (batch.recipe, batch.total) != (self.recipe, self.total):
@@ -108,14 +111,21 @@ class SampleWriter:
 
     def _finish(self) -> None:
         """Joins what blocks have left, and replaces the former samples."""
+        import pyarrow
         import pyarrow.parquet
 
         folder, blocks = self.stored.staging, -(-self.total // self.recipe.block)
-        self.format.finish(folder, blocks)
-        schema = pyarrow.parquet.read_schema(folder / "rows-00000.parquet")
-        with staged(folder / TABLE) as staging, pyarrow.parquet.ParquetWriter(staging, schema) as writer:
-            for block in range(blocks):
-                writer.write_table(pyarrow.parquet.read_table(folder / f"rows-{block:05d}.parquet"))
+        try:
+            self.format.finish(folder, blocks)
+            schema = pyarrow.parquet.read_schema(folder / "rows-00000.parquet")
+            with staged(folder / TABLE) as staging, pyarrow.parquet.ParquetWriter(staging, schema) as writer:
+                for block in range(blocks):
+                    writer.write_table(pyarrow.parquet.read_table(folder / f"rows-{block:05d}.parquet"))
+        except (zipfile.BadZipFile, zlib.error, pyarrow.ArrowException, FileNotFoundError) as error:
+            raise SamplesError(
+                f"{folder}, where an interrupted run left its samples, is damaged ({error}). Delete this folder, then "
+                "run the same command again"
+            ) from error
         self._record(folder / RECIPE)  # from here on nothing else is needed
         self.stored.replace()
         self.close()

@@ -76,7 +76,7 @@ def test_weights_stay_within_their_limit(images: TrainingImages, make_settings: 
     assert largest == pytest.approx(0.02)
 
 
-@pytest.mark.parametrize(("limit", "norm"), [(0.5, 0.5), (1e9, None)])
+@pytest.mark.parametrize(("limit", "norm"), [(0.5, 0.5), (1e6, None)])
 def test_gradients_are_cut_to_their_limit(make_settings: MakeSettings, limit: float, norm: float | None) -> None:
     settings = make_settings(clip_gradient_norm=limit)
     pair = Pair(settings, 16, choose_hardware(settings, None))

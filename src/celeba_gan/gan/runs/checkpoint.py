@@ -94,7 +94,7 @@ class Checkpoint(Generic[Card]):
                 names = [name for name in file.keys() if prefixes is None or name.startswith(prefixes)]  # noqa: SIM118
                 tensors = {name: file.get_tensor(name) for name in names}
         except SafetensorError as error:
-            raise DamagedError(f"{path} is damaged: {error}") from error
+            raise DamagedError(f"{path} is damaged: {str(error)[:300]}") from error
         checksums = _read_header(path)[1]
         wanted = {name for name in checksums if name and (prefixes is None or name.startswith(prefixes))}
         if checksums and wanted != tensors.keys():

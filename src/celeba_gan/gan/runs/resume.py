@@ -112,7 +112,7 @@ def list_differences(before: Mapping[str, object], now: Mapping[str, object], th
     """A line for each value, nested or not, that two descriptions do not share, with the words for their places."""
     old, new = flatten(before), flatten(now)
     return [
-        f"  {name}: {old.get(name, 'absent')} {there}, {new.get(name, 'absent')} {here}"
+        f"  {name}: {str(old.get(name, 'absent'))[:200]} {there}, {str(new.get(name, 'absent'))[:200]} {here}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name, "absent") != new.get(name, "absent")
     ]

@@ -230,9 +230,20 @@ class _Training:
         self.best = Best(settings.evaluate_images, card.best if card else None, measured=measured)
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Resumes from a snapshot's tensors."""
-        for part in self.stateful:
-            part.load_state_dict(tensors)
+        """Resumes from a snapshot's tensors.
+
+        Raises:
+            TrainingError: They are not those that its card describes.
+        """
+        try:
+            for part in self.stateful:
+                part.load_state_dict(tensors)
+        except (RuntimeError, KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise TrainingError(
+                f"The snapshot at {self.images:,} images has other tensors than its card describes "
+                f"({reason[:300]}). Restore it, or start anew with another experiment name"
+            ) from error
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every tensor that a snapshot saves, live."""

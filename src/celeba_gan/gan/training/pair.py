@@ -162,6 +162,9 @@ class Pair:
             for key, parameter in self.networks[name].named_parameters():
                 prefix = f"{name}_optimizer.{key}."
                 slots = {saved.removeprefix(prefix): tensors[saved] for saved in tensors if saved.startswith(prefix)}
+                for slot, value in slots.items():
+                    if value.ndim and value.shape != parameter.shape:  # copying would repeat the values
+                        raise ValueError(f"{prefix}{slot} has the shape {tuple(value.shape)}")
                 # Moments take the strides of their parameter: the fused kernel walks both storages flat, and a
                 # contiguous moment beside a channels_last weight would be applied to the wrong places, silently.
                 optimizer.state[parameter] = {

@@ -24,6 +24,7 @@ from rich.progress import Progress
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
+from celeba_gan.foundation.documents import parse_json
 from celeba_gan.foundation.wording import in_bytes
 from celeba_gan.images.appearance import appearance
 from celeba_gan.sources.official import OfficialFile, md5_of
@@ -91,7 +92,7 @@ class PartialDownload:
     def validator(self, mirror: Mirror) -> str | None:
         """For If-Range. None after a change of the mirror: then only the md5 tells whether the parts match."""
         try:
-            record = json.loads(self._record.read_text())
+            record = parse_json(self._record.read_text())
             return str(record["validator"]) if record["mirror"] == mirror.name and record["validator"] else None
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None

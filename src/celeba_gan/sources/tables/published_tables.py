@@ -10,6 +10,7 @@ from collections.abc import Collection, Set
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from celeba_gan.foundation.documents import parse_json
 from celeba_gan.foundation.wording import counted, listed
 from celeba_gan.sources.errors import SourceError
 from celeba_gan.sources.tables.attributes_csv import Cells, interpret_cells
@@ -49,7 +50,7 @@ def read_metadata_lines(file: TextFile, images: Collection[str] = ()) -> tuple[D
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
+            values = parse_json(line)
         except ValueError as error:
             raise SourceError(f"{file.where}, line {number}: {error}. {_IN_EACH_LINE}") from error
         if not isinstance(values, dict) or "file_name" not in values:
@@ -73,7 +74,7 @@ def read_dataset_json(file: TextFile) -> tuple[DataFrame, list[str]] | None:
     import pandas as pd
 
     try:
-        content = json.loads(file.data)
+        content = parse_json(file.data)
     except ValueError:
         return None
     if not isinstance(content, dict) or "labels" not in content:
