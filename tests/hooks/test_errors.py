@@ -1,5 +1,6 @@
 """`kedro run` as people see it fail: a small project of its own, and what its process prints."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -13,7 +14,8 @@ from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
 
 from celeba_gan.datasets.images import PictureDataset
-from celeba_gan.hooks.errors import TRACEBACK_VARIABLE, message_for_people
+from celeba_gan.hooks.errors import TRACEBACK_VARIABLE, message_for_people, shorten_errors
+from celeba_gan.hooks.guards import ParameterError
 from celeba_gan.sources.errors import SourceError
 
 ROOT = Path(__file__).parents[2]
@@ -168,3 +170,43 @@ def test_a_bug_in_loading_is_no_damaged_file(tmp_path: Path) -> None:
 
     (tmp_path / "a.json").write_text("{}")
     assert message_for_people(caught(Table(filepath=str(tmp_path / "a.json")).load)) is None
+
+
+def test_what_readers_of_tables_look_up_in_vain_is_a_damaged_file(tmp_path: Path) -> None:
+    """A Parquet file whose notes for pandas are those of something else."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({"a": [1]}).replace_schema_metadata({"pandas": "{}"})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    message = message_for_people(caught(ParquetDataset(filepath=str(tmp_path / "a.parquet")).load)) or ""
+    assert "a.parquet is damaged: " in message
+
+
+@pytest.mark.parametrize("trace", ["0", "1"])
+@pytest.mark.parametrize("pipeline", ["bug", "node"])
+def test_no_error_shows_who_logs_in(
+    trace: str, pipeline: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of a bug, of what it came from, and of an error for people, with and without their traceback."""
+    monkeypatch.setenv(TRACEBACK_VARIABLE, trace)
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    factory = logging.getLogRecordFactory()
+    try:
+        shorten_errors()
+        kind = ZeroDivisionError if pipeline == "bug" else ParameterError
+        try:
+            try:
+                raise OSError("no answer from https://me:hush@host/a?token=hush")
+            except OSError as error:
+                raise kind("https://me:hush@host has no model") from error
+        except (ZeroDivisionError, ParameterError) as error:
+            sys.excepthook(type(error), error, error.__traceback__)
+        logging.getLogger("celeba_gan.test").warning("no answer from %s", "https://me:hush@host")
+    finally:
+        logging.setLogRecordFactory(factory)
+    printed = capfd.readouterr().err
+    assert "https://***@host has no model" in printed
+    assert ("Traceback" in printed) == (trace == "1" or pipeline == "bug")
+    # the traceback quotes this test's own lines
+    assert "hush" not in "".join(line for line in printed.splitlines() if not line.startswith("    "))

@@ -25,3 +25,9 @@ def test_long_values_are_cut_and_say_so() -> None:
     cut = as_text("a" * (LIMIT + 1))
     assert len(cut) == LIMIT
     assert cut.endswith(f"a... ({LIMIT + 1} characters)")
+
+
+def test_no_secret_becomes_a_parameter_or_a_tag() -> None:
+    assert as_text("kedro run --params source.download=https://me:hush@host/x?token=hush") == (
+        "kedro run --params source.download=https://***@host/x?token=***"
+    )

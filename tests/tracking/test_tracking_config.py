@@ -113,3 +113,9 @@ def test_entries_without_a_mark_are_left_alone(dataset: object) -> None:
 )
 def test_who_logs_in_is_not_shown(text: str, shown: str) -> None:
     assert mask_secrets(text) == shown
+
+
+def test_a_secret_under_a_misspelt_key_is_not_shown() -> None:
+    with pytest.raises(TrackingError, match=r"tracking_ur: .*got 'postgresql://\*\*\*@host/runs'") as caught:
+        read_settings({"tracking_ur": "postgresql://me:hush@host/runs"})
+    assert "hush" not in str(caught.value)

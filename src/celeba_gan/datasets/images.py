@@ -9,6 +9,7 @@ from PIL import Image
 from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Metadata, Saved
 from celeba_gan.datasets.previews import ImagePreview, image_preview, open_png
 from celeba_gan.foundation.files import staged
+from celeba_gan.foundation.paths import shown
 from celeba_gan.reporting.grids import ImageGrid
 
 _REMOVE: Final = "Remove it, and run the stage that makes it with the same --env and --params"
@@ -19,7 +20,7 @@ class _PictureFile(FileDataset[Saved, Loaded]):
         try:
             return open_png(self._filepath)
         except ValueError as error:
-            raise DatasetError(f"{self._filepath} is damaged: {error}. {_REMOVE}") from error
+            raise DatasetError(f"{shown(self._filepath)} is damaged: {error}. {_REMOVE}") from error
 
     def preview(self) -> ImagePreview:
         return image_preview(self._filepath)
@@ -79,7 +80,7 @@ class ImageGridDataset(_PictureFile[ImageGrid, ImageGrid]):
         image = self._open()
         images = str(image.info.get("images"))
         if not (images.isascii() and images.isdecimal()):
-            raise DatasetError(f"{self._filepath} does not say how many images training had seen. {_REMOVE}")
+            raise DatasetError(f"{shown(self._filepath)} does not say how many images training had seen. {_REMOVE}")
         return ImageGrid(int(images[:20]), np.asarray(image.convert("RGB")))
 
     def _exists(self) -> bool:

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from celeba_gan.explorer.recipe import ExplorerError
+from celeba_gan.foundation.secrets import mask_logs, mask_secrets
 
 
 def main() -> None:
@@ -24,10 +25,11 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    mask_logs()
     try:
         _serve(arguments)
     except ExplorerError as error:
-        sys.exit(f"Error: {error}")
+        sys.exit(f"Error: {mask_secrets(str(error))}")
     except KeyboardInterrupt:
         pass
 

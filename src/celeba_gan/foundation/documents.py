@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from celeba_gan.foundation.secrets import mask_values
+
 VERSION_KEY = "format_version"
 
 
@@ -78,5 +80,6 @@ class Document(Record):
         return cls.from_json(values, path)
 
     def to_json(self) -> dict[str, Any]:
-        """The content as JSON values, its version first."""
-        return {VERSION_KEY: self.version, **self.model_dump(mode="json", by_alias=True)}
+        """The content as JSON values, its version first; texts without the secrets that addresses may hold."""
+        values: dict[str, Any] = mask_values(self.model_dump(mode="json", by_alias=True))
+        return {VERSION_KEY: self.version, **values}

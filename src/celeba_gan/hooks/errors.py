@@ -14,7 +14,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError, DatasetNotFoundError
 
 from celeba_gan.foundation.paths import shown
-from celeba_gan.storage.secrets import mask_secrets
+from celeba_gan.foundation.secrets import mask_logs, mask_secrets
 
 TRACEBACK_VARIABLE: Final = "CELEBA_GAN_TRACEBACK"
 
@@ -53,11 +53,26 @@ class ShortErrors:
 
 
 def shorten_errors() -> None:
-    """Prints errors short from now on, unless CELEBA_GAN_TRACEBACK=1 is set."""
-    if os.environ.get(TRACEBACK_VARIABLE, "0") == "0" and not isinstance(sys.excepthook, _ShortExceptHook):
-        sys.excepthook = _ShortExceptHook(sys.excepthook)
+    """Prints errors short from now on, unless CELEBA_GAN_TRACEBACK=1 is set; masks secrets in them and in the log."""
+    if isinstance(sys.excepthook, _ShortExceptHook):
+        return
+    mask_logs()
+    sys.excepthook = _ShortExceptHook(sys.excepthook)
+    if not _is_traced():
         for name in _RUNNERS:
             logging.getLogger(f"kedro.runner.{name}").addFilter(_is_no_advice)
+
+
+def _is_traced() -> bool:
+    return os.environ.get(TRACEBACK_VARIABLE, "0") != "0"
+
+
+def _mask(error: BaseException) -> None:
+    """Masks secrets in the messages of an error, and of those it came from, before a traceback shows them."""
+    link: BaseException | None = error
+    while link is not None:
+        link.args = tuple(mask_secrets(part) if isinstance(part, str) else part for part in link.args)
+        link = link.__cause__ or link.__context__
 
 
 def _is_no_advice(record: logging.LogRecord) -> bool:
@@ -67,14 +82,15 @@ def _is_no_advice(record: logging.LogRecord) -> bool:
 
 
 class _ShortExceptHook:
-    """Prints errors written for users without a traceback, and passes the others to the hook before it."""
+    """Prints errors written for users without a traceback, passes the others to the hook before it; masks secrets."""
 
     def __init__(self, before: _ExceptHook) -> None:
         self.before = before
 
     def __call__(self, kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
         message = message_for_people(error)
-        if message is None:
+        if message is None or _is_traced():
+            _mask(error)
             self.before(kind, error, at)
         else:
             from rich.console import Console
@@ -114,7 +130,7 @@ def _damaged_file(error: DatasetError, root: BaseException) -> str | None:
         at = at.tb_next
     place = at.tb_frame.f_globals.get("__name__", "") if at is not None else ""
     named = re.search(r"Failed while loading data .*filepath=(?:\w+\()?'(.+?)'", str(error))
-    refused = isinstance(root, ValueError) or type(root).__name__ == "UnidentifiedImageError"
+    refused = isinstance(root, ValueError | LookupError) or type(root).__name__ == "UnidentifiedImageError"
     return named[1] if named and refused and _is_in(place, _READERS) else None
 
 

@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from celeba_gan.foundation.secrets import mask_secrets
+
 _WIDE: Final = 1.6  # width over height, from which on a picture gets the page's whole width
 _SMALL: Final = 360  # pixels; smaller pictures are enlarged without smoothing
 _LEAST_WIDTH: Final = 620  # pixels; a wide picture is scrolled in a narrower window
@@ -40,8 +42,8 @@ def render(template: str, **values: Any) -> str:
         loader=PackageLoader("celeba_gan.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
-        # a number and its percent sign stay in one line; scripts stay as they are
-        finalize=lambda value: value.replace(" %", "\u00a0%") if type(value) is str else value,
+        # a number and its percent sign stay in one line, secrets do not get out; scripts stay as they are
+        finalize=lambda value: mask_secrets(value.replace(" %", "\u00a0%")) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

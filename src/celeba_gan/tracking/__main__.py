@@ -33,8 +33,11 @@ def main() -> None:
         uri = _prepared(loader, project)
         check_port(options.host, options.port)
     except TrackingError as error:
-        sys.exit(f"Error: {error}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *sys.argv[1:]]
+        sys.exit(f"Error: {mask_secrets(str(error))}")
+    store = ["--backend-store-uri", uri]
+    if mask_secrets(uri) != uri:
+        store, os.environ["MLFLOW_BACKEND_STORE_URI"] = [], uri  # all users of a machine see its processes' arguments
+    command = [sys.executable, "-m", "mlflow", "ui", *store, *sys.argv[1:]]
     print(f"The runs: {_page(options.host, options.port)}", flush=True)
     os.chdir(project)  # where `mlflow ui` keeps the artifacts of experiments that are made in it
     os.execv(sys.executable, command)

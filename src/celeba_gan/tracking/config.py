@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import Field, ValidationError
 
+from celeba_gan.foundation.secrets import mask_secrets as mask_secrets
 from celeba_gan.foundation.settings import Settings
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -120,4 +121,5 @@ def read_mark(name: str, dataset: object) -> Mark:
 
 
 def _reasons(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+    found = (f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+    return mask_secrets("; ".join(found))

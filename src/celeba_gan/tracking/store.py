@@ -17,6 +17,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
+from celeba_gan.foundation.secrets import mask_values
 from celeba_gan.foundation.wording import counted
 from celeba_gan.storage.secrets import mask_secrets
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
@@ -65,8 +66,8 @@ def reason_of(error: object) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value as text that MLflow accepts; its end states how many characters there were if it was cut."""
-    text = str(value)
+    """A value as text that MLflow accepts, without secrets; its end states how many characters there were if cut."""
+    text = mask_secrets(str(value))
     if len(text) <= LIMIT:
         return text
     end = f"... ({len(text)} characters)"
@@ -149,7 +150,7 @@ class TrackedRun:
     def start(cls, store: Store, name: str, tags: Mapping[str, str]) -> Self:
         """Creates a run."""
         tags = {key: as_text(value) for key, value in tags.items()}
-        started = cls(store, store.client.create_run(store.experiment_id, tags=tags, run_name=name))
+        started = cls(store, store.client.create_run(store.experiment_id, tags=tags, run_name=mask_secrets(name)))
         started._start_monitor(resumed=False)
         started._pictures = set()
         return started
@@ -258,11 +259,11 @@ class TrackedRun:
 
     def log_text(self, text: str, name: str) -> None:
         """Uploads a text as a file; it replaces one of this name."""
-        self._client.log_text(self.id, text, name)
+        self._client.log_text(self.id, mask_secrets(text), name)
 
     def log_document(self, content: Mapping[str, Any], name: str) -> None:
         """Uploads JSON values as a file; it replaces one of this name."""
-        self._client.log_dict(self.id, dict(content), name)
+        self._client.log_dict(self.id, mask_values(dict(content)), name)
 
     def describe(self, results: Iterable[str]) -> None:
         """Puts results into the description of the run."""
@@ -280,7 +281,7 @@ class TrackedRun:
 
     def link_images(self, images: TrackedImages, context: str) -> None:
         """Records that the run reads these images for `training` or `evaluation`; MLflow shows their first context."""
-        source = json.dumps({"uri": images.source})
+        source = json.dumps({"uri": mask_secrets(images.source)})
         dataset = entities.Dataset(images.name, images.digest, source_type="local", source=source)
         tag = entities.InputTag(MLFLOW_DATASET_CONTEXT, context)
         self._client.log_inputs(self.id, datasets=[entities.DatasetInput(dataset, [tag])])
