@@ -345,5 +345,5 @@ def test_opened_as_a_file_it_says_how_to_serve_it(exports: dict[str, ExportedFol
     page = browser.new_page()
     page.goto((exports["plain"].path / "index.html").as_uri())
     page.wait_for_selector("#status.error")
-    assert "python -m http.server" in page.inner_text("#status")
+    assert "python -m http.server --bind 127.0.0.1" in page.inner_text("#status")
     page.close()

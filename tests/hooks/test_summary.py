@@ -211,7 +211,7 @@ def test_an_export_says_how_to_open_its_page_and_where_its_card_is(account: Say,
     (page,) = [line for line in lines if line.startswith("Page ")]
     command, _, address = page.removeprefix("Page ").partition(", then ")
     assert shlex.split(command) == [
-        *("python", "-m", "http.server", "--directory"), "data/07_model_output/mine/export",
+        *("python", "-m", "http.server", "--bind", "127.0.0.1", "--directory"), "data/07_model_output/mine/export",
     ]  # fmt: skip
     assert address.startswith("http://127.0.0.1:8000/")
     (folder / "index.html").unlink()  # as with export.web=false

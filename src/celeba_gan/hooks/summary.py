@@ -18,6 +18,7 @@ from celeba_gan.evaluation.documents import Comparison, Evaluation
 from celeba_gan.exporting.card_file import CARD_FILE, PAGE_FILE
 from celeba_gan.foundation.params import NAMES, params_option
 from celeba_gan.foundation.paths import filepaths, shown
+from celeba_gan.foundation.secrets import mask_secrets
 from celeba_gan.foundation.settings import is_none
 from celeba_gan.foundation.wording import counted, in_time
 from celeba_gan.gan.runs.cards import RunCard
@@ -231,7 +232,7 @@ def _projections(path: Path) -> Lines:
 def _exported(path: Path) -> Lines:
     yield "Export", f"{shown(path)}  (its model card is {CARD_FILE})"
     if (path / PAGE_FILE).is_file():  # not with export.web=false
-        command = f"python -m http.server --directory {shlex.quote(shown(path))}"
+        command = f"python -m http.server --bind 127.0.0.1 --directory {shlex.quote(shown(path))}"
         yield "Page", f"{command}, then http://127.0.0.1:8000/  (it generates faces in the browser)"
 
 
@@ -293,4 +294,4 @@ def _print(lines: list[tuple[str, str]]) -> None:
     width = max(len(label) for label, _ in lines)
     console.print()
     for label, text in lines:
-        console.print(Text.assemble((f"{label:<{width}}", "bold"), "  ", text))
+        console.print(Text.assemble((f"{label:<{width}}", "bold"), "  ", mask_secrets(text)))

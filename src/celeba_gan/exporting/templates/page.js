@@ -182,7 +182,7 @@
 
   const begin = async () => {
     if (location.protocol === "file:") {
-      say("A browser does not load the generator from a file. Run python -m http.server in this folder, and open http://127.0.0.1:8000.", true);
+      say("A browser does not load the generator from a file. Run python -m http.server --bind 127.0.0.1 in this folder, and open http://127.0.0.1:8000.", true);
       return;
     }
     try {
