@@ -58,6 +58,7 @@ bench: $(READY) ## all measurements, about three and a half hours: packing, spee
 	$(BIN)/python benchmarks/measuring.py
 	$(BIN)/python benchmarks/generating.py
 	$(BIN)/python benchmarks/hostile_files.py
+	$(BIN)/python benchmarks/hostile_data.py
 	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/modes.py
 	$(BIN)/python benchmarks/quality.py base modern_demo
