@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from celeba_gan.explorer.recipe import ExplorerError
-from celeba_gan.foundation.secrets import mask_logs, mask_secrets
+from celeba_gan.foundation.safety.secrets import mask_logs, mask_secrets
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from celeba_gan.foundation.secrets import mask_values
+from celeba_gan.foundation.safety.secrets import mask_values
 
 VERSION_KEY = "format_version"
 

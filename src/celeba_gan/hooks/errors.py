@@ -14,7 +14,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError, DatasetNotFoundError
 
 from celeba_gan.foundation.paths import shown
-from celeba_gan.foundation.secrets import mask_logs, mask_secrets
+from celeba_gan.foundation.safety.secrets import mask_logs, mask_secrets
 
 TRACEBACK_VARIABLE: Final = "CELEBA_GAN_TRACEBACK"
 

@@ -18,7 +18,7 @@ from celeba_gan.evaluation.documents import Comparison, Evaluation
 from celeba_gan.exporting.card_file import CARD_FILE, PAGE_FILE
 from celeba_gan.foundation.params import NAMES, params_option
 from celeba_gan.foundation.paths import filepaths, shown
-from celeba_gan.foundation.secrets import mask_secrets
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.foundation.settings import is_none
 from celeba_gan.foundation.wording import counted, in_time
 from celeba_gan.gan.runs.cards import RunCard

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, ValidationError
 
-from celeba_gan.foundation.arrays import ArrayError, map_array
 from celeba_gan.foundation.documents import Record
+from celeba_gan.foundation.safety.arrays import ArrayError, map_array
 from celeba_gan.foundation.wording import stage_command
 from celeba_gan.storage.array_files import ChangedError, RowsFile
 from celeba_gan.storage.config import StorageSettings

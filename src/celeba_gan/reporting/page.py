@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.foundation.secrets import mask_secrets
+from celeba_gan.foundation.safety.secrets import mask_secrets
 
 _WIDE: Final = 1.6  # width over height, from which on a picture gets the page's whole width
 _SMALL: Final = 360  # pixels; smaller pictures are enlarged without smoothing

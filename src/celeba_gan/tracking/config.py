@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import Field, ValidationError
 
-from celeba_gan.foundation.secrets import mask_secrets as mask_secrets
+from celeba_gan.foundation.safety.secrets import mask_secrets as mask_secrets
 from celeba_gan.foundation.settings import Settings
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from celeba_gan.foundation.arrays import ArrayError, map_array
 from celeba_gan.foundation.documents import parse_json
+from celeba_gan.foundation.safety.arrays import ArrayError, map_array
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeba_gan.foundation.secrets import mask_logs, mask_secrets, mask_values
+from celeba_gan.foundation.safety.secrets import mask_logs, mask_secrets, mask_values
 
 
 @pytest.mark.parametrize(

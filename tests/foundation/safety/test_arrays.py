@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from celeba_gan.foundation.arrays import ArrayError, map_array
+from celeba_gan.foundation.safety.arrays import ArrayError, map_array
 
 ROWS = np.arange(24, dtype=np.float32).reshape(4, 6)
 

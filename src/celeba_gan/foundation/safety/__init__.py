@@ -1,0 +1,1 @@
+"""What keeps a stranger's files from running code, and secrets from getting out."""
