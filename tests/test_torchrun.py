@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from celeba_gan.gan.runs.run import Run
+from celeba_gan.images.packed import ShardRecord, content_digest
 from kedro_here import kedro_run
 from ranks_here import run_ranks
 
@@ -210,12 +211,19 @@ def test_hosts_that_differ_are_refused(tmp_path: Path, copy_trained: Callable[..
     source.write_text(before + "\n# another version\n")
     assert "version of the code: " in said()
     source.write_text(before)
-    manifest = second / "data/05_model_input/smoke/images/manifest.json"
-    content = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(content | {"digest": "0" * len(content["digest"])}))
+    _exchange_splits(second / "data/05_model_input/smoke/images/manifest.json")
     text = said()
     assert "packed images: " in text
     assert "All hosts need the same packed images" in text
+
+
+def _exchange_splits(manifest: Path) -> None:
+    """Makes them other packed images, as if another partition had been packed."""
+    content = json.loads(manifest.read_text())
+    first, last = content["splits"]["test"]
+    content["splits"] |= {"valid": [content["splits"]["valid"][0], first + 1], "test": [first + 1, last]}
+    digest = content_digest(content["size"], [ShardRecord(**one) for one in content["shards"]], content["splits"])
+    manifest.write_text(json.dumps(content | {"digest": digest}))
 
 
 @pytest.mark.slow

@@ -7,9 +7,10 @@ import pytest
 from breaking_proxy import BreakingProxy
 from s3_server import KEY, SECRET
 
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.storage.errors import StorageError
 from celeba_gan.storage.places import Place
-from celeba_gan.storage.secrets import mask_options, mask_secrets
+from celeba_gan.storage.secrets import mask_options
 
 
 def test_files_come_back(new_place: Callable[..., Place]) -> None:

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from celeba_gan.storage.secrets import mask_secrets
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.tracking.config import (
     TrackingError,
     TrackingSettings,

@@ -13,12 +13,12 @@ from typing import Any, Final
 from celeba_gan.explorer.recipe import ExplorerError, Recipe
 from celeba_gan.explorer.training_images import TrainingImages, find_training_images
 from celeba_gan.foundation.documents import DocumentError
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.models import NamedModel
 from celeba_gan.gan.runs.run import Run, Which
 from celeba_gan.gan.sampling.control_documents import Directions
 from celeba_gan.gan.sampling.trained import TrainedGenerator
-from celeba_gan.storage.secrets import mask_secrets
 from celeba_gan.tracking.config import TrackingError, TrackingSettings, sqlite_file
 from celeba_gan.tracking.fetch import fetch_generator
 

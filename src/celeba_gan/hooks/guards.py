@@ -15,11 +15,11 @@ from pydantic import BaseModel, ValidationError
 
 from celeba_gan.datasets.models import NamedModelDataset
 from celeba_gan.foundation.params import NAMES, spell_param
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.foundation.settings import field_at, is_none
 from celeba_gan.foundation.wording import nearest
 from celeba_gan.hooks.config_loader import ConfigLoader
 from celeba_gan.hooks.place_checks import wrong_storage
-from celeba_gan.storage.secrets import mask_secrets
 
 if TYPE_CHECKING:
     from celeba_gan.sources.source import Source

@@ -17,12 +17,12 @@ from pluggy import PluginManager
 from celeba_gan.datasets.runs import RunDataset
 from celeba_gan.foundation.files import source_digest
 from celeba_gan.foundation.flat import flatten
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.hooks.run_folders import RESUME
 from celeba_gan.pipeline_registry import FOLLOWED_STAGES, register_followers
 from celeba_gan.ranks.group import RanksError, current, join
 from celeba_gan.ranks.launched import launched
-from celeba_gan.storage.secrets import mask_secrets
 
 FOLLOWING_RUNNER: Final = f"{__name__}.FollowingRunner"
 

@@ -15,7 +15,7 @@ from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
-from celeba_gan.storage.secrets import mask_secrets
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.tracking.config import TrackingError, read_settings, sqlite_file
 
 

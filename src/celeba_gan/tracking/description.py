@@ -9,9 +9,9 @@ from kedro.pipeline import Pipeline
 from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.foundation.flat import flatten
 from celeba_gan.foundation.params import spell_param
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.foundation.wording import counted, listed
 from celeba_gan.gan.runs.cards import ModelCard
-from celeba_gan.storage.secrets import mask_secrets
 
 DESCRIPTION: Final = "mlflow.note.content"  # MLflow's tag
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
-from celeba_gan.storage.secrets import mask_secrets
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
 
 # Within a logged model's folder; logged_model.py puts them there. Models logged earlier have no discriminator.

@@ -16,7 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.foundation.paths import filepaths
-from celeba_gan.storage.secrets import mask_secrets
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.tracking.config import RunPage, read_settings
 from celeba_gan.tracking.fetch import FetchedModel, ReadsModels, fetch_generator
 from celeba_gan.tracking.promotion import PromotionError, is_requested

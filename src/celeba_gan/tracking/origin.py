@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from celeba_gan.storage.secrets import mask_secrets
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.tracking.description import name_pipelines
 
 _PACKAGES = ("celeba-gan", "kedro", "mlflow", "torch")

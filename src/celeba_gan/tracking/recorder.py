@@ -13,12 +13,12 @@ from kedro.pipeline.node import Node
 from celeba_gan.evaluation.documents import Evaluation
 from celeba_gan.exporting.card_file import name_pictures, pictures_in, without_front_matter
 from celeba_gan.foundation.flat import flatten
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.gan.runs.cards import ModelCard, RunCard
 from celeba_gan.gan.runs.metric_rows import MetricRows
 from celeba_gan.gan.runtime.signals import is_stopping
 from celeba_gan.reporting.films import Film, film_files
 from celeba_gan.reporting.grids import ImageGrid
-from celeba_gan.storage.secrets import mask_secrets
 from celeba_gan.tracking.config import Mark, RunPage, TrackingError, TrackingSettings, read_mark
 from celeba_gan.tracking.description import (
     DESCRIPTION,

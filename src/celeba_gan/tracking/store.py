@@ -17,9 +17,8 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from celeba_gan.foundation.safety.secrets import mask_values
+from celeba_gan.foundation.safety.secrets import mask_secrets, mask_values
 from celeba_gan.foundation.wording import counted
-from celeba_gan.storage.secrets import mask_secrets
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
 from celeba_gan.tracking.database import prepare
 from celeba_gan.tracking.description import DESCRIPTION, is_generated, with_results
