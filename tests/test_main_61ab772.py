@@ -88,9 +88,11 @@ def train(data: Path, resumed: Snapshot | None, **changes: Any) -> list[Snapshot
 
 
 def as_now(card: Any) -> Any:
-    """With the field that networks have had since, at the value that it had before it could be chosen."""
+    """With the fields that there have been since, at the values that they had before they could be chosen."""
     if isinstance(card, dict) and "network" in card:
         card["network"]["article"].setdefault("discriminator_width", 64)
+    if isinstance(card, dict) and "hardware" in card:
+        card["hardware"].setdefault("ranks", 1)
     return card
 
 

@@ -211,6 +211,7 @@ def test_the_fingerprint_of_a_file_changes_with_it(new_place: Callable[..., Plac
     assert distant.DistantFolder(place).fingerprint("1.png") != before
 
 
+@pytest.mark.slow
 def test_a_broken_connection_leaves_no_photograph_out(
     s3: str, s3_options: dict[str, Any], proxy: BreakingProxy, folder: Path
 ) -> None:

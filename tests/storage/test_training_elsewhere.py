@@ -21,6 +21,7 @@ from celeba_gan.images.packed import (
     Recipe,
     Shard,
     ShardRecord,
+    content_digest,
     hash_pixels,
     shard_file,
 )
@@ -46,6 +47,9 @@ SETTINGS = TrainSettings.model_validate(
 )
 
 
+SPLITS = {"train": (0, 90), "valid": (90, 120), "test": (120, 127)}
+
+
 def save(dataset: PackedImagesDataset) -> None:
     records = []
     for number, pixels in enumerate(np.split(PIXELS, np.cumsum(LENGTHS)[:-1])):
@@ -60,12 +64,12 @@ def save(dataset: PackedImagesDataset) -> None:
             shard_images=40,
             source_digest="source",
             images_digest="images",
-            splits={"train": (0, 90), "valid": (90, 120), "test": (120, 127)},
+            splits=SPLITS,
             shards=records,
             unreadable=[],
             leaks=[],
             duplicates=[],
-            digest="c0ffee" * 10,
+            digest=content_digest(16, records, SPLITS),
         )
     )
 

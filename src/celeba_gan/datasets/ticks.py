@@ -36,7 +36,10 @@ class _Ticks(FileDataset[Saved, Loaded]):
 
     def counts(self) -> list[int]:
         """The image counts of all ticks, ascending."""
-        return [int(file.stem) for file in self.files()]
+        for file in (files := self.files()):
+            if not file.stem.isdecimal():
+                raise DatasetError(f"{file} is damaged: its name is no count of images. Remove it to go on without it")
+        return [int(file.stem) for file in files]
 
     def file(self, images: int) -> Path:
         return self._filepath / f"{images:012d}{self.suffix}"

@@ -13,7 +13,7 @@ from celeba_gan.tracking.store import TRAINING_ID, Store, as_text
 
 _HERE = Path(__file__).parent
 _REQUIRED = ("numpy", "pillow", "pydantic", "safetensors", "torch")
-_ROOMS = ("foundation", "gan", "serving")  # what a generator needs of this package
+_ROOMS = ("foundation", "ranks", "gan", "serving")  # what a generator needs of this package
 
 
 def log_model(store: Store, run_id: str, name: str, networks: Networks, description: str) -> str:

@@ -46,7 +46,7 @@ def test_stored_names_are_those_of_the_format(card: RunCard) -> None:
     assert stored["course"] == list(card.history) == [0, 80, 160, 240]
     assert stored["best"] == {"metric": "swd_absolute_valid", "evaluate_images": 256, "value": 1.0, "images": 320}
     assert stored["keep"] == {"states": 3, "best": True}
-    assert stored["hardware"].keys() == {"device", "device_name", "precision", "threads", "torch", "compiled"}
+    assert stored["hardware"].keys() == {"device", "device_name", "precision", "threads", "torch", "ranks", "compiled"}
     assert stored["health"].keys() == {"best", "penalty", "auc"}
 
 

@@ -152,7 +152,7 @@ def test_more_threads_than_cores_are_warned_of(
     threads: int,
     warned: bool,
 ) -> None:
-    monkeypatch.setattr(hardware_module, "available_cores", lambda: 2)
+    monkeypatch.setattr("celeba_gan.ranks.launched.available_cores", lambda: 2)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert choose_hardware(make_settings(threads=threads, device="cpu"), None).threads == threads
     expected = f"train.threads is {threads}, and there are 2 cores to use: threads that share one take longer"
