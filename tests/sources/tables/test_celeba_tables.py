@@ -537,3 +537,9 @@ def test_a_line_of_a_megabyte_is_no_trap():
     for junk in (" " * 10**6, "," * 10**6, "1 , " * 10**5, '"' * 10**6, "0" * 10**6, "a/" * 10**5, "\t 1" * 10**5):
         for reader, row in ((read_partition, "000001.jpg,0"), (read_identities, "000001.jpg 5")):
             assert len(reader(f"{row}\n{row.replace('1', '2')}\n{row.replace('1', '3')}x{junk}x\n")) == 2
+
+
+def test_a_header_that_names_no_values_is_refused():
+    with pytest.raises(SourceError, match="has no columns but the images' names in its header line") as error:
+        read("identities", b"image_id\n000001.jpg 8657\n000002.jpg 6483\n")
+    assert_complete(error.value)

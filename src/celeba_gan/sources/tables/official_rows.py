@@ -168,6 +168,11 @@ def _check_columns(table: TextTable, kind: TableKind, columns: list[str]) -> Non
     if len(unknown) == len(columns) and (of_others or 2 * len(near) < len(unknown)):
         raise wrong_table(table, kind)
     only = "any of the forty attributes" if kind is TableKind.ATTRIBUTES else kind.unless_named[0]
+    if not columns:
+        raise SourceError(
+            f"{table.where} has no columns but the images' names in its header line. The first column must be "
+            f"image_id, then {only}. Correct its header line, or remove that"
+        )
     if unknown:
         named = [f"{name!r} (did you mean {known!r}?)" if known else repr(name) for name, known in unknown.items()]
         raise SourceError(
