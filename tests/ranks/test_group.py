@@ -73,6 +73,7 @@ def test_a_rank_that_ends_is_noticed() -> None:
     assert "lost the connection to another rank" in first["said"]
 
 
+@pytest.mark.slow
 def test_a_rank_that_hangs_is_named() -> None:
     with ranks_started([[PROGRAM, "hang"]] * 2, CELEBA_GAN_RANK_TIMEOUT="2") as started:
         assert started[0].stdout is not None

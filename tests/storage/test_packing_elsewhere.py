@@ -172,6 +172,7 @@ def test_a_connection_that_breaks_while_packing_costs_nothing(
     assert contents(dataset) == on_disk
 
 
+@pytest.mark.slow
 def test_a_connection_that_stays_broken_keeps_the_shards_before(
     s3: str, s3_options: dict[str, Any], proxy: BreakingProxy, on_disk: dict[str, bytes]
 ) -> None:

@@ -46,6 +46,7 @@ def test_what_another_process_wrote_is_seen(s3: str, s3_options: dict[str, Any])
     assert (place / "a").size() == 2
 
 
+@pytest.mark.slow
 def test_a_broken_connection_is_tried_again_for_reads_and_writes(
     s3: str, s3_options: dict[str, Any], proxy: BreakingProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -101,6 +102,7 @@ def test_without_credentials_it_says_where_they_belong(
     assert Place(s3, {"endpoint_url": s3_options["endpoint_url"], "skip_instance_cache": True}).listing() == {}
 
 
+@pytest.mark.slow
 def test_no_secret_is_shown(s3_options: dict[str, Any], proxy: BreakingProxy, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     proxy.down = True

@@ -112,6 +112,7 @@ def test_the_weights_are_those_of_training_from_the_disk(
     assert (stored > 30_000) == (cache_gb > 0)
 
 
+@pytest.mark.slow
 def test_a_training_whose_connection_breaks_resumes_from_its_last_tick(
     s3: str, s3_options: dict[str, Any], proxy: BreakingProxy, from_disk: list[dict[str, Tensor]], tmp_path: Path
 ) -> None:

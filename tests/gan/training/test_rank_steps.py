@@ -75,7 +75,7 @@ def check(world: int, names: list[str], folder: Path, iterations: int = 50) -> N
 
 @pytest.mark.parametrize("slow", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "others"])
 def test_two_ranks_train_as_one_process_does(slow: bool, tmp_path: Path) -> None:
-    ordinary = ["lazy penalties in parts", "ada"]
+    ordinary = ["lazy penalties in parts"]
     check(2, [name for name in RECIPES if (name in ordinary) != slow], tmp_path)
 
 
