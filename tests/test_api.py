@@ -349,3 +349,11 @@ def test_errors_name_the_arguments_of_the_front_door(
     )
     for text in (other, missing):
         assert "--params" not in text
+
+
+def test_it_trains_in_one_process_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(api.SettingsError, match="torchrun -m celeba_gan --pipelines train"):
+        celeba_gan.train(tmp_path / "photographs", tmp_path / "faces")
+    assert list(tmp_path.iterdir()) == []

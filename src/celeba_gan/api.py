@@ -22,6 +22,7 @@ from celeba_gan.foundation.wording import nearest
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.gan.runs.models import Experiments, NamedModel
 from celeba_gan.gan.runs.run import Run
+from celeba_gan.ranks.launched import launched
 from celeba_gan.tracking.config import TrackingError, TrackingSettings, sqlite_file
 from celeba_gan.tracking.fetch import fetch_generator, is_model_uri
 
@@ -135,8 +136,8 @@ def train(
         The generator of the last tick.
 
     Raises:
-        SettingsError: A setting is unknown or wrong, or the folder has a training on other images. With `resume=False`
-            a former training is set aside, under a name with the time.
+        SettingsError: A setting is unknown or wrong, the folder has a training on other images, or this is one of
+            torchrun's processes. With `resume=False` a former training is set aside, under a name with the time.
         NetworkError: The network does not exist at this size.
         SourceError, LabelError, PackingError: The images, or their labels, cannot be used.
         CheckpointError: There is nothing at `init_from`, or a snapshot is damaged.
@@ -151,6 +152,11 @@ def train(
     from celeba_gan.pipelines.train.nodes import train_gan
     from celeba_gan.reporting.training.progress import ScriptProgress, lines_shown
 
+    if launched().several:  # each would train alone, into the same folder
+        raise SettingsError(
+            f"celeba_gan.train runs in one process, and this is {launched().name} of {launched().world}. Several train "
+            "together under torchrun -m celeba_gan --pipelines train, in a project"
+        )
     if labels is not None:
         settings = {"condition": {"name": "class"}, **settings}
     checked = _checked(TrainSettings, {**_TRAINING, **settings}, ("images", "folder", "size", "crop", "labels"))
