@@ -33,8 +33,8 @@ from celeba_gan.images.packed import (
     Recipe,
     Shard,
     ShardRecord,
+    content_digest,
     hash_pixels,
-    hash_texts,
     shard_file,
 )
 from celeba_gan.storage.config import StorageSettings
@@ -72,7 +72,7 @@ def server(latency: float) -> Iterator[dict[str, Any]]:
         [sys.executable, "-c", SERVER, str(port), str(latency)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        for _ in range(200):
+        for _ in range(600):
             try:
                 socket.create_connection(("127.0.0.1", port)).close()
                 break
@@ -95,6 +95,7 @@ def parts(count: int) -> Iterator[Shard | Manifest]:
         records.append(ShardRecord(file=shard_file(number), images=length, sha256=hash_pixels(pixels)))
         empty = Journal(plan="", shard=records[-1], start=0, stop=0, unreadable=[], leaks=[], digests="")
         yield Shard(number, pixels, empty)
+    splits = {"train": (0, count), "valid": (count, count), "test": (count, count)}
     yield Manifest(
         count=count,
         size=SIZE,
@@ -102,12 +103,12 @@ def parts(count: int) -> Iterator[Shard | Manifest]:
         shard_images=SHARD,
         source_digest="",
         images_digest="",
-        splits={"train": (0, count), "valid": (count, count), "test": (count, count)},
+        splits=splits,
         shards=records,
         unreadable=[],
         leaks=[],
         duplicates=[],
-        digest=hash_texts([record.sha256 for record in records]),
+        digest=content_digest(SIZE, records, splits),
     )
 
 
