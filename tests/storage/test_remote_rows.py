@@ -113,6 +113,7 @@ def test_the_whole_set_is_copied_meanwhile_and_then_read_from_the_disk(
     assert stored == sorted(f"{file.sha256}.npy" for file in files)
 
 
+@pytest.mark.slow
 def test_rows_read_ahead_are_there_when_the_connection_is_not(
     s3: str, s3_options: dict[str, Any], proxy: BreakingProxy, opened: Any
 ) -> None:

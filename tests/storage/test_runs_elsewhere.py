@@ -54,6 +54,7 @@ def test_training_from_a_bucket_is_training_from_the_disk(
         assert not holders(tmp_path, secret)
 
 
+@pytest.mark.slow
 def test_photographs_in_a_bucket_are_packed_into_another(
     bucket: str, trained_project: Path, copy_project: Callable[[Path], Path], tmp_path: Path
 ) -> None:

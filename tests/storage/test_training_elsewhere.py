@@ -93,7 +93,7 @@ def assert_equal(found: list[dict[str, Tensor]], expected: list[dict[str, Tensor
 
 
 @pytest.mark.parametrize("cache_gb", [0.0, 70_000e-9, 1.0])
-@pytest.mark.parametrize("read_ahead", [0, 8])
+@pytest.mark.parametrize("read_ahead", [pytest.param(0, marks=pytest.mark.slow), 8])
 def test_the_weights_are_those_of_training_from_the_disk(
     new_place: Callable[..., Place],
     from_disk: list[dict[str, Tensor]],
