@@ -63,6 +63,16 @@ def die(ranks: Ranks) -> dict[str, Any]:
     raise AssertionError
 
 
+def vanish(ranks: Ranks) -> dict[str, Any]:
+    if ranks.leads:
+        os._exit(9)
+    try:
+        ranks.announced()
+    except RanksError as error:
+        return {"said": str(error)}
+    raise AssertionError
+
+
 def hang(ranks: Ranks) -> dict[str, Any]:
     ranks.sign_of_life("at work")
     if ranks.place.rank == 1:
@@ -76,6 +86,8 @@ def hang(ranks: Ranks) -> dict[str, Any]:
 
 if __name__ == "__main__":
     ranks = join()
-    result = {"everything": everything, "differ": differ, "die": die, "hang": hang}[sys.argv[1]](ranks)
+    result = {"everything": everything, "differ": differ, "die": die, "hang": hang, "vanish": vanish}[sys.argv[1]](
+        ranks
+    )
     print(json.dumps(result), flush=True)
-    leave() if sys.argv[1] in ("differ", "die", "hang") else ranks.finish()
+    leave() if sys.argv[1] in ("differ", "die", "hang", "vanish") else ranks.finish()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.distributed import TCPStore
 
-from celeba_gan.ranks.group import ALONE, Ranks
+from celeba_gan.ranks.group import ALONE, Ranks, RanksError, join
 from celeba_gan.ranks.launched import Launched, launched, own_cores
 from ranks_here import free_port, ranks_started, run_ranks
 
@@ -103,6 +103,8 @@ def test_ranks_meet_again_in_the_store_of_an_attempt_that_died() -> None:
         ({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}, Launched(1, 2, 1, 2)),
         ({"RANK": "0", "WORLD_SIZE": "1"}, Launched()),
         ({"RANK": "3"}, Launched()),  # of another program
+        ({"WORLD_SIZE": "4"}, Launched()),
+        ({"RANK": "4", "WORLD_SIZE": "4"}, Launched()),
         ({"RANK": "x", "WORLD_SIZE": ""}, Launched()),
     ],
 )
@@ -122,6 +124,7 @@ def test_ranks_of_one_host_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> N
 
     def cores(threads: str, ranks: int) -> int:
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        monkeypatch.setenv("RANK", "0")
         monkeypatch.setenv("WORLD_SIZE", str(ranks))
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
         return own_cores()
@@ -133,3 +136,18 @@ def test_ranks_of_one_host_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> N
 def test_no_torch_is_imported_to_know_ones_place() -> None:
     program = "import sys; from celeba_gan.ranks import group, launched; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, env=os.environ.copy())
+
+
+@pytest.mark.parametrize("given", ["soon", "0", "-3", "inf", "nan"])
+def test_a_time_that_is_none_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELEBA_GAN_RANK_TIMEOUT", given)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RanksError, match=f"CELEBA_GAN_RANK_TIMEOUT={given} is no number of seconds above 0"):
+        join()
+
+
+@pytest.mark.slow
+def test_the_end_of_the_process_that_holds_the_store_is_noticed() -> None:
+    _, other = words(2, "vanish")
+    assert "The launcher, or rank 0, has ended or cannot be reached" in other["said"]

@@ -6,6 +6,7 @@ Nothing here pickles: numbers, JSON and tensors are all that is sent.
 import atexit
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -303,8 +304,13 @@ def join() -> Ranks:
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
-    timeout = float(os.environ.get(TIMEOUT_VARIABLE, _TIMEOUT))
+    timeout = _timeout()
     if torch.cuda.is_available():
+        if place.local_rank >= torch.cuda.device_count():
+            raise RanksError(
+                f"{place.name}: there are {place.local_world} processes on this host, and {torch.cuda.device_count()} "
+                "GPUs. Start one process a GPU (--nproc-per-node)"
+            )
         torch.cuda.set_device(place.local_rank)
     store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
     attempt = _meet(store, place)
@@ -320,6 +326,18 @@ def join() -> Ranks:
     atexit.register(leave)  # or a thread of gloo's may abort a process that ends with an error
     _current = ranks
     return ranks
+
+
+def _timeout() -> float:
+    """Seconds to wait for other ranks."""
+    given = os.environ.get(TIMEOUT_VARIABLE, "")
+    try:
+        seconds = float(given or _TIMEOUT)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise RanksError(f"{TIMEOUT_VARIABLE}={given} is no number of seconds above 0")
+    return seconds
 
 
 def leave() -> None:
@@ -360,15 +378,20 @@ def _meet(store: "Store", place: Launched) -> str:
     raise RanksError(f"{place.name}: rank 0 did not come for {_TIMEOUT / 60:g} minutes; look at its own messages")
 
 
-def _when_there(store: "Store | None", key: str, remaining: float = float("inf"), who: int = 0) -> str:
+def _when_there(store: "Store | None", key: str, remaining: float = math.inf, who: int = 0) -> str:
     """A key's value, once it has one. Not by `Store.wait`, in which a process hears no signal."""
+    from torch.distributed import DistNetworkError
+
     assert store is not None
     end = time.monotonic() + remaining
-    while not store.check([key]):
-        if time.monotonic() > end:
-            raise RanksError(f"Rank {who} did not come for {remaining / 60:g} minutes; look at its own messages")
-        time.sleep(_POLL)
-    return store.get(key).decode()
+    try:
+        while not store.check([key]):
+            if time.monotonic() > end:
+                raise RanksError(f"Rank {who} did not come for {remaining / 60:g} minutes; look at its own messages")
+            time.sleep(_POLL)
+        return store.get(key).decode()
+    except DistNetworkError as error:  # it is in the launcher's process, or in that of rank 0
+        raise RanksError("The launcher, or rank 0, has ended or cannot be reached; look at its own messages") from error
 
 
 def _encoded(value: Any) -> "Tensor":

@@ -39,8 +39,10 @@ def launched() -> Launched:
         value = os.environ.get(name, "")
         return int(value) if value.isdecimal() else otherwise
 
-    rank, world = number("RANK", 0), number("WORLD_SIZE", 1)
-    return Launched(rank, world, number("LOCAL_RANK", 0), number("LOCAL_WORLD_SIZE", 1)) if world > 1 else Launched()
+    rank, world = number("RANK", -1), number("WORLD_SIZE", 1)
+    if not 0 <= rank < world or world == 1:
+        return Launched()
+    return Launched(rank, world, number("LOCAL_RANK", 0), number("LOCAL_WORLD_SIZE", 1))
 
 
 def local_cores() -> int:

@@ -115,6 +115,8 @@ def choose_hardware(
         HardwareError: The device or precision requested is not there.
     """
     device = find_device(settings.device)
+    if launched().several and device == "mps":
+        raise HardwareError("train.device: several ranks cannot share Apple's GPU; give train.device=cpu, or start one")
     same = before if before is not None and before.device == device else None
     cores = own_cores()
     threads = settings.threads or cores
