@@ -255,6 +255,8 @@ class Ranks:
         except RuntimeError as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             slow = "timed out" in first.lower() or "timeout" in first.lower()
+            if not slow and not self.leads:  # rank 0 says it, unless it has ended, and has said why
+                raise SystemExit(1) from error
             raise RanksError(self._nobody_answers() if slow else self._others_ended(doing, first)) from error
 
     def _nobody_answers(self) -> str:
