@@ -148,7 +148,7 @@ def test_the_slurm_script_stops_before_the_time_is_up_and_queues_again(
         "PYTHONPATH": str(project / "src"),
         "SLURM_JOB_NODELIST": "node[1-2]",
         "SLURM_NNODES": "2",
-        "SLURM_GPUS_PER_NODE": "1",
+        "SLURM_GPUS_PER_NODE": "h100:1",
         "SLURM_JOB_ID": "17",
     }
     command = ["bash", str(RECIPES / "slurm.sh"), "--env", "smoke", "--pipelines", "train"]
@@ -157,7 +157,7 @@ def test_the_slurm_script_stops_before_the_time_is_up_and_queues_again(
         process = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log, text=True)
         try:
             wait_for(project, 3, process)
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGUSR1)
             process.wait(timeout=90)
         finally:
             process.kill()
@@ -191,6 +191,8 @@ def test_the_steps_of_the_dockerfile_make_a_project_that_runs(repository: Path, 
                     shutil.copy(repository / source, place)
         else:
             command = shlex.join(yaml.safe_load(rest)) + " --env smoke --pipelines ingest" if name == "CMD" else rest
+            if name == "ENV" or rest.startswith("apt-get"):  # of the image's own system
+                continue
             assert name in ("RUN", "CMD")
             done = subprocess.run(command, shell=True, cwd=project, env=environment, capture_output=True, text=True)
             assert done.returncode == 0, done.stdout + done.stderr

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_VARIABLE: Final = "CELEBA_GAN_RANK_TIMEOUT"
 _TIMEOUT: Final = 600.0  # seconds; a tick's saving and measuring, for which the others wait, takes less
+_VARIABLES: Final = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _MEANWHILE: Final = 3.0  # seconds within which all ranks notice that one does not answer
 _POLL: Final = 0.05  # seconds between two looks into the store; each is a message to another host
 
@@ -314,7 +315,14 @@ def join() -> Ranks:
                 "GPUs. Start one process a GPU (--nproc-per-node)"
             )
         torch.cuda.set_device(place.local_rank)
-    store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
+    try:
+        store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
+    except (RuntimeError, ValueError) as error:
+        variables = ", ".join(f"{name}={os.environ.get(name, '')}" for name in _VARIABLES)
+        raise RanksError(
+            f"{place.name} of {place.world} could not reach the others within {in_time(timeout)} ({variables}): "
+            f"{str(error).splitlines()[0]}. Start all of them with torchrun, or unset these variables for one process alone"
+        ) from error
     attempt = _meet(store, place)
     ranks = Ranks(place, PrefixStore(attempt, store), timeout)
     with ranks._together("joining"):
