@@ -1,5 +1,6 @@
 """Several ranks pack the same bytes as one process."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,30 @@ def test_the_files_of_several_ranks_are_those_of_one_process(
     if shard_images == 10:
         assert min(shares) > 0
     assert contents(many) == contents(one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("differing", ["photographs", "folder"])
+def test_ranks_with_other_photographs_or_folders_pack_nothing_for_good(differing: str, tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("first", "second")]
+    for place in places:
+        _, index = make_source(place, 60)
+        index.to_parquet(place / "index.parquet")
+        for image in place.glob("*.jpg"):
+            os.utime(image, (1, 1))
+    if differing == "photographs":
+        os.utime(places[1] / "000007.jpg", (2, 2))
+    packed = [tmp_path / "packed"] * 2 if differing == "photographs" else [tmp_path / "one", tmp_path / "two"]
+    if differing == "folder":  # each with all shards of another packing
+        for folder in packed:
+            (photographs := tmp_path / f"before-{folder.name}").mkdir()
+            _, index = make_source(photographs, 60, at_50=encode(photograph(1000)))
+            index.to_parquet(photographs / "index.parquet")
+            pack(photographs, folder, 10)
+    leader, _ = run_ranks(
+        [[PROGRAM, str(place), str(folder), "10"] for place, folder in zip(places, packed, strict=True)]
+    )
+    assert leader.returncode == 1
+    expected = "photographs: " if differing == "photographs" else "is not the shard that was packed"
+    assert expected in leader.stdout
+    assert not (packed[0] / "manifest.json").exists()

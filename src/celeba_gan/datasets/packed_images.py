@@ -15,11 +15,15 @@ from celeba_gan.foundation.paths import is_url
 from celeba_gan.images.journal import UnfinishedPacking
 from celeba_gan.images.packed import (
     MANIFEST_FILE,
+    Journal,
     Manifest,
     PackedImages,
     PackedImagesError,
     Shard,
+    ShardRecord,
+    hash_pixels,
     journal_file,
+    map_shard,
     shard_file,
 )
 from celeba_gan.storage.config import StorageSettings
@@ -113,12 +117,31 @@ class PackedImagesDataset(FileDataset[Shard | Manifest, PackedImages | Unfinishe
         wanted = {shard.file for shard in manifest.shards}
         if not path.exists() or path.read_bytes() != text:
             if missing := sorted(wanted - {path.name for path in self._filepath.glob("*.npy")}):
-                raise DatasetError(f"{self._filepath} has no {missing[0]}, which the manifest names.")
+                raise DatasetError(
+                    f"{self._filepath} has no {missing[0]}, which the manifest names. Ranks that pack together need a "
+                    "folder that all of them share"
+                )
+            for number, record in enumerate(manifest.shards):
+                self._check_shard(number, record, manifest.size)
             with staged(path) as staging:
                 staging.write_bytes(text)
         for leftover in [*self._filepath.glob("shard-*"), *self._filepath.glob(".*.partial")]:
             if leftover.name not in wanted:
                 leftover.unlink()
+
+    def _check_shard(self, number: int, record: ShardRecord, size: int) -> None:
+        """Raises DatasetError if a shard here is another packing's; what was just written has a journal."""
+        try:
+            journal = Journal.from_bytes((self._filepath / journal_file(number)).read_bytes())
+            if journal.shard == record:
+                return
+        except (OSError, ValueError):
+            pass
+        if hash_pixels(map_shard(self._filepath, record, size)) != record.sha256:
+            raise DatasetError(
+                f"{self._filepath / record.file} is not the shard that was packed. Ranks that pack together need a "
+                "folder that all of them share"
+            )
 
     def _exists(self) -> bool:
         try:

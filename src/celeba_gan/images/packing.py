@@ -124,6 +124,7 @@ def pack_images(
             return packing.shards(source, recipe, workers, check, progress, progress_held_out)
         rare = np.flatnonzero(packing.is_rare).tolist()
         ranks.announce(json.dumps([packing.plan, packing.done, len(packing.records), rare]))
+        _check_photographs(ranks, source_digest)
         return share_shards(packing, ranks, source, _decoding(recipe), workers, check, progress)
 
     try:
@@ -153,11 +154,24 @@ def follow_packing(
     image_ids, splits = _listed(index)
     workers, recipe = settings.workers or local_cores(), _recipe(settings)
     while announced := ranks.announced():
+        _check_photographs(ranks, hash_texts(image_ids, splits, source.fingerprint(image_ids)))
         plan, done, records, rare = json.loads(announced)
         packing = Packing(image_ids, splits, plan, settings.images_per_shard, {image_ids[place] for place in rare})
         packing.done = done
         packing.records = [ShardRecord(file="", images=0, sha256="")] * records  # rank 0 has them
-        yield from share_shards(packing, ranks, source, _decoding(recipe), workers, check, lambda done, total: None)
+        try:
+            yield from share_shards(packing, ranks, source, _decoding(recipe), workers, check, lambda done, total: None)
+        except WorkerDiedError as error:
+            raise PackingError(_blame(error, workers)) from error
+
+
+def _check_photographs(ranks: Ranks, digest: str) -> None:
+    """Raises RanksError if another rank has other photographs, or an index of others."""
+    ranks.check_same(
+        {"photographs": digest},
+        "Ranks that pack together need the same photographs and the same image index: a folder that all share, or "
+        "copies that keep the times of files",
+    )
 
 
 def _listed(index: DataFrame) -> tuple[list[str], list[str]]:

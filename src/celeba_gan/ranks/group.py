@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from celeba_gan.foundation.wording import in_time
-from celeba_gan.ranks.launched import Launched, launched
+from celeba_gan.ranks.launched import Launched, launched, own_gpu
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -308,20 +308,16 @@ def join() -> Ranks:
     from torch.distributed.rendezvous import rendezvous
 
     timeout = _timeout()
-    if torch.cuda.is_available():
-        if place.local_rank >= torch.cuda.device_count():
-            raise RanksError(
-                f"{place.name}: there are {place.local_world} processes on this host, and {torch.cuda.device_count()} "
-                "GPUs. Start one process a GPU (--nproc-per-node)"
-            )
-        torch.cuda.set_device(place.local_rank)
+    if torch.cuda.is_available() and (gpu := own_gpu(place, torch.cuda.device_count())) is not None:
+        torch.cuda.set_device(gpu)
     try:
         store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
     except (RuntimeError, ValueError) as error:
         variables = ", ".join(f"{name}={os.environ.get(name, '')}" for name in _VARIABLES)
         raise RanksError(
             f"{place.name} of {place.world} could not reach the others within {in_time(timeout)} ({variables}): "
-            f"{str(error).splitlines()[0]}. Start all of them with torchrun, or unset these variables for one process alone"
+            f"{str(error).splitlines()[0].rstrip('.')}. Start all of them with torchrun, or unset these variables for "
+            "one process alone"
         ) from error
     attempt = _meet(store, place)
     ranks = Ranks(place, PrefixStore(attempt, store), timeout)

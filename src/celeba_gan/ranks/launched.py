@@ -59,3 +59,13 @@ def own_cores() -> int:
         # torchrun gives every process of several one thread, unless the variable is set already.
         return local_cores() if wanted in (None, 1) else min(allowed, wanted or 1)
     return allowed if wanted is None else min(allowed, wanted)
+
+
+def own_gpu(place: Launched, count: int) -> int | None:
+    """The number of this process's GPU, of so many that it sees; None where there are fewer than processes.
+
+    A scheduler may show each process its own GPU alone.
+    """
+    if place.local_rank < count:
+        return place.local_rank
+    return 0 if count == 1 and os.environ.get("CUDA_VISIBLE_DEVICES") else None

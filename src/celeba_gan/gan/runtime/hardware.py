@@ -15,7 +15,7 @@ from celeba_gan.foundation.precision import computes_bfloat16
 from celeba_gan.gan.runtime.allocator import keep_freed_memory
 from celeba_gan.gan.runtime.card import HardwareCard
 from celeba_gan.gan.runtime.config import RuntimeSettings
-from celeba_gan.ranks.launched import launched, own_cores
+from celeba_gan.ranks.launched import launched, own_cores, own_gpu
 
 logger = logging.getLogger(__name__)
 
@@ -117,10 +117,15 @@ def choose_hardware(
     device = find_device(settings.device)
     if launched().several and device == "mps":
         raise HardwareError("train.device: several ranks cannot share Apple's GPU; give train.device=cpu, or start one")
+    if device == "cuda" and own_gpu(launched(), torch.cuda.device_count()) is None:
+        raise HardwareError(
+            f"train.device: there are {launched().local_world} processes on this host, and {torch.cuda.device_count()} "
+            "GPUs. Start one process a GPU (--nproc-per-node), or give train.device=cpu"
+        )
     same = before if before is not None and before.device == device else None
     cores = own_cores()
     threads = settings.threads or cores
-    if settings.threads is None and same is not None and same.threads <= cores:
+    if settings.threads is None and same is not None and same.threads <= cores and same.ranks == launched().world:
         threads = same.threads
     if threads > cores:
         logger.warning(

@@ -193,6 +193,7 @@ def train(
             training.keep_alike()
             if ranks.leads:
                 yield training.tick(rows)
+            ranks.wait()  # not in the next step's sum, which on CUDA would not say who is late
             saved = training.images
         if stop.received is not None:
             ranks.outlive_leader()

@@ -84,7 +84,8 @@ class Steps:
         self.augmentation = AdaController(settings.augment, self.objective.probability == "sigmoid", hardware.device)
         self._scores = torch.zeros_like(self.augmentation.sums)  # of this iteration, for the augmentation's controller
         self.graphs = Graphs(hardware, pair.forget_gradients, recorder)
-        compiler = Compiler(hardware.compiled)
+        # Whether compiling works each rank finds out for itself, and batch norm over ranks sends from inside.
+        compiler = Compiler(hardware.compiled and not (ranks.several and bool(pair.with_batch_norm)))
         self._passes = is_piecewise_linear(pair.discriminator)
         self._discriminator_terms = compiler.wrap(
             self.discriminator_terms,

@@ -101,7 +101,7 @@ def _agree(packing: Packing, ranks: Ranks, share: range, check: Callable[[list[L
     def mine(rank: int) -> list[NDArray[Any]]:
         reasons = json.dumps(list(packing.unreadable.items())).encode()
         digests = packing.digests[share.start : share.stop]
-        return [np.array([share.start]), digests.view(np.uint8), np.frombuffer(reasons, np.uint8)]
+        return [np.array([share.start]), digests.view(np.uint8), np.frombuffer(bytearray(reasons), np.uint8)]
 
     for (start,), digests, reasons in ranks.spread(ranks.place.world, mine):
         packing.digests[start : start + len(digests) // DIGEST.itemsize] = digests.view(DIGEST)
