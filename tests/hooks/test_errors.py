@@ -210,3 +210,36 @@ def test_no_error_shows_who_logs_in(
     assert ("Traceback" in printed) == (trace == "1" or pipeline == "bug")
     # the traceback quotes this test's own lines
     assert "hush" not in "".join(line for line in printed.splitlines() if not line.startswith("    "))
+
+
+def test_a_disk_that_is_full_when_a_snapshot_is_saved_is_one_message(tmp_path: Path) -> None:
+    """safetensors has an error of its own for it, which is the root of the chain."""
+    pytest.importorskip("resource")  # Windows has none
+    program = dedent(
+        """
+        import resource, signal, sys
+        from pathlib import Path
+        import torch
+        from kedro.io import AbstractDataset
+        from celeba_gan.foundation.documents import Document
+        from celeba_gan.gan.runs.checkpoint import Checkpoint
+        from celeba_gan.hooks.errors import message_for_people
+
+        class Card(Document):
+            version, oldest, noun = 1, 1, "card"
+
+        class Snapshots(AbstractDataset):
+            def load(self): ...
+            def _describe(self): return {}
+            def save(self, data): data.save(Path(sys.argv[1]) / "state.safetensors")
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        try:
+            Snapshots().save(Checkpoint("training_state", Card(), {"weight": torch.zeros(10_000)}))
+        except Exception as error:
+            print(message_for_people(error))
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    assert "state.safetensors could not be written: " in done.stdout

@@ -108,9 +108,11 @@ def message_for_people(error: BaseException) -> str | None:
     was being handled has a context but no cause: that is a bug of its own, and its context is ignored.
     """
     link: BaseException | None = error
+    of_the_system = False
     while link is not None:
         if _is_for_users(link):
             return str(link).strip()
+        of_the_system |= isinstance(link, OSError)  # raised again as one, where a library has its own
         root, link = link, link.__cause__
     if isinstance(error, DatasetError):
         if found := _damaged_file(error, root):
@@ -118,7 +120,7 @@ def message_for_people(error: BaseException) -> str | None:
                 f"{shown(Path(found))} is damaged: {str(root).rstrip('.')}. Remove it, and run the stage that makes it "
                 "with the same --env and --params"
             )
-        if isinstance(root, OSError):
+        if of_the_system:
             return str(error).strip()  # the entry, and which file is missing, which disk is full
     return None
 
