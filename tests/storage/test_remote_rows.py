@@ -254,3 +254,26 @@ def test_processes_of_one_machine_fetch_every_file_once(
     assert [reader.communicate(timeout=60)[0] for reader in readers] == [f"{len(files)}\n"] * 3
     total = sum(LENGTHS) * ROW
     assert total < proxy.answered - before < 1.5 * total
+
+
+@pytest.mark.parametrize("cache_gb", [1.0, 320_000e-9])
+def test_a_copy_whose_disk_flips_a_bit_is_fetched_again(
+    memory: str, opened: Any, tmp_path: Path, cache_gb: float
+) -> None:
+    place = Place(memory)
+    files = upload(place)
+    first = opened(place, files, cache_gb=cache_gb)
+    first.verify()
+    first.close()
+    stored = [path for path in (tmp_path / "cache").rglob("*") if path.suffix in (".npy", ".sums")]
+    assert {path.suffix for path in stored} == ({".npy"} if cache_gb == 1 else {".npy", ".sums"})
+    for path in stored:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 4
+        path.write_bytes(bytes(data))
+    again = opened(place, files, cache_gb=cache_gb)
+    again.verify()
+    found = np.empty_like(ROWS)
+    everything = np.arange(len(ROWS))
+    again.gather_into(found, everything, everything)
+    assert np.array_equal(found, ROWS)

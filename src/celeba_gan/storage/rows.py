@@ -259,7 +259,11 @@ class RemoteRows:
 
     def _obtain_now(self, file: int) -> None:
         record, (name, size) = self.files[file], self._copy_of(file)
-        if (stored := self.cache.find(name, size)) is None:
+        stored = self.cache.find(name, size)
+        if stored is not None and not self._is_whole(file, stored):
+            stored.unlink(missing_ok=True)
+            stored = None
+        if stored is None:
             with self.cache.store(name, size) as partial:
                 if partial is not None:
                     self._settle(file, self._pass_through(file, partial))
@@ -270,15 +274,27 @@ class RemoteRows:
             with self._lock:
                 self._maps[file] = rows
             return
-        name, size = f"{record.sha256}.sums", 4 * record.rows
-        if (stored := self.cache.find(name, size)) is None:
+        name, size = f"{record.sha256}.sums", 4 * record.rows + 4  # the last one is of the others
+        stored = self.cache.find(name, size)
+        sums = None if stored is None else np.fromfile(stored, np.uint32)
+        if sums is None or zlib.crc32(sums[:-1].tobytes()) != int(sums[-1]):
+            if stored is not None:
+                stored.unlink(missing_ok=True)
             with self.cache.store(name, size) as partial:
                 sums = self._pass_through(file, None)
+                sums = np.append(sums, np.uint32(zlib.crc32(sums.tobytes())))
                 if partial is not None:
                     partial.write_bytes(sums.tobytes())
-        else:
-            sums = np.fromfile(stored, np.uint32)
-        self._settle(file, sums)
+        self._settle(file, sums[:-1])
+
+    def _is_whole(self, file: int, stored: Path) -> bool:
+        """Whether a copy of an earlier run has the rows that were packed: a disk may have flipped a bit since."""
+        digest = sha256()
+        with stored.open("rb") as content:
+            content.seek(self._header(file))
+            while part := content.read(_PART_BYTES):
+                digest.update(part)
+        return digest.hexdigest() == self.files[file].sha256
 
     def _copy_of(self, file: int) -> tuple[str, int]:
         """Name and size of the copy of a whole file."""
