@@ -58,7 +58,7 @@ def made(generator: TrainedGenerator, count: int) -> tuple[NDArray[np.uint8], Te
     return generator.images(latents, labels), latents
 
 
-@pytest.mark.parametrize("with_features", [False, True])
+@pytest.mark.parametrize("with_features", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_what_the_generator_made_is_found_again(generator: TrainedGenerator, with_features: bool) -> None:
     photographs, _ = made(generator, 6)
     found = project(generator, photographs, QUICK, 0, network() if with_features else None)
