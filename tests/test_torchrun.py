@@ -222,7 +222,8 @@ def _exchange_splits(manifest: Path) -> None:
     content = json.loads(manifest.read_text())
     first, last = content["splits"]["test"]
     content["splits"] |= {"valid": [content["splits"]["valid"][0], first + 1], "test": [first + 1, last]}
-    digest = content_digest(content["size"], [ShardRecord(**one) for one in content["shards"]], content["splits"])
+    splits = {name: tuple(ends) for name, ends in content["splits"].items()}
+    digest = content_digest(content["size"], [ShardRecord(**one) for one in content["shards"]], splits)
     manifest.write_text(json.dumps(content | {"digest": digest}))
 
 
