@@ -8,6 +8,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 from packaging.specifiers import SpecifierSet
 
 REPOSITORY = Path(__file__).parents[1]
@@ -40,6 +41,7 @@ def test_a_first_run_says_that_packages_are_installed_before_they_are(tmp_path: 
     assert not any("installing" in line for line in again)
 
 
+@pytest.mark.slow
 def test_every_installed_package_runs_on_the_first_python_that_is_promised() -> None:
     """Debian's is 3.11.2; a version that wants a later one makes the set-up fail there, and nowhere else."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -96,7 +96,10 @@ def run(size: int, settings: TrainSettings, resumed: Snapshot | None = None) -> 
     return [replace(tick, snapshot=copy.deepcopy(tick.snapshot)) for tick in ticks]
 
 
-@pytest.mark.parametrize("changes", [{}, BUSY], ids=["as it is", "augmented and scheduled"])
+@pytest.mark.parametrize(
+    "changes",
+    [pytest.param({}, id="as it is", marks=pytest.mark.slow), pytest.param(BUSY, id="augmented and scheduled")],
+)
 @pytest.mark.parametrize(
     "environment",
     [pytest.param(name, marks=pytest.mark.slow) if name in ("article", "celeba128") else name for name in ENVIRONMENTS],

@@ -82,6 +82,7 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
     return [found[rank] for rank in sorted(found)]
 
 
+@pytest.mark.slow
 def test_two_ranks_measure_and_sample_as_one_process_does(
     tmp_path: Path, trained_project: Path, copy_trained: Callable[..., Path]
 ) -> None:

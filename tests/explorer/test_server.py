@@ -192,6 +192,7 @@ def test_a_port_that_is_taken_is_named_with_the_option_that_chooses_another(addr
         assert "launch" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_without_gradio_the_error_says_what_to_install(project: Path) -> None:
     script = (
         "import sys; sys.modules['gradio'] = None\n"

@@ -42,6 +42,7 @@ def code(card: str, word: str) -> str:
     return next(block for block in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if word in block)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "attributes", pytest.param("class", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("distribution", ["normal", pytest.param("uniform", marks=pytest.mark.slow)])
 def test_its_code_for_onnxruntime_makes_the_generators_images(

@@ -89,7 +89,7 @@ FROM_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("pipeline", ["__default__", "plan"])
+@pytest.mark.parametrize("pipeline", ["__default__", pytest.param("plan", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", FROM_PARAMETERS)
 def test_what_parameters_and_files_decide_is_refused_before_the_first_node(
     load_context: Context, case: str, pipeline: str

@@ -328,6 +328,7 @@ def run_script(tmp_path, name, body):
     return subprocess.Popen([sys.executable, name, str(tmp_path)], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_workers_import_neither_torch_nor_pandas_nor_kedro(tmp_path):
     make_source(tmp_path, 300)
     program = run_script(tmp_path, "program.py", "import torch, kedro.framework.cli; print(len(list(packing)))")

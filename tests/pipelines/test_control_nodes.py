@@ -109,6 +109,7 @@ def settings(**changes: Any) -> GenerateSettings:
     return GenerateSettings.model_validate({"directions": few, "projection": quick, **changes})
 
 
+@pytest.mark.slow
 def test_directions_with_a_classifier(run: Run, classifier: Checkpoint[ClassifierCard]) -> None:
     found, grid = find_directions(run, classifier, settings())
     assert [one.name for one in found.directions] == ["Hat", "closed_form_1", "closed_form_2"]

@@ -60,6 +60,7 @@ def make_generator(make_snapshot: Callable[..., Snapshot]) -> Callable[[int], Ne
     return make
 
 
+@pytest.mark.slow
 def test_models_run_their_own_code_beside_each_other_and_beside_another_installed_version(
     tmp_path: Path, make_generator: Callable[[int], Network], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -215,6 +215,7 @@ def test_the_model_is_logged_once_and_linked_with_its_clock(client: Any, first: 
     assert [(output.model_id, output.step) for output in first.outputs.model_outputs] == [(model.model_id, 300)]
 
 
+@pytest.mark.slow
 def test_the_model_loads_where_celeba_gan_is_not_installed(client: Any, first: Any, project: Path) -> None:
     from celeba_gan.gan.runs.run import Run
     from celeba_gan.gan.sampling.trained import TrainedGenerator

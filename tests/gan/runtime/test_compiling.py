@@ -131,6 +131,7 @@ def test_every_generator_loss_is_the_same_compiled(make_settings: MakeSettings, 
     assert_compiled_equals_eager(make_settings(objective={"name": objective}), "generator")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "other",
     [pytest.param(name, marks=pytest.mark.slow) if name != "labels" else name for name in OTHERS],

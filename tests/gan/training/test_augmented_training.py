@@ -91,6 +91,7 @@ def test_without_a_zero_the_valid_split_steers(
     assert whole[-1].snapshot.tensors["augment.sums"][2, 1] == 16
 
 
+@pytest.mark.slow
 def test_scores_of_an_overfitted_critic_raise_p(images: TrainingImages, make_settings: MakeSettings) -> None:
     """Black valid images: the critic rates them as fakes, so it must know the others by heart."""
 

@@ -283,6 +283,7 @@ def test_one_step_of_each_network_gives_the_time_of_any_iteration(
         assert probe._iterate(16, 16)[1] == 2.0 + n_critic * 3.0
 
 
+@pytest.mark.slow
 def test_all_networks_are_really_trained_with_labels_and_augmentation(make_settings: Make) -> None:
     probe = make_probe(make_settings(condition={"name": "class"}, augment={"name": "ada"}), size=16, classes=3)
     before = {name: tensor.clone() for name, tensor in probe.pair.state_dict().items()}

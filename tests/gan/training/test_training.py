@@ -124,7 +124,11 @@ def test_random_crop_is_part_of_the_run_and_must_fit_into_the_images(
 TRIED = [*(number for number in SIGNALS if isinstance(number, signal.Signals)), signal.SIGRTMIN + 2]
 
 
-@pytest.mark.parametrize("number", TRIED, ids=lambda number: signal.strsignal(number))
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(one, marks=[] if one in (signal.SIGINT, signal.SIGTERM) else pytest.mark.slow) for one in TRIED],
+    ids=lambda number: signal.strsignal(number),
+)
 def test_signal_saves_a_whole_state_from_which_the_run_carries_on_exactly(
     images: TrainingImages, make_settings: MakeSettings, tmp_path: Path, number: int
 ) -> None:
