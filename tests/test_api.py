@@ -298,7 +298,7 @@ def test_a_store_that_is_none(store: str, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("configured", "shown_by"),
     [
-        ("", "ours"),
+        pytest.param("", "ours", marks=pytest.mark.slow),
         pytest.param("logging.getLogger('celeba_gan').setLevel(logging.WARNING)", "nobody", marks=pytest.mark.slow),
         pytest.param("logging.basicConfig(level=logging.ERROR)", "nobody", marks=pytest.mark.slow),
         pytest.param("logging.disable(logging.INFO)", "nobody", marks=pytest.mark.slow),

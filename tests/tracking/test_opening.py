@@ -114,10 +114,10 @@ def test_the_store_of_local_settings_is_opened(project: Path, opened: Opened) ->
 @pytest.mark.parametrize(
     ("arguments", "address"),
     [
-        ([], "http://127.0.0.1:5000/"),
-        (["--port", "80"], "http://127.0.0.1:80/"),
+        pytest.param([], "http://127.0.0.1:5000/", marks=pytest.mark.slow),
+        pytest.param(["--port", "80"], "http://127.0.0.1:80/", marks=pytest.mark.slow),
         (["--host=0.0.0.0", "-p", "81", "--workers", "2"], "http://127.0.0.1:81/"),
-        (["-h", "gpu7"], "http://gpu7:5000/"),
+        pytest.param(["-h", "gpu7"], "http://gpu7:5000/", marks=pytest.mark.slow),
     ],
 )
 def test_the_address_at_which_runs_are_seen_is_printed(
