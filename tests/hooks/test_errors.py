@@ -197,7 +197,7 @@ def test_no_error_shows_who_logs_in(
         kind = ZeroDivisionError if pipeline == "bug" else ParameterError
         try:
             try:
-                raise OSError("no answer from https://me:hush@host/a?token=hush")
+                raise OSError(5, "no answer", "https://me:hush@host/a?token=hush")
             except OSError as error:
                 raise kind("https://me:hush@host has no model") from error
         except (ZeroDivisionError, ParameterError) as error:

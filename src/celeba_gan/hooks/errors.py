@@ -14,7 +14,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError, DatasetNotFoundError
 
 from celeba_gan.foundation.paths import shown
-from celeba_gan.foundation.safety.secrets import mask_logs, mask_secrets
+from celeba_gan.foundation.safety.secrets import mask_error, mask_logs, mask_secrets
 
 TRACEBACK_VARIABLE: Final = "CELEBA_GAN_TRACEBACK"
 
@@ -67,14 +67,6 @@ def _is_traced() -> bool:
     return os.environ.get(TRACEBACK_VARIABLE, "0") != "0"
 
 
-def _mask(error: BaseException) -> None:
-    """Masks secrets in the messages of an error, and of those it came from, before a traceback shows them."""
-    link: BaseException | None = error
-    while link is not None:
-        link.args = tuple(mask_secrets(part) if isinstance(part, str) else part for part in link.args)
-        link = link.__cause__ or link.__context__
-
-
 def _is_no_advice(record: logging.LogRecord) -> bool:
     """False for what Kedro advises before it raises: the same command, or some nodes of it, which would fail again."""
     message = record.getMessage()
@@ -90,8 +82,8 @@ class _ShortExceptHook:
     def __call__(self, kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
         message = message_for_people(error)
         if message is None or _is_traced():
-            _mask(error)
-            self.before(kind, error, at)
+            masked = mask_error(error)
+            self.before(type(masked), masked, at)
         else:
             from rich.console import Console
             from rich.text import Text
