@@ -1,10 +1,15 @@
 import logging
 import pickle
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from breaking_proxy import BreakingProxy
+from hypothesis import given
+from hypothesis import strategies as st
 from s3_server import KEY, SECRET
 
 from celeba_gan.foundation.safety.secrets import mask_secrets
@@ -142,3 +147,35 @@ def test_addresses_are_masked(text: str, shown: str | None) -> None:
 def test_options_are_masked_where_they_are_secret() -> None:
     options = {"key": "AKIA123", "client_kwargs": {"aws_secret_access_key": "s3cr3t/+"}, "region": "eu-north-1"}
     assert mask_options("AKIA123 s3cr3t/+ eu-north-1", options) == "*** *** eu-north-1"
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), max_size=20)
+HIDDEN = TEXT.map("hush{}hush".format)
+FORMS = [
+    str,
+    quote,
+    partial(quote, safe=""),
+    quote_plus,
+    lambda text: quote(quote(text)),
+    lambda text: re.sub("%..", lambda code: code[0].lower(), quote(text)),
+]
+
+
+@given(secret=HIDDEN, form=st.sampled_from(FORMS))
+def test_no_form_of_an_option_or_of_an_address_shows_a_secret(secret: str, form: Callable[[str], str]) -> None:
+    text = f"HTTP 403 at /a?x={form(secret)} (signed)"
+    encoded = quote(secret, safe="")
+    for options, url in (
+        ({"client_kwargs": {"password": secret}}, "s3://bucket"),
+        ({}, f"https://me:{encoded}@host/x"),
+        ({}, f"https://host/x?token={encoded}"),
+    ):
+        place = Place(url, options)
+        assert place._masked(text) == "HTTP 403 at /a?x=*** (signed)"
+        assert "hush" not in str(place)
+
+
+@pytest.mark.parametrize("url", ["http://host:5000/faces@2x", "sftp://root@host/faces", "s3://bucket/faces@2x?key=a"])
+def test_what_is_no_secret_of_an_address_stays(url: str) -> None:
+    text = "host:5000/faces and /root/faces, bucket/faces: 5000 faces"
+    assert mask_options(text, {"region": "faces", "endpoint": "bucket"}, url) == text

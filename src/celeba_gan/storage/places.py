@@ -297,8 +297,7 @@ class Place:
         return self._masked(f"{self} cannot be {done}: {reason(error, waited)}")
 
     def _masked(self, text: str) -> str:
-        login, at, _ = urlsplit(self.url).netloc.rpartition("@")
-        return mask_options(text.replace(login, "***") if at else text, self.options)
+        return mask_options(text, self.options, self.url)
 
 
 class _MissingError(FileNotFoundError):
