@@ -31,3 +31,10 @@ def test_no_secret_becomes_a_parameter_or_a_tag() -> None:
     assert as_text("kedro run --params source.download=https://me:hush@host/x?token=hush") == (
         "kedro run --params source.download=https://***@host/x?token=***"
     )
+
+
+def test_parameters_and_tags_with_the_name_of_a_secret_are_masked() -> None:
+    shown = [
+        as_text(*given) for given in (("hush", "source.password"), (5, "mail.api_key"), (None, "token"), ("b", "key"))
+    ]
+    assert shown == ["***", "***", "None", "b"]

@@ -17,7 +17,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from celeba_gan.foundation.safety.secrets import mask_secrets, mask_values
+from celeba_gan.foundation.safety.secrets import is_secret, mask_secrets, mask_values
 from celeba_gan.foundation.wording import counted
 from celeba_gan.tracking.config import TrackingError, TrackingSettings
 from celeba_gan.tracking.database import prepare
@@ -64,9 +64,12 @@ def reason_of(error: object) -> str:
     return mask_secrets(" ".join(str(error).partition("\n[SQL")[0].split()))
 
 
-def as_text(value: Any) -> str:
-    """A value as text that MLflow accepts, without secrets; its end states how many characters there were if cut."""
-    text = mask_secrets(str(value))
+def as_text(value: Any, name: str = "") -> str:
+    """A value as text that MLflow accepts, without secrets; its end states how many characters there were if cut.
+
+    `name` is that of its parameter or tag, which may say that it is a secret.
+    """
+    text = "***" if is_secret(name) and value not in (None, "") else mask_secrets(str(value))
     if len(text) <= LIMIT:
         return text
     end = f"... ({len(text)} characters)"
@@ -148,7 +151,7 @@ class TrackedRun:
     @classmethod
     def start(cls, store: Store, name: str, tags: Mapping[str, str]) -> Self:
         """Creates a run."""
-        tags = {key: as_text(value) for key, value in tags.items()}
+        tags = {key: as_text(value, key) for key, value in tags.items()}
         started = cls(store, store.client.create_run(store.experiment_id, tags=tags, run_name=mask_secrets(name)))
         started._start_monitor(resumed=False)
         started._pictures = set()
@@ -163,7 +166,8 @@ class TrackedRun:
         changed = {
             f"resumed.{name}": value
             for name, value in params.items()
-            if name in before.params and (f"resumed.{name}" in before.tags or as_text(value) != before.params[name])
+            if name in before.params
+            and (f"resumed.{name}" in before.tags or as_text(value, name) != before.params[name])
         }
         if not is_generated(before.tags.get(DESCRIPTION, "")):
             tags = {name: value for name, value in tags.items() if name != DESCRIPTION}
@@ -228,13 +232,15 @@ class TrackedRun:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Logs the parameters that the run does not have yet: those of MLflow cannot change."""
-        new = [entities.Param(key, as_text(value)) for key, value in params.items() if key not in self._before.params]
+        new = [
+            entities.Param(key, as_text(value, key)) for key, value in params.items() if key not in self._before.params
+        ]
         for batch in _batches(new, _PARAMS_PER_BATCH):
             self._client.log_batch(self.id, params=batch)
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Sets tags."""
-        texts = (entities.RunTag(name, as_text(value)) for name, value in tags.items())
+        texts = (entities.RunTag(name, as_text(value, name)) for name, value in tags.items())
         for batch in _batches(texts, _PARAMS_PER_BATCH):
             self._client.log_batch(self.id, tags=batch)
 
