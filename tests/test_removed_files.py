@@ -45,7 +45,7 @@ FILES = [
     "06_models/smoke/training_state/state.safetensors",
 ]
 HISTORY = ["06_models/smoke/training_state/state-000000000640.safetensors"]  # not made again: that is past
-NEW_TRAINING = {"06_models", "06_models/smoke", "06_models/smoke/training_state", FILES[-1]}
+NEW_TRAINING = {"06_models", "06_models/smoke", "06_models/smoke/training_state"}
 
 
 @pytest.mark.slow
@@ -57,10 +57,31 @@ def test_the_same_command_runs_after_a_removal(tmp_path: Path, copy_trained: Cal
     said = kedro_run(project, *COMMAND)
     assert path.exists() != (removed in HISTORY)
     assert Run(project / "data/06_models/smoke").finished()
+    assert ("is missing. Using the snapshot before it" in said.words) == (removed == FILES[-1])
     begun = "Starting a new training (its snapshot is gone)" in said.words
     assert begun == (removed in NEW_TRAINING)
     aside = sorted(folder.name for folder in (project / "data").glob("07*/smoke.*"))
     assert bool(aside) == begun  # nothing of the earlier training is lost or mixed with the new one's
+
+
+def test_if_every_snapshot_is_damaged_what_the_error_advises_starts_anew(
+    tmp_path: Path, copy_trained: Callable[..., Path]
+) -> None:
+    project = copy_trained(tmp_path / "project")
+    states = sorted((project / "data/06_models/smoke/training_state").glob("state*.safetensors"))
+    assert len(states) > 1
+    for path in states:
+        content = path.read_bytes()
+        path.unlink()  # it may be a link
+        path.write_bytes(content[:-1])
+    said = kedro_run(project, *COMMAND, "--pipelines", "train", status=1)
+    assert [path.name for path in states if f"{path.name} is damaged" not in said.words] == []
+    assert "--params train.resume=false" in said.words
+    assert "Traceback" not in said.text
+    kedro_run(project, *COMMAND[:-1], f"{TRAINED},train.resume=false", "--pipelines", "train")
+    assert Run(project / "data/06_models/smoke").finished()
+    (aside,) = (project / "data/06_models").glob("smoke.*")
+    assert sorted(path.name for path in aside.glob("training_state/state*")) == [path.name for path in states]
 
 
 @pytest.mark.parametrize(

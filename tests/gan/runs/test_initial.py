@@ -80,6 +80,31 @@ def test_new_training_starts_from_the_weights_with_a_fresh_clock_and_fresh_optim
     assert before.card.init_from is None
 
 
+@pytest.mark.parametrize("path", [".", "training_state"])
+@pytest.mark.parametrize("newest", ["missing", "damaged"])
+def test_weights_of_the_snapshot_before_are_read_if_the_newest_is_not_whole(
+    images: TrainingImages,
+    make_settings: MakeSettings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    newest: str,
+) -> None:
+    run = Run(tmp_path / "first")
+    for tick in train(images, make_settings(kimg=0.16, keep_states=2)):
+        run.append(tick.snapshot)
+    before = run.at(0.08)
+    assert before is not None
+    state = run.snapshots / "state.safetensors"
+    state.unlink() if newest == "missing" else state.write_bytes(state.read_bytes()[:-1])
+    initial = load(run.folder / path)
+    assert (initial.card.images, Path(initial.source).name) == (80, "state-000000000080.safetensors")
+    for name, weights in initial.weights.items():
+        assert weights
+        assert all(torch.equal(tensor, before.tensors[f"{name}.{key}"]) for key, tensor in weights.items())
+    assert f"state.safetensors is {newest}" in caplog.text
+
+
 def test_trained_weights_move_on_and_a_resumed_training_ignores_others(
     images: TrainingImages, make_settings: MakeSettings, source: Path, tmp_path: Path
 ) -> None:

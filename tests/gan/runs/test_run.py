@@ -322,13 +322,21 @@ def test_a_damaged_earlier_snapshot_does_not_stop_training(
     assert best_of(run) == 80
 
 
-def test_best_networks_that_somebody_removed_are_replaced_by_the_last_with_a_warning(
+def test_best_networks_that_somebody_removed_are_read_from_their_export_or_replaced_by_the_last(
     images: TrainingImages, make_settings: MakeSettings, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     commit_all(run, images, make_settings(evaluate_every_kimg=0.16), scripted(1, 2))
+    whole = run.networks("best").generator
+    assert whole.card.images == 160
     next(run.snapshots.glob("best-*")).unlink()
+    best = run.networks("best").generator
+    assert_same(best.tensors, whole.tensors)
+    assert run.networks_card("best") == whole.card
+    assert "is missing. Using the exported networks" in caplog.text
+    assert run.finished()
+    (run.folder / "best_generator.safetensors").unlink()
     assert run.best() is None
-    assert "has been removed" in caplog.text
+    assert "is missing, and not exported either" in caplog.text
     assert run.networks("best").generator.card.images == 320
 
 
@@ -606,6 +614,77 @@ def test_a_damaged_snapshot_without_another_is_refused_naming_it(
     for read in (run.newest, run.networks):
         with pytest.raises(CheckpointError, match=r"state\.safetensors is (damaged|not a checkpoint)"):
             read()
+
+
+@pytest.mark.parametrize("also", ["none", "the exports", "the best", "everything else"])
+def test_a_missing_newest_snapshot_costs_one_tick(
+    images: TrainingImages,
+    make_settings: MakeSettings,
+    run: Run,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    also: str,
+) -> None:
+    settings = make_settings(evaluate_every_kimg=0.08)
+    undisturbed = Run(tmp_path / "undisturbed")
+    commit_all(undisturbed, images, settings, scripted(4, 2, 3, 5))
+    commit_all(run, images, settings.model_copy(update={"kimg": 0.24}), scripted(4, 2, 3))
+    (run.snapshots / "state.safetensors").unlink()
+    if also in ("the exports", "everything else"):
+        for path in run.folder.glob("*.*"):
+            path.unlink()
+    if also in ("the best", "everything else"):
+        next(run.snapshots.glob("best-*")).unlink()
+    assert run.has_snapshot()
+    snapshot = run.newest()
+    assert snapshot is not None
+    assert snapshot.card.images == 160
+    assert card_of(run, 0.16).images == 160
+    assert_is_of(run.networks().generator, snapshot.tensors)
+    newest = run.snapshots / "state.safetensors"
+    (said,) = [one.getMessage() for one in caplog.records if newest.name in one.getMessage()]
+    assert said == f"{newest} is missing. Using the snapshot before it, state-000000000160.safetensors"
+    commit_all(run, images, settings, scripted(3, 5))
+    assert_same(tensors_at(run), tensors_at(undisturbed))
+    assert kept(run) == [240]
+    assert run.finished()
+
+
+def test_of_several_snapshots_the_newest_whole_one_is_read(
+    images: TrainingImages, make_settings: MakeSettings, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    commit_all(run, images, make_settings(keep_states=4))
+    (run.snapshots / "state.safetensors").unlink()
+    damage(run.snapshots / "state-000000000240.safetensors", "half")
+    snapshot = run.newest()
+    assert snapshot is not None
+    assert snapshot.card.images == 160
+    assert "state.safetensors is missing; " in caplog.text
+    assert "state-000000000240.safetensors is" in caplog.text
+    for count in kept(run):
+        (run.snapshots / f"state-{count:012d}.safetensors").unlink()
+    assert not run.has_snapshot()
+    assert run.newest() is None
+
+
+@pytest.mark.parametrize("newest", ["missing", "damaged"])
+def test_if_not_one_snapshot_is_whole_all_are_named(
+    images: TrainingImages, make_settings: MakeSettings, run: Run, newest: str
+) -> None:
+    commit_all(run, images, make_settings(keep_states=3))
+    for count in kept(run):
+        damage(run.snapshots / f"state-{count:012d}.safetensors", "half")
+    if newest == "missing":
+        (run.snapshots / "state.safetensors").unlink()
+    else:
+        damage(run.snapshots / "state.safetensors", "a bit of a tensor")
+    for read in (run.newest, run.networks):
+        with pytest.raises(CheckpointError) as caught:
+            read()
+        message = str(caught.value)
+        assert f"state.safetensors is {newest}" in message
+        assert [message.count(f"state-{count:012d}.safetensors is") for count in kept(run)] == [1, 1]
+        assert "train.resume=false" in message
 
 
 @pytest.mark.parametrize("name", EXPORTS)

@@ -11,14 +11,14 @@ from celeba_gan.gan.runs.cards import ImagesCard, ModelCard, RunCard
 from celeba_gan.gan.runs.checkpoint import Checkpoint, CheckpointError, read_kind
 from celeba_gan.gan.runs.models import Experiments
 from celeba_gan.gan.runs.resume import TrainingError, label_names, list_differences
-from celeba_gan.gan.runs.run import read_exported
-from celeba_gan.gan.runs.snapshot import SNAPSHOT
+from celeba_gan.gan.runs.run import Run, read_exported
+from celeba_gan.gan.runs.snapshot import SNAPSHOT, WEIGHTS, Snapshot
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Weights = dict[str, "Tensor"]
-_INSIDE = ("training_state/state.safetensors", "state.safetensors", "generator.safetensors")
+_INSIDE = ("state.safetensors", "generator.safetensors")
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,16 @@ def load_initial(experiments: Experiments, source: str) -> InitialWeights:
     except CheckpointError as error:
         raise CheckpointError(f"train.init_from: {error}") from error
     if path.is_dir():
+        run = Run(path)
+        if (found := (Run(path.parent) if path.name == run.snapshots.name else run).newest_weights()) is not None:
+            return _of_snapshot(*found)
         file = next((path / name for name in _INSIDE if (path / name).is_file()), None)
         if file is None:
             raise CheckpointError(f"train.init_from: {path} holds neither a snapshot nor generator.safetensors")
         path = file
     kind = read_kind(path)
     if kind == SNAPSHOT:
-        snapshot = Checkpoint.load(path, SNAPSHOT, RunCard, ("generator.", "average.", "discriminator."))
-        weights: dict[str, Weights] = {"generator": {}, "average": {}, "discriminator": {}}
-        for name, tensor in snapshot.tensors.items():
-            network, _, key = name.partition(".")
-            weights[network][key] = tensor
-        return InitialWeights(path, snapshot.card, weights)
+        return _of_snapshot(path, Checkpoint.load(path, SNAPSHOT, RunCard, WEIGHTS))
     if kind != "generator":
         raise CheckpointError(f"train.init_from: {path} is a {kind.replace('_', ' ')}; give a generator or a snapshot")
     pair = read_exported(path)
@@ -89,6 +87,14 @@ def load_initial(experiments: Experiments, source: str) -> InitialWeights:
     average = pair.generator.tensors
     weights = {"generator": average, "average": average, "discriminator": pair.discriminator.tensors}
     return InitialWeights(source if experiments.is_elsewhere(source) else path, pair.generator.card, weights)
+
+
+def _of_snapshot(path: Path, snapshot: Snapshot) -> InitialWeights:
+    weights: dict[str, Weights] = {"generator": {}, "average": {}, "discriminator": {}}
+    for name, tensor in snapshot.tensors.items():
+        network, _, key = name.partition(".")
+        weights[network][key] = tensor
+    return InitialWeights(path, snapshot.card, weights)
 
 
 def _described(

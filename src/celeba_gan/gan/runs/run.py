@@ -16,6 +16,7 @@ from celeba_gan.gan.runs.checkpoint import Card, Checkpoint, CheckpointError, Da
 from celeba_gan.gan.runs.snapshot import (
     BEST,
     SNAPSHOT,
+    WEIGHTS,
     Networks,
     Snapshot,
     networks_of,
@@ -30,6 +31,9 @@ Content = TypeVar("Content")
 Which = Literal["last", "best"]
 GENERATOR = "generator.safetensors"
 _FILES = (GENERATOR, "discriminator.safetensors")
+_ALL_DAMAGED = (
+    "Restore one of them, or start anew with --params train.resume=false (the old results are set aside, not deleted)"
+)
 
 
 class Run:
@@ -41,7 +45,7 @@ class Run:
     each as `.safetensors` and its card as `.json`) is exported from there for people and other programs, and is read
     only where there is no snapshot.
 
-    Where the newest snapshot is damaged, the one before it is read, with a warning: training loses one tick.
+    Where the newest snapshot is damaged or missing, the one before it is read, with a warning: training loses one tick.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,26 +70,35 @@ class Run:
         """Reads the newest snapshot; otherwise as `card`."""
         return self.at(None)
 
+    def newest_weights(self) -> tuple[Path, Snapshot] | None:
+        """Reads the networks of the newest snapshot, without optimisers, and returns its file; otherwise as `card`."""
+        return self._first_whole(
+            self._paths(None), lambda path: (path, Checkpoint.load(path, SNAPSHOT, RunCard, WEIGHTS))
+        )
+
     def best(self) -> Networks | None:
-        """Reads the networks of the best tick; None where nothing has been measured, or their file was removed.
+        """Reads the networks of the best tick; None where nothing has been measured, or their files were removed.
 
         Raises:
-            CheckpointError: Their file is damaged.
+            CheckpointError: Their file is damaged, and so is the exported one.
         """
         card = self.card()
         if card is None or card.best is None:
             return None
-        path = self._file("best", card.best.images)
+        path, is_exported = self._file("best", card.best.images), self._is_best_exported(card)
+        finding = f"{path} is missing"
         if path.is_file():
             try:
                 return read_best(path)
             except DamagedError as error:
-                if not self._is_exported("best_", card.id, card.best.images):
+                if not is_exported:
                     raise
-                logger.warning("%s. Using the exported networks in %s, which are the same", error.finding, self.folder)
-                return read_exported(self._exported("best"))
-        logger.warning("The file of the best networks (%s) has been removed", path)
-        return None
+                finding = error.finding
+        if not is_exported:
+            logger.warning("%s, and not exported either: the best networks of this training are lost", finding)
+            return None
+        logger.warning("%s. Using the exported networks in %s, which are the same", finding, self.folder)
+        return read_exported(self._exported("best"))
 
     def networks(self, which: Which = "last") -> Networks:
         """Reads the networks of the last tick or of the best one: the last where nothing has been measured.
@@ -95,7 +108,7 @@ class Run:
         """
         if which == "best" and (best := self.best()) is not None:
             return best
-        if self._newest.is_file():
+        if self.has_snapshot():
             if which == "best":
                 logger.info("There are no best networks in %s: using the last ones", self.folder)
             networks = self._first_whole(self._paths(None), read_networks)
@@ -112,8 +125,11 @@ class Run:
         if card is None:
             path = self._exported(which)
             return read_card(path, "generator", ModelCard) if path.is_file() else None
-        if which == "best" and card.best is not None and (path := self._file("best", card.best.images)).is_file():
-            return read_card(path, BEST, ModelCard)
+        if which == "best" and card.best is not None:
+            if (path := self._file("best", card.best.images)).is_file():
+                return read_card(path, BEST, ModelCard)
+            if self._is_best_exported(card):
+                return read_card(self._exported("best"), "generator", ModelCard)
         return card.of_networks()
 
     def _exported(self, which: Which) -> Path:
@@ -122,7 +138,7 @@ class Run:
 
     def has_snapshot(self) -> bool:
         """Whether there is anything to resume from."""
-        return self._newest.is_file()
+        return self._newest.is_file() or bool(self._files("state"))
 
     def finished(self) -> bool:
         """Whether the training has reached its length, and its networks are exported."""
@@ -186,7 +202,7 @@ class Run:
 
     def _exports(self, card: RunCard) -> dict[str, int]:
         """Which networks are exported, by the prefix of their files: the images of their tick."""
-        if card.best is not None and self._file("best", card.best.images).is_file():
+        if card.best is not None and (self._file("best", card.best.images).is_file() or self._is_best_exported(card)):
             return {"": card.images, "best_": card.best.images}
         return {"": card.images, "best_": card.images} if card.finished else {"": card.images}
 
@@ -194,12 +210,16 @@ class Run:
         """Whether the files of a pair are there, and those of a tick."""
         return all(_is_of(self.folder / f"{prefix}{name}", training, images) for name in _FILES)
 
+    def _is_best_exported(self, card: RunCard) -> bool:
+        """Whether the networks of the best tick are exported: those of their own file, if it is there."""
+        return card.best is not None and self._is_exported("best_", card.id, card.best.images)
+
     def _paths(self, kimg: float | None) -> list[Path]:
         """The files of snapshots that may be read: the newest, and those before it; or that at so many images."""
         newest, earlier = self._card_of_newest(), self._files("state")
         if kimg is None:
             known = [count for count in earlier if newest is None or count in newest.history]
-            return [self._newest, *(earlier[count] for count in reversed(known))] if self._newest.is_file() else []
+            return [self._newest, *(earlier[count] for count in reversed(known))] if self.has_snapshot() else []
         found = earlier | ({newest.images: self._newest} if newest else {})
         if (images := round(kimg * 1000)) in found:
             return [found[images]]
@@ -210,14 +230,16 @@ class Run:
         )
 
     def _first_whole(self, paths: list[Path], read: Callable[[Path], Content]) -> Content | None:
-        """Reads the first file that is not damaged, and logs a warning for those before it; None if there are none.
+        """Reads the first file that is whole, and logs a warning for those before it; None if there are no files.
 
         Raises:
-            DamagedError: All are damaged; it is that of the first.
+            DamagedError: Not one is whole; all are named.
         """
         errors: list[DamagedError] = []
         for path in paths:
             try:
+                if not path.is_file():
+                    raise DamagedError(f"{path} is missing")
                 content = read(path)
             except DamagedError as error:
                 errors.append(error)
@@ -227,6 +249,8 @@ class Run:
                 findings = "; ".join(error.finding for error in errors)
                 logger.warning("%s. Using the snapshot before it, %s", findings, path.name)
             return content
+        if len(errors) > 1:
+            raise DamagedError("; ".join(error.finding for error in errors), _ALL_DAMAGED)
         if errors:
             raise errors[0]
         return None

@@ -17,6 +17,8 @@ Network = Checkpoint[ModelCard]
 
 SNAPSHOT, BEST = "training_state", "best_networks"  # kinds of files
 _NETWORKS = {"generator": "average.", "discriminator": "discriminator."}  # of a snapshot, by prefix
+WEIGHTS = ("generator.", "average.", "discriminator.")
+"""The prefixes of what fine-tuning reads of a snapshot."""
 
 
 @dataclass(frozen=True)
