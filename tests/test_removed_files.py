@@ -1,5 +1,6 @@
 """Whatever a person removes from `data/`, the same command makes it again, or goes on without it."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,52 @@ def test_a_stage_without_its_inputs_says_what_makes_them(
     said = kedro_run(project, *COMMAND, "--pipelines", pipelines, status=1)
     assert f"{advice} with the same --env and --params" in said.words  # else the files of another dataset would be made
     assert "Traceback" not in said.text
+
+
+@pytest.mark.parametrize(
+    ("kept", "pipelines", "stages"),
+    [
+        ([], "preprocess", "ingest"),
+        ([], "train", "ingest,preprocess"),
+        ([], "evaluate", "ingest,preprocess,train"),
+        ([], "generate", "ingest,preprocess,train"),
+        ([], "export", "ingest,preprocess,train"),
+        ([], "train,evaluate", "ingest,preprocess"),
+        (["02_intermediate", "03_primary"], "generate", "preprocess,train"),
+        (["06_models"], "evaluate", "ingest,preprocess"),
+        (["05_model_input"], "evaluate", "train"),
+    ],
+)
+def test_one_command_makes_all_that_a_stage_lacks(
+    tmp_path: Path, copy_trained: Callable[..., Path], kept: list[str], pipelines: str, stages: str
+) -> None:
+    project = copy_trained(tmp_path / "project")
+    for folder in (project / "data").iterdir():
+        if folder.is_dir() and folder.name not in kept:
+            shutil.rmtree(folder)
+    said = kedro_run(project, *COMMAND, "--pipelines", pipelines, status=1)
+    assert f"kedro run --pipelines {stages} with the same --env and --params" in said.words
+    assert "Traceback" not in said.text
+
+
+@pytest.mark.slow
+def test_after_that_command_the_stage_runs(tmp_path: Path, copy_project: Callable[[Path], Path]) -> None:
+    project = copy_project(tmp_path / "project")
+    said = kedro_run(project, *COMMAND, "--pipelines", "evaluate", status=1)
+    stages = re.search(r"kedro run --pipelines (\S+) with the same", said.words)
+    assert stages
+    kedro_run(project, *COMMAND, "--pipelines", stages[1])
+    kedro_run(project, *COMMAND, "--pipelines", "evaluate")
+
+
+def test_another_model_is_evaluated_without_a_training_of_this_experiment(
+    tmp_path: Path, copy_trained: Callable[..., Path]
+) -> None:
+    project = copy_trained(tmp_path / "project")
+    (project / "data/05_model_input/smoke/labels.parquet").unlink()
+    named = ("--env", "smoke", "--params", f"{TRAINED},experiment=other,evaluate.model=smoke")
+    said = kedro_run(project, *named, "--pipelines", "evaluate", status=1)
+    assert "labels.parquet is missing. Make it with kedro run --pipelines preprocess with the same" in said.words
 
 
 @pytest.mark.parametrize(

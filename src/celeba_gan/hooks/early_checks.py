@@ -10,11 +10,14 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from celeba_gan.foundation.paths import filepaths, shown
+from celeba_gan.foundation.settings import is_none
 from celeba_gan.foundation.wording import stage_command
 from celeba_gan.hooks.place_checks import check_places
+from celeba_gan.hooks.run_folders import RUN
 from celeba_gan.hooks.stage_checks import PACKED, Stages
 
-_FOLDERS: Final = frozenset({PACKED, "training_run", "metric_rows", "training_grids", "samples", "exported_folder"})
+_FOLDERS: Final = frozenset({PACKED, RUN, "metric_rows", "training_grids", "samples", "exported_folder"})
+_REQUIRED_FOLDERS: Final = frozenset({PACKED, RUN})
 
 
 class MissingInputError(ValueError):
@@ -60,7 +63,7 @@ class EarlyChecks:
             PhotographError: There are no photographs at `generate.project`, or they cannot be used.
         """
         check_places(pipeline, catalog, self._entries)
-        _check_inputs(pipeline, self._paths)
+        _check_inputs(pipeline, self._entries)
         _check_folders(pipeline, self._paths)
         if "exported_folder" in pipeline.all_outputs():
             _check_export(catalog)
@@ -94,19 +97,44 @@ class EarlyChecks:
             self._stages.check_packed(inputs[PACKED], inputs["labels"], catalog.load("classes"))
 
 
-def _check_inputs(pipeline: Pipeline, paths: Mapping[str, Path]) -> None:
-    """Refuses a run without the files that it reads; entries that are folders explain themselves what they lack."""
+def _check_inputs(pipeline: Pipeline, entries: Mapping[str, Any]) -> None:
+    """Refuses a run without what it reads, with one command for all that is missing.
+
+    A folder alone, whose stage has all it needs, explains itself what it lacks.
+    """
     from kedro.framework.project import pipelines
 
-    for name in sorted(pipeline.inputs()):
-        path = paths.get(name)
-        makes = [stage for stage, one in pipelines.items() if stage != "__default__" and name in one.all_outputs()]
-        if path is None or not path.suffix or not makes:
-            continue
-        if not path.exists():
-            raise MissingInputError(f"{shown(path)} is missing. Make it with {stage_command(makes[0])}")
-        if path.stat().st_size == 0:  # a full disk, or a power cut
-            raise MissingInputError(f"{shown(path)} is damaged: it is empty. Make it with {stage_command(makes[0])}")
+    paths = filepaths(entries)
+    stages = {stage: one for stage, one in pipelines.items() if stage != "__default__"}
+    missing = [name for name in sorted(pipeline.inputs()) if _is_missing(name, paths)]
+    named = entries.get("evaluated_model", {}).get("name") if "evaluated_model" in pipeline.inputs() else None
+    if not is_none(named):
+        missing = [name for name in missing if name != RUN]  # another model is evaluated
+    makers, left = set[str](), list(missing)
+    while left:
+        name = left.pop()
+        maker = next((stage for stage, one in stages.items() if name in one.all_outputs()), None)
+        if maker is None:
+            missing = [one for one in missing if one != name]
+        elif maker not in makers:
+            makers.add(maker)
+            left += [one for one in stages[maker].inputs() if _is_missing(one, paths)]
+    files = [name for name in missing if name not in _REQUIRED_FOLDERS]
+    if files or len(makers) > 1:
+        path = paths[(files or missing)[0]]
+        what = "damaged: it is empty" if path.is_file() else "missing"  # a full disk, or a power cut
+        command = stage_command(",".join(stage for stage in stages if stage in makers))
+        raise MissingInputError(f"{shown(path)} is {what}. Make it with {command}")
+
+
+def _is_missing(name: str, paths: Mapping[str, Path]) -> bool:
+    """Whether a file is not there or empty, or a folder that a stage cannot do without; what lies elsewhere is not."""
+    path = paths.get(name)
+    if path is None:
+        return False
+    if name in _REQUIRED_FOLDERS:
+        return not path.is_dir() or all(child.name.startswith(".") for child in path.iterdir())
+    return bool(path.suffix) and (not path.exists() or path.stat().st_size == 0)
 
 
 def _check_folders(pipeline: Pipeline, paths: Mapping[str, Path]) -> None:
