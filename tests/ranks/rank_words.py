@@ -2,14 +2,26 @@
 
 import json
 import os
+import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed import TCPStore
 
 from celeba_gan.ranks.group import Ranks, RanksError, join, leave
+
+
+def said(wait: Callable[[], Any]) -> dict[str, Any]:
+    start = time.monotonic()
+    try:
+        wait()
+    except RanksError as error:
+        return {"said": str(error), "seconds": time.monotonic() - start}
+    raise AssertionError
 
 
 def everything(ranks: Ranks) -> dict[str, Any]:
@@ -56,38 +68,66 @@ def differ(ranks: Ranks) -> dict[str, Any]:
 def die(ranks: Ranks) -> dict[str, Any]:
     if ranks.place.rank == 1:
         os._exit(9)
-    try:
-        ranks.wait()
-    except RanksError as error:
-        return {"said": str(error)}
-    raise AssertionError
+    return said(ranks.wait)
 
 
 def vanish(ranks: Ranks) -> dict[str, Any]:
     if ranks.leads:
         os._exit(9)
-    try:
-        ranks.announced()
-    except RanksError as error:
-        return {"said": str(error)}
-    raise AssertionError
+    return said(ranks.announced)
 
 
 def hang(ranks: Ranks) -> dict[str, Any]:
     ranks.sign_of_life("at work")
     if ranks.place.rank == 1:
         time.sleep(60)  # the test ends it
-    try:
-        ranks.wait()
-    except RanksError as error:
-        return {"said": str(error)}
-    raise AssertionError
+    return said(ranks.wait)
 
+
+def suspended(ranks: Ranks) -> dict[str, Any]:
+    if ranks.place.rank == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return said(ranks.meet)
+
+
+def killed(ranks: Ranks) -> dict[str, Any]:
+    if ranks.place.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return said(ranks.meet if ranks.leads else ranks.announced)
+
+
+def busy(ranks: Ranks) -> dict[str, Any]:
+    start = time.monotonic()
+    if ranks.place.rank == 1:
+        while time.monotonic() - start < 2.5 * ranks.timeout:
+            sum(range(1000))  # holds the interpreter's lock, as decoding photographs may
+    ranks.meet()
+    return {"timeouts": (time.monotonic() - start) / ranks.timeout}
+
+
+def orphaned(ranks: Ranks) -> dict[str, Any]:
+    ranks.wait()
+    if ranks.leads:
+        os.kill(int(os.environ["STORE_PROCESS"]), getattr(signal, os.environ["STORE_SIGNAL"]))
+        return said(ranks.meet)
+    return said(ranks.announced)
+
+
+def keep_store(port: int) -> None:
+    """As a launcher's agent does."""
+    store = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
+    print("ready", flush=True)
+    time.sleep(60)  # the test ends it
+    del store
+
+
+WORDS = (everything, differ, die, hang, vanish, suspended, killed, busy, orphaned)
 
 if __name__ == "__main__":
+    if sys.argv[1] == "store":
+        keep_store(int(sys.argv[2]))
+        sys.exit()
     ranks = join()
-    result = {"everything": everything, "differ": differ, "die": die, "hang": hang, "vanish": vanish}[sys.argv[1]](
-        ranks
-    )
+    result = {word.__name__: word for word in WORDS}[sys.argv[1]](ranks)
     print(json.dumps(result), flush=True)
-    leave() if sys.argv[1] in ("differ", "die", "hang", "vanish") else ranks.finish()
+    ranks.finish() if sys.argv[1] in ("everything", "busy") else leave()

@@ -2,8 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -150,4 +153,51 @@ def test_a_time_that_is_none_is_refused(given: str, monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 def test_the_end_of_the_process_that_holds_the_store_is_noticed() -> None:
     _, other = words(2, "vanish")
-    assert "The launcher, or rank 0, has ended or cannot be reached" in other["said"]
+    assert "which the launcher or rank 0 keeps at 127.0.0.1:" in other["said"]
+    assert "has ended or cannot be reached" in other["said"]
+
+
+@contextmanager
+def agent(seconds: float = 2) -> Iterator[dict[str, str]]:
+    """The variables for ranks of a launcher whose store is in a process of its own, and its process."""
+    port = str(free_port())
+    with subprocess.Popen([sys.executable, PROGRAM, "store", port], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield {
+                "TORCHELASTIC_USE_AGENT_STORE": "True",
+                "MASTER_PORT": port,
+                "CELEBA_GAN_RANK_TIMEOUT": f"{seconds:g}",
+                "STORE_PROCESS": str(process.pid),
+            }
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["suspended", "killed"])
+def test_a_wait_for_a_rank_without_a_sign_of_life_ends_and_names_it(what: str) -> None:
+    with agent() as variables, ranks_started([[PROGRAM, what]] * 2, **variables) as started:
+        printed, _ = started[0].communicate(timeout=60)
+    found = json.loads(printed.splitlines()[-1])
+    assert f"waits for rank 1 ({socket.gethostname()}), which has given no sign of life for 2." in found["said"]
+    assert "CELEBA_GAN_RANK_TIMEOUT=SECONDS" in found["said"]
+    assert started[0].returncode == 0  # and the process ends after it
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_busy_for_longer_than_the_time_out_is_waited_for() -> None:
+    with agent() as variables:
+        found = words(2, "busy", **variables)
+    assert all(one["timeouts"] > 2 for one in found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "expected"), [("SIGSTOP", "has not answered rank"), ("SIGKILL", "cannot be reached")])
+def test_a_store_that_is_gone_ends_every_wait(sent: str, expected: str) -> None:
+    with agent() as variables:
+        found = words(2, "orphaned", STORE_SIGNAL=sent, **variables)
+    for one in found:
+        assert f"the launcher or rank 0 keeps at 127.0.0.1:{variables['MASTER_PORT']}" in one["said"]
+        assert expected in one["said"]

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from celeba_gan.foundation.wording import in_time
+from celeba_gan.ranks.heartbeats import TIMEOUT_VARIABLE, RanksError, StoreThread
 from celeba_gan.ranks.launched import Launched, launched, own_gpu
 
 if TYPE_CHECKING:
@@ -25,15 +26,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_VARIABLE: Final = "CELEBA_GAN_RANK_TIMEOUT"
+__all__ = ["ALONE", "TIMEOUT_VARIABLE", "Ranks", "RanksError", "current", "join", "leave"]
+
 _TIMEOUT: Final = 600.0  # seconds; a tick's saving and measuring, for which the others wait, takes less
 _VARIABLES: Final = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _MEANWHILE: Final = 3.0  # seconds within which all ranks notice that one does not answer
 _POLL: Final = 0.05  # seconds between two looks into the store; each is a message to another host
-
-
-class RanksError(RuntimeError):
-    """The ranks cannot work together; the message names the rank, and says what to do."""
 
 
 @dataclass(eq=False)
@@ -44,7 +42,7 @@ class Ranks:
     """
 
     place: Launched
-    store: "Store | None" = None  # of this attempt
+    thread: StoreThread | None = None  # of this attempt
     timeout: float = _TIMEOUT  # seconds
     _announced: int = field(default=0, init=False)
     _meetings: int = field(default=0, init=False)
@@ -218,35 +216,51 @@ class Ranks:
 
     def announce(self, what: str) -> None:
         """Tells the other ranks what to do next, a node or a part of one; "": nothing more."""
-        if self.store is not None:
-            self._announced += 1
-            self.store.set(f"next/{self._announced}", what)
+        self._announced += 1
+        self._write(f"next/{self._announced}", what)
 
     def announced(self) -> str:
-        """What rank 0 announces next; waits for it, as long as that takes."""
+        """What rank 0 announces next; waits for it, as long as rank 0 lives.
+
+        Raises:
+            RanksError: Rank 0 gives no sign of life, or the store is gone; `meet` and `finish` likewise, for any rank.
+        """
         self._announced += 1
-        return _when_there(self.store, f"next/{self._announced}")
+        return self._read(f"next/{self._announced}", 0)
 
     def meet(self) -> None:
         """Returns when all ranks have called it, however long that takes."""
         self._meetings += 1
-        if self.store is not None:
-            self.store.set(f"met/{self._meetings}/{self.place.rank}", "")
-            for rank in range(self.place.world):
-                _when_there(self.store, f"met/{self._meetings}/{rank}")
+        self._write(f"met/{self._meetings}/{self.place.rank}", "")
+        for rank in range(self.place.world if self.several else 0):
+            self._read(f"met/{self._meetings}/{rank}", rank)
 
     def finish(self) -> None:
         """Ends the work in good order: rank 0, whose process may hold the store, after all others."""
-        if self.store is not None:
-            self.store.set(f"finished/{self.place.rank}", "")
-            for rank in range(self.place.world if self.leads else 0):
-                _when_there(self.store, f"finished/{rank}")
+        self._write(f"finished/{self.place.rank}", "")
+        for rank in range(self.place.world if self.leads and self.several else 0):
+            self._read(f"finished/{rank}", rank)
         leave()
 
     def sign_of_life(self, where: str) -> None:
         """Records where this rank is, for the message of another that waits for it in vain."""
-        if self.store is not None:
-            self.store.set(f"at/{self.place.rank}", f"{self.place.name} {where}")
+        self._write(f"at/{self.place.rank}", f"{self.place.name} {where}")
+
+    def _write(self, key: str, value: str) -> None:
+        """Does nothing in a process alone."""
+
+        def write(store: "Store") -> bool:
+            store.set(key, value)
+            return True
+
+        if self.thread is not None:
+            self.thread.ask(write)
+
+    def _read(self, key: str, rank: int) -> str:
+        """What the rank writes there; waits for it, as long as the rank lives."""
+        assert self.thread is not None
+        value: str = self.thread.ask(lambda store: store.get(key).decode() if store.check([key]) else None, rank)
+        return value
 
     @contextmanager
     def _together(self, doing: str) -> Iterator[None]:
@@ -264,17 +278,21 @@ class Ranks:
         """Names the ranks that do not wait as this one does: they hang, or their host cannot be reached."""
         waited = f"{self.place.name} has waited {in_time(self.timeout)} for"
         advice = f"Look at its host; {TIMEOUT_VARIABLE}=SECONDS waits longer"
+        assert self.thread is not None
         try:
-            assert self.store is not None
-            self.store.set(f"waits/{self.place.rank}", "")
+            self._write(f"waits/{self.place.rank}", "")
             time.sleep(_MEANWHILE)
-            missing = [rank for rank in range(self.place.world) if not self.store.check([f"waits/{rank}"])]
-            signs = [self.store.get(f"at/{one}").decode() for one in missing if self.store.check([f"at/{one}"])]
-        except RuntimeError:
+            missing, signs = self.thread.ask(self._absent, within=_MEANWHILE)
+        except RanksError:
             return f"{waited} the other ranks, and the launcher's store does not answer either. {advice}"
         known = f" (last sign of life: {'; '.join(signs)})" if signs else ""
         who = "rank " + ", ".join(map(str, missing)) if missing else "the other ranks"
         return f"{waited} {who}{known}. {advice}"
+
+    def _absent(self, store: "Store") -> tuple[list[int], list[str]]:
+        """Which ranks do not wait in vain as this one does, and their last signs of life."""
+        missing = [rank for rank in range(self.place.world) if not store.check([f"waits/{rank}"])]
+        return missing, [store.get(f"at/{one}").decode() for one in missing if store.check([f"at/{one}"])]
 
     def _others_ended(self, doing: str, reason: str) -> str:
         return (
@@ -320,11 +338,12 @@ def join() -> Ranks:
             "one process alone"
         ) from error
     attempt = _meet(store, place)
-    ranks = Ranks(place, PrefixStore(attempt, store), timeout)
+    own = PrefixStore(attempt, store)
+    ranks = Ranks(place, StoreThread(own, place, timeout), timeout)
     with ranks._together("joining"):
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-            store=ranks.store,
+            store=own,
             rank=place.rank,
             world_size=place.world,
             timeout=timedelta(seconds=timeout),
@@ -353,6 +372,8 @@ def leave() -> None:
         import torch.distributed as dist
 
         dist.destroy_process_group()
+        if _current.thread is not None:
+            _current.thread.close()
     _current = ALONE
 
 
@@ -384,11 +405,10 @@ def _meet(store: "Store", place: Launched) -> str:
     raise RanksError(f"{place.name}: rank 0 did not come for {_TIMEOUT / 60:g} minutes; look at its own messages")
 
 
-def _when_there(store: "Store | None", key: str, remaining: float = math.inf, who: int = 0) -> str:
+def _when_there(store: "Store", key: str, remaining: float, who: int) -> str:
     """A key's value, once it has one. Not by `Store.wait`, in which a process hears no signal."""
     from torch.distributed import DistNetworkError
 
-    assert store is not None
     end = time.monotonic() + remaining
     try:
         while not store.check([key]):
