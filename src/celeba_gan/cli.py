@@ -1,6 +1,7 @@
 """The command `kedro run` of this project: Kedro's own, but for how it reads --params and prints its first errors."""
 
 import copy
+import signal
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from yaml import YAMLError
 from celeba_gan.foundation.params import ParamsError, read_params
 from celeba_gan.hooks.errors import shorten_errors
 from celeba_gan.hooks.ranks import FOLLOWING_RUNNER, speak_of_errors_only
+from celeba_gan.ranks.group import current
 from celeba_gan.ranks.launched import launched
 
 
@@ -55,7 +57,19 @@ def _run(**options: Any) -> Any:
     if not launched().leads:
         options["runner"] = FOLLOWING_RUNNER
         speak_of_errors_only()
-    return kedro_run.callback(**options)  # type: ignore[misc]  # a command has one
+    try:
+        return kedro_run.callback(**options)  # type: ignore[misc]  # a command has one
+    except (KeyboardInterrupt, SystemExit) as error:
+        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else _signal(error.code)
+        if number:
+            current().tell_end(f"stopped by {signal.Signals(number).name}", wait=False)
+        raise
+
+
+def _signal(status: object) -> int:
+    """The number of the signal that ended a process with this exit status; 0: none did."""
+    number = status - 128 if isinstance(status, int) else 0
+    return number if number in {int(one) for one in signal.Signals} else 0
 
 
 class _Run(click.Command):

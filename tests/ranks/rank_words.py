@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.distributed import TCPStore
 
+from celeba_gan.hooks.errors import shorten_errors
 from celeba_gan.ranks.group import Ranks, RanksError, join, leave
 
 
@@ -113,6 +114,22 @@ def orphaned(ranks: Ranks) -> dict[str, Any]:
     return said(ranks.announced)
 
 
+def fails(ranks: Ranks) -> dict[str, Any]:
+    return _beside_a_failure(ranks, ranks.meet if ranks.leads else ranks.announced)
+
+
+def fails_meanwhile(ranks: Ranks) -> dict[str, Any]:
+    return _beside_a_failure(ranks, ranks.wait)
+
+
+def _beside_a_failure(ranks: Ranks, wait: Callable[[], Any]) -> dict[str, Any]:
+    shorten_errors()
+    if ranks.place.rank == 1:
+        raise RanksError("Cannot read s3://me:password@host/images.\nCopy them.")
+    wait()
+    raise AssertionError
+
+
 def keep_store(port: int) -> None:
     """As a launcher's agent does."""
     store = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
@@ -121,7 +138,7 @@ def keep_store(port: int) -> None:
     del store
 
 
-WORDS = (everything, differ, die, hang, vanish, suspended, killed, busy, orphaned)
+WORDS = (everything, differ, die, hang, vanish, suspended, killed, busy, orphaned, fails, fails_meanwhile)
 
 if __name__ == "__main__":
     if sys.argv[1] == "store":

@@ -66,7 +66,20 @@ def test_what_differs_is_said_by_rank_0_alone_with_the_rank_and_both_values() ->
     for part in ("rank 1 (", "differs from rank 0 (", "size: 64 on rank 0", "128 on rank 1", "Give the same."):
         assert part in first["said"]
     assert "seed" not in first["said"]
-    assert others == ["", ""]  # and end after it
+    for rank, one in enumerate(others, 1):  # and end after it
+        assert one.startswith(f"rank {rank} ({socket.gethostname()}) ends, because rank 0 has ended: rank 1 (")
+        assert one.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["fails", "fails_meanwhile"])
+def test_why_a_rank_has_ended_is_said_by_every_other_in_one_line_without_secrets(what: str) -> None:
+    first, failed, other = words(3, what)
+    host = socket.gethostname()
+    line = f"ends, because rank 1 ({host}) has ended: Cannot read s3://***@host/images. Copy them."
+    assert first.startswith(f"Error: rank 0 ({host}) {line}\n")
+    assert other == f"rank 2 ({host}) {line}\n"
+    assert failed.count("Cannot read") == 1
 
 
 @pytest.mark.slow

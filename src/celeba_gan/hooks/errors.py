@@ -15,6 +15,7 @@ from kedro.io import DatasetError, DatasetNotFoundError
 
 from celeba_gan.foundation.paths import shown
 from celeba_gan.foundation.safety.secrets import mask_error, mask_logs, mask_secrets
+from celeba_gan.ranks.group import current
 
 TRACEBACK_VARIABLE: Final = "CELEBA_GAN_TRACEBACK"
 
@@ -91,6 +92,7 @@ class _ShortExceptHook:
             console = Console(stderr=True, soft_wrap=True, highlight=False)
             console.print(Text.assemble(("Error: ", "bold red"), mask_secrets(message)))
             console.print(Text(f"({TRACEBACK_VARIABLE}=1 shows where it came from)", "dim"))
+        current().tell_end(mask_secrets(message or f"{kind.__name__}: {error}"))  # after it is printed: ranks end then
 
 
 def message_for_people(error: BaseException) -> str | None:

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.foundation.wording import in_time
-from celeba_gan.ranks.heartbeats import TIMEOUT_VARIABLE, RanksError, StoreThread
+from celeba_gan.ranks.attempts import agree_on_attempt
+from celeba_gan.ranks.heartbeats import TIMEOUT_VARIABLE, RankEndedError, RanksError, StoreThread, one_line
 from celeba_gan.ranks.launched import Launched, launched, own_gpu
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ __all__ = ["ALONE", "TIMEOUT_VARIABLE", "Ranks", "RanksError", "current", "join"
 _TIMEOUT: Final = 600.0  # seconds; a tick's saving and measuring, for which the others wait, takes less
 _VARIABLES: Final = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _MEANWHILE: Final = 3.0  # seconds within which all ranks notice that one does not answer
-_POLL: Final = 0.05  # seconds between two looks into the store; each is a message to another host
 
 
 @dataclass(eq=False)
@@ -194,11 +195,8 @@ class Ranks:
                 raise self.agreed(RanksError("\n".join([f"{name} differs from {first}:", *lines, advice])))
 
     def agreed(self, error: Exception) -> BaseException:
-        """What to raise where all ranks fail for the same reason: rank 0 alone says it, the others wait for that."""
-        if self.leads:
-            return error
-        self.outlive_leader()
-        return SystemExit(1)
+        """What to raise where all ranks fail for the same reason: rank 0 says it, the others repeat it in one line."""
+        return error if self.leads else self._because("rank 0 has ended", str(error), 0)
 
     def outlive_leader(self) -> None:
         """Returns when rank 0 has ended; at once there.
@@ -206,11 +204,30 @@ class Ranks:
         The launcher ends all ranks as soon as one has failed, and would end rank 0 before it has spoken and saved.
         """
         if not self.leads:
-            import torch
-            import torch.distributed as dist
+            self._outlive(0)
 
-            with suppress(RuntimeError):  # the connection ends with rank 0
-                dist.recv(torch.empty(1), 0)
+    def tell_end(self, reason: str, wait: bool = True) -> None:
+        """Tells the other ranks why this one ends, without secrets; waits some seconds until they know."""
+        if self.thread is not None:
+            self.thread.tell_end(reason, wait)
+
+    def _because(self, event: str, reason: str, rank: int | None = None) -> BaseException:
+        """What to raise because of another rank's end: on rank 0 an error, on the others a line, when it has ended."""
+        if self.thread is not None:
+            self.thread.acknowledge_end()
+        text = f"{self.place.name} ends, because {event}: {one_line(reason)}"
+        if self.leads:
+            return RanksError(text)
+        if rank is not None:
+            self._outlive(rank)
+        return SystemExit(mask_secrets(text))  # Python prints it
+
+    def _outlive(self, rank: int) -> None:
+        import torch
+        import torch.distributed as dist
+
+        with suppress(RuntimeError):  # the connection ends with the rank
+            dist.recv(torch.empty(1), rank)
 
     # --- who does what -----------------------------------------------------------------------------------------------
 
@@ -259,7 +276,10 @@ class Ranks:
     def _read(self, key: str, rank: int) -> str:
         """What the rank writes there; waits for it, as long as the rank lives."""
         assert self.thread is not None
-        value: str = self.thread.ask(lambda store: store.get(key).decode() if store.check([key]) else None, rank)
+        try:
+            value: str = self.thread.ask(lambda store: store.get(key).decode() if store.check([key]) else None, rank)
+        except RankEndedError as ended:
+            raise self._because(f"{ended.name} has ended", ended.reason, ended.rank) from None
         return value
 
     @contextmanager
@@ -270,9 +290,14 @@ class Ranks:
         except RuntimeError as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             slow = "timed out" in first.lower() or "timeout" in first.lower()
-            if not slow and not self.leads:  # rank 0 says it, unless it has ended, and has said why
-                raise SystemExit(1) from error
-            raise RanksError(self._nobody_answers() if slow else self._others_ended(doing, first)) from error
+            if slow:
+                raise RanksError(self._nobody_answers()) from error
+            # Nobody can tell the end of a process that was killed: rank 0 does, when it has noticed.
+            if self.thread is not None and (ended := self.thread.first_end(0.5 if self.leads else _MEANWHILE)):
+                raise self._because(f"{ended.name} has ended", ended.reason, ended.rank) from error
+            if not self.leads:
+                raise self._because("it lost the connection to another rank", f"{doing}: {first}") from error
+            raise RanksError(self._others_ended(doing, first)) from error
 
     def _nobody_answers(self) -> str:
         """Names the ranks that do not wait as this one does: they hang, or their host cannot be reached."""
@@ -337,7 +362,7 @@ def join() -> Ranks:
             f"{str(error).splitlines()[0].rstrip('.')}. Start all of them with torchrun, or unset these variables for "
             "one process alone"
         ) from error
-    attempt = _meet(store, place)
+    attempt = agree_on_attempt(store, place, _TIMEOUT)
     own = PrefixStore(attempt, store)
     ranks = Ranks(place, StoreThread(own, place, timeout), timeout)
     with ranks._together("joining"):
@@ -375,49 +400,6 @@ def leave() -> None:
         if _current.thread is not None:
             _current.thread.close()
     _current = ALONE
-
-
-def _meet(store: "Store", place: Launched) -> str:
-    """The name of this attempt, on which all ranks agree.
-
-    torchrun keeps one store over its restarts, in which the ranks would find the addresses of the dead. Its own count
-    of restarts does not tell attempts apart: each host has its own. So rank 0 invents a name, and calls those who have
-    signed under it.
-    """
-    mine = os.urandom(8).hex()
-    if place.leads:
-        store.set("attempt", mine)
-        signed = {
-            str(rank): _when_there(store, f"{mine}/signed/{rank}", remaining=_TIMEOUT, who=rank)
-            for rank in range(1, place.world)
-        }
-        store.set(f"{mine}/called", json.dumps(signed))
-        return mine
-    end = time.monotonic() + _TIMEOUT
-    while time.monotonic() < end:
-        if store.check(["attempt"]):
-            attempt = store.get("attempt").decode()
-            store.set(f"{attempt}/signed/{place.rank}", mine)
-            called = f"{attempt}/called"
-            if store.check([called]) and json.loads(store.get(called)).get(str(place.rank)) == mine:
-                return attempt
-        time.sleep(_POLL)
-    raise RanksError(f"{place.name}: rank 0 did not come for {_TIMEOUT / 60:g} minutes; look at its own messages")
-
-
-def _when_there(store: "Store", key: str, remaining: float, who: int) -> str:
-    """A key's value, once it has one. Not by `Store.wait`, in which a process hears no signal."""
-    from torch.distributed import DistNetworkError
-
-    end = time.monotonic() + remaining
-    try:
-        while not store.check([key]):
-            if time.monotonic() > end:
-                raise RanksError(f"Rank {who} did not come for {remaining / 60:g} minutes; look at its own messages")
-            time.sleep(_POLL)
-        return store.get(key).decode()
-    except DistNetworkError as error:  # it is in the launcher's process, or in that of rank 0
-        raise RanksError("The launcher, or rank 0, has ended or cannot be reached; look at its own messages") from error
 
 
 def _encoded(value: Any) -> "Tensor":

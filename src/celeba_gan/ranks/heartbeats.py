@@ -1,8 +1,10 @@
 """How ranks notice, outside of collectives, that another one is gone: by heartbeats in torch.distributed's store."""
 
 import json
+import math
 import os
 import queue
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
 TIMEOUT_VARIABLE: Final = "CELEBA_GAN_RANK_TIMEOUT"
-ENDED: Final = "ended"  # the key under which the first rank that fails says why
 _BEAT: Final = 1.0  # seconds between two heartbeats, at most; each is a message to another host
 _POLL: Final = 0.05  # seconds between two looks into the store
+_ENDED: Final = "ended"  # the key under which the first rank that fails says why
+_HEARD: Final = 3.0  # seconds within which the others hear of that, if they wait
+_LONGEST: Final = 500  # characters of another rank's message
 
 
 class RanksError(RuntimeError):
@@ -31,7 +35,7 @@ class RankEndedError(Exception):
 
     def __init__(self, rank: int, name: str, reason: str) -> None:
         super().__init__(f"{name} has ended: {reason}")
-        self.rank = rank
+        self.rank, self.name, self.reason = rank, name, reason
 
 
 @dataclass(eq=False)
@@ -79,15 +83,23 @@ class StoreThread:
 
         Args:
             look: Must not wait for a key.
-            rank: Whom the answer comes from; waits as long as that rank lives.
+            rank: Whom the answer comes from; waits as long as that rank lives, and no other has failed.
             within: Seconds to wait at most; None: without end.
 
         Raises:
             RanksError: The rank has no heartbeat any more, the store does not answer, or the time is over.
-            RankEndedError: Another rank has ended with an error.
+            RankEndedError: Another rank has ended with an error, while waiting for `rank`.
         """
         question = _Question(look, rank)
         self._questions.put(question)
+        try:
+            self._wait(question, math.inf if within is None else within)
+        finally:
+            if not question.answered.is_set():
+                self._questions.put(None)  # or the thread would go on looking
+        return question.answer
+
+    def _wait(self, question: _Question, within: float) -> None:
         waited = unheard = 0.0
         answers = self._answers
         # Counted in turns of this loop: a process that was suspended for an hour has not waited for an hour.
@@ -101,12 +113,34 @@ class StoreThread:
                 raise RanksError(self._silent_words(question))
             waited, unheard = waited + _POLL, unheard + _POLL if self._answers == answers else 0.0
             answers = self._answers
-            if unheard > self._timeout or (within is not None and waited > within):
+            if unheard > self._timeout or waited > within:
                 raise RanksError(
                     f"{self._store_words()} has not answered {self._place.name} for {in_time(min(unheard, waited))}. "
                     f"{_ADVICE}. {TIMEOUT_VARIABLE}=SECONDS waits longer"
                 )
-        return question.answer
+
+    def tell_end(self, reason: str, wait: bool) -> None:
+        """Says why this rank ends, unless another has ended before; waits, if requested, until all others know."""
+        mine = json.dumps([self._place.rank, self._place.name, one_line(reason)])
+        with suppress(RanksError):
+            first = self.ask(lambda store: store.compare_set(_ENDED, "", mine).decode(), within=_HEARD)
+            others = set(range(self._place.world)) - {self._place.rank, json.loads(first)[0]}
+            holds_store = self._place.leads and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+            if wait and others and (first == mine or holds_store):  # the launcher may end its store with this rank
+                knows = [f"knows/{other}" for other in others]
+                self.ask(lambda store: store.check(knows) or None, within=_HEARD)
+
+    def acknowledge_end(self) -> None:
+        """Says that this rank knows of the end of another."""
+        with suppress(RanksError):
+            self.ask(lambda store: store.add(f"knows/{self._place.rank}", 1), within=_HEARD)
+
+    def first_end(self, within: float) -> RankEndedError | None:
+        """Which rank has ended first, and why; None if nobody says so within so many seconds."""
+        with suppress(RanksError):
+            found: RankEndedError | None = self.ask(_look_for_end, within=within)
+            return found
+        return None
 
     def close(self) -> None:
         """Ends the thread; one that waits for a store that is gone ends with the process."""
@@ -129,7 +163,7 @@ class StoreThread:
                 if time.monotonic() >= due:
                     due = time.monotonic() + self._period
                     self._beat()
-                    if question is not None:
+                    if question is not None and question.rank is not None:
                         self._look_for(question)
                 self._answers += 1
         except RuntimeError as error:  # the connection to the store
@@ -141,10 +175,7 @@ class StoreThread:
 
     def _look_for(self, question: _Question) -> None:
         """Looks for the heartbeat of the rank that is waited for, and for errors of any."""
-        if (ended := look_for_end(self._store)) is not None and ended.rank != self._place.rank:
-            question.ended = ended
-        if question.rank is None:
-            return
+        question.ended = _look_for_end(self._store)
         heartbeat, now = self._store.get(f"alive/{question.rank}").decode(), time.monotonic()
         if heartbeat != question.heartbeat:
             question.heartbeat, question.silent = heartbeat, 0.0
@@ -167,6 +198,10 @@ class StoreThread:
 _ADVICE: Final = "Look at that host and its messages, end what is left of the run, and start it again"
 
 
-def look_for_end(store: "Store") -> RankEndedError | None:
-    """Which rank has ended with an error first, if one has."""
-    return RankEndedError(*json.loads(store.get(ENDED))) if store.check([ENDED]) else None
+def _look_for_end(store: "Store") -> RankEndedError | None:
+    return RankEndedError(*json.loads(store.get(_ENDED))) if store.check([_ENDED]) else None
+
+
+def one_line(text: str) -> str:
+    """A message in one line of limited length, for other ranks."""
+    return textwrap.shorten(text, _LONGEST, placeholder=" ...")
