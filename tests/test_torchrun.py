@@ -171,6 +171,8 @@ def test_a_signal_stops_all_ranks_at_the_same_step(
     assert card is not None
     assert not card.finished
     assert f"training is saved at {card.images:,} images" in words(text)
+    assert words(text).count("Stopped training is saved") == 1
+    assert "Aborted" not in text
     shorter = LONG.replace("train.kimg=20", f"train.kimg={card.images / 1000 + 0.32:g}")
     run(project, *SMOKE, "train", "--params", shorter)
     run(whole, *SMOKE, "train", "--params", shorter)

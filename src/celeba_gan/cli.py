@@ -63,6 +63,8 @@ def _run(**options: Any) -> Any:
         number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else _signal(error.code)
         if number:
             current().tell_end(f"stopped by {signal.Signals(number).name}", wait=False)
+        if launched().several and isinstance(error, KeyboardInterrupt):
+            raise SystemExit(128 + number) from None  # click would print "Aborted!" on each rank
         raise
 
 
