@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
 
-.PHONY: help run test test-all check lint format viz mlflow explore bench faults clean
+.PHONY: help run test test-all check lint format viz mlflow explore docs bench faults clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +48,9 @@ mlflow: $(READY) ## the tracked runs, in the browser
 explore: $(READY) ## a page to explore the generators: sliders, blends, photographs; ARGS="--model demo"
 	$(BIN)/python -m celeba_gan.explorer $(ARGS)
 
+docs: $(READY) ## the documentation, in build/docs: open build/docs/index.html; ARGS="serve" shows it while you write
+	$(BIN)/mkdocs $(or $(ARGS),build)
+
 bench: $(READY) ## all measurements, about three and a half hours: packing, speed, memory, modes, quality, ranking, metrics
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/training.py
@@ -73,4 +76,4 @@ faults: $(READY) ## kills, full disks, damaged files, lost servers, and twenty m
 
 clean: ## removes .venv and caches; data/ and the tracked runs stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build src/*.egg-info
-	find src tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
+	find src tests benchmarks docs -name __pycache__ -type d -exec rm -rf {} +
