@@ -49,7 +49,7 @@ explore: $(READY) ## a page to explore the generators: sliders, blends, photogra
 	$(BIN)/python -m celeba_gan.explorer $(ARGS)
 
 docs: $(READY) ## the documentation, in build/docs: open build/docs/index.html; ARGS="serve" shows it while you write
-	$(BIN)/mkdocs $(or $(ARGS),build)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(or $(ARGS),build)
 
 bench: $(READY) ## all measurements, about three and a half hours: packing, speed, memory, modes, quality, ranking, metrics
 	$(BIN)/python benchmarks/packing.py

@@ -6,6 +6,7 @@ measurements in `benchmarks/` become pages, too.
 
 import re
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -279,6 +280,31 @@ def _comment(environment: str) -> str:
     return re.sub(r"benchmarks/(\w+\.md)", r"[\1](../benchmarks/\1)", joined)
 
 
+def metrics() -> str:
+    """Every number of an evaluation, a table for each group."""
+    from celeba_gan.evaluation.metrics.registry import METRICS, NUMBERS
+    from celeba_gan.reporting.evaluation.glossary import GROUPS
+
+    in_features = ("features", "training features", "class probabilities")
+    of_features = {number.name for metric in METRICS if metric.needs in in_features for number in metric.numbers}
+    parts = []
+    for group, (title, question) in GROUPS.items():
+        rows = [
+            (
+                f"`{name}`" + ("`_…`" if name in of_features else ""),
+                number.label,
+                number.target or {"less": "less", "more": "more", None: "–"}[number.direction],
+                _cell(number.meaning),
+            )
+            for name, number in NUMBERS.items()
+            if number.group == group
+        ]
+        if rows:
+            table = _markdown_table(("Name", "Metric", "Better", "Meaning"), rows)
+            parts += [f"### {title} {{ #metrics-{group} }}", question, table]
+    return "\n\n".join(parts)
+
+
 def make_targets() -> str:
     """The targets of the Makefile."""
     text = (PROJECT / "Makefile").read_text(encoding="utf-8")
@@ -321,6 +347,7 @@ def catalog() -> str:
 
     from celeba_gan.datasets.models import reporting_folder
 
+    warnings.filterwarnings("ignore", message="register_new_resolver")  # in Kedro itself
     loader = OmegaConfigLoader(
         str(PROJECT / "conf"), base_env="base", default_run_env="base",
         runtime_params={"dataset": "<dataset>", "experiment": "<experiment>"},
@@ -393,6 +420,7 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
     "environments": environments,
     "extras": extras,
     "make targets": make_targets,
+    "metrics": metrics,
     "parameters": parameters,
     "pipelines": pipelines,
     "source parameters": source_parameters,

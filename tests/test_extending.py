@@ -1,4 +1,4 @@
-"""The worked examples of docs/extending.md, added to a copy of the project and used."""
+"""The worked examples of docs/how-to/extend.md, added to a copy of the project and used."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from PIL import Image
 from kedro_here import run_python
 
 REPOSITORY = Path(__file__).parents[1]
-GUIDE = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
+GUIDE = (REPOSITORY / "docs" / "how-to" / "extend.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"<!-- (.+?) -->\n```\w+\n(.*?)```\n", re.DOTALL)
 PLACE = re.compile(r'(?:(append|new) (\S+)|(before|after|replace) "(.+)" in (\S+))')
 SMALL = "preprocess.size=16,preprocess.crop=none,preprocess.shard_images=64,train.kimg=0.064,train.tick_kimg=0.064,"

@@ -239,14 +239,19 @@ def test_servers_listen_to_this_computer_alone_by_default() -> None:
 
 def test_every_command_that_serves_a_folder_names_this_computer() -> None:
     """Python's own server listens to all of the network if it is not bound."""
-    texts = [*SOURCES.rglob("*.py"), *SOURCES.rglob("*.jinja"), *SOURCES.rglob("*.js"), *REPOSITORY.glob("docs/*.md")]
+    texts = [
+        *SOURCES.rglob("*.py"),
+        *SOURCES.rglob("*.jinja"),
+        *SOURCES.rglob("*.js"),
+        *REPOSITORY.glob("docs/**/*.md"),
+    ]
     commands = [
         line
         for file in [*texts, REPOSITORY / "README.md"]
         for line in file.read_text(encoding="utf-8").splitlines()
         if "-m http.server" in line
     ]
-    assert len(commands) == 3
+    assert len(commands) == 4
     assert all("http.server --bind 127.0.0.1" in line for line in commands)
 
 
