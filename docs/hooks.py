@@ -40,6 +40,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Fills the marks, and makes links that lead from one folder of the repository to another lead through the site."""
     if page.file.src_uri.startswith("benchmarks/"):
         markdown = markdown.replace("](../docs/", "](../")
+        page.meta["search"] = {"boost": 0.3}  # below the guides and the reference
     else:
         markdown = markdown.replace("](../../benchmarks/", "](../benchmarks/")
     return _MARK.sub(lambda mark: GENERATED[mark[1]](), markdown)
@@ -180,7 +181,7 @@ def _range(limits: Mapping[str, Any]) -> str:
         return steps
     begin = "(−∞" if low is None else f"{'[' if 'ge' in limits else '('}{_number(low)}"
     end = "∞)" if high is None else f"{_number(high)}{']' if 'le' in limits else ')'}"
-    return f" in {begin}, {end}{steps}"
+    return f" in&nbsp;{begin},&nbsp;{end}{steps}"
 
 
 def _number(value: float) -> str:
@@ -401,7 +402,8 @@ def _anchored(name: str) -> str:
 
 def _sentence(words: str) -> str:
     """Text that begins with a capital, unless it begins with a value, as in `null: no limit`."""
-    return words if re.match(r"\w+:|\w+_|\w+, \w+_", words) else words[0].upper() + words[1:]
+    is_value = re.match(r"(null|none|auto|true|false)\b|\w+_|\w+, \w+_", words)
+    return words if is_value else words[0].upper() + words[1:]
 
 
 def _cell(text: str) -> str:
