@@ -231,13 +231,12 @@ def environment_list() -> str:
     """A line for each environment."""
     rows = []
     for name in environments_by_name():
-        names, values = _conf(name, "globals"), _effective(name)
+        values = _effective(name)
         kimg, size = values["train.kimg"], values["preprocess.size"]
         network, objective = values["train.network.name"], values["train.objective.name"]
         link = f"[`{name}`](#{name})" if name != "base" else "`base`"
-        made = f"`{names['dataset']}`", f"`{names['experiment']}`"
-        rows.append((link, _source(name), f"{size}×{size}", f"`{objective}`", f"`{network}`", f"{kimg:,g}", *made))
-    head = ("Environment", "Images", "Size", "Objective", "Networks", "kimg", "dataset", "experiment")
+        rows.append((link, _source(name), f"{size}×{size}", f"`{objective}`", f"`{network}`", f"{kimg:,g}"))
+    head = ("Environment", "Images", "Size", "Objective", "Networks", "Thousand images")
     return _markdown_table(head, rows)
 
 
@@ -247,8 +246,14 @@ def _environment(name: str, base: Mapping[str, Any]) -> str:
     rows = [
         (f"[`{key}`](parameters.md#{key})", f"`{_shown(values[key])}`", f"`{_shown(base[key])}`") for key in changed
     ]
-    parts = [f"## `{name}` {{ #{name} }}", _comment(name), _markdown_table(("Parameter", name, "base"), rows)]
-    return "\n\n".join(part for part in parts if part)
+    names = ", ".join(f"{key} `{value}`" for key, value in _conf(name, "globals").items())
+    parts = [
+        f"## `{name}` {{ #{name} }}",
+        _comment(name),
+        f"Names: {names}.",
+        _markdown_table(("Parameter", name, "base"), rows),
+    ]
+    return "\n\n".join(parts)
 
 
 def _effective(environment: str) -> dict[str, Any]:
@@ -292,7 +297,7 @@ def metrics() -> str:
     for group, (title, question) in GROUPS.items():
         rows = [
             (
-                f"`{name}`" + ("`_…`" if name in of_features else ""),
+                f"`{name}_…`" if name in of_features else f"`{name}`",
                 number.label,
                 number.target or {"less": "less", "more": "more", None: "–"}[number.direction],
                 _cell(number.meaning),
@@ -359,9 +364,8 @@ def catalog() -> str:
         if name.startswith("_") or name.endswith("_previous"):
             continue
         logged = (entry.get("metadata", {}).get("mlflow") or {}).get("log", "")
-        kind = entry["type"].rpartition(".")[2]
-        rows.append((f"`{name}`", f"`{entry['filepath']}`", f"`{kind}`", logged))
-    return _markdown_table(("Dataset", "File or folder", "Type", "In MLflow"), rows)
+        rows.append((f"`{name}`", f"`{entry['filepath']}`", logged))
+    return _markdown_table(("Dataset", "File or folder", "In MLflow"), rows)
 
 
 def _conf(environment: str, name: str) -> dict[str, Any]:
