@@ -400,8 +400,9 @@ def _shown(value: Any) -> str:
 
 
 def _anchored(name: str) -> str:
-    """A parameter's name, to which a link can lead, and which breaks after its dots."""
-    return f'<code id="{name}">{name.replace(".", ".<wbr>")}</code>'
+    """A parameter's name, to which a link can lead, and which breaks after its dots and underscores."""
+    breakable = re.sub("([._])", r"\1<wbr>", name)
+    return f'<code id="{name}">{breakable}</code>'
 
 
 def _sentence(words: str) -> str:
