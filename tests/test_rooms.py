@@ -1,4 +1,4 @@
-"""The rooms of the package: small, and in the tree of the documentation."""
+"""The rooms of the package: small, and the README's tree."""
 
 import re
 from pathlib import Path
@@ -13,8 +13,8 @@ def test_no_room_has_more_than_a_dozen_files() -> None:
     assert {room: size for room, size in sizes.items() if size > 12} == {}
 
 
-def test_the_documentation_names_every_room() -> None:
-    text = (REPOSITORY / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"\b([a-z]+)/", text[text.index("## Folders of the code") :]))
+def test_the_readme_names_every_room() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b([a-z]+)/", text[text.index("## Developing") :]))
     stages = {path.name for path in (PACKAGE / "pipelines").iterdir()}
     assert {room.name for room in ROOMS} - named <= stages
