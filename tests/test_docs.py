@@ -1,5 +1,7 @@
 """The documentation: it builds, loads nothing from elsewhere, and names only commands and parameters that exist."""
 
+import ast
+import importlib
 import importlib.util
 import os
 import re
@@ -7,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,6 +22,7 @@ from kedro.framework.project import pipelines
 from kedro.framework.startup import bootstrap_project
 from pydantic import BaseModel
 
+import celeba_gan
 from celeba_gan.cli import run
 from celeba_gan.foundation.params import NAMES, read_params
 from celeba_gan.sources.celeba import CelebA
@@ -142,6 +146,29 @@ def test_every_target_of_make_exists(path: Path) -> None:
     assert named <= targets
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in PAGES if "```python" in path.read_text(encoding="utf-8")], ids=page_id
+)
+def test_python_examples_compile_and_import_what_exists(path: Path) -> None:
+    blocks = re.findall(r"^( *)```python\n(.*?)^ *```$", path.read_text(encoding="utf-8"), re.M | re.S)
+    assert blocks
+    for _, block in blocks:
+        try:
+            tree = ast.parse(textwrap.dedent(block))
+        except SyntaxError:
+            assert path.name == "extend.md"  # parts of files, which tests/test_extending.py puts into their places
+            continue
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and str(node.module).startswith("celeba_gan")
+                and path.name != "extend.md"
+            ):
+                assert all(hasattr(importlib.import_module(str(node.module)), name.name) for name in node.names)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "celeba_gan":
+                assert hasattr(celeba_gan, node.attr), node.attr
+
+
 def test_commands_and_parameters_are_found_at_all(known: set[str]) -> None:
     guide = DOCS / "how-to" / "own-images.md"
     assert ["--env", "folder", "--params", "source.path=/my/faces"] in list(commands_of(guide))
@@ -203,7 +230,7 @@ def test_every_variable_of_the_project_is_described() -> None:
     assert {name for name in variables if f"`{name}`" not in page} == set()
 
 
-def test_every_picture_is_shown_and_every_recipe_linked() -> None:
+def test_every_picture_is_shown_and_exists() -> None:
     texts = [*PAGES, *(REPOSITORY / "benchmarks").glob("*.md")]
     linked = {
         (path.parent / place).resolve()
@@ -212,7 +239,7 @@ def test_every_picture_is_shown_and_every_recipe_linked() -> None:
     }
     pictures = {path for path in (DOCS / "images").iterdir() if path.is_file()}
     assert pictures <= linked
-    assert {path for path in linked if path.suffix == ".png"} <= pictures
+    assert {path for path in linked if path.suffix in (".gif", ".png", ".svg")} <= pictures
 
 
 class Loads(HTMLParser):
