@@ -7,12 +7,12 @@ measurements in `benchmarks/` become pages, too.
 import re
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Any, Final
 
 import yaml
+from field_tables import allowed, anchored, cell, markdown_table, sentence, shown
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -21,12 +21,6 @@ from pydantic.fields import FieldInfo
 
 PROJECT: Final = Path(__file__).parents[1]
 _MARK: Final = re.compile(r"<!-- generated: ([a-z ]+) -->")
-_SUFFIX_UNITS: Final = {"kimg": "thousand images", "gb": "GB", "s": "seconds", "ms": "milliseconds"}
-_WORD_UNITS: Final = (
-    (r"angle in degrees|in degrees", "degrees"),
-    (r"in pixels|pixels, ", "pixels"),
-    (r"standard deviations", "standard deviations"),
-)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -96,10 +90,10 @@ def source_parameters() -> str:
         for field, wanted in load_obj(source).parameters.items():
             fields.setdefault(field, (wanted, []))[1].append(environment)
     rows = [
-        (_anchored(f"source.{field}"), ", ".join(f"`{name}`" for name in names), _cell(wanted))
+        (anchored(f"source.{field}"), ", ".join(f"`{name}`" for name in names), cell(wanted))
         for field, (wanted, names) in fields.items()
     ]
-    return _markdown_table(("Parameter", "Environments", "Value"), rows)
+    return markdown_table(("Parameter", "Environments", "Value"), rows)
 
 
 def _section(name: str, model: type[BaseModel], base: Mapping[str, Any], level: int) -> str:
@@ -113,7 +107,7 @@ def _section(name: str, model: type[BaseModel], base: Mapping[str, Any], level: 
             values = base.get(field, {})
             parts.append(_section(f"{name}.{field}", below, _over(info, values), min(level + 1, 4)))
             if info.description:
-                parts[-1] = parts[-1].replace(f"\n\n{_first_line(below)}", f"\n\n{_cell(info.description)}.", 1)
+                parts[-1] = parts[-1].replace(f"\n\n{_first_line(below)}", f"\n\n{cell(info.description)}.", 1)
     return "\n\n".join(parts)
 
 
@@ -138,81 +132,8 @@ def _table(prefix: str, model: type[BaseModel], base: Mapping[str, Any]) -> str:
             continue
         name = f"{prefix}.{field}"
         default = base[field] if field in base else info.get_default(call_default_factory=True)
-        rows.append((_anchored(name), f"`{_shown(default)}`", _allowed(field, info), _cell(info.description or "")))
-    return _markdown_table(("Parameter", "Default", "Allowed", "Description"), rows) if rows else ""
-
-
-def _allowed(field: str, info: FieldInfo) -> str:
-    """Type, range and unit of a field in words."""
-    limits = dict(_limits([*info.metadata, *_inner_metadata(info.annotation)]))
-    words = list(dict.fromkeys(_kinds(info.annotation, limits)))
-    text = " or ".join(", ".join(words).rsplit(", ", 1)) if len(words) > 1 else words[0]
-    unit = _unit(field, info)
-    return text if unit is None else f"{text} ({unit})"
-
-
-def _kinds(annotation: Any, limits: Mapping[str, Any]) -> Iterator[str]:
-    """Each kind of value that an annotation allows, with its limits."""
-    origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        yield from _kinds(parts[0], {**limits, **dict(_limits(parts[1:]))})
-    elif origin in (Union, UnionType):
-        for part in sorted(parts, key=lambda part: part is NoneType):
-            yield from _kinds(part, limits)
-    elif origin is Literal:
-        yield from (f"`{value}`" for value in parts)
-    elif origin is list:
-        (inner,) = parts
-        yield "one or more of " + ", ".join(_kinds(inner, {})) if get_origin(inner) is Literal else "list of names"
-    elif annotation is bool:
-        yield from ("`true`", "`false`")
-    elif annotation is NoneType:
-        yield "`null`"
-    else:
-        kind = {int: "integer", float: "number", str: "text"}[annotation]
-        yield f"{kind}{_range(limits) if annotation is not str else ''}"
-
-
-def _range(limits: Mapping[str, Any]) -> str:
-    """`in [1, 100]`, with round brackets where an end is not allowed."""
-    low, high = limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))
-    steps = f", multiple of {limits['multiple_of']}" if "multiple_of" in limits else ""
-    if low is None and high is None:
-        return steps
-    begin = "(−∞" if low is None else f"{'[' if 'ge' in limits else '('}{_number(low)}"
-    end = "∞)" if high is None else f"{_number(high)}{']' if 'le' in limits else ')'}"
-    return f" in&nbsp;{begin},&nbsp;{end}{steps}"
-
-
-def _number(value: float) -> str:
-    return f"{int(value):,}" if value == int(value) else f"{value:g}"
-
-
-def _limits(metadata: Any) -> Iterator[tuple[str, Any]]:
-    for one in metadata:
-        if isinstance(one, FieldInfo):
-            yield from _limits(one.metadata)
-        for name in ("ge", "gt", "le", "lt", "multiple_of"):
-            if getattr(one, name, None) is not None:
-                yield name, getattr(one, name)
-
-
-def _inner_metadata(annotation: Any) -> list[Any]:
-    """Limits of the alternatives of a union, such as those of the number in `8 to 100, or none`."""
-    return [meta for part in get_args(annotation) if get_origin(part) is Annotated for meta in get_args(part)[1:]]
-
-
-def _unit(field: str, info: FieldInfo) -> str | None:
-    """The unit of a number, from the ending of its name or from its description."""
-    if not {int, float} & {part for part in (info.annotation, *get_args(info.annotation)) if isinstance(part, type)}:
-        return "pixels" if field == "crop" else None
-    ending = field.rpartition("_")[2]
-    if ending in _SUFFIX_UNITS and (field == "kimg" or "_" in field):
-        return _SUFFIX_UNITS[ending]
-    if field == "resume_from":
-        return _SUFFIX_UNITS["kimg"]
-    found = (unit for pattern, unit in _WORD_UNITS if re.search(pattern, info.description or ""))
-    return next(found, None)
+        rows.append((anchored(name), f"`{shown(default)}`", allowed(field, info), cell(info.description or "")))
+    return markdown_table(("Parameter", "Default", "Allowed", "Description"), rows) if rows else ""
 
 
 def environments_by_name() -> list[str]:
@@ -237,21 +158,19 @@ def environment_list() -> str:
         link = f"[`{name}`](#{name})" if name != "base" else "`base`"
         rows.append((link, _source(name), f"{size}×{size}", f"`{objective}`", f"`{network}`", f"{kimg:,g}"))
     head = ("Environment", "Images", "Size", "Objective", "Networks", "Thousand images")
-    return _markdown_table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _environment(name: str, base: Mapping[str, Any]) -> str:
     values = _effective(name)
     changed = [key for key in values if values[key] != base[key]]
-    rows = [
-        (f"[`{key}`](parameters.md#{key})", f"`{_shown(values[key])}`", f"`{_shown(base[key])}`") for key in changed
-    ]
+    rows = [(f"[`{key}`](parameters.md#{key})", f"`{shown(values[key])}`", f"`{shown(base[key])}`") for key in changed]
     names = ", ".join(f"{key} `{value}`" for key, value in _conf(name, "globals").items())
     parts = [
         f"## `{name}` {{ #{name} }}",
         _comment(name),
         f"Names: {names}.",
-        _markdown_table(("Parameter", name, "base"), rows),
+        markdown_table(("Parameter", name, "base"), rows),
     ]
     return "\n\n".join(parts)
 
@@ -300,13 +219,13 @@ def metrics() -> str:
                 f"`{name}_…`" if name in of_features else f"`{name}`",
                 number.label,
                 number.target or {"less": "less", "more": "more", None: "–"}[number.direction],
-                _cell(number.meaning),
+                cell(number.meaning),
             )
             for name, number in NUMBERS.items()
             if number.group == group
         ]
         if rows:
-            table = _markdown_table(("Name", "Metric", "Better", "Meaning"), rows)
+            table = markdown_table(("Name", "Metric", "Better", "Meaning"), rows)
             parts += [f"### {title} {{ #metrics-{group} }}", question, table]
     return "\n\n".join(parts)
 
@@ -315,9 +234,9 @@ def make_targets() -> str:
     """The targets of the Makefile."""
     text = (PROJECT / "Makefile").read_text(encoding="utf-8")
     rows = [
-        (f"`make {name}`", _cell(_sentence(words))) for name, words in re.findall(r"^([a-z-]+):.*?## (.+)$", text, re.M)
+        (f"`make {name}`", cell(sentence(words))) for name, words in re.findall(r"^([a-z-]+):.*?## (.+)$", text, re.M)
     ]
-    return _markdown_table(("Command", "What it does"), rows)
+    return markdown_table(("Command", "What it does"), rows)
 
 
 def pipelines() -> str:
@@ -330,8 +249,8 @@ def pipelines() -> str:
         for node in pipeline.nodes:
             summary = (node.func.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
             made = ", ".join(f"`{output}`" for output in node.outputs) or "prints"
-            rows.append((f"`{node.name}`", _cell(" ".join(summary.split())), made))
-        parts += [f"### `{name}` {{ #pipeline-{name} }}", _markdown_table(("Node", "What it does", "Makes"), rows)]
+            rows.append((f"`{node.name}`", cell(" ".join(summary.split())), made))
+        parts += [f"### `{name}` {{ #pipeline-{name} }}", markdown_table(("Node", "What it does", "Makes"), rows)]
     return "\n\n".join(parts)
 
 
@@ -343,8 +262,8 @@ def extras() -> str:
     for name, packages in found.items():
         words = re.search(rf"^{name} = \[.*\] # (.+)$", text, re.M)
         listed = "everything for development and tests" if name == "dev" else ", ".join(f"`{one}`" for one in packages)
-        rows.append((f"`{name}`", listed, _cell(words[1]) if words else ""))
-    return _markdown_table(("Extra", "Packages", "For"), rows)
+        rows.append((f"`{name}`", listed, cell(words[1]) if words else ""))
+    return markdown_table(("Extra", "Packages", "For"), rows)
 
 
 def catalog() -> str:
@@ -365,7 +284,7 @@ def catalog() -> str:
             continue
         logged = (entry.get("metadata", {}).get("mlflow") or {}).get("log", "")
         rows.append((f"`{name}`", f"`{entry['filepath']}`", logged))
-    return _markdown_table(("Dataset", "File or folder", "In MLflow"), rows)
+    return markdown_table(("Dataset", "File or folder", "In MLflow"), rows)
 
 
 def _conf(environment: str, name: str) -> dict[str, Any]:
@@ -388,37 +307,6 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{prefix}.{key}", value)
         else:
             yield f"{prefix}.{key}", value
-
-
-def _shown(value: Any) -> str:
-    """A value as it is written in YAML."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        return f"[{', '.join(map(_shown, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _anchored(name: str) -> str:
-    """A parameter's name, to which a link can lead, and which breaks after its dots and underscores."""
-    breakable = re.sub("([._])", r"\1<wbr>", name)
-    return f'<code id="{name}">{breakable}</code>'
-
-
-def _sentence(words: str) -> str:
-    """Text that begins with a capital, unless it begins with a value, as in `null: no limit`."""
-    is_value = re.match(r"(null|none|auto|true|false)\b|\w+_|\w+, \w+_", words)
-    return words if is_value else words[0].upper() + words[1:]
-
-
-def _cell(text: str) -> str:
-    """Text for a cell of a table."""
-    return _sentence(" ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")) if text else ""
-
-
-def _markdown_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 GENERATED: Final[dict[str, Callable[[], str]]] = {
