@@ -1,4 +1,4 @@
-"""The rooms of the package: small, and the README's tree."""
+"""The rooms of the package: small, and the tree in docs/explanations/design.md."""
 
 import re
 from pathlib import Path
@@ -13,8 +13,9 @@ def test_no_room_has_more_than_a_dozen_files() -> None:
     assert {room: size for room, size in sizes.items() if size > 12} == {}
 
 
-def test_the_readme_names_every_room() -> None:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"\b([a-z]+)/", text[text.index("## Developing") :]))
+def test_the_page_on_the_design_names_every_room() -> None:
+    text = (REPOSITORY / "docs/explanations/design.md").read_text(encoding="utf-8")
+    tree = text[text.index("## Rooms") : text.index("## Where to start reading")]
+    named = set(re.findall(r"\b([a-z]+)/", tree))
     stages = {path.name for path in (PACKAGE / "pipelines").iterdir()}
     assert {room.name for room in ROOMS} - named <= stages
