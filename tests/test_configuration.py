@@ -62,6 +62,7 @@ def test_environments_are_those_we_know() -> None:
         "celeba_small",
         "conditional_demo",
         "folder",
+        "folder_small",
         "modern",
         "modern_demo",
         "smoke",
