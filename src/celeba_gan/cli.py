@@ -2,6 +2,7 @@
 
 import copy
 import signal
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from kedro.utils import load_obj
 from yaml import YAMLError
 
 from celeba_gan.foundation.params import ParamsError, read_params
+from celeba_gan.foundation.wording import install_command
 from celeba_gan.hooks.errors import shorten_errors
 from celeba_gan.hooks.ranks import FOLLOWING_RUNNER, speak_of_errors_only
 from celeba_gan.ranks.group import current
@@ -98,3 +100,14 @@ _options = {option.name: option for option in run.params}
 _options["params"].callback = _read
 _read_config_as_kedro, _options["config"].callback = _options["config"].callback, _read_config
 cli.add_command(run)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1)
+def viz(arguments: tuple[str, ...]) -> None:
+    """Shows the pipeline in the browser; needs the extra viz."""
+    raise click.ClickException(f"kedro viz needs the package kedro-viz. Install it: {install_command('viz')}")
+
+
+if find_spec("kedro_viz") is None:  # it brings the command itself
+    cli.add_command(viz)

@@ -201,7 +201,7 @@ def test_without_gradio_the_error_says_what_to_install(project: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, project], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert "pip install 'celeba_gan[explore]'" in done.stderr
+    assert "pip install 'celeba-gan[explore]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from celeba_gan.datasets.file_dataset import FileDataset
 from celeba_gan.datasets.previews import ImagePreview, image_preview, picture_preview
 from celeba_gan.foundation.files import staged
+from celeba_gan.foundation.wording import install_command
 from celeba_gan.reporting.films import Film, film_files
 
 Show = Callable[[int], None]
@@ -131,7 +132,7 @@ def check_mp4() -> None:
     """Raises FilmError where the package that writes MP4 is not installed."""
     if find_spec("av") is None:
         raise FilmError(
-            "MP4 films need the package av. Install it with pip install 'celeba_gan[film]', or give "
+            f"MP4 films need the package av. Install it with {install_command('film')}, or give "
             "generate.film.formats=gif"
         )
 

@@ -47,8 +47,8 @@ class SourceDataset(ReadOnlyDataset[Source]):
         Raises:
             DatasetError: There are no images; the message says what to do.
         """
+        self._new().prepare()
         try:
-            self._new().prepare()
             source = self._new()
             source.image_names  # noqa: B018 - raises for a missing or broken folder
         except SourceError as error:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from celeba_gan.explorer.models import Models
 from celeba_gan.explorer.recipe import ExplorerError
+from celeba_gan.foundation.wording import install_command
 
 HOST: Final = "127.0.0.1"
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -138,6 +139,4 @@ def _prepare_gradio(uploads: Path) -> None:
     try:
         import gradio  # noqa: F401
     except ImportError as error:
-        raise ExplorerError(
-            f"The explorer needs Gradio ({error}). Install it: pip install 'celeba_gan[explore]'"
-        ) from error
+        raise ExplorerError(f"The explorer needs Gradio ({error}). Install it: {install_command('explore')}") from error

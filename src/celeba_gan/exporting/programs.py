@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from celeba_gan.exporting.errors import ExportError
 from celeba_gan.foundation.precision import full_float32
-from celeba_gan.foundation.wording import Report, no_report
+from celeba_gan.foundation.wording import Report, install_command, no_report
 from celeba_gan.gan.inputs.conditions import draw_samples
 from celeba_gan.gan.sampling.trained import TrainedGenerator
 from celeba_gan.gan.sampling.truncation import TruncatedGenerator
@@ -53,7 +53,7 @@ def check_packages() -> None:
     if missing:
         raise ExportError(
             f"An export needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. "
-            "Install the extra: pip install 'celeba-gan[onnx]'"
+            f"Install the extra: {install_command('onnx')}"
         )
 
 

@@ -30,6 +30,11 @@ def stage_command(stage: str) -> str:
     return f"kedro run --pipelines {stage} with the same --env and --params"
 
 
+def install_command(extra: str) -> str:
+    """What installs one of the extras of pyproject.toml, in whatever way the package itself was installed."""
+    return f"pip install 'celeba-gan[{extra}]'"
+
+
 def listed_counts(counts: Counter[str], most: int = 5) -> str:
     """The `most` largest counts: `1,024 .txt, 3 .csv, 2 more`."""
     return listed([f"{count:,} {name}" for name, count in counts.most_common()], most)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from celeba_gan.foundation.paths import is_url
-from celeba_gan.foundation.wording import in_time
+from celeba_gan.foundation.wording import in_time, install_command
 from celeba_gan.storage.errors import EXTRAS, StorageError, passes, reason
 from celeba_gan.storage.secrets import mask_options
 
@@ -337,5 +337,5 @@ class _File(io.RawIOBase):
 
 def _not_installed(protocol: str, shown: str, error: ImportError) -> str:
     if (extra := EXTRAS.get(protocol)) is not None:
-        return f"{shown} needs the extra {extra}, which is not installed: pip install 'celeba-gan[{extra}]'"
+        return f"{shown} needs the extra {extra}, which is not installed: {install_command(extra)}"
     return f"{shown} needs a package that is not installed: {str(error).rstrip('.')}"

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from celeba_gan.foundation import __version__
 from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.tracking.description import name_pipelines
 
-_PACKAGES = ("celeba-gan", "kedro", "mlflow", "torch")
+_PACKAGES = ("kedro", "mlflow", "torch")
 
 
 def describe_origin(project: Path, run_params: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
@@ -34,7 +35,8 @@ def describe_origin(project: Path, run_params: Mapping[str, Any], names: Mapping
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
+    own = {"python": platform.python_version(), "celeba-gan": __version__}  # also of a copy that is not installed
+    return own | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def _command() -> str:

@@ -215,7 +215,7 @@ def test_what_is_no_onnx_file_is_refused_and_runs_no_code(tmp_path: Path) -> Non
 def test_without_onnxruntime_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onnx_file(tmp_path / "a")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(FeatureFileError, match="needs onnxruntime: pip install onnxruntime"):
+    with pytest.raises(FeatureFileError, match=r"needs onnxruntime. Install it: pip install 'celeba-gan\[onnx\]'"):
         FeatureFile(settings(tmp_path / "a"))
 
 

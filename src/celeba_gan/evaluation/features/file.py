@@ -19,6 +19,7 @@ from celeba_gan.evaluation.features.config import FeatureFileSettings
 from celeba_gan.foundation.paths import normalised, start_of
 from celeba_gan.foundation.pixels import Images
 from celeba_gan.foundation.precision import full_float32
+from celeba_gan.foundation.wording import install_command
 
 Run = Callable[[Tensor], Tensor]
 """Pixels float32 (n, 3, size, size) -> what the file gives for them, (n, ...)."""
@@ -140,7 +141,7 @@ def _onnx(path: Path, settings: FeatureFileSettings, device: str) -> Run:
         import onnxruntime
     except ImportError as error:
         raise FeatureFileError(
-            f"{path} is an ONNX file, which needs onnxruntime: pip install onnxruntime (or this project's extra, onnx)"
+            f"{path} is an ONNX file, which needs onnxruntime. Install it: {install_command('onnx')}"
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

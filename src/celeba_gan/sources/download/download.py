@@ -7,6 +7,7 @@ import logging
 import re
 import urllib.parse
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from rich import get_console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from celeba_gan.foundation.locks import acquire
-from celeba_gan.foundation.wording import counted, in_bytes, listed
+from celeba_gan.foundation.wording import counted, in_bytes, install_command, listed
 from celeba_gan.sources.download.transfer import (
     RETRY_POLICY,
     Address,
@@ -72,6 +73,7 @@ def download_celeba(
     Raises:
         SourceError: `source` is none of these, the images could not be downloaded, or another file has their name.
     """
+    check_mirror(source)
     mirror = _mirror(source)
     folder = Path(folder).absolute()
     file = folder / ".download.lock"
@@ -92,9 +94,16 @@ def check_mirror(source: str) -> None:
     """Checks a value of `source.download`.
 
     Raises:
-        SourceError: It is not a place to download from; the message lists those there are.
+        SourceError: It is not a place to download from (the message lists those there are), or what reads it is not
+            installed.
     """
-    _mirror(source)
+    mirror = _mirror(source)
+    package = {"google_drive": "gdown", "huggingface": "huggingface_hub"}.get(mirror.name.partition(":")[0])
+    if package is not None and find_spec(package) is None:
+        raise SourceError(
+            f"source.download={source} needs the package {package}, which is not installed. Install it: "
+            f"{install_command('download')}; or give the address of a folder on a web server, which needs no package"
+        )
 
 
 def _mirror(source: str) -> Mirror:
