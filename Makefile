@@ -5,8 +5,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
+# The rooms that meet other packages.
+OLDEST := datasets evaluation/features explorer exporting pipelines reporting samples serving storage tracking
 
-.PHONY: help run test test-all check lint format viz mlflow explore docs bench faults clean
+.PHONY: help run test test-all check lint format test-oldest viz mlflow explore docs bench faults clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,7 +29,15 @@ test: check ## formatter, linter, types, import contracts, tests
 test-all: check ## the same with the slow tests
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-check: $(READY)
+test-oldest: ## a quick part of the tests with the oldest packages that pyproject.toml allows, in .venv-oldest
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --disable-pip-version-check --quiet 'uv>=0.9'
+	VIRTUAL_ENV=.venv-oldest .venv-oldest/bin/uv pip install --quiet --resolution lowest-direct --requirement pyproject.toml --extra dev
+	VIRTUAL_ENV=.venv-oldest .venv-oldest/bin/uv pip install --quiet --no-deps --editable .
+	.venv-oldest/bin/pytest -m "not slow" -n 2 --dist worksteal tests/test_cli.py tests/test_api.py \
+		tests/test_end_to_end.py $(addprefix tests/,$(OLDEST)) $(ARGS)
+
+check: $(READY) ## formatter, linter, types, import contracts
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -75,5 +85,5 @@ faults: $(READY) ## kills, full disks, damaged files, lost servers, and twenty m
 	$(BIN)/python benchmarks/soak.py
 
 clean: ## removes .venv and caches; data/ and the tracked runs stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build src/*.egg-info
+	rm -rf .venv .venv-oldest .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build src/*.egg-info
 	find src tests benchmarks docs -name __pycache__ -type d -exec rm -rf {} +

@@ -171,6 +171,7 @@ def test_exporting_prints_and_warns_nothing(
     caplog.set_level(logging.ERROR, "celeba_gan.exporting.programs")  # its own line is wanted
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)  # torch 2.11
         export_programs(TrainedGenerator(make_network(kind)), tmp_path, torch_program=True)
     printed = capfd.readouterr()
     assert printed.out == printed.err == ""
