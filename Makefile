@@ -29,8 +29,8 @@ test: check ## formatter, linter, types, import contracts, tests
 test-all: check ## the same with the slow tests
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-test-oldest: ## a quick part of the tests with the oldest packages that pyproject.toml allows, in .venv-oldest
-	$(PYTHON) -m venv .venv-oldest
+test-oldest: ## a quick part of the tests with Python 3.11 and the oldest packages that pyproject.toml allows, in .venv-oldest
+	python3.11 -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --disable-pip-version-check --quiet 'uv>=0.9'
 	VIRTUAL_ENV=.venv-oldest .venv-oldest/bin/uv pip install --quiet --resolution lowest-direct --requirement pyproject.toml --extra dev
 	VIRTUAL_ENV=.venv-oldest .venv-oldest/bin/uv pip install --quiet --no-deps --editable .

@@ -1,3 +1,3 @@
 """What several rooms share: pixel conversion, precision, atomic files, settings, words for people."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
