@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from small_evaluation import Colours, brightness, new_discriminator, no_labels
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.evaluation.evaluate import evaluate
@@ -20,50 +19,14 @@ SPLITS = {"train": (0, 700), "valid": (700, 1000), "test": (1000, 1300)}
 SETTINGS = EvaluateSettings(swd_projections=16, swd_patches=4, bootstrap=20)
 
 
-class NewDiscriminator(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 8, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(392, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.layers(images).flatten()
-        return scores
-
-
-class Colours:
-    """Features: mean colours of the four quarters; counts the images it has seen."""
-
-    name, digest = "colours", "c"
-
-    def __init__(self) -> None:
-        self.seen = 0
-
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.seen += len(images)
-        return images.reshape(len(images), 2, 8, 2, 8, 3).mean((2, 4)).reshape(len(images), 12).astype(np.float32)
-
-
 def noise(number: int, mean: float) -> NDArray[np.uint8]:
     return np.clip(np.random.default_rng(number).normal(mean, 20, (16, 16, 3)), 0, 255).astype(np.uint8)
-
-
-def no_labels(indices: NDArray[np.int64]) -> NDArray[np.float32]:
-    return np.zeros((len(indices), 0), np.float32)
 
 
 def sample(count: int, seed: int, *, first: int = 0) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
     for start in range(first, first + count, 64):
         numbers = range(start, min(start + 64, first + count))
         yield np.stack([noise(10_000 + seed % 1000 + one, 120) for one in numbers]), np.zeros((len(numbers), 0), "f4")
-
-
-def brightness(images: NDArray[np.uint8], labels: NDArray[np.float32]) -> NDArray[np.float64]:
-    return images.mean((1, 2, 3), dtype=np.float64) / 10
-
-
-def new_discriminator() -> NewDiscriminator:
-    torch.manual_seed(0)
-    return NewDiscriminator()
 
 
 def measure(ranks: Ranks = ALONE) -> dict[str, Any]:

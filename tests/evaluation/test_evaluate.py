@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
+from small_evaluation import Colours, NewDiscriminator, brightness, new_discriminator, no_labels
 from torch import Tensor, nn
 
 from celeba_gan.evaluation.config import EvaluateSettings
@@ -17,42 +17,6 @@ from reports import Reports
 
 SPLITS = {"train": (0, 10), "valid": (10, 50), "test": (50, 130)}
 SETTINGS = EvaluateSettings(swd_projections=32, swd_patches=8)
-
-
-class NewDiscriminator(nn.Module):
-    """With initial weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 8, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(392, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.layers(images).flatten()
-        return scores
-
-
-def new_discriminator() -> NewDiscriminator:
-    torch.manual_seed(0)
-    return NewDiscriminator()
-
-
-class Colours:
-    """Features: mean colours of the four quarters."""
-
-    name, digest = "colours", "c"
-
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        quarters = images.reshape(len(images), 2, 8, 2, 8, 3).mean((2, 4))
-        return quarters.reshape(len(images), 12).astype(np.float32)
-
-
-def no_labels(indices: NDArray[np.int64]) -> NDArray[np.float32]:
-    return np.zeros((len(indices), 0), np.float32)
-
-
-def brightness(images: NDArray[np.uint8], labels: NDArray[np.float32]) -> NDArray[np.float64]:
-    assert labels.shape == (len(images), 0)
-    return images.mean((1, 2, 3), dtype=np.float64) / 10
 
 
 def noise(count: int, seed: int, mean: float) -> NDArray[np.uint8]:
@@ -225,21 +189,10 @@ def test_the_same_command_gives_the_same_numbers(models: Models, more_reals: Rea
     assert first == second
 
 
-class Counting(Colours):
-    """Counts the images that it looks at."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.seen += len(images)
-        return super().__call__(images)
-
-
 def test_features_of_reals_and_floors_are_kept_for_the_next_time(
     models: Models, more_reals: Reals, tmp_path: Path
 ) -> None:
-    store, extractor = FeatureStore(tmp_path), Counting()
+    store, extractor = FeatureStore(tmp_path), Colours()
     first = evaluate(models, more_reals, SETTINGS, [extractor], store).evaluation.to_json()
     assert extractor.seen == 200 + 200 + 200 + 2 * 300  # samples, test, valid, train and its mirror images: each once
     again = evaluate(models, more_reals, SETTINGS, [extractor], store).evaluation.to_json()

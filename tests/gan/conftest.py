@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from celeba_gan.gan.networks.config import LatentSettings, NetworkSettings
 from celeba_gan.gan.runs.cards import ModelCard
 from celeba_gan.gan.settings import TrainSettings
+from small_training import SMALL
 
 
 class ImagesInMemory:
@@ -40,18 +41,7 @@ def images() -> ImagesInMemory:
 @pytest.fixture
 def make_settings() -> Callable[..., TrainSettings]:
     def make(**changes: Any) -> TrainSettings:
-        small: dict[str, Any] = {
-            "kimg": 0.32,
-            "tick_kimg": 0.08,
-            "batch_size": 8,
-            "n_critic": 2,
-            "network": {"dcgan": {"width": 8}},
-            "latent": {"size": 8},
-            "grid": {"rows": 1, "columns": 4},
-            "threads": 1,
-            "precision": "float32",  # auto may decide otherwise at another time
-        }
-        return TrainSettings.model_validate(small | changes)
+        return TrainSettings.model_validate(SMALL | changes)
 
     return make
 

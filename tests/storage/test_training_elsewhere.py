@@ -28,25 +28,12 @@ from celeba_gan.images.packed import (
 from celeba_gan.storage.config import StorageSettings
 from celeba_gan.storage.errors import StorageError
 from celeba_gan.storage.places import Place
+from small_training import SMALL
 
 LENGTHS = [40, 40, 40, 7]
 PIXELS = np.random.default_rng(0).integers(0, 256, (sum(LENGTHS), 16, 16, 3), dtype=np.uint8)
-SETTINGS = TrainSettings.model_validate(
-    {
-        "kimg": 0.48,
-        "tick_kimg": 0.16,
-        "batch_size": 8,
-        "n_critic": 2,
-        "network": {"dcgan": {"width": 8}},
-        "latent": {"size": 8},
-        "grid": {"rows": 1, "columns": 4},
-        "threads": 1,
-        "precision": "float32",
-        "augment": {"name": "ada"},  # which reads valid images as well
-    }
-)
-
-
+ADA = {"augment": {"name": "ada"}}  # which reads valid images as well
+SETTINGS = TrainSettings.model_validate(SMALL | {"kimg": 0.48, "tick_kimg": 0.16} | ADA)
 SPLITS = {"train": (0, 90), "valid": (90, 120), "test": (120, 127)}
 
 

@@ -572,6 +572,16 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(path.read_bytes()[: {"empty": 0, "half": size // 2, "short": size - 1}[how]])
 
 
+def ends_as_undisturbed(run: Run, images: TrainingImages, settings: TrainSettings, folder: Path) -> None:
+    """Trains from the tick at 160 images to the end, as a training whose files nobody touched."""
+    undisturbed = Run(folder / "undisturbed")
+    commit_all(undisturbed, images, settings, scripted(4, 2, 3, 5))
+    commit_all(run, images, settings, scripted(3, 5))
+    assert_same(tensors_at(run), tensors_at(undisturbed))
+    assert kept(run) == [240]
+    assert run.finished()
+
+
 HOW = [
     "a bit of a tensor",
     "half",
@@ -589,8 +599,6 @@ def test_a_damaged_snapshot_costs_one_tick(
     how: str,
 ) -> None:
     settings = make_settings(evaluate_every_kimg=0.08)
-    undisturbed = Run(tmp_path / "undisturbed")
-    commit_all(undisturbed, images, settings, scripted(4, 2, 3, 5))
     commit_all(run, images, settings.model_copy(update={"kimg": 0.24}), scripted(4, 2, 3))
     damage(run.snapshots / "state.safetensors", how)
     snapshot = run.newest()
@@ -599,10 +607,7 @@ def test_a_damaged_snapshot_costs_one_tick(
     assert_is_of(run.networks().generator, snapshot.tensors)
     assert "state.safetensors is" in caplog.text  # damaged, or no longer a checkpoint
     assert caplog.text.count("Using the snapshot before it, state-000000000160.safetensors") == 1
-    commit_all(run, images, settings, scripted(3, 5))
-    assert_same(tensors_at(run), tensors_at(undisturbed))
-    assert kept(run) == [240]
-    assert run.finished()
+    ends_as_undisturbed(run, images, settings, tmp_path)
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -626,8 +631,6 @@ def test_a_missing_newest_snapshot_costs_one_tick(
     also: str,
 ) -> None:
     settings = make_settings(evaluate_every_kimg=0.08)
-    undisturbed = Run(tmp_path / "undisturbed")
-    commit_all(undisturbed, images, settings, scripted(4, 2, 3, 5))
     commit_all(run, images, settings.model_copy(update={"kimg": 0.24}), scripted(4, 2, 3))
     (run.snapshots / "state.safetensors").unlink()
     if also in ("the exports", "everything else"):
@@ -644,10 +647,7 @@ def test_a_missing_newest_snapshot_costs_one_tick(
     newest = run.snapshots / "state.safetensors"
     (said,) = [one.getMessage() for one in caplog.records if newest.name in one.getMessage()]
     assert said == f"{newest} is missing. Using the snapshot before it, state-000000000160.safetensors"
-    commit_all(run, images, settings, scripted(3, 5))
-    assert_same(tensors_at(run), tensors_at(undisturbed))
-    assert kept(run) == [240]
-    assert run.finished()
+    ends_as_undisturbed(run, images, settings, tmp_path)
 
 
 def test_of_several_snapshots_the_newest_whole_one_is_read(

@@ -16,18 +16,10 @@ from celeba_gan.gan.training.pair import Pair
 from celeba_gan.ranks.group import Ranks
 from celeba_gan.ranks.launched import Launched
 from ranks_here import run_ranks
+from small_training import SMALL
 
 PROGRAM = Path(__file__).with_name("rank_steps.py")
-SMALL: dict[str, Any] = {
-    "kimg": 1,
-    "tick_kimg": 0.08,
-    "batch_size": 8,
-    "n_critic": 2,
-    "network": {"dcgan": {"width": 8}},
-    "latent": {"size": 8},
-    "threads": 1,
-    "precision": "float32",
-}
+LONG = SMALL | {"kimg": 1}
 NO_PENALTY: dict[str, Any] = {"gradient_penalty": {"weight": 0}}
 R1_R2: dict[str, Any] = {**NO_PENALTY, "r1": {"weight": 1}, "r2": {"weight": 2}}
 MOVING: dict[str, Any] = {"name": "linear", "warm_up_kimg": 0.03, "end_kimg": 0.12, "final": 0.1}
@@ -53,11 +45,11 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def check(world: int, names: list[str], folder: Path, iterations: int = 50) -> None:
     recipes = folder / "recipes.json"
-    recipes.write_text(json.dumps({name: [SMALL | RECIPES[name], iterations] for name in names}))
+    recipes.write_text(json.dumps({name: [LONG | RECIPES[name], iterations] for name in names}))
     for done in run_ranks([[str(PROGRAM), str(recipes), str(folder)]] * world):
         assert done.returncode == 0, done.stdout
     for name in names:
-        expected = compute(SMALL | RECIPES[name], iterations)
+        expected = compute(LONG | RECIPES[name], iterations)
         found = [load_file(folder / f"{name}-{rank}") for rank in range(world)]
         assert expected["broken"] == 0
         assert torch.equal(torch.cat([one.pop("read") for one in found]).sort().values, expected.pop("read")), name
