@@ -241,7 +241,7 @@ def test_kedro_in_the_wheels_environment_says_which_extra_is_missing(
         (["kedro", "viz", "run", "--env", "smoke"], "viz"),
         (["kedro", "run", "--env=celeba_small", "--params=source.download=google_drive"], "download"),
         (["kedro", "run", "--env=smoke", "--params=generate.film.formats=mp4"], "film"),
-        (["kedro", "run", "--env=smoke", "--pipelines=export"], "onnx"),
+        (["kedro", "run", "--env=smoke", "--pipelines=ingest,preprocess,train,export"], "onnx"),
         (["kedro", "run", "--env=smoke", "--params=storage.packed=s3://bucket/x"], "s3"),
     ):
         command = [python, "-m", *command]
