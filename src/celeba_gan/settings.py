@@ -21,8 +21,14 @@ from celeba_gan.hooks.summary import Summary
 from celeba_gan.ranks.launched import launched
 from celeba_gan.tracking.hook import MLflowTracking
 
-# About Kedro's own use of omegaconf and pydantic, and about `--pipeline`, which this project still accepts.
-for message in ("register_new_resolver", "Accessing the 'model_fields' attribute", "Option '--pipeline' is deprecated"):
+_QUIET = (
+    "register_new_resolver",  # Kedro's own use of omegaconf
+    "Accessing the 'model_fields' attribute",  # and of pydantic
+    "Option '--pipeline' is deprecated",  # this project still accepts it
+    "The 'preview_fn' feature is experimental",  # a drawing in kedro-viz, which goes without it at worst
+    "ORJSONResponse is deprecated",  # kedro-viz's own use of FastAPI
+)
+for message in _QUIET:
     warnings.filterwarnings("ignore", message=message)
 
 # `kedro viz build` runs no hook, and would exit with 0. Without a project its folder does not matter.

@@ -9,7 +9,7 @@ from kedro.io import DatasetError
 from PIL import Image
 
 from celeba_gan.datasets.file_dataset import FileDataset
-from celeba_gan.datasets.previews import ImagePreview, image_preview, picture_preview
+from celeba_gan.datasets.previews import ImagePreview, image_preview, once_saved, picture_preview
 from celeba_gan.foundation.files import staged
 from celeba_gan.foundation.wording import install_command
 from celeba_gan.reporting.films import Film, film_files
@@ -61,6 +61,7 @@ class FilmDataset(FileDataset[Film, list[Image.Image]]):
         with Image.open(path, formats=["GIF", "WEBP"]) as image:
             return [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
 
+    @once_saved
     def preview(self) -> ImagePreview:
         """The film; of an MP4, which kedro-viz does not play, its first frame."""
         path = self._file()
@@ -68,7 +69,8 @@ class FilmDataset(FileDataset[Film, list[Image.Image]]):
 
     def _file(self) -> Path:
         if not (files := film_files(self._filepath)):
-            raise DatasetError(f"There is no film {self._filepath}, neither as GIF nor as WebP or MP4")
+            message = f"There is no film {self._filepath}, neither as GIF nor as WebP or MP4"
+            raise DatasetError(message) from FileNotFoundError(self._filepath)
         return files[0]
 
     def _exists(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from kedro.io import DatasetError
 
 from celeba_gan.datasets.file_dataset import FileDataset, Metadata
-from celeba_gan.datasets.previews import HTMLPreview
+from celeba_gan.datasets.previews import HTMLPreview, once_saved
 from celeba_gan.exporting.card_file import CARD_FILE, SAMPLES_FILE, without_front_matter
 from celeba_gan.foundation.files import restore_folder, staged_folder
 from celeba_gan.samples.recipe import SampleBatch
@@ -90,6 +90,7 @@ class ExportedFolderDataset(FileDataset[_Folder, Path]):
         restore_folder(self._filepath)
         return self._filepath
 
+    @once_saved
     def preview(self) -> HTMLPreview:
         """Its model card with the samples inside: kedro-viz reads such a preview as Markdown too."""
         folder = self.load()

@@ -7,7 +7,7 @@ from kedro.io import DatasetError
 from PIL import Image
 
 from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Metadata, Saved
-from celeba_gan.datasets.previews import ImagePreview, image_preview, open_png
+from celeba_gan.datasets.previews import ImagePreview, image_preview, once_saved, open_png
 from celeba_gan.foundation.files import staged
 from celeba_gan.foundation.paths import shown
 from celeba_gan.reporting.grids import ImageGrid
@@ -22,6 +22,7 @@ class _PictureFile(FileDataset[Saved, Loaded]):
         except ValueError as error:
             raise DatasetError(f"{shown(self._filepath)} is damaged: {error}. {_REMOVE}") from error
 
+    @once_saved
     def preview(self) -> ImagePreview:
         return image_preview(self._filepath)
 

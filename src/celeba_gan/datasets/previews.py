@@ -1,10 +1,13 @@
 """Pictures as kedro-viz shows them."""
 
 import base64
+from collections.abc import Callable
+from functools import wraps
 from io import BytesIO
 from pathlib import Path
-from typing import NewType
+from typing import Any, NewType
 
+from kedro.io import DatasetError
 from PIL import Image, UnidentifiedImageError
 
 # kedro-viz recognises previews by the names of these annotations.
@@ -12,6 +15,21 @@ ImagePreview = NewType("ImagePreview", str)
 JSONPreview = NewType("JSONPreview", str)
 HTMLPreview = NewType("HTMLPreview", str)
 MAX_WIDTH = 1000  # pixels
+
+
+def once_saved(preview: Callable[..., Any]) -> Callable[..., Any]:
+    """A `preview` that is None while there is no file: kedro-viz would log a warning for each that is not made yet."""
+
+    @wraps(preview)  # with the annotations, which kedro-viz reads
+    def show(*arguments: Any, **settings: Any) -> Any:
+        try:
+            return preview(*arguments, **settings)
+        except (FileNotFoundError, DatasetError) as error:
+            if isinstance(error, FileNotFoundError) or isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+
+    return show
 
 
 def image_preview(path: Path) -> ImagePreview:

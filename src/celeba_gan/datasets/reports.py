@@ -10,7 +10,7 @@ from kedro.utils import load_obj
 from kedro_datasets import pandas, plotly
 
 from celeba_gan.datasets.file_dataset import FileDataset, Metadata
-from celeba_gan.datasets.previews import HTMLPreview, JSONPreview
+from celeba_gan.datasets.previews import HTMLPreview, JSONPreview, once_saved
 from celeba_gan.foundation.documents import Document
 from celeba_gan.foundation.files import staged
 
@@ -45,6 +45,7 @@ class DocumentDataset(FileDataset[Document, Document | None]):
         kind: type[Document] = load_obj(self._document)
         return kind.read(self._filepath)
 
+    @once_saved
     def preview(self) -> JSONPreview:
         """The file's content."""
         return JSONPreview(self._filepath.read_text(encoding="utf-8"))
@@ -62,6 +63,7 @@ class HTMLPageDataset(FileDataset[str, str]):
         """Reads the page."""
         return self._filepath.read_bytes().decode("utf-8")
 
+    @once_saved
     def preview(self) -> HTMLPreview:
         """The page's style and body for kedro-viz, which runs no scripts and reads the rest as Markdown too."""
         page = self.load()
@@ -99,10 +101,16 @@ class _Staged:
 class ParquetDataset(_Staged, pandas.ParquetDataset):  # type: ignore[misc]  # it has no types
     """A DataFrame as Parquet."""
 
+    preview = once_saved(pandas.ParquetDataset.preview)
+
 
 class CSVDataset(_Staged, pandas.CSVDataset):  # type: ignore[misc]  # it has no types
     """A DataFrame as CSV."""
 
+    preview = once_saved(pandas.CSVDataset.preview)
+
 
 class ChartDataset(_Staged, plotly.JSONDataset):  # type: ignore[misc]  # it has no types
     """A Plotly figure as JSON."""
+
+    preview = once_saved(plotly.JSONDataset.preview)

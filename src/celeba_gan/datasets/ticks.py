@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import Field, TypeAdapter, ValidationError
 
 from celeba_gan.datasets.file_dataset import FileDataset, Loaded, Saved
-from celeba_gan.datasets.previews import ImagePreview, image_preview, open_png
+from celeba_gan.datasets.previews import ImagePreview, image_preview, once_saved, open_png
 from celeba_gan.foundation.files import staged
 from celeba_gan.foundation.paths import shown
 from celeba_gan.foundation.settings import LARGEST
@@ -128,6 +128,7 @@ class TrainingGridsDataset(_Ticks[ImageGrid, list[ImageGrid]]):
         """All grids."""
         return [self.read(images) for images in self.counts()]
 
+    @once_saved
     def preview(self) -> ImagePreview:
         """The latest grid."""
         files = self.files()

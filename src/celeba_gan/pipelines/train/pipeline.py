@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from celeba_gan.pipelines.train.drawing import draw_training
 from celeba_gan.pipelines.train.nodes import follow_training, plot_training_curves, train_gan
 
 
@@ -13,6 +14,7 @@ def create_pipeline() -> Pipeline:
             inputs=["packed_images", "labels", "classes", "params:train", "training_run_previous", "experiments"],
             outputs=["metric_rows", "training_grids", "training_run"],
             name="train_gan",
+            preview_fn=draw_training,
         ),
         Node(plot_training_curves, inputs=["metric_rows"], outputs="training_curves", name="plot_training_curves"),
     ]
