@@ -57,9 +57,8 @@ def page(built: Path) -> Iterator[Any]:
 
 
 def chosen(page: Any, name: str) -> Any:
-    """The panel of a dataset or node that was searched for and clicked in the list beside the graph."""
-    page.get_by_placeholder("Search").fill(name)
-    page.locator(f'[data-test="node-list-tree-item--row--{name}"]').click()
+    """The panel of a dataset or node that was clicked in the list beside the graph."""
+    page.locator(f'button.row-text[title="{name}"]').click()
     panel = page.locator(".pipeline-metadata")
     panel.get_by_text(name, exact=True).first.wait_for()
     return panel
@@ -77,7 +76,7 @@ def test_the_first_screen_shows_the_five_stages_in_the_order_of_their_work(page:
     page.locator(".pipeline-node--modularPipeline").nth(len(STAGES) - 1).wait_for()
     boxes = [(box.bounding_box(), box.text_content()) for box in page.locator(".pipeline-node--modularPipeline").all()]
     assert [name for _, name in sorted(boxes, key=lambda one: one[0]["y"])] == STAGES
-    assert all(0 < box["y"] and box["y"] + box["height"] < 900 for box, _ in boxes)
+    assert all(box["y"] > 0 and box["y"] + box["height"] < 900 for box, _ in boxes)
     names = page.locator(".pipeline-layer-name")
     assert [name.text_content() for name in names.all()] == LAYERS
 
@@ -91,8 +90,8 @@ def test_tables_pictures_curves_and_pages_are_shown(page: Any) -> None:
 
     for name in ("sample_grid", "training_grids", "training_animation", "walk_film"):
         width, height = decoded(chosen(page, name).locator("img"))
-        assert width > 100, name
-        assert height > 100, name
+        assert width > 50, name
+        assert height > 50, name
 
     curves = chosen(page, "training_curves")
     curves.locator(".js-plotly-plot path.js-line").first.wait_for(state="attached")
@@ -108,6 +107,8 @@ def test_tables_pictures_curves_and_pages_are_shown(page: Any) -> None:
 
 @needs_chromium
 def test_training_is_drawn_beside_its_node(page: Any) -> None:
+    page.get_by_placeholder("Search").fill("train_gan")  # it is inside a box
+    page.locator("b", has_text="train_gan").wait_for()
     drawing = chosen(page, "train_gan").locator("svg[id^=mermaid]")
     drawing.wait_for()
     assert "discriminator step" in " ".join(drawing.text_content().split())
