@@ -30,7 +30,7 @@ def main() -> None:
     )
     options = _address(sys.argv[1:])
     try:
-        uri = _prepared(loader, project)
+        uri, experiment = _prepared(loader, project)
         check_port(options.host, options.port)
     except TrackingError as error:
         sys.exit(f"Error: {mask_secrets(str(error))}")
@@ -38,7 +38,7 @@ def main() -> None:
     if mask_secrets(uri) != uri:
         store, os.environ["MLFLOW_BACKEND_STORE_URI"] = [], uri  # all users of a machine see its processes' arguments
     command = [sys.executable, "-m", "mlflow", "ui", *store, *sys.argv[1:]]
-    print(f"The runs: {_page(options.host, options.port)}", flush=True)
+    print(f"The runs: {_page(options.host, options.port, experiment)}", flush=True)
     os.chdir(project)  # where `mlflow ui` keeps the artifacts of experiments that are made in it
     os.execv(sys.executable, command)
 
@@ -70,9 +70,13 @@ def _address(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_known_args(arguments)[0]
 
 
-def _page(host: str, port: str) -> str:
-    """The address of the page; without the workflow, MLflow 3 opens it as that of language models, and shows no run."""
-    return f"http://{_reached(host)}:{port}/#/experiments?workflowType=machine_learning"
+def _page(host: str, port: str, experiment: str | None) -> str:
+    """The address of the curves of all runs, one above the other, or of the list of experiments before there are any.
+
+    Without the workflow, MLflow 3 opens it as that of language models, and shows no run.
+    """
+    path = "experiments?" if experiment is None else f"experiments/{experiment}/runs?compareRunsMode=CHART&"
+    return f"http://{_reached(host)}:{port}/#/{path}workflowType=machine_learning"
 
 
 def _reached(host: str) -> str:
@@ -80,7 +84,8 @@ def _reached(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host
 
 
-def _prepared(loader: AbstractConfigLoader, project: Path) -> str:
+def _prepared(loader: AbstractConfigLoader, project: Path) -> tuple[str, str | None]:
+    """The store's address, and the experiment's id if that is known."""
     try:
         tracking = read_settings(loader["mlflow"])
     except MissingConfigException:
@@ -88,11 +93,12 @@ def _prepared(loader: AbstractConfigLoader, project: Path) -> str:
     uri = tracking.store_uri(project)
     if uri.startswith(("http:", "https:", "databricks")):
         raise TrackingError(f"the runs are tracked by the server {mask_secrets(uri)}: open its page in a browser")
-    if sqlite_file(uri) is not None:
-        from celeba_gan.tracking.database import prepare
+    if sqlite_file(uri) is None:
+        return uri, None
+    from celeba_gan.tracking.database import find_experiment, prepare
 
-        prepare(tracking, project)
-    return uri
+    prepare(tracking, project)
+    return uri, find_experiment(tracking, project)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,17 @@ def prepare(settings: TrackingSettings, project: Path) -> None:
         raise TrackingError(f"{file} cannot be written to: {error}") from error
 
 
+def find_experiment(settings: TrackingSettings, project: Path) -> str | None:
+    """Id of the experiment of `mlflow.yml` in a prepared SQLite store; None before its first run, and elsewhere."""
+    file = sqlite_file(settings.store_uri(project))
+    if file is None:
+        return None
+    with closing(sqlite3.connect(file, timeout=_BUSY)) as database:
+        query = "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
+        found = database.execute(query, (settings.experiment,)).fetchone()
+    return None if found is None else str(found[0])
+
+
 def _create(file: Path) -> None:
     new = file.with_name(f"{file.name}.new")
     for left in (new, new.with_name(f"{new.name}-journal")):  # of a set-up that was killed
