@@ -14,6 +14,7 @@ from celeba_gan.foundation.params import ParamsError, read_params
 from celeba_gan.foundation.wording import install_command
 from celeba_gan.hooks.errors import shorten_errors
 from celeba_gan.hooks.ranks import FOLLOWING_RUNNER, speak_of_errors_only
+from celeba_gan.hooks.short_log import shorten_log
 from celeba_gan.ranks.group import current
 from celeba_gan.ranks.launched import launched
 
@@ -42,6 +43,7 @@ def _read_config(context: click.Context, option: click.Parameter, typed: Any) ->
 
 def _run(**options: Any) -> Any:
     shorten_errors()
+    shorten_log()
     if options["is_async"] or options["runner_params"].get("is_async"):
         raise click.UsageError(
             "--async does not work here: packing, training and sampling save while they compute, which Kedro cannot "

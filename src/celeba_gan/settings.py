@@ -5,10 +5,12 @@ import sys
 import warnings
 from pathlib import Path
 
+import rich
 from kedro.utils import find_kedro_project
 
 from celeba_gan.datasets.catalog import StaleAwareCatalog
 from celeba_gan.datasets.models import reporting_folder
+from celeba_gan.foundation.terminal import wants_plain_text
 from celeba_gan.hooks.config_loader import ConfigLoader
 from celeba_gan.hooks.early_checks import EarlyChecks
 from celeba_gan.hooks.errors import ShortErrors
@@ -28,6 +30,9 @@ _QUIET = (
     "The 'preview_fn' feature is experimental",  # a drawing in kedro-viz, which goes without it at worst
     "ORJSONResponse is deprecated",  # kedro-viz's own use of FastAPI
 )
+if wants_plain_text():
+    os.environ["TERM"] = "dumb"  # rich takes NO_COLOR for colours alone, and would still print bold and move bars
+    rich.reconfigure()
 for message in _QUIET:
     warnings.filterwarnings("ignore", message=message)
 

@@ -6,6 +6,7 @@ It reads `mlflow.yml` as a run does: KEDRO_ENV names the environment, and MLFLOW
 import argparse
 import errno
 import os
+import shlex
 import socket
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
 from celeba_gan.foundation.safety.secrets import mask_secrets
+from celeba_gan.foundation.terminal import wants_plain_text
 from celeba_gan.tracking.config import TrackingError, read_settings, sqlite_file
 
 
@@ -37,7 +39,7 @@ def main() -> None:
     store = ["--backend-store-uri", uri]
     if mask_secrets(uri) != uri:
         store, os.environ["MLFLOW_BACKEND_STORE_URI"] = [], uri  # all users of a machine see its processes' arguments
-    command = [sys.executable, "-m", "mlflow", "ui", *store, *sys.argv[1:]]
+    command = [sys.executable, "-m", "mlflow", "ui", *store, *sys.argv[1:], *_plain(sys.argv[1:])]
     print(f"The runs: {_page(options.host, options.port, experiment)}", flush=True)
     os.chdir(project)  # where `mlflow ui` keeps the artifacts of experiments that are made in it
     os.execv(sys.executable, command)
@@ -60,6 +62,13 @@ def check_port(host: str, port: str) -> None:
                 f"port {port} of {host} is taken, perhaps by this page: see http://{_reached(host)}:{port}/. To open "
                 'another one, give --port: make mlflow ARGS="--port 5001"'
             ) from error
+
+
+def _plain(arguments: list[str]) -> list[str]:
+    """What keeps colours out of the server's log, where they are not wanted and the server is MLflow's own choice."""
+    chosen = any(one.partition("=")[0].endswith("-opts") or one == "--dev" for one in arguments)
+    log = shlex.quote(str(Path(__file__).with_name("plain_log.yaml")))
+    return [f"--uvicorn-opts=--log-config {log}"] if wants_plain_text() and not chosen else []
 
 
 def _address(arguments: list[str]) -> argparse.Namespace:

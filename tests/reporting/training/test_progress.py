@@ -7,9 +7,7 @@ import rich
 from celeba_gan.reporting.training.progress import ScriptProgress, TrainingProgress, bars_move
 
 
-@pytest.mark.parametrize(
-    ("measured", "end"), [({}, "images/s"), ({"swd_absolute_valid": 11.53}, "images/s  swd_absolute_valid 11.53")]
-)
+@pytest.mark.parametrize(("measured", "end"), [({}, "300/s"), ({"swd_absolute_valid": 11.53}, "300/s  swd 11.53")])
 def test_a_tick_is_a_line_with_the_distance_where_it_was_measured(
     measured: dict[str, float], end: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -17,8 +15,24 @@ def test_a_tick_is_a_line_with_the_distance_where_it_was_measured(
     with caplog.at_level(logging.INFO, "celeba_gan.reporting.training.progress"):
         TrainingProgress().tick(10_000, [row | {"swd_absolute_valid": 99.0}, row | measured])
     (line,) = caplog.messages
-    assert line.split()[:2] == ["10.00", "kimg"]
-    assert line.endswith(end)
+    assert line == f"10 kimg  D -1.00 G 2.00  {end}"
+
+
+def test_a_tick_says_how_far_it_is_and_what_time_is_left(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"discriminator_loss": -123.456, "generator_loss": 2.0, "images_per_second": 3000.0}
+    now = iter([100.0, 160.0])
+    monkeypatch.setattr("celeba_gan.reporting.training.progress.time.monotonic", lambda: next(now))
+    progress = TrainingProgress(bar=False)
+    progress.show(20_000, 150_000)  # resumed
+    with caplog.at_level(logging.INFO, "celeba_gan.reporting.training.progress"):
+        progress.tick(30_000, [row])
+        progress.tick(150_000, [row])
+    middle, end = caplog.messages
+    assert middle == "30/150 kimg  D -123.46 G 2.00  3000/s  0:12:00 left"  # 120 more, a minute for ten
+    assert end == "150/150 kimg  D -123.46 G 2.00  3000/s"
+    assert len(middle) + len("  swd 113.9") <= 60 + 2
 
 
 def test_a_script_is_told_how_many_images_there_are_in_all(caplog: pytest.LogCaptureFixture) -> None:
@@ -27,7 +41,7 @@ def test_a_script_is_told_how_many_images_there_are_in_all(caplog: pytest.LogCap
     progress.show(9_600, 150_016)
     with caplog.at_level(logging.INFO, "celeba_gan.reporting.training.progress"):
         progress.tick(9_600, [row])
-    assert caplog.messages == ["  9,600 of 150,016 images   300/s  loss D -1.00 G 2.00  swd_absolute_valid 11.53"]
+    assert caplog.messages == ["  9,600 of 150,016 images   300/s  loss D -1.00 G 2.00  swd 11.53"]
     assert len(caplog.messages[0]) <= 80
 
 

@@ -2,8 +2,10 @@
 
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.util import find_spec
 
 import rich
@@ -16,28 +18,41 @@ class TrainingProgress(Progress):
     """A bar over the images seen by the discriminator."""
 
     def __init__(self, *, bar: bool = True) -> None:
-        """With `bar` False, lines alone."""
+        """With `bar` False, or where no bar can move, lines alone."""
         images = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("images"))
         times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
-        super().__init__(*images, *times, console=rich.get_console(), transient=True, disable=not bar)
+        super().__init__(*images, *times, console=rich.get_console(), transient=True, disable=not (bar and bars_move()))
         # Visible from the start: the first iteration may compile the networks for a minute.
         self._training = self.add_task("training", total=None)
+        self._began: tuple[int, float] | None = None  # images and seconds when it was first shown
 
     def show(self, images: int, total: int) -> None:
         """Moves the bar."""
+        if self._began is None:
+            self._began = images, time.monotonic()
         self.update(self._training, completed=images, total=total)
 
     def tick(self, images: int, rows: list[dict[str, float]]) -> None:
         """Logs one line about the tick."""
         if rows:
             row = rows[-1]
-            measured = f"  swd_absolute_valid {row['swd_absolute_valid']:.4g}" if "swd_absolute_valid" in row else ""
+            measured = f"  swd {row['swd_absolute_valid']:.4g}" if "swd_absolute_valid" in row else ""
             values = (row["discriminator_loss"], row["generator_loss"], row["images_per_second"])
-            logger.info("%s", self._line(images, *values) + measured)
+            logger.info("%s", self._line(images, *values) + self._left(images) + measured)
 
     def _line(self, images: int, discriminator_loss: float, generator_loss: float, rate: float) -> str:
-        losses = f"loss D {discriminator_loss:7.2f}  G {generator_loss:7.2f}"
-        return f"{images / 1000:8.2f} kimg  {losses}  {rate:5.0f} images/s"
+        """Within the 60 columns that a log of 80 columns has after the time and the level, mostly."""
+        total = f"/{self.tasks[self._training].total / 1000:g}" if self.tasks[self._training].total else ""
+        return f"{images / 1000:g}{total} kimg  D {discriminator_loss:.2f} G {generator_loss:.2f}  {rate:.0f}/s"
+
+    def _left(self, images: int) -> str:
+        """The time that is left at the rate so far, with what ticks cost."""
+        total = self.tasks[self._training].total
+        if total is None or self._began is None or not self._began[0] < images < total:
+            return ""
+        first, began = self._began
+        seconds = (total - images) * (time.monotonic() - began) / (images - first)
+        return f"  {timedelta(seconds=round(seconds))} left"
 
 
 class ScriptProgress(TrainingProgress):

@@ -1,0 +1,8 @@
+"""What people want of a terminal."""
+
+import os
+
+
+def wants_plain_text() -> bool:
+    """Whether output must be free of escape sequences: NO_COLOR is set (no-color.org), or the terminal is a dumb one."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
