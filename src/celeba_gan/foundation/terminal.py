@@ -4,5 +4,5 @@ import os
 
 
 def wants_plain_text() -> bool:
-    """Whether output must be free of escape sequences: NO_COLOR is set (no-color.org), or the terminal is a dumb one."""
+    """Whether output must be free of escape sequences: NO_COLOR (no-color.org) is set, or the terminal is dumb."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"

@@ -1,0 +1,101 @@
+"""The documentation's pictures of pages: kedro viz and MLflow's, of a project with runs, in headless Chromium.
+
+The runs are those of docs/how-to/compare-runs.md; MLFLOW is the address of `make mlflow` without a page.
+
+    kedro viz build --include-previews
+    python benchmarks/page_pictures.py --project DIR --mlflow http://127.0.0.1:5000
+"""
+
+import argparse
+import functools
+import io
+import json
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+FOLDER = Path(__file__).parents[1] / "docs" / "images"
+SCREEN = {"width": 1440, "height": 900}
+SHOWN = {"code": False, "graph": True, "miniMap": False, "sidebar": False, "slicing": True, "traceback": False}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--project", type=Path, required=True)
+    parser.add_argument("--mlflow", help="picture MLflow's pages at this address, too")
+    arguments = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for theme, name in (("light", "kedro-viz"), ("dark", "kedro-viz-dark")):
+            picture_viz(browser, arguments.project / "build", theme, FOLDER / f"{name}.png")
+        if arguments.mlflow:
+            picture_mlflow(browser, arguments.mlflow)
+        browser.close()
+
+
+def picture_viz(browser: Any, build: Path, theme: str, file: Path) -> None:
+    """The whole graph, with the stages as boxes."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=str(build)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    page = browser.new_page(viewport=SCREEN, device_scale_factor=1.5)
+    state = {"visible": SHOWN, "theme": theme, "showFeatureHints": False}
+    page.add_init_script(f"localStorage.setItem('KedroViz', JSON.stringify({json.dumps(state)}))")
+    page.goto(f"http://127.0.0.1:{server.server_port}/")
+    page.locator(".pipeline-node--modularPipeline").nth(4).wait_for()
+    page.wait_for_timeout(3000)  # it moves into its place
+    save(page, file)
+    page.close()
+    server.shutdown()
+
+
+def picture_mlflow(browser: Any, address: str) -> None:
+    """The curves of three runs, and the page of one."""
+    page = browser.new_page(viewport=SCREEN)
+    settings = {
+        "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+        "mlflow.assistant.panelOpen_v1": "false",
+        "mlflow.workflowType_v1": '"machine_learning"',
+    }
+    for name, value in settings.items():
+        page.add_init_script(f"localStorage.setItem({json.dumps(name)}, {json.dumps(value)})")
+    page.goto(f"{address}/#/experiments/1/runs?compareRunsMode=CHART&workflowType=machine_learning")
+    page.locator("path.js-line").first.wait_for(state="attached")
+    page.wait_for_timeout(4000)
+    save(page, FOLDER / "mlflow-compare.png")
+    page.get_by_role("button", name="Add chart").first.click()
+    page.get_by_role("menuitem", name="Image grid").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Show run parameters").click()
+    dialog.locator("[role=combobox], button").filter(has_text="Images").first.click()
+    page.locator("[role=option]").filter(has_text="samples").click()
+    dialog.locator("img").nth(2).wait_for()
+    for _ in range(12):  # ticks
+        dialog.get_by_role("slider").press("ArrowRight")
+    page.wait_for_timeout(3000)
+    save(page, FOLDER / "mlflow-samples.png")
+    dialog.get_by_role("button", name="Cancel").click()
+    page.get_by_role("link", name="rpgan-r1-r2", exact=False).first.click()
+    page.get_by_role("tab", name="Model metrics").click()
+    page.locator("path.js-line").first.wait_for(state="attached")
+    page.wait_for_timeout(4000)
+    save(page, FOLDER / "mlflow-run.png")
+    page.close()
+
+
+def save(page: Any, file: Path) -> None:
+    """Of 256 colours: enough for a page, and a third of the size."""
+    with Image.open(io.BytesIO(page.screenshot())) as picture:
+        picture.convert("RGB").quantize(256, kmeans=2, dither=Image.Dither.NONE).save(file, optimize=True)
+    print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
