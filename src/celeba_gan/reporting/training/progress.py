@@ -42,8 +42,9 @@ class TrainingProgress(Progress):
 
     def _line(self, images: int, discriminator_loss: float, generator_loss: float, rate: float) -> str:
         """Within the 60 columns that a log of 80 columns has after the time and the level, mostly."""
-        total = f"/{self.tasks[self._training].total / 1000:g}" if self.tasks[self._training].total else ""
-        return f"{images / 1000:g}{total} kimg  D {discriminator_loss:.2f} G {generator_loss:.2f}  {rate:.0f}/s"
+        total = self.tasks[self._training].total
+        of = f"/{total / 1000:g}" if total else ""
+        return f"{images / 1000:g}{of} kimg  D {discriminator_loss:.2f} G {generator_loss:.2f}  {rate:.0f}/s"
 
     def _left(self, images: int) -> str:
         """The time that is left at the rate so far, with what ticks cost."""
