@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from celeba_gan.foundation.terminal import wants_plain_text
+from celeba_gan.foundation.wording import wants_plain_text
 
 PLAIN = {"NO_COLOR": {"TERM": "xterm-256color", "NO_COLOR": "1"}, "dumb": {"TERM": "dumb"}}
 

@@ -10,7 +10,7 @@ from kedro.utils import find_kedro_project
 
 from celeba_gan.datasets.catalog import StaleAwareCatalog
 from celeba_gan.datasets.models import reporting_folder
-from celeba_gan.foundation.terminal import wants_plain_text
+from celeba_gan.foundation.wording import wants_plain_text
 from celeba_gan.hooks.config_loader import ConfigLoader
 from celeba_gan.hooks.early_checks import EarlyChecks
 from celeba_gan.hooks.errors import ShortErrors

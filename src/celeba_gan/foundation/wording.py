@@ -1,6 +1,7 @@
 """Counts, lists, sizes and durations in words, and reports of progress."""
 
 import difflib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
@@ -61,3 +62,8 @@ def in_time(seconds: float) -> str:
 
 def no_report(doing: str, done: int, total: int) -> None:
     """Reports nothing."""
+
+
+def wants_plain_text() -> bool:
+    """Whether output must be free of escape sequences: NO_COLOR (no-color.org) is set, or the terminal is dumb."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"

@@ -20,7 +20,6 @@ from celeba_gan.foundation.flat import flatten
 from celeba_gan.foundation.safety.secrets import mask_secrets
 from celeba_gan.gan.runs.checkpoint import CheckpointError
 from celeba_gan.hooks.run_folders import RESUME
-from celeba_gan.pipeline_registry import FOLLOWED_STAGES, register_followers
 from celeba_gan.ranks.group import RanksError, current, join
 from celeba_gan.ranks.launched import launched
 
@@ -44,6 +43,8 @@ class Leading:
         Raises:
             RanksError: A stage is none of those that share their work.
         """
+        from celeba_gan.pipeline_registry import FOLLOWED_STAGES
+
         others = sorted(node.name for node in pipeline.nodes if node.tags.isdisjoint(FOLLOWED_STAGES))
         if launched().several and others:
             raise RanksError(
@@ -54,6 +55,8 @@ class Leading:
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
         """Has the other ranks begin their part of the node, if they have one."""
+        from celeba_gan.pipeline_registry import register_followers
+
         ranks = current()
         if ranks.several and (name := _name(node)) in register_followers():
             ranks.announce(name)
@@ -95,6 +98,8 @@ class FollowingRunner(SequentialRunner):
         only_missing_outputs: bool = False,
     ) -> dict[str, Any]:
         """Follows until rank 0 has ended."""
+        from celeba_gan.pipeline_registry import register_followers
+
         ranks, followers = current(), register_followers()
         while name := ranks.announced():
             node = followers[name]

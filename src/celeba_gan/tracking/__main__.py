@@ -17,7 +17,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
 from celeba_gan.foundation.safety.secrets import mask_secrets
-from celeba_gan.foundation.terminal import wants_plain_text
+from celeba_gan.foundation.wording import wants_plain_text
 from celeba_gan.tracking.config import TrackingError, read_settings, sqlite_file
 
 
