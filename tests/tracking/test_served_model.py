@@ -1,12 +1,12 @@
 """`mlflow models serve` on a champion: right pictures, refusals with a reason, many clients. A short benchmark."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -81,12 +81,11 @@ def test_many_clients_at_once_lose_nothing_and_get_the_right_pictures(server: Se
     assert len(found.latencies) >= 20
 
 
-def test_the_lines_of_the_readme_draw_a_picture(
+def test_the_lines_of_the_guide_draw_a_picture(
     server: Server, logged: Logged, repository: Path, tmp_path: Path
 ) -> None:
-    text = (repository / "README.md").read_text(encoding="utf-8")
-    (block,) = [block for block in text.split("\n\n") if block.startswith("    ") and "/invocations" in block]
-    lines = dedent(block)[dedent(block).index("curl ") :]  # those before it start the server
+    text = (repository / "docs/how-to/serve.md").read_text(encoding="utf-8")
+    (lines,) = [block for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) if "/invocations" in block]
     command = lines.replace("localhost:5001", f"127.0.0.1:{server.port}").replace("python ", f"{sys.executable} ")
     assert command.count(str(server.port)) == command.count(sys.executable) == 1
     subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
