@@ -194,6 +194,7 @@ def test_two_processes_do_not_write_to_one_folder(photographs: Path, tmp_path: P
         celeba_gan.train(photographs, tmp_path / "faces", **SMALL)
 
 
+@pytest.mark.slow
 def test_importing_it_imports_nothing_heavy(faces: Path) -> None:
     script = (
         "import sys, celeba_gan\n"

@@ -154,6 +154,7 @@ def test_another_model_is_evaluated_without_a_training_of_this_experiment(
     assert "labels.parquet is missing. Make it with kedro run --pipelines preprocess with the same" in said.words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("emptied", "pipelines", "stage"),
     [

@@ -205,6 +205,7 @@ def test_without_gradio_the_error_says_what_to_install(project: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -220,6 +221,7 @@ def test_a_wrong_option_is_one_error(project: Path, arguments: list[str], reason
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_project_without_models_says_how_to_make_one(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "celeba_gan.explorer", "--project", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -63,6 +63,7 @@ def test_its_code_for_onnxruntime_makes_the_generators_images(
     assert (np.abs(latents).max() <= 1) == (distribution == "uniform")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "attributes", pytest.param("class", marks=pytest.mark.slow)])
 def test_its_code_for_celeba_gan_makes_the_generators_images(
     kind: str, export_tiny: Callable[..., ExportedFolder], monkeypatch: pytest.MonkeyPatch

@@ -48,6 +48,7 @@ def runs_onnx(file: Path) -> Callable[..., Tensor]:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["attributes", "class"])
 def test_with_labels_every_file_makes_the_images_of_torch_in_any_batch(
     kind: str, export_tiny: Callable[..., ExportedFolder]
@@ -120,6 +121,7 @@ def test_writing_programs_unpickles_nothing(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "generator.pt2").stat().st_size > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "attributes"])
 def test_the_file_says_how_to_feed_it_and_holds_no_path(kind: str, export_tiny: Callable[..., ExportedFolder]) -> None:
     exported = export_tiny(make_network(kind, "uniform"))

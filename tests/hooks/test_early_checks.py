@@ -288,6 +288,7 @@ def test_a_refused_run_leaves_everything_in_place(trained: Path) -> None:
 # --- a snapshot of other images or settings -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_another_batch_size_is_refused_before_the_first_node(
     load_context: Context, trained: Path, project: Path
 ) -> None:

@@ -151,6 +151,7 @@ SAVE, LOAD = CATALOG["save_args"], CATALOG["load_args"]
 folders = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     values=st.lists(folders, min_size=1, max_size=6, unique=True),

@@ -342,6 +342,7 @@ def test_workers_import_neither_torch_nor_pandas_nor_kedro(tmp_path):
         assert not modules & {"torch", "pandas", "kedro", "mlflow", "torchvision", "pydantic"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes through /proc")
 def test_workers_leave_with_a_parent_that_was_killed(tmp_path):
     make_source(tmp_path, 2000)

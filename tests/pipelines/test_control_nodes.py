@@ -31,6 +31,8 @@ from celeba_gan.pipelines.generate.control_nodes import find_directions, project
 from celeba_gan.pipelines.train.nodes import train_gan
 from celeba_gan.reporting.grids import ImageGrid
 
+pytestmark = pytest.mark.slow
+
 SPLITS = {"train": (0, 80), "valid": (80, 100), "test": (100, 120)}
 NOTHING = ImageGrid.nothing(0)
 RECIPE = Recipe(crop=20, size=16, filter="box", background="#ffffff", decoder=2, pillow="12")

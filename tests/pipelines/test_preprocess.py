@@ -14,6 +14,8 @@ from PIL import Image
 
 from celeba_gan.reporting.data.findings import NOTHING
 
+pytestmark = pytest.mark.slow
+
 TRAP = """
 with open({marker!r}, "a") as file:
     file.write(f"{{__name__}}\\n")

@@ -240,6 +240,7 @@ print(len(rows._maps), flush=True)
 """
 
 
+@pytest.mark.slow
 def test_processes_of_one_machine_fetch_every_file_once(
     s3: str, s3_options: dict[str, Any], proxy: BreakingProxy, tmp_path: Path
 ) -> None:

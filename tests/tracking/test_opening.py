@@ -141,6 +141,7 @@ def test_the_address_at_which_runs_are_seen_is_printed(
     assert capsys.readouterr().out == f"The runs: {address}#/{curves}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
 def test_a_taken_port_is_named_before_the_server_starts(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str

@@ -102,6 +102,7 @@ def test_a_resumed_run_keeps_the_description_that_a_person_wrote(
     assert tags["device"] == "cpu"
 
 
+@pytest.mark.slow
 def test_store_and_artifacts_are_in_the_project_whatever_its_folder_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -374,6 +374,7 @@ LEAKS: list[tuple[str, Callable[[Tensor], Tensor]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "twin"), LEAKS, ids=[name for name, _ in LEAKS])
 def test_sets_that_differ_by_a_transformation_stay_different_below_one(
     images: Tensor, name: str, twin: Callable[[Tensor], Tensor]

@@ -126,6 +126,7 @@ def test_every_objective_with_every_penalty_is_the_same_compiled(
     assert_compiled_equals_eager(settings, "discriminator")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_generator_loss_is_the_same_compiled(make_settings: MakeSettings, objective: str) -> None:
     assert_compiled_equals_eager(make_settings(objective={"name": objective}), "generator")

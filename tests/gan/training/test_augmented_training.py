@@ -58,6 +58,7 @@ def test_augmentation_does_not_depend_on_the_micro_batch(images: TrainingImages,
             assert split[name] == pytest.approx(whole[name], rel=2e-4), name
 
 
+@pytest.mark.slow
 def test_p_is_steered_and_logged(images: TrainingImages, make_settings: MakeSettings) -> None:
     settings = make_settings(**VARIANTS["steered ada"], discriminator_optimizer={"learning_rate": 0.002}, kimg=1.6)
     ticks = run(images, settings)

@@ -92,6 +92,7 @@ def test_networks_are_those_that_training_builds(make_settings: Make, images: An
     assert result.generator.layers[-1].shape == (3, 16, 16)
 
 
+@pytest.mark.slow
 def test_memory_counts_training_images_only_where_they_stay_on_the_device(make_settings: Make, images: Any) -> None:
     assert quick(make_settings(), images=images).memory.resident == 0
     assert quick(make_settings(data="resident"), images=images).memory.resident == 80 * 16 * 16 * 3
@@ -118,6 +119,7 @@ def test_where_time_or_memory_is_short_it_says_what_was_measured(make_settings: 
     assert whole.seconds == whole.schedule.left / whole.speed.images_per_second
 
 
+@pytest.mark.slow
 def test_hardware_is_that_of_the_training(make_settings: Make, images: Any) -> None:
     settings = make_settings(precision="auto")
     card = first_ticks(images, settings, 1).snapshot.card

@@ -95,6 +95,7 @@ def test_memory_is_what_an_iteration_of_the_training_holds(
         assert live.peak < 0.9 * measured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", with_slow_ones(*(kind for kind in KINDS if kind != "gradient penalty")))
 def test_what_was_not_measured_is_in_proportion(
     kind: str, make_settings: Make, monkeypatch: pytest.MonkeyPatch

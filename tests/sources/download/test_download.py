@@ -494,6 +494,7 @@ def start(folder, source, files=IMAGES, **environment):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_fetch_every_file_once(tmp_path, server):
     both = threading.Event()
 
