@@ -88,9 +88,24 @@ def test_if_every_snapshot_is_damaged_what_the_error_advises_starts_anew(
 @pytest.mark.parametrize(
     ("removed", "pipelines", "advice"),
     [
-        ("02_intermediate", "preprocess", "rejected_images.csv is missing. Make it with kedro run --pipelines ingest"),
-        ("03_primary", "preprocess", "image_index.parquet is missing. Make it with kedro run --pipelines ingest"),
-        ("05_model_input/smoke/labels.parquet", "train", "is missing. Make it with kedro run --pipelines preprocess"),
+        pytest.param(
+            "02_intermediate",
+            "preprocess",
+            "rejected_images.csv is missing. Make it with kedro run --pipelines ingest",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "03_primary",
+            "preprocess",
+            "image_index.parquet is missing. Make it with kedro run --pipelines ingest",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "05_model_input/smoke/labels.parquet",
+            "train",
+            "is missing. Make it with kedro run --pipelines preprocess",
+            marks=pytest.mark.slow,
+        ),
         ("05_model_input", "train", "missing. Make it with kedro run --pipelines preprocess"),
         ("05_model_input/smoke/images", "evaluate", "Pack them again: kedro run --pipelines preprocess"),
         ("06_models", "evaluate,generate", "Train one (kedro run --pipelines train"),

@@ -476,8 +476,15 @@ def test_killed_between_commit_and_exports_the_snapshot_counts_and_the_next_appe
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        *((f"{export}.safetensors", damage) for export in EXPORTS for damage in ("missing", "damaged")),
-        *((f"{export}.json", "missing") for export in EXPORTS),
+        ("generator.safetensors", "missing"),
+        ("best_discriminator.safetensors", "damaged"),
+        ("best_generator.json", "missing"),
+        *(
+            pytest.param(f"{export}.safetensors", damage, marks=pytest.mark.slow)
+            for export in EXPORTS
+            for damage in ("missing", "damaged")
+        ),
+        *(pytest.param(f"{export}.json", "missing", marks=pytest.mark.slow) for export in EXPORTS),
     ],
 )
 def test_exports_that_are_missing_or_damaged_are_repaired_by_the_next_append(
