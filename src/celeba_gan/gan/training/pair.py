@@ -132,6 +132,7 @@ class Pair:
         half_life = min(ema.half_life_kimg * 1000, ema.ramp_up * images)
         return float(1 - 0.5 ** (since / half_life))
 
+    @torch.no_grad()  # a history of the average would keep a graph of every iteration
     def update_average(self, weight: Tensor) -> None:
         """Moves the average towards the generator by this share, a scalar on the device."""
         weight = (1 - self.broken) * weight.to(self.broken)
