@@ -13,7 +13,7 @@ from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.packed import PackedImages
 from celeba_gan.ranks.group import current
-from celeba_gan.reporting.grids import ImageGrid, make_grid
+from celeba_gan.reporting.grids import make_grid
 
 if TYPE_CHECKING:  # of functions that are not nodes: Kedro reads the annotations of nodes
     from celeba_gan.gan.inputs.conditions import Conditions
@@ -30,10 +30,12 @@ def train_gan(
     training_run_previous: Snapshot | None,
     experiments: Experiments,
     progress: Any = None,
-) -> Iterator[tuple[MetricRows, ImageGrid, Snapshot]]:
-    """Trains, and yields every tick: metric rows, sample grid and, last because it commits, the snapshot.
+) -> Iterator[list[Any]]:
+    """Trains, and yields every tick: `MetricRows`, `ImageGrid` and, last because it commits, the `Snapshot`.
 
-    Kedro saves what is yielded at once. `progress` is a `TrainingProgress`; None: that of `kedro run`.
+    Kedro saves what is yielded at once. A list that was yielded is empty once the next one is: Kedro's way of handing
+    one generator's values to several datasets (`itertools.tee`) keeps the last 57 lists, with hundreds of megabytes of
+    images and tensors at high resolutions. `progress` is a `TrainingProgress`; None: that of `kedro run`.
     """
     from celeba_gan.gan.inputs.conditions import grid_names
     from celeba_gan.gan.runs.initial import load_initial
@@ -51,11 +53,14 @@ def train_gan(
     with progress or TrainingProgress() as shown:
         for tick in train(*training, shown.show, conditions, measure, initial, ranks=current()):
             shown.tick(tick.images, tick.rows)
-            yield (
+            outputs = [
                 MetricRows(tick.images, tick.rows, tick.since),
                 replace(make_grid(tick.samples, tick.images, settings.grid.columns, names=names), since=tick.since),
                 tick.snapshot,
-            )
+            ]
+            del tick
+            yield outputs
+            outputs.clear()
 
 
 def follow_training(packed_images: PackedImages, labels: Any, classes: Any, settings: TrainSettings) -> None:
