@@ -63,8 +63,9 @@ def take(project: Path, command: tuple[str, ...]) -> Taken:
     """Runs a command in a project."""
     own = {"PYTHONPATH": str(project / "src"), "KEDRO_DISABLE_TELEMETRY": "1"}
     own["MLFLOW_TRACKING_URI"] = f"sqlite:///{project}/mlflow.db"
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(command, cwd=project, env=os.environ | own, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=project, env=inherited | own, capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed in {project}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -117,7 +117,8 @@ def _first_line(model: type[BaseModel]) -> str:
 
 def _over(info: FieldInfo, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of conf/base over those that a field gives the model below it."""
-    return {**(info.default.model_dump() if isinstance(info.default, BaseModel) else {}), **values}
+    default = info.get_default(call_default_factory=True)
+    return {**(default.model_dump() if isinstance(default, BaseModel) else {}), **values}
 
 
 def _submodel(info: FieldInfo) -> type[BaseModel] | None:

@@ -57,8 +57,8 @@ class EvaluateSettings(Settings):
     inception_weights: str | None = Field(
         None, description="torch-fidelity's file of Inception-V3; null: torch-fidelity's download, if it exists"
     )
-    features: FeatureFileSettings = FeatureFileSettings()
-    classifier: ClassifierSettings = ClassifierSettings()
+    features: FeatureFileSettings = Field(default_factory=FeatureFileSettings)
+    classifier: ClassifierSettings = Field(default_factory=ClassifierSettings)
     train_images: int = Field(
         20000, ge=2, le=1_000_000_000, description="at most this many training images are searched for copies"
     )

@@ -27,7 +27,7 @@ def parse_json(text: str | bytes) -> Any:
 class Record(BaseModel):
     """A frozen part of a document."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, defer_build=True)
 
 
 class Document(Record):

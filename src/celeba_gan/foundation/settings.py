@@ -28,7 +28,7 @@ class Settings(BaseModel):
     whole number has 64 bits at most, and text can be part of a path and of a file in UTF-8.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     renamed: ClassVar[dict[str, str]] = {}
     """Former names of fields, each with the present one, which the message names."""

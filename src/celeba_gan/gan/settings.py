@@ -25,7 +25,7 @@ class AdamSettings(Settings):
     learning_rate: float = Field(4e-4, gt=0, lt=1, description="step size")
     beta1: float = Field(0.0, ge=0, lt=1, description="decay of the first moment")
     beta2: float = Field(0.9, ge=0, lt=1, description="decay of the second moment")
-    schedule: ScheduleSettings = Field(ScheduleSettings(), description="factor of the learning rate")
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="factor of the learning rate")
 
 
 class EMASettings(Settings):
@@ -57,9 +57,9 @@ class StepSettings(InputSettings):
         description="images computed at a time, a divisor of batch_size, to save memory; null: all at once",
     )
     n_critic: int = Field(5, ge=1, le=100, description="discriminator steps per generator step")
-    objective: ObjectiveSettings = ObjectiveSettings()
-    penalty: PenaltySettings = PenaltySettings()
-    augment: AugmentSettings = AugmentSettings()
+    objective: ObjectiveSettings = Field(default_factory=ObjectiveSettings)
+    penalty: PenaltySettings = Field(default_factory=PenaltySettings)
+    augment: AugmentSettings = Field(default_factory=AugmentSettings)
 
     @property
     def images_per_iteration(self) -> int:
@@ -70,8 +70,8 @@ class StepSettings(InputSettings):
 class PairSettings(SeedSettings):
     """Both networks, and how they are updated."""
 
-    network: NetworkSettings = NetworkSettings()
-    latent: LatentSettings = LatentSettings()
+    network: NetworkSettings = Field(default_factory=NetworkSettings)
+    latent: LatentSettings = Field(default_factory=LatentSettings)
     weight_clip: float | None = Field(
         None,
         gt=0,
@@ -84,9 +84,9 @@ class PairSettings(SeedSettings):
         le=LARGEST_WEIGHT,
         description="largest norm of each network's gradient; longer ones are scaled down; null: no limit",
     )
-    generator_optimizer: AdamSettings = AdamSettings()
-    discriminator_optimizer: AdamSettings = AdamSettings()
-    ema: EMASettings = EMASettings()
+    generator_optimizer: AdamSettings = Field(default_factory=AdamSettings)
+    discriminator_optimizer: AdamSettings = Field(default_factory=AdamSettings)
+    ema: EMASettings = Field(default_factory=EMASettings)
 
 
 class TrainSettings(StepSettings, PairSettings, RuntimeSettings):
@@ -126,8 +126,8 @@ class TrainSettings(StepSettings, PairSettings, RuntimeSettings):
         256, ge=2, le=65536, description="samples measured, against as many images of the valid split"
     )
     rows_per_tick: int = Field(4, ge=1, le=1000, description="metric rows per tick, each a mean over its share")
-    condition: ConditionSettings = ConditionSettings()
-    grid: GridSettings = GridSettings()
+    condition: ConditionSettings = Field(default_factory=ConditionSettings)
+    grid: GridSettings = Field(default_factory=GridSettings)
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:

@@ -15,10 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import (
     BmpImagePlugin,
     ExifTags,
@@ -33,6 +31,10 @@ from PIL import (
 )
 
 from celeba_gan.images.appearance import appearance
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 IMAGE_SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
@@ -209,6 +211,8 @@ def decode_image(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
 
 
 def _decode(data: bytes, recipe: DecodingRecipe) -> NDArray[np.uint8]:
+    import numpy as np
+
     photograph = _open(data)
     width, height = _upright_size(photograph)
     side = min(width, height)
@@ -371,6 +375,8 @@ def _flatten(square: Image.Image, tags: TiffImagePlugin.ImageFileDirectory_v2 | 
 
 def _eight_bits(square: Image.Image, tags: TiffImagePlugin.ImageFileDirectory_v2 | None) -> Image.Image:
     """The high bits of gray with 16 or (in TIFF) 12 bits, as Pillow reads colours; its own conversion clips."""
+    import numpy as np
+
     values, bits, white_is_zero = np.asarray(square), 16, False
     if tags is not None:
         bits = tags[TiffImagePlugin.BITSPERSAMPLE][0]

@@ -11,8 +11,6 @@ from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, ValidationError
 
 from celeba_gan.foundation.documents import Record
@@ -23,6 +21,9 @@ from celeba_gan.storage.config import StorageSettings
 from celeba_gan.storage.places import Place
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
     from celeba_gan.storage.rows import RemoteRows
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -192,6 +193,8 @@ class PackedImages:
             IndexError: An index is out of range.
             PackedImagesError: A shard is missing or damaged.
         """
+        import numpy as np
+
         wanted = np.asarray(indices)
         if wanted.ndim != 1 or (wanted.size and not np.issubdtype(wanted.dtype, np.integer)):
             raise IndexError(f"gather needs one dimension of integers, not shape {wanted.shape} of {wanted.dtype}")
@@ -229,6 +232,8 @@ class PackedImages:
 
         On a disk each shard is mapped only while it is read: mapped pages count as memory.
         """
+        import numpy as np
+
         place = 0
         for record in self.manifest.shards:
             for first in range(max(start - place, 0), min(stop - place, record.images), step):
@@ -276,6 +281,8 @@ class PackedImages:
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
         """The index of the first image of each shard, and the number of all images."""
+        import numpy as np
+
         return np.array([0, *accumulate(shard.images for shard in self.manifest.shards)], np.int64)
 
     @cached_property
@@ -328,6 +335,8 @@ def map_shard(folder: Path, record: ShardRecord, size: int) -> NDArray[np.uint8]
     path = folder / record.file
     if path.resolve().parent != folder.resolve():
         raise PackedImagesError(f"{path} is not in {folder}, but a link or a path that leaves it. {_PACK_AGAIN}")
+    import numpy as np
+
     try:
         pixels: NDArray[np.uint8] = map_array(path).view(np.ndarray)
     except (OSError, ArrayError) as error:
@@ -342,6 +351,8 @@ def map_shard(folder: Path, record: ShardRecord, size: int) -> NDArray[np.uint8]
 
 def hash_pixels(pixels: NDArray[np.uint8]) -> str:
     """The sha256 of an array's bytes in C order, in hexadecimal."""
+    import numpy as np
+
     return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
 
 

@@ -1,15 +1,19 @@
 """Single photographs from files, made as the packed images are."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from celeba_gan.foundation.paths import normalised, start_of
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.images.decoding import IMAGE_SUFFIXES, DecodingRecipe, UnreadableImageError, decode_image
 from celeba_gan.images.packed import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class PhotographError(ValueError):
@@ -45,6 +49,8 @@ def read_photographs(files: Sequence[Path], recipe: Recipe | PreprocessSettings)
     Raises:
         PhotographError: A file cannot be read, or is too small for the crop.
     """
+    import numpy as np
+
     plain = DecodingRecipe(recipe.crop, recipe.size, recipe.filter, recipe.background)
     images = np.empty((len(files), recipe.size, recipe.size, 3), np.uint8)
     for row, file in enumerate(files):

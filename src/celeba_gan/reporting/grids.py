@@ -1,14 +1,18 @@
 """Grids of samples, and their animation."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from celeba_gan.foundation.wording import stage_command
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CAPTION_HEIGHT = 28  # pixels
 
@@ -31,6 +35,8 @@ class ImageGrid:
     @classmethod
     def nothing(cls, images: int) -> Self:
         """A grid without anything to show, of which no file is written."""
+        import numpy as np
+
         return cls(images, np.zeros((0, 0, 3), np.uint8))
 
     @property
@@ -51,6 +57,7 @@ def make_grid(
         tile: Samples are enlarged by the largest whole factor that keeps them within this many pixels.
         names: Written before the rows; a long name breaks at its plus signs.
     """
+    import numpy as np
     import torch  # torchvision's grid works on tensors; everything else here does without torch
     from torchvision.utils import make_grid as tile_images
 
@@ -65,6 +72,8 @@ def make_grid(
 
 def _name_rows(names: Sequence[str], height: int) -> NDArray[np.uint8]:
     """A column of names, each in the middle of its share of the height: uint8 (height, width, 3)."""
+    import numpy as np
+
     font = ImageFont.load_default(14)
     texts = [name.replace(" + ", "\n+ ") for name in names]
     widest = max(font.getlength(line) for text in texts for line in text.splitlines())

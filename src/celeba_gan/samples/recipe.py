@@ -1,14 +1,17 @@
 """What decides each sample, and samples on their way to disk."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Final, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final, Literal
 
 from celeba_gan.foundation.documents import Document
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Format = Literal["png", "webp", "zip", "packed"]
 

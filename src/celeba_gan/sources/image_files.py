@@ -23,8 +23,6 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from celeba_gan.images.appearance import appearance
 from celeba_gan.images.decoding import (
     FOREIGN_SUFFIXES,
@@ -261,6 +259,8 @@ class ZipFiles(ListedFiles):
             else:
                 kept.append(place)
         self.names = [names[place] for place in kept]
+        import numpy as np
+
         self._entries = np.array(numbers, np.int64).reshape(-1, len(_Entry._fields) - 1)[kept]
 
     def __getstate__(self) -> dict[str, object]:

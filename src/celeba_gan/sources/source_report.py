@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from celeba_gan.foundation.documents import Document, Record
 from celeba_gan.foundation.wording import counted, listed_counts
 from celeba_gan.sources.source import Annotation, Source
@@ -67,6 +65,8 @@ def report_source(
         keys: The names in the tables of the images that were indexed.
         rejected: (image_id, reason) of the others.
     """
+    import numpy as np
+
     files = []
     for annotation in annotations:
         rows = annotation.table.index

@@ -1,5 +1,7 @@
 """Features on disk, so that memory does not grow with the number of images; those of reals are cached."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
@@ -10,17 +12,19 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeba_gan.foundation.documents import parse_json
 from celeba_gan.foundation.safety.arrays import ArrayError, map_array
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.float32]
+
 logger = logging.getLogger(__name__)
 
-Rows = NDArray[np.float32]
 _LEFT = 86400.0  # seconds after which a file still being written is from a killed run
 
 
@@ -115,6 +119,8 @@ class FeatureStore:
         Raises:
             ValueError: The batches are not of `count` images in all.
         """
+        import numpy as np
+
         staging, width, filled = self._staging(), 0, 0
 
         def write(batch: Described) -> None:

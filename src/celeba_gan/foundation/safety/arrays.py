@@ -1,10 +1,12 @@
 """Arrays in files, of which nothing is unpickled."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class ArrayError(ValueError):
@@ -22,6 +24,8 @@ def map_array(path: Path) -> NDArray[Any]:
     """
     if path.exists() and not path.is_file():
         raise ArrayError("it is not a file")  # opening a pipe would block
+    import numpy as np
+
     try:
         found = np.lib.format.open_memmap(path, mode="r")
     except OSError:

@@ -79,8 +79,8 @@ class AugmentSettings(Settings):
     name: Literal["none", "diffaugment", "ada"] = Field(
         "none", description="nothing, DiffAugment, or adaptive augmentation; for sets of less than about 30,000 images"
     )
-    diffaugment: DiffAugmentSettings = DiffAugmentSettings()
-    ada: AdaSettings = AdaSettings()
+    diffaugment: DiffAugmentSettings = Field(default_factory=DiffAugmentSettings)
+    ada: AdaSettings = Field(default_factory=AdaSettings)
 
     def identity(self) -> dict[str, Any]:
         """The name with the variant of that name alone: the other one's fields have no effect."""

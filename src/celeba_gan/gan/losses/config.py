@@ -50,14 +50,14 @@ class PenaltySettings(Settings):
 
     renamed: ClassVar[dict[str, str]] = {"name": "gradient_penalty.weight, r1.weight, r2.weight or drift.weight"}
 
-    gradient_penalty: GradientPenaltySettings = GradientPenaltySettings()
-    r1: WeightSettings = Field(WeightSettings(), description="gamma of gamma/2 E|grad D(real)|^2")
-    r2: WeightSettings = Field(WeightSettings(), description="gamma of gamma/2 E|grad D(fake)|^2")
-    drift: WeightSettings = Field(WeightSettings(), description="epsilon of epsilon E D(real)^2")
+    gradient_penalty: GradientPenaltySettings = Field(default_factory=GradientPenaltySettings)
+    r1: WeightSettings = Field(default_factory=WeightSettings, description="gamma of gamma/2 E|grad D(real)|^2")
+    r2: WeightSettings = Field(default_factory=WeightSettings, description="gamma of gamma/2 E|grad D(fake)|^2")
+    drift: WeightSettings = Field(default_factory=WeightSettings, description="epsilon of epsilon E D(real)^2")
     every: int = Field(
         1, ge=1, le=1024, description="discriminator steps from one penalised step to the next, which counts that often"
     )
-    schedule: ScheduleSettings = Field(ScheduleSettings(), description="factor of all these weights")
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="factor of all these weights")
 
     @property
     def of_gradients(self) -> list[str]:

@@ -96,10 +96,10 @@ class NetworkSettings(Settings):
     spectral_norm: bool = Field(
         False, description="divide every weight of the discriminator by its largest singular value"
     )
-    dcgan: DCGANSettings = DCGANSettings()
-    article: ArticleSettings = ArticleSettings()
-    resnet: ResNetSettings = ResNetSettings()
-    r3: R3Settings = R3Settings()
+    dcgan: DCGANSettings = Field(default_factory=DCGANSettings)
+    article: ArticleSettings = Field(default_factory=ArticleSettings)
+    resnet: ResNetSettings = Field(default_factory=ResNetSettings)
+    r3: R3Settings = Field(default_factory=R3Settings)
 
     @field_validator("name")
     @classmethod

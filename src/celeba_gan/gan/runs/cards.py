@@ -44,7 +44,7 @@ class Diversity(Record):
 class HealthCard(Record):
     """What the health checks compare the next tick with."""
 
-    best: Diversity = Diversity()
+    best: Diversity = Field(default_factory=Diversity)
     penalty: float | None = None  # mean of the last tick
     auc: float | None = None  # at the end of the last tick
 

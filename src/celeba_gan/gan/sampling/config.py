@@ -58,10 +58,10 @@ class GenerateSettings(Settings):
     seed: int = Field(default=0, ge=0, description="Decides the latents.")
     grid_rows: int = Field(default=6, ge=1, le=64, description="Rows of the sample grid.")
     grid_columns: int = Field(default=10, ge=1, le=64, description="Samples in a row of the grid.")
-    film: FilmSettings = FilmSettings()
-    directions: DirectionSettings = DirectionSettings()
+    film: FilmSettings = Field(default_factory=FilmSettings)
+    directions: DirectionSettings = Field(default_factory=DirectionSettings)
     project: Paths = Field(
         default=[],
         description="Photographs to project into the latent space: files or folders; framed as the training images.",
     )
-    projection: ProjectionSettings = ProjectionSettings()
+    projection: ProjectionSettings = Field(default_factory=ProjectionSettings)

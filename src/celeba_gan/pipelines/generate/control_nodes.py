@@ -3,8 +3,6 @@
 import logging
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from celeba_gan.evaluation.features.card import ClassifierCard
 from celeba_gan.foundation.wording import counted, stage_command
 from celeba_gan.gan.runs.checkpoint import Checkpoint
@@ -17,6 +15,7 @@ from celeba_gan.images.photographs import PhotographError
 from celeba_gan.reporting.grids import ImageGrid
 
 if TYPE_CHECKING:  # of functions that are not nodes: Kedro reads the annotations of nodes
+    import numpy as np
     from numpy.typing import NDArray
 
     from celeba_gan.evaluation.features.classifier import AttributeClassifier
@@ -65,6 +64,8 @@ def project_photographs(
     They are cropped and resized as the packed images were. Distances in features are those of the attribute classifier,
     where there is one.
     """
+    import numpy as np
+
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.gan.sampling.projection import project
     from celeba_gan.gan.sampling.trained import TrainedGenerator
@@ -158,6 +159,8 @@ def _bind(network: "AttributeClassifier", card: ClassifierCard) -> "Classifier":
 
 def _draw_moves(found: Directions, generator: "TrainedGenerator", settings: GenerateSettings) -> ImageGrid:
     """The picture of one face moved along the directions: that of the first latent drawn."""
+    import numpy as np
+
     from celeba_gan.gan.sampling.directions import moved
     from celeba_gan.reporting.generation.directions import draw_directions
 
