@@ -35,6 +35,18 @@ def test_a_tick_says_how_far_it_is_and_what_time_is_left(
     assert len(middle) + len("  swd 113.9") <= 60 + 2
 
 
+def test_a_log_says_how_fast_it_goes_before_a_late_first_tick(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([100.0, 119.0, 125.0, 125.0, 130.0])
+    monkeypatch.setattr("celeba_gan.reporting.training.progress.time.monotonic", lambda: next(now))
+    progress = TrainingProgress(bar=False)
+    with caplog.at_level(logging.INFO, "celeba_gan.reporting.training.progress"):
+        for images in (1000, 2000, 3500, 3600):
+            progress.show(images, 10_000)
+    assert caplog.messages == ["3.5/10 kimg  100/s  0:01:05 left"]
+
+
 def test_a_script_is_told_how_many_images_there_are_in_all(caplog: pytest.LogCaptureFixture) -> None:
     row = {"discriminator_loss": -1.0, "generator_loss": 2.0, "images_per_second": 300.0, "swd_absolute_valid": 11.53}
     progress = ScriptProgress()

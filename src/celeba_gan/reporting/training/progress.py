@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib.util import find_spec
+from typing import Final
 
 import rich
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 logger = logging.getLogger(__name__)
+
+_FIRST_LINE: Final = 20.0  # seconds, after which a log says how fast it goes, if the first tick is still to come
 
 
 class TrainingProgress(Progress):
@@ -25,15 +28,23 @@ class TrainingProgress(Progress):
         # Visible from the start: the first iteration may compile the networks for a minute.
         self._training = self.add_task("training", total=None)
         self._began: tuple[int, float] | None = None  # images and seconds when it was first shown
+        self._said = False  # a line of this training
 
     def show(self, images: int, total: int) -> None:
         """Moves the bar."""
+        now = time.monotonic()
         if self._began is None:
-            self._began = images, time.monotonic()
+            self._began = images, now
         self.update(self._training, completed=images, total=total)
+        first, began = self._began
+        if self.disable and not self._said and now - began > _FIRST_LINE and images > first:
+            self._said = True
+            rate = (images - first) / (now - began)
+            logger.info("%s", f"{self._so_far(images)}  {rate:.0f}/s{self._left(images)}")
 
     def tick(self, images: int, rows: list[dict[str, float]]) -> None:
         """Logs one line about the tick."""
+        self._said = True
         if rows:
             row = rows[-1]
             measured = f"  swd {row['swd_absolute_valid']:.4g}" if "swd_absolute_valid" in row else ""
@@ -42,9 +53,11 @@ class TrainingProgress(Progress):
 
     def _line(self, images: int, discriminator_loss: float, generator_loss: float, rate: float) -> str:
         """Within the 60 columns that a log of 80 columns has after the time and the level, mostly."""
+        return f"{self._so_far(images)}  D {discriminator_loss:.2f} G {generator_loss:.2f}  {rate:.0f}/s"
+
+    def _so_far(self, images: int) -> str:
         total = self.tasks[self._training].total
-        of = f"/{total / 1000:g}" if total else ""
-        return f"{images / 1000:g}{of} kimg  D {discriminator_loss:.2f} G {generator_loss:.2f}  {rate:.0f}/s"
+        return f"{images / 1000:g}{f'/{total / 1000:g}' if total else ''} kimg"
 
     def _left(self, images: int) -> str:
         """The time that is left at the rate so far, with what ticks cost."""
@@ -63,9 +76,12 @@ class ScriptProgress(TrainingProgress):
         super().__init__(bar=bars_move())
 
     def _line(self, images: int, discriminator_loss: float, generator_loss: float, rate: float) -> str:
-        total = f"{self.tasks[self._training].total or images:,.0f}"
         losses = f"loss D {discriminator_loss:.2f} G {generator_loss:.2f}"
-        return f"{images:{len(total)},} of {total} images  {rate:4.0f}/s  {losses}"  # within 80 columns, mostly
+        return f"{self._so_far(images)}  {rate:4.0f}/s  {losses}"  # within 80 columns, mostly
+
+    def _so_far(self, images: int) -> str:
+        total = f"{self.tasks[self._training].total or images:,.0f}"
+        return f"{images:{len(total)},} of {total} images"
 
 
 def bars_move() -> bool:
