@@ -67,8 +67,7 @@ def _run(**options: Any) -> Any:
         number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else _signal(error.code)
         if number:
             current().tell_end(f"stopped by {signal.Signals(number).name}", wait=False)
-        if launched().several and isinstance(error, KeyboardInterrupt):
-            raise SystemExit(128 + number) from None  # click would print "Aborted!" on each rank
+            raise SystemExit(128 + number) from None  # of a KeyboardInterrupt click would print "Aborted!"
         raise
 
 

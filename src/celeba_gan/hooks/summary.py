@@ -118,6 +118,8 @@ class Summary:
             saved = f"training is saved at {images}; {command} resumes from there"
             finished = f"training is finished ({images}) and saved; {command} does the rest"
             _print([("Stopped", finished if self._saved.finished else saved)])
+        if not self._shards and self._saved is None:
+            _print([("Stopped", f"stages that were finished are kept; {self._resuming_command} does the rest")])
 
 
 def _indexed(path: Path) -> Lines:
