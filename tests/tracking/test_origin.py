@@ -48,7 +48,7 @@ def test_the_preset_and_the_pipelines_are_tags(tmp_path: Path) -> None:
     tags = describe_origin(tmp_path, {"pipeline_names": ["train", "evaluate"], "env": "celeba"}, {"dataset": "faces"})
     assert (tags["pipelines"], tags["preset"], tags["dataset"]) == ("evaluate,train", "celeba", "faces")
     tags = describe_origin(tmp_path, {"pipeline_names": None}, {})
-    assert (tags["pipelines"], tags["preset"]) == ("default", "local")
+    assert (tags["pipelines"], tags["preset"]) == ("default", "base")
 
 
 def test_versions_are_those_that_are_installed() -> None:

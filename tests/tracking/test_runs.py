@@ -57,7 +57,7 @@ def test_tags_are_what_runs_are_filtered_by(client: Any, first: Any, tmp_path: P
     assert {name: value for name, value in tags.items() if not name.startswith("mlflow.")} == {
         "dataset": "dots",
         "experiment": "demo",
-        "preset": "local",
+        "preset": "base",
         "pipelines": "default",
         "device": "cpu",
         "precision": "float32",

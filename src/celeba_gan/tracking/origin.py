@@ -28,7 +28,7 @@ def describe_origin(project: Path, run_params: Mapping[str, Any], names: Mapping
         "mlflow.source.name": _command(),
         **_git(project),
         **names,
-        "preset": str(run_params.get("env") or "local"),
+        "preset": str(run_params.get("env") or "base"),
         "pipelines": name_pipelines(run_params),
     }
 
