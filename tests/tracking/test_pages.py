@@ -64,7 +64,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Pa
         printed = process.stdout.readline()
         try:
             wait_for_server(port, process)
-            yield printed.removeprefix("The runs: ").strip()
+            yield printed.removeprefix("The runs, in a few seconds: ").strip()
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=60)

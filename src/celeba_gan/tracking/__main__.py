@@ -40,7 +40,7 @@ def main() -> None:
     if mask_secrets(uri) != uri:
         store, os.environ["MLFLOW_BACKEND_STORE_URI"] = [], uri  # all users of a machine see its processes' arguments
     command = [sys.executable, "-m", "mlflow", "ui", *store, *sys.argv[1:], *_plain(sys.argv[1:])]
-    print(f"The runs: {_page(options.host, options.port, experiment)}", flush=True)
+    print(f"The runs, in a few seconds: {_page(options.host, options.port, experiment)}", flush=True)
     os.chdir(project)  # where `mlflow ui` keeps the artifacts of experiments that are made in it
     os.execv(sys.executable, command)
 
