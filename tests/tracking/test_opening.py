@@ -132,7 +132,8 @@ def test_the_address_at_which_runs_are_seen_is_printed(
     monkeypatch.setattr(os, "execv", lambda *_: None)
     monkeypatch.setattr("celeba_gan.tracking.__main__.check_port", lambda *_: None)  # these may be taken here
     main()
-    assert capsys.readouterr().out == f"The runs, in a few seconds: {address}#/experiments?workflowType=machine_learning\n"
+    empty = "experiments?workflowType=machine_learning"
+    assert capsys.readouterr().out == f"The runs, in a few seconds: {address}#/{empty}\n"
     from mlflow.tracking import MlflowClient
 
     experiment = MlflowClient(sqlite_uri(project / "mlflow.db")).create_experiment("celeba_gan")
