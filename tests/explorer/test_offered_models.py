@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,6 +56,22 @@ def test_the_last_two_models_stay_in_memory(project: Path) -> None:
     models.load("attributes")  # class is the one that was used longest ago
     assert models.load("plain") is first
     assert len(models._loaded) == MOST_LOADED
+
+
+def test_the_newest_is_a_finished_one_if_there_is_any(copied: Path) -> None:
+    models = Models(copied)
+    for order, name in enumerate(("class", "plain", "attributes")):
+        os.utime(copied / "data/06_models" / name, (1e9 + order, 1e9 + order))
+    models.refresh()
+    assert models.newest() == "attributes"
+    for name in ("attributes", "plain"):
+        export(make_network(name, finished=False), copied / "data/06_models" / name / "generator")
+        os.utime(copied / "data/06_models" / name, (2e9, 2e9))
+    models.refresh()
+    assert models.newest() == "class"
+    shutil.rmtree(copied / "data/06_models/class")
+    models.refresh()
+    assert models.newest() in ("attributes", "plain")
 
 
 def test_directions_are_those_of_this_very_generator(copied: Path) -> None:

@@ -42,6 +42,8 @@ class Offer:
     path: Path | None = None
     """The folder of a run; None: it is in MLflow, and `name` is its URI."""
     which: Which = "last"
+    finished: bool = True
+    """False: its training goes on, or was stopped."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,13 @@ class Models:
         )
 
     def newest(self) -> str:
-        """The experiment that was trained last, or else the first model of MLflow."""
-        on_disk = [offer for offer in self.offers.values() if offer.path is not None and offer.which == "last"]
-        if not on_disk:
-            return next(iter(self.offers))
-        return max(on_disk, key=lambda offer: offer.path.stat().st_mtime if offer.path is not None else 0).name
+        """The experiment trained last, of finished ones if there are any; or else the first model of MLflow."""
+        times = {
+            name: (offer.finished, offer.path.stat().st_mtime)
+            for name, offer in self.offers.items()
+            if offer.path is not None and offer.which == "last"
+        }
+        return max(times, key=lambda name: times[name]) if times else next(iter(self.offers))
 
     def named(self) -> str:
         """The names, for messages."""
@@ -167,7 +171,7 @@ def _on_disk(folder: Path) -> list[Offer]:
         last, best = cards["last"], cards["best"]
         if last is None:
             continue
-        found.append(Offer(path.name, last.id, last.images, path))
+        found.append(Offer(path.name, last.id, last.images, path, finished=last.finished))
         if best is not None and best.images != last.images:
             found.append(Offer(f"{path.name} (best)", best.id, best.images, path, "best"))
     return found
