@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from celeba_gan.foundation.cores import Contention
 from celeba_gan.foundation.pixels import to_uint8
 from celeba_gan.gan.inputs.conditions import Conditions, conditioned, draw_grid, draw_samples
 from celeba_gan.gan.inputs.feed import ImageFeed, TrainingImages
@@ -163,6 +164,7 @@ def train(
     if training.steps.graphs.works:  # what they hold is lost to the steps that are not recorded yet
         advice += ". CUDA graphs need memory of their own: train.graphs=false gives it back"
     estimate = Estimate(clock, training.images, hardware.device)
+    contention = Contention(hardware.threads, " (a resumed training: also train.threads=1)")
     with StopSignal() as stop:
         stopping = Stopping(stop, ranks)
         while training.images < clock.length and not stopping.now(training.images):
@@ -178,6 +180,7 @@ def train(
                 training.iteration, training.images = training.iteration + 1, images_after
                 log.add(training.images, terms)
                 estimate.iterated(training.images)
+                contention.look()
                 if progress is not None:
                     progress(training.images, clock.length)
             # The loop waits for the device here, once a tick.
