@@ -45,9 +45,10 @@ check: $(READY) ## formatter, linter, types, import contracts
 
 lint: check ## everything of test except the tests
 
-format: $(READY) ## formats the code, applies what the linter can fix
+format: $(READY) ## formats the code, applies what the linter can fix, writes the generated parts of docs
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+	$(BIN)/python docs/hooks.py
 
 viz: $(READY) ## the pipeline with its pictures, in the browser
 	$(BIN)/kedro viz run $(ARGS)
@@ -59,6 +60,7 @@ explore: $(READY) ## a page to explore the generators: sliders, blends, photogra
 	$(BIN)/python -m celeba_gan.explorer $(ARGS)
 
 docs: $(READY) ## the documentation, in build/docs: open build/docs/index.html; ARGS="serve" shows it while you write
+	$(BIN)/python docs/hooks.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(or $(ARGS),build)
 
 bench: $(READY) ## all measurements, about three and a half hours: packing, speed, memory, modes, quality, ranking, metrics

@@ -100,7 +100,12 @@ def shown(value: Any) -> str:
 def anchored(name: str) -> str:
     """A parameter's name, to which a link can lead, and which breaks after its dots and underscores."""
     breakable = re.sub("([._])", r"\1<wbr>", name)
-    return f'<code id="{name}">{breakable}</code>'
+    return f'<a id="{name}"></a><code>{breakable}</code>'
+
+
+def heading(level: int, title: str, anchor: str) -> str:
+    """A heading to which a link can lead, on GitHub, too."""
+    return f'{"#" * level} <a id="{anchor}"></a>{title}'
 
 
 def sentence(words: str) -> str:

@@ -1,18 +1,21 @@
-"""Parts of the documentation that are generated when the site is built, so that they cannot differ from the code.
+"""Parts of the documentation that are generated from the code, from conf and from the Makefile.
 
-A page that holds `<!-- generated: NAME -->` gets the text of the function NAME of `GENERATED` in its place. The
-measurements in `benchmarks/` become pages, too.
+Between `<!-- generated: NAME -->` and `<!-- end of generated -->` a page has the text of the function NAME of
+`GENERATED`. `python docs/hooks.py` writes it into the pages, so that they can be read without the site; the site
+generates it again. The measurements in `benchmarks/` become pages, too.
 """
 
 import re
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from field_tables import allowed, anchored, cell, markdown_table, sentence, shown
+from api_outline import directives, outlines
+from field_tables import allowed, anchored, cell, heading, markdown_table, sentence, shown
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -20,7 +23,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 PROJECT: Final = Path(__file__).parents[1]
-_MARK: Final = re.compile(r"<!-- generated: ([a-z ]+) -->")
+_GENERATED: Final = re.compile(r"(<!-- generated: ([a-z ]+) -->)\n.*?(<!-- end of generated -->)", re.S)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -31,13 +34,30 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fills the marks, and makes links that lead from one folder of the repository to another lead through the site."""
+    """Makes a page of the repository one of the site: its generated parts, anchors, and links between folders."""
+    markdown = _GENERATED.sub(lambda part: {**GENERATED, **ON_SITE}[part[2]](), markdown)
+    markdown = re.sub(r'^(#+) <a id="([^"]+)"></a>(.+)$', r"\1 \3 { #\2 }", markdown, flags=re.M)
+    markdown = re.sub(r'<a id="([^"]+)"></a><code>', r'<code id="\1">', markdown)
     if page.file.src_uri.startswith("benchmarks/"):
         markdown = markdown.replace("](../docs/", "](../")
         page.meta["search"] = {"boost": 0.3}  # below the guides and the reference
     else:
-        markdown = markdown.replace("](../../benchmarks/", "](../benchmarks/")
-    return _MARK.sub(lambda mark: GENERATED[mark[1]](), markdown)
+        markdown = re.sub(r"\]\(\.\./((?:\.\./)*benchmarks/)", r"](\1", markdown)
+    return markdown
+
+
+def filled(markdown: str) -> str:
+    """A page with its generated parts as they are now."""
+    return _GENERATED.sub(lambda part: f"{part[1]}\n\n{GENERATED[part[2]]()}\n\n{part[3]}", markdown)
+
+
+def write_pages() -> None:
+    """Writes the generated parts into all pages, and prints which of them changed."""
+    for path in sorted((PROJECT / "docs").rglob("*.md")):
+        before = path.read_text(encoding="utf-8")
+        if (after := filled(before)) != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"Wrote {path.relative_to(PROJECT)}")
 
 
 def sections() -> dict[str, type[BaseModel]]:
@@ -99,7 +119,7 @@ def source_parameters() -> str:
 def _section(name: str, model: type[BaseModel], base: Mapping[str, Any], level: int) -> str:
     """A heading, the model's first sentence, its table, and the same for each model below it."""
     summary = (model.__doc__ or "").strip().splitlines()[0]
-    parts = [f"{'#' * level} `{name}` {{ #{name} }}", summary]
+    parts = [heading(level, f"`{name}`", name), summary]
     if table := _table(name, model, base):
         parts.append(table)
     for field, info in model.model_fields.items():
@@ -168,7 +188,7 @@ def _environment(name: str, base: Mapping[str, Any]) -> str:
     rows = [(f"[`{key}`](parameters.md#{key})", f"`{shown(values[key])}`", f"`{shown(base[key])}`") for key in changed]
     names = ", ".join(f"{key} `{value}`" for key, value in _conf(name, "globals").items())
     parts = [
-        f"## `{name}` {{ #{name} }}",
+        heading(2, f"`{name}`", name),
         _comment(name),
         f"Names: {names}.",
         markdown_table(("Parameter", name, "base"), rows),
@@ -203,7 +223,7 @@ def _comment(environment: str) -> str:
             break
         text.append(line.removeprefix("#").strip())
     joined = re.sub(r"(--params \S+?)(\.?(?: |$))", r"`\1`\2", " ".join(text))
-    return re.sub(r"benchmarks/(\w+\.md)", r"[\1](../benchmarks/\1)", joined)
+    return re.sub(r"benchmarks/(\w+\.md)", r"[\1](../../benchmarks/\1)", joined)
 
 
 def metrics() -> str:
@@ -227,7 +247,7 @@ def metrics() -> str:
         ]
         if rows:
             table = markdown_table(("Name", "Metric", "Better", "Meaning"), rows)
-            parts += [f"### {title} {{ #metrics-{group} }}", question, table]
+            parts += [heading(3, title, f"metrics-{group}"), question, table]
     return "\n\n".join(parts)
 
 
@@ -251,7 +271,8 @@ def pipelines() -> str:
             summary = (node.func.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
             made = ", ".join(f"`{output}`" for output in node.outputs) or "prints"
             rows.append((f"`{node.name}`", cell(" ".join(summary.split())), made))
-        parts += [f"### `{name}` {{ #pipeline-{name} }}", markdown_table(("Node", "What it does", "Makes"), rows)]
+        table = markdown_table(("Node", "What it does", "Makes"), rows)
+        parts += [heading(3, f"`{name}`", f"pipeline-{name}"), table]
     return "\n\n".join(parts)
 
 
@@ -319,7 +340,19 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
     "metrics": metrics,
     "parameters": parameters,
     "pipelines": pipelines,
+    "python classes": partial(outlines, "classes"),
+    "python errors": partial(outlines, "errors"),
+    "python functions": partial(outlines, "functions"),
     "source parameters": source_parameters,
     "storage parameters": storage_parameters,
     "tracking keys": tracking_keys,
 }
+
+ON_SITE: Final[dict[str, Callable[[], str]]] = {
+    f"python {kind}": partial(directives, kind) for kind in ("classes", "errors", "functions")
+}
+"""Texts that only the site understands, in the place of those of `GENERATED`."""
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")  # Kedro's, of experimental features
+    write_pages()

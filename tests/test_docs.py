@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import inspect
 import os
 import re
 import shlex
@@ -185,9 +186,9 @@ def test_commands_and_parameters_are_found_at_all(known: set[str]) -> None:
 
 def test_every_parameter_is_on_its_page(hooks: ModuleType, sections: dict[str, type[BaseModel]]) -> None:
     text = hooks.parameters()
-    rows = dict(re.findall(r'^\| <code id="([\w.]+)">.*?</code> \| (.*) \|$', text, re.M))
-    groups = set(re.findall(r"\{ #([\w.]+) \}$", text, re.M))
-    assert len(rows) == text.count("<code id=")
+    rows = dict(re.findall(r'^\| <a id="([\w.]+)"></a><code>.*?</code> \| (.*) \|$', text, re.M))
+    groups = set(re.findall(r'^#+ <a id="([\w.]+)"></a>', text, re.M))
+    assert len(rows) == text.count("</code> |")
     for section, model in sections.items():
         for name, is_group in named_in_schema(section, model.model_json_schema()):
             assert (name in groups) if is_group else all(cell.strip() for cell in rows[name].split("|")[:2]), name
@@ -213,9 +214,63 @@ def test_a_row_has_default_range_and_unit(hooks: ModuleType, name: str, row: str
     assert f"</code> | {row} |" in line
 
 
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_generated_parts_are_up_to_date(hooks: ModuleType, path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("<!-- generated: ") == text.count("<!-- end of generated -->")
+    assert hooks.filled(text) == text, f"{page_id(path)} is stale: run `python docs/hooks.py`, which writes it"
+
+
+def test_a_stale_part_is_written_again_and_nothing_else(hooks: ModuleType) -> None:
+    page = "# Title\n\n<!-- generated: make targets -->\nSTALE\n<!-- end of generated -->\n\nThe end\n"
+    once = hooks.filled(page)
+    assert "STALE" not in once
+    assert "| `make run` |" in once
+    assert once.startswith("# Title\n\n<!-- generated: make targets -->\n\n|")
+    assert once.endswith("|\n\n<!-- end of generated -->\n\nThe end\n")
+    assert hooks.filled(once) == once
+
+
+def test_the_python_api_shows_signatures_and_docstrings(hooks: ModuleType) -> None:
+    assert set(re.findall(r'<a id="celeba_gan\.api\.(\w+)">', hooks.outlines("functions"))) == {
+        name for name in celeba_gan.__all__ if inspect.isfunction(getattr(celeba_gan, name))
+    }
+    classes = hooks.outlines("classes")
+    assert "    def sample(\n        self, count: int = 1, seed: int = 0" in classes
+    assert '    finished: bool\n    """Whether training was."""' in classes
+    assert "    @property\n    def names(self)" in classes
+    assert "def _" not in classes
+    assert "return" not in re.sub(r'""".*?"""', "", classes, flags=re.S)
+
+
+def anchors_on_github(path: Path) -> set[str]:
+    """Where links into a page can lead when it is read in the repository: its headings, and `id` in HTML."""
+    text = path.read_text(encoding="utf-8")
+    headings = re.findall(r"^#{1,6} (.+)$", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.M | re.S), re.M)
+    plain = [re.sub(r"<[^>]+>|\[([^\]]*)\]\([^)]*\)", r"\1", title).strip().lower() for title in headings]
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in plain} | set(
+        re.findall(r'id="([^"]+)"', text)
+    )
+
+
+@pytest.mark.parametrize("path", [*PAGES, *sorted((REPOSITORY / "benchmarks").glob("*.md"))], ids=page_id)
+def test_links_lead_somewhere_without_the_site(path: Path) -> None:
+    for place, anchor in re.findall(
+        r"(?<!!)\[[^\]]*\]\(([^)#:\s]*)(?:#([^)\s]+))?\)", path.read_text(encoding="utf-8")
+    ):
+        target = (path.parent / place).resolve() if place else path
+        assert target.exists(), place
+        assert not anchor or anchor in anchors_on_github(target), f"{place}#{anchor}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_pages_have_no_syntax_that_only_the_site_understands(path: Path) -> None:
+    assert re.findall(r"^(?:::: .*|.*\{ ?#\S+ ?\})$", path.read_text(encoding="utf-8"), re.M) == []
+
+
 def test_an_environment_lists_exactly_what_it_changes(hooks: ModuleType, sections: dict[str, type[BaseModel]]) -> None:
     """Applied to base, the rows of its table give the environment's own parameters."""
-    parts = re.split(r"^## `(\w+)` .*$", hooks.environments(), flags=re.M)
+    parts = re.split(r"^## .*`(\w+)`$", hooks.environments(), flags=re.M)
     tables = dict(zip(parts[1::2], parts[2::2], strict=True))
     assert len(tables) == len([path for path in (REPOSITORY / "conf").iterdir() if path.is_dir()]) - 2
     for environment, table in tables.items():
