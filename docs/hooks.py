@@ -24,6 +24,7 @@ from pydantic.fields import FieldInfo
 
 PROJECT: Final = Path(__file__).parents[1]
 _GENERATED: Final = re.compile(r"(<!-- generated: ([a-z ]+) -->)\n.*?(<!-- end of generated -->)", re.S)
+_ALERT: Final = re.compile(r"^> \[!([A-Z]+)\]\n(?:> \*\*(.+)\*\*\n>\n)?((?:>.*\n)+)", re.M)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -36,6 +37,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Makes a page of the repository one of the site: its generated parts, anchors, and links between folders."""
     markdown = _GENERATED.sub(lambda part: {**GENERATED, **ON_SITE}[part[2]](), markdown)
+    markdown = _ALERT.sub(_admonition, markdown)
     markdown = re.sub(r'^(#+) <a id="([^"]+)"></a>(.+)$', r"\1 \3 { #\2 }", markdown, flags=re.M)
     markdown = re.sub(r'<a id="([^"]+)"></a><code>', r'<code id="\1">', markdown)
     if page.file.src_uri.startswith("benchmarks/"):
@@ -44,6 +46,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     else:
         markdown = re.sub(r"\]\(\.\./((?:\.\./)*benchmarks/)", r"](\1", markdown)
     return markdown
+
+
+def _admonition(alert: re.Match[str]) -> str:
+    """An alert, as GitHub shows it, as what the site shows in the same way."""
+    kind, title, quoted = alert.groups()
+    body = "".join(f"    {line[2:]}\n" if line[2:] else "\n" for line in quoted.splitlines())
+    return f"!!! {kind.lower()}" + (f' "{title}"' if title else "") + f"\n\n{body}"
 
 
 def filled(markdown: str) -> str:
