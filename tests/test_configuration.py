@@ -112,6 +112,12 @@ def test_parameters_load_and_validate(context: KedroContext) -> None:
         model.model_validate(context.params[section])
 
 
+def test_small_folders_are_trained_with_augmentation_and_may_have_bad_files() -> None:
+    params = context_of("folder_small").params
+    assert params["train"].augment.find_too_few(238) is None
+    assert params["ingest"].max_rejected_fraction == 0.05
+
+
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"trian": {"kimg": 5}}, "trian"),
     ({"train": {"kmig": 5}}, "kmig"),

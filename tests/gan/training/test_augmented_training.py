@@ -68,6 +68,18 @@ def test_p_is_steered_and_logged(images: TrainingImages, make_settings: MakeSett
     assert ticks[-1].snapshot.tensors["augment.p"].item() <= settings.augment.ada.limit
 
 
+def test_few_images_warn_before_the_first_tick(
+    images: TrainingImages, make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = next(train(images, make_settings())).snapshot
+    assert "only 80 images" in caplog.text
+    assert "--params train.augment.name=diffaugment" in caplog.text
+    caplog.clear()
+    next(train(images, make_settings(**VARIANTS["diffaugment"])))
+    next(train(images, make_settings(), state))  # was warned when it began
+    assert "memorises" not in caplog.text
+
+
 def test_other_augmentation_is_another_run(images: TrainingImages, make_settings: MakeSettings) -> None:
     state = run(images, make_settings())[1].snapshot
     with pytest.raises(TrainingError, match=r"augment\.name: none in the snapshot, diffaugment now"):

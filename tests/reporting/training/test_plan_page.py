@@ -68,6 +68,24 @@ def test_objective_penalties_and_labels(planned: Plan, say: Any) -> None:
     assert "with the penalties" not in said
 
 
+@pytest.mark.parametrize(
+    ("train_images", "augment", "warned"),
+    [
+        (238, "none", True),
+        (999, "none", True),
+        (1000, "none", False),
+        (238, "diffaugment", False),
+        (None, "none", False),
+    ],
+)
+def test_few_images_without_augmentation_say_what_to_set(
+    planned: Plan, say: Any, train_images: int | None, augment: str, warned: bool
+) -> None:
+    said = say(with_settings(replace(planned, train_images=train_images), augment={"name": augment}))
+    assert ("--params train.augment.name=diffaugment" in said) is warned
+    assert (f"only {train_images} images" in said) is warned
+
+
 def test_learning_rates_and_how_they_change(planned: Plan, say: Any) -> None:
     said = say(planned)
     assert "Generator's learning rate 0.0004 Discriminator's learning rate 0.0004 Factor of the penalties 1 " in said

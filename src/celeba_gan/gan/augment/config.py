@@ -1,11 +1,15 @@
 """Settings of augmentation: what is done to the images before the discriminator sees them, and how often."""
 
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from celeba_gan.foundation.settings import Settings
+from celeba_gan.foundation.wording import counted
 from celeba_gan.gan.schedule import MOST_KIMG
+
+FEW_IMAGES: Final = 1000
+"""For training, below which a GAN soon memorises them."""
 
 
 class DiffAugmentSettings(Settings):
@@ -86,3 +90,13 @@ class AugmentSettings(Settings):
         """The name with the variant of that name alone: the other one's fields have no effect."""
         values = self.model_dump(mode="json")
         return {key: value for key, value in values.items() if key in ("name", values["name"])}
+
+    def find_too_few(self, train_images: int) -> str | None:
+        """Why a training without augmentation will memorise so few images, and what to set; None if it need not."""
+        if self.name != "none" or train_images >= FEW_IMAGES:
+            return None
+        return (
+            f"The train split has only {counted(train_images, 'image')}. With fewer than about {FEW_IMAGES:,} and "
+            "without augmentation a GAN soon memorises them. Start a new training with --params "
+            "train.augment.name=diffaugment (or ada, which is slower)"
+        )

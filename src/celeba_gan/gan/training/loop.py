@@ -124,6 +124,9 @@ def train(
             check_same_run(settings.identity(), images_card, card)
         elif initial is not None:
             initial.check(settings.network, settings.latent, images_card)
+        first, end = images.split("train")
+        if card is None and (too_few := settings.augment.find_too_few(end - first)) is not None:
+            logger.warning("%s", too_few)
     if (known := ranks.from_leader(card.to_json() if card else None)) is not None and not ranks.leads:
         card = RunCard.from_json(known, "rank 0's snapshot")
     hardware = choose_hardware(settings, card.hardware if card else None, gathers_pixels=settings.augment.name == "ada")

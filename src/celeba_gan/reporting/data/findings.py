@@ -7,13 +7,13 @@ from math import sqrt
 from typing import Final
 
 from celeba_gan.foundation.wording import counted, listed
+from celeba_gan.gan.augment.config import FEW_IMAGES
 from celeba_gan.reporting.data.data_report import ALL, DataReport, Sizes
 
 # Two shares differ by more than 2 percentage points, since less does not matter to a generator, and by more than 4
 # standard errors: with forty attributes, 3 would give a false alarm in one of ten reports.
 POINTS: Final = 0.02
 STANDARD_ERRORS: Final = 4
-FEW_IMAGES: Final = 1000
 FEW_OF_A_CLASS: Final = 100
 FEW_TO_MEASURE: Final = 100
 FULL_SIZE: Final = (178, 218)
@@ -101,7 +101,8 @@ def _few(report: DataReport) -> Iterator[str]:
     if train < FEW_IMAGES:
         yield (
             f"The train split has only {counted(train, 'image')}; with fewer than about {FEW_IMAGES:,} a GAN soon "
-            "memorises them. Compare its samples with them."
+            "memorises them. Train with augmentation (train.augment.name=diffaugment or ada), and compare samples with "
+            "the nearest training images in the report of the evaluation."
         )
     for split in ("valid", "test"):
         images = report.images.packed[split]

@@ -74,6 +74,8 @@ def _subject(plan: "Plan", labels: Labels) -> list[tuple[str, str]]:
     ]
     if settings.augment.name != "none":
         facts.append(("Augmentation", settings.augment.name))
+    if plan.train_images and (too_few := settings.augment.find_too_few(plan.train_images)) is not None:
+        facts.append(("Few images", too_few))
     if labels.count is not None:
         sure = ", a guess until the images are packed" if labels.assumed else ""
         facts.append(("Labels", f"{settings.condition.name}, {labels.count:,} of them{sure}"))
