@@ -118,17 +118,24 @@ def report_data(
     labels: Any,
     classes: Any,
     left_out_classes: Any,
+    rejected_images: Any,
+    unreadable_images: Any,
+    duplicate_images: Any,
     settings: PreprocessSettings,
     ingest: IngestSettings,
-) -> tuple[DataReport, Any, Any, Any, Any]:
-    """Summarises the data in numbers, words and pictures.
+) -> tuple[DataReport, Any, Any, Any, Any, str]:
+    """Summarises the data in numbers, words and pictures, and writes the page that shows all of it.
+
+    One node, because Kedro runs nodes by depth: a page that needed this node's outputs would come after the training,
+    too late to show a wrong crop.
 
     Returns:
-        `data_report`, the charts of attributes and of sizes, a contact sheet, and the mean image.
+        `data_report`, the charts of attributes and of sizes, a contact sheet, the mean image, and the page as HTML.
     """
     from celeba_gan.reporting.bars import StepsProgress
     from celeba_gan.reporting.data.charts import plot_attributes, plot_sizes
     from celeba_gan.reporting.data.contact_sheet import draw_contact_sheet
+    from celeba_gan.reporting.data.page import render_data
     from celeba_gan.reporting.data.pixel_statistics import draw_mean, measure_pixels
     from celeba_gan.reporting.data.report import DataTables, summarise_data
     from celeba_gan.sources.tables.attribute_names import PUBLISHED_RATES
@@ -146,20 +153,10 @@ def report_data(
         ingest.max_rejected_fraction,
         PUBLISHED_RATES,
     )
-    return (
-        report,
-        plot_attributes(report),
-        plot_sizes(image_index, settings.crop),
-        draw_contact_sheet(packed_images, labels, classes),
-        draw_mean(pixels),
-    )
-
-
-def write_data_page(data_report: DataReport, *charts_pictures_and_tables: Any) -> str:
-    """Writes the page that shows all of it, as HTML."""
-    from celeba_gan.reporting.data.page import render_data
-
-    return render_data(data_report, *charts_pictures_and_tables)
+    charts = plot_attributes(report), plot_sizes(image_index, settings.crop)
+    pictures = draw_contact_sheet(packed_images, labels, classes), draw_mean(pixels)
+    tables = rejected_images, unreadable_images, duplicate_images, left_out_classes
+    return report, *charts, *pictures, render_data(report, *charts, *pictures, *tables)
 
 
 def packing_changes(

@@ -7,7 +7,6 @@ from celeba_gan.pipelines.preprocess.nodes import (
     label_images,
     pack_images,
     report_data,
-    write_data_page,
 )
 
 
@@ -43,27 +42,14 @@ def create_pipeline() -> Pipeline:
                 "labels",
                 "classes",
                 "left_out_classes",
-                "params:preprocess",
-                "params:ingest",
-            ],
-            outputs=["data_report", "attribute_chart", "size_chart", "contact_sheet", "mean_image"],
-            name="report_data",
-        ),
-        Node(
-            write_data_page,
-            inputs=[
-                "data_report",
-                "attribute_chart",
-                "size_chart",
-                "contact_sheet",
-                "mean_image",
                 "rejected_images",
                 "unreadable_images",
                 "duplicate_images",
-                "left_out_classes",
+                "params:preprocess",
+                "params:ingest",
             ],
-            outputs="data_page",
-            name="write_data_page",
+            outputs=["data_report", "attribute_chart", "size_chart", "contact_sheet", "mean_image", "data_page"],
+            name="report_data",
         ),
     ]
     return Pipeline(nodes)
