@@ -341,21 +341,22 @@ def test_age_on_valid_uses_other_images_than_its_centre(models: Models, reals: R
     assert metrics["score_real"] == expected["score_real"]
 
 
-def test_samples_that_copy_are_shown_beside_what_they_copy(models: Models, more_reals: Reals) -> None:
+@pytest.mark.parametrize("features", [True, False])
+def test_samples_that_copy_are_shown_beside_what_they_copy(models: Models, more_reals: Reals, features: bool) -> None:
     def copying(count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         images = noise(count, seed, 110)
         images[9] = more_reals.gather(np.array([17]))[0]
         images[12] = more_reals.gather(np.array([80]))[0, :, ::-1]
         yield images, no_labels(np.arange(count))
 
-    found = evaluate(replace(models, sample=copying), more_reals, SETTINGS, [Colours()]).neighbours
-    assert found is not None
-    assert found.names == ["first"] * 5 + ["nearest"] * 5
+    result = evaluate(replace(models, sample=copying), more_reals, SETTINGS, [Colours()] if features else [])
+    found = result.neighbours
+    assert found.names == [f"{name} {place}" for name in ("sample", "closest") for place in range(1, 6)]
     assert (found.distances[5:7, 0] == 0).all()
     assert (found.neighbours[5, 0] == more_reals.gather(np.array([17]))[0]).all()
     assert (found.neighbours[6, 0] == more_reals.gather(np.array([80]))[0, :, ::-1]).all()
     assert (np.diff(found.distances, axis=1) >= 0).all()
-    assert evaluate(models, more_reals, SETTINGS).neighbours is None
+    assert any(name.startswith("memorised") for name in result.evaluation.metrics) is features
 
 
 def test_real_images_in_the_samples_place_score_exactly_at_their_floor(models: Models, more_reals: Reals) -> None:

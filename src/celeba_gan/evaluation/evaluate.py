@@ -49,8 +49,8 @@ class Result:
     """The first ones, uint8 (up to 48, size, size, 3)."""
     reals: Images
     """Of the test split, likewise."""
-    neighbours: Neighbours | None
-    """Samples and the training images nearest to them; None without features."""
+    neighbours: Neighbours
+    """Samples and the training images nearest to them: in the last features of the protocol, else by small pixels."""
     probabilities: Mapping[str, Pair]
     """By the names of the extractors that are classifiers: those of the test images and of the samples."""
     labels: NDArray[np.float32]
@@ -122,7 +122,7 @@ def evaluate(
             for one in extractors
             if samples.described[one.name].outputs.shape[1]
         }
-        neighbours = find_neighbours(samples, sets.train, extractors[-1]) if extractors else None
+        neighbours = find_neighbours(samples, sets.train, extractors[-1] if extractors else None)
         shown = sets.test.first(SHOWN).images()
         return Result(evaluation, samples.images[:SHOWN], shown, neighbours, probabilities, samples.labels)
 

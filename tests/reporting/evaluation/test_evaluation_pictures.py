@@ -19,7 +19,7 @@ def test_samples_stand_left_and_as_many_reals_right() -> None:
 def test_each_sample_stands_before_its_neighbours() -> None:
     samples = np.concatenate([flat(1, 10), flat(1, 20)])
     neighbours = np.stack([np.concatenate([flat(1, 60 + 20 * row), flat(1, 70 + 20 * row)]) for row in range(2)])
-    pixels = draw_neighbours((samples, neighbours, ["first", "nearest"]), 5).pixels
+    pixels = draw_neighbours((samples, neighbours, ["first", "nearest"]), 5, "Inception").pixels
     for row, values in enumerate([(10, 60, 70), (20, 80, 90)]):
         line = pixels[26 + 2 + row * 66 + 32, :, 0]
         places = [np.flatnonzero((pixels[26 + 2 + row * 66 + 32] == value).all(axis=1)) for value in values]
@@ -27,7 +27,8 @@ def test_each_sample_stands_before_its_neighbours() -> None:
         assert places[0].max() < places[1].min() < places[1].max() < places[2].min()
 
 
-def test_without_features_the_picture_says_so() -> None:
-    pixels = draw_neighbours(None, 5).pixels
-    assert pixels.ndim == 3
-    assert pixels.min() < 100
+def test_the_picture_names_how_neighbours_were_found() -> None:
+    found = flat(2, 10), flat(14, 60).reshape(2, 7, 16, 16, 3), ["sample 1", "sample 2"]
+    pixels, other = (draw_neighbours(found, 5, by).pixels for by in ("16x16 pixels", "Inception"))
+    assert (pixels[26:] == other[26:]).all()
+    assert (pixels[:26] != other[:26]).any()

@@ -136,7 +136,7 @@ def test_what_is_missing_is_said_and_no_box_is_empty() -> None:
         "Fréchet and kernel distance, precision and density are missing",
         "evaluate.inception_weights=FILE",
         "Recall and coverage are missing",
-        "The search for copies is missing",
+        "The shares of memorised and repeated samples are missing. They need features",
         "No new classifier was trained",
         "AGE is missing",
         "The samples’ attributes are unknown",

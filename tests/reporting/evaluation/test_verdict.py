@@ -115,6 +115,16 @@ def test_copies_are_suspected_beyond_chance_only(share: float, count: int, words
     assert words in said(evaluation, "Originality")
 
 
+@pytest.mark.parametrize(("count", "remedy"), [(50, "evaluate.inception_weights=FILE"), (12, "ingest.valid_share")])
+def test_without_features_originality_is_said_to_be_unmeasured_with_the_remedy(count: int, remedy: str) -> None:
+    evaluation = nothing() | {"metrics": {"swd": 11.2}}
+    evaluation["protocol"] |= {"features": {}, "images_per_side": count}
+    text = said(evaluation, "Originality")
+    assert text.startswith("Not measured: whether samples are copies of training images.")
+    assert "found by 16x16 pixels" in text
+    assert remedy in text
+
+
 def test_chance_seldom_raises_the_suspicion() -> None:
     """The share of 5,000 equal draws that lie below the 0.01 quantile of 5,000 others."""
     import numpy as np

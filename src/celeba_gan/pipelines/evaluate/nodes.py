@@ -105,6 +105,7 @@ def evaluate_generator(
     from celeba_gan.gan.runs.snapshot import networks_from_leader
     from celeba_gan.gan.runtime.hardware import find_device, use_all_cores
     from celeba_gan.reporting.bars import StepsProgress
+    from celeba_gan.reporting.evaluation.glossary import name_search
     from celeba_gan.reporting.evaluation.pictures import draw_beside_reals, draw_neighbours
 
     if attribute_classifier is None:
@@ -155,7 +156,7 @@ def evaluate_generator(
     return (
         evaluation,
         draw_beside_reals(result.samples, result.reals, protocol.images),
-        draw_neighbours((found.samples, found.neighbours, found.names) if found else None, protocol.images),
+        draw_neighbours((found.samples, found.neighbours, found.names), protocol.images, name_search(protocol)),
     )
 
 
@@ -180,6 +181,7 @@ def report_evaluation(
 ) -> tuple[Any, str]:
     """Draws the chart of attributes, and writes the page that shows everything: a plotly figure and HTML."""
     from celeba_gan.reporting.evaluation.charts import plot_attribute_shares
+    from celeba_gan.reporting.evaluation.glossary import name_search
     from celeba_gan.reporting.evaluation.page import render_report
     from celeba_gan.reporting.training.curves import plot_curves
 
@@ -191,7 +193,12 @@ def report_evaluation(
         title=f"{protocol.model or training_run.folder.name} after {protocol.images / 1000:,.4g} thousand images",
         curves=plot_curves(metric_rows) if own else None,
         attribute_chart=chart if evaluation.attributes else None,
-        pictures={"Samples and reals": measured_grid.pixels, "Nearest training images": neighbour_grid.pixels},
+        pictures={
+            "Samples, and real images of the test split, unseen in training": measured_grid.pixels,
+            f"Samples and the training images nearest to them, mirrored where that is nearer, found by "
+            f"{name_search(protocol)}. The first samples, then, of all that were searched, the closest to a training "
+            "image: if there are copies, they are there.": neighbour_grid.pixels,
+        },
     )
     return chart, page
 

@@ -12,9 +12,11 @@ def find_gaps(evaluation: Evaluation) -> dict[Group, list[str]]:
     measured = {read_name(name).number.name for name in evaluation.metrics}
     gaps: dict[Group, list[str]] = {"quality": list(_quality(evaluation))}
     if "recall" not in measured:
-        gaps["variety"] = ["Recall and coverage are missing: they need features."]
+        gaps["variety"] = ["Recall and coverage are missing: they need features, too."]
     if "memorised" not in measured:
-        gaps["originality"] = ["The search for copies is missing: it needs features."]
+        gaps["originality"] = [
+            f"The shares of memorised and repeated samples are missing. {how_to_get_features(evaluation)}"
+        ]
     gaps["discriminator"] = list(_discriminator(evaluation))
     return {group: sentences for group, sentences in gaps.items() if sentences}
 
@@ -29,21 +31,24 @@ def attributes_missing(evaluation: Evaluation) -> str:
     )
 
 
+def how_to_get_features(evaluation: Evaluation) -> str:
+    """Why nothing was measured in features, and what to do."""
+    count = evaluation.protocol.images_per_side
+    if count < LEAST_IMAGES:
+        return (
+            f"They need features, for which {count} images a side are too few. Valid and test need at least "
+            f"{LEAST_IMAGES} images; a split that is drawn has more with a larger ingest.valid_share."
+        )
+    return (
+        "They need features: for images with attributes a classifier is trained; for others, set Inception’s weights "
+        "(--params evaluate.inception_weights=FILE) or an ONNX file (evaluate.features.path=FILE)."
+    )
+
+
 def _quality(evaluation: Evaluation) -> Iterator[str]:
     found = {name.features for name in map(read_name, evaluation.metrics) if name.number.name == "frechet"}
-    count = evaluation.protocol.images_per_side
-    if not found and count < LEAST_IMAGES:
-        yield (
-            f"Fréchet distance, precision and others in features are missing: {count} images a side are too few. "
-            f"Valid and test need at least {LEAST_IMAGES} images; a split that is drawn has more with "
-            "a larger ingest.valid_share."
-        )
-    elif not found:
-        yield (
-            "Fréchet and kernel distance, precision and density are missing: they need features. For images with "
-            "attributes a classifier is trained; for others, set Inception’s weights "
-            "(--params evaluate.inception_weights=FILE) or an ONNX file (evaluate.features.path=FILE)."
-        )
+    if not found:
+        yield f"Fréchet and kernel distance, precision and density are missing. {how_to_get_features(evaluation)}"
     elif "inception" not in found:
         yield (
             "Inception’s features, in which other projects measure FID, are missing: their weights are not on this "

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from celeba_gan.evaluation.documents import Evaluation
+from celeba_gan.evaluation.documents import Evaluation, EvaluationProtocol
 from celeba_gan.evaluation.metrics.metric import Group
 from celeba_gan.evaluation.metrics.registry import NUMBERS, read_name
 
@@ -31,6 +31,11 @@ def order(name: str) -> tuple[int, str, int]:
 def name_extractor(features: str) -> str:
     """An extractor in words: `the attribute classifier`."""
     return _EXTRACTORS.get(features, f"“{features}”")
+
+
+def name_search(protocol: EvaluationProtocol) -> str:
+    """By what the nearest training images were found, in words."""
+    return name_extractor([*protocol.features][-1]) if protocol.features else "16x16 pixels"
 
 
 def describe_detail(name: str) -> str:

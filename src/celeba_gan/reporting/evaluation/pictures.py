@@ -24,18 +24,16 @@ def draw_beside_reals(samples: Pixels, reals: Pixels, images: int, tile: int = 6
     return ImageGrid(images, _beside([("samples", sides[0]), ("real images, unseen in training", sides[1])]))
 
 
-def draw_neighbours(found: tuple[Pixels, Pixels, Sequence[str]] | None, images: int, tile: int = 64) -> ImageGrid:
+def draw_neighbours(found: tuple[Pixels, Pixels, Sequence[str]], images: int, by: str, tile: int = 64) -> ImageGrid:
     """Lays out each sample with the training images nearest to it; otherwise as `draw_beside_reals`.
 
     `found` has samples, uint8 (rows, size, size, 3), their neighbours, uint8 (rows, columns, size, size, 3), and the
-    names of the rows; None without features.
+    names of the rows; `by` says in words how they were found.
     """
-    if found is None:
-        return ImageGrid(images, _title("No features to find neighbours with", 420))
     samples, neighbours, names = found
     left = make_grid(samples, images, 1, tile, names=names).pixels
     right = make_grid(neighbours.reshape(-1, *neighbours.shape[2:]), images, neighbours.shape[1], tile).pixels
-    return ImageGrid(images, _beside([("sample", left), ("nearest training images, nearest first", right)]))
+    return ImageGrid(images, _beside([("sample", left), (f"nearest training images, by {by}", right)]))
 
 
 def _beside(parts: Sequence[tuple[str, Pixels]]) -> Pixels:

@@ -8,7 +8,8 @@ from typing import Final
 from celeba_gan.evaluation.documents import Attributes, Evaluation, Interval
 from celeba_gan.evaluation.metrics.registry import read_name
 from celeba_gan.foundation.wording import counted
-from celeba_gan.reporting.evaluation.glossary import first_extractor, name_extractor
+from celeba_gan.reporting.evaluation.gaps import how_to_get_features
+from celeba_gan.reporting.evaluation.glossary import first_extractor, name_extractor, name_search
 from celeba_gan.reporting.evaluation.writing import enumerate_names, write, write_attribute, write_range
 
 FEW_IMAGES: Final = 1000
@@ -128,6 +129,12 @@ def _prevalence(attributes: Attributes | None) -> Iterator[str]:
 def _originality(evaluation: Evaluation) -> Iterator[str]:
     count = evaluation.protocol.images_per_side
     name = first_extractor(evaluation, "memorised")
+    if name is None and evaluation.metrics:
+        yield (
+            "Not measured: whether samples are copies of training images. Look at the picture of samples and their "
+            f"nearest training images, found by {name_search(evaluation.protocol)}. Numbers are missing. "
+            f"{how_to_get_features(evaluation)}"
+        )
     if name is not None:
         share = evaluation.metrics[name]
         found = _against_chance(share, count, "more than by chance; look at their neighbours", "no sign of copies")
