@@ -216,7 +216,7 @@ def test_without_attributes_and_discriminator_the_rest_is_measured(evaluate: Any
     export(run.networks().generator, tmp_path / "alone")
     without = Checkpoint("classifier", ClassifierCard(attributes=(), made_from={}), {})
     alone = NamedModel.at(tmp_path / "alone.safetensors", "alone")
-    found, beside, neighbours = evaluate(run, evaluated_model=alone, attribute_classifier=without)
+    found, _, neighbours = evaluate(run, evaluated_model=alone, attribute_classifier=without)
     card = found.to_json()
     assert card["attributes"] is None
     assert {"swd", "ms_ssim"} <= card["metrics"].keys()

@@ -42,7 +42,13 @@ def test_shares_and_intervals_are_drawn_and_the_furthest_off_stands_first() -> N
 
 def test_the_title_counts_what_is_off() -> None:
     title = plot_attribute_shares(example()["attributes"]).layout.title.text
-    assert title == "Of 4 attributes 1 is rarer among samples than among reals, 1 more frequent"
+    assert (
+        title
+        == "Of 4 attributes 1 seems rarer among samples than among real images, 1 more frequent; 2 of them clearly"
+    )
+    attributes = example()["attributes"] | {"errors": dict.fromkeys(example()["attributes"]["names"], 0.05)}
+    title = plot_attribute_shares(attributes).layout.title.text
+    assert title.endswith("1 seems rarer among samples than among real images, 1 more frequent; none of them clearly")
 
 
 def many(count: int) -> dict[str, Any]:

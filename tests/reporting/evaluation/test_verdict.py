@@ -23,18 +23,35 @@ def test_samples_cannot_be_told_by_a_distance_whose_interval_reaches_the_floor(l
     evaluation = example()
     evaluation["metrics"]["frechet_attributes"] = 3.6
     evaluation["intervals"]["frechet_attributes"] |= {"low": low, "high": 4.2}
+    del evaluation["intervals"]["c2st_accuracy"]
     text = said(evaluation, "Quality")
-    assert ("cannot tell samples from real images" in text) is reaches
+    assert text.startswith("No difference between samples and real images was found.") is reaches
+    assert text.startswith("Samples can be told from real images.") is not reaches
+    assert ("The interval includes the score of real images." in text) is reaches
     assert ("1.2 times" in text) is not reaches
+
+
+@pytest.mark.parametrize("accuracy_low", [0.49, 0.91])
+@pytest.mark.parametrize("distance_low", [2.9, 3.3])
+def test_quality_concludes_once_from_the_strongest_evidence(accuracy_low: float, distance_low: float) -> None:
+    evaluation = example()
+    evaluation["intervals"]["c2st_accuracy"]["low"] = accuracy_low
+    evaluation["intervals"]["frechet_attributes"]["low"] = distance_low
+    text = said(evaluation, "Quality")
+    by_classifier, by_distance = accuracy_low > 0.5, distance_low > 3.1
+    assert text.startswith("Samples can be told from real images.") is (by_classifier or by_distance)
+    assert text.startswith("No difference") is not (by_classifier or by_distance)
+    assert ("this distance alone is too coarse" in text) is (by_classifier and not by_distance)
+    assert ("it alone misses the difference" in text) is (by_distance and not by_classifier)
 
 
 def test_without_an_interval_nothing_is_called_equal_and_the_doubt_is_said() -> None:
     evaluation = example() | {"intervals": {}}
-    assert "unknown uncertainty" in said(evaluation, "Quality")
+    assert "how much of that is chance is unknown" in said(evaluation, "Quality")
     evaluation["metrics"]["frechet_attributes"] = 3.0  # below its floor
     text = said(evaluation, "Quality")
     assert "times" not in text
-    assert "cannot tell" not in text
+    assert not text.startswith(("No difference", "Samples can be told"))
 
 
 def test_the_first_features_are_the_classifiers_then_inceptions_then_any() -> None:
@@ -53,14 +70,56 @@ def test_without_features_the_patches_speak() -> None:
 
 
 def test_variety_is_missing_only_where_an_interval_lies_below_the_floor() -> None:
-    evaluation = example()
-    assert "samples miss a part" in said(evaluation, "Variety")
+    evaluation = example() | {"attributes": None}
+    assert said(evaluation, "Variety").startswith("Samples miss a part of what real images show.")
     evaluation["floor"] |= {"recall_attributes": 0.42, "coverage_attributes": 0.46}
-    assert "no loss of variety" in said(evaluation, "Variety")
+    assert said(evaluation, "Variety").startswith("No loss of variety was found.")
     evaluation["intervals"] = {}
     text = said(evaluation, "Variety")
     assert "miss a part" not in text
-    assert "no loss" not in text
+    assert "No loss" not in text
+
+
+def test_variety_is_not_called_whole_beside_what_is_clearly_missing() -> None:
+    evaluation = example()
+    evaluation["floor"] |= {"recall_attributes": 0.42, "coverage_attributes": 0.46}
+    text = said(evaluation, "Variety")
+    assert "Eyeglasses, too rare" in text
+    assert text.startswith("Samples miss a part of what real images show.")
+    evaluation["attributes"] = None
+    evaluation["metrics"]["ms_ssim"] = 0.4
+    assert "more alike than" in said(evaluation, "Variety")
+    assert said(evaluation, "Variety").startswith("Samples miss a part of what real images show.")
+
+
+def test_attributes_that_only_seem_off_are_counted_beside_what_chance_gives() -> None:
+    names = [f"attribute {number}" for number in range(40)]
+    attributes = example()["attributes"] | {"names": names, "classifier": {}}
+    attributes |= {"reals": dict.fromkeys(names, 0.4), "samples": dict.fromkeys(names, 0.4)}
+    attributes |= {"errors": dict.fromkeys(names, 0.02)}
+    evaluation = example() | {"attributes": attributes}
+    assert "No single attribute is clearly rarer or more frequent than in real images." in said(evaluation, "Variety")
+    attributes["samples"] |= dict.fromkeys(names[:2], 0.37)
+    assert "2 of 40 seem rarer, 0 more frequent, which may be chance" in said(evaluation, "Variety")
+    attributes["samples"] |= dict.fromkeys(names[:12], 0.37)
+    assert "12 of 40 seem rarer, 0 more frequent, where chance alone makes about 2 seem so" in said(
+        evaluation, "Variety"
+    )
+
+
+@pytest.mark.parametrize("count", [199, 200])
+def test_with_few_images_the_verdict_begins_with_the_doubt_and_denies_nothing(count: int) -> None:
+    evaluation = example() | {"attributes": None}
+    evaluation["protocol"]["images_per_side"] = count
+    evaluation["intervals"]["c2st_accuracy"]["low"] = 0.49
+    evaluation["intervals"]["frechet_attributes"]["low"] = 3.0
+    evaluation["floor"] |= {"recall_attributes": 0.42, "coverage_attributes": 0.46}
+    few = count < 200
+    assert (find_verdict(read(evaluation))[0].topic == "Few images") is few
+    assert said(evaluation, "Few images").startswith("Little can be said: only 199 samples") is few
+    assert ("so few images show only a large one" in said(evaluation, "Quality")) is few
+    assert ("so few images hardly show one" in said(evaluation, "Variety")) is few
+    assert ("Only 200 images a side" in said(evaluation, "Caveats")) is not few
 
 
 @pytest.mark.parametrize(
@@ -82,10 +141,10 @@ def test_attributes_that_are_off_are_named_with_both_shares() -> None:
         "too frequent (56.0 % of samples, 48.0 % of reals)."
     ) in said(evaluation, "Variety")
     evaluation["attributes"]["errors"] = dict.fromkeys(evaluation["attributes"]["names"], 0.05)
-    assert "No attribute is clearly rarer or more frequent than in real images" in said(evaluation, "Variety")
+    assert "No single attribute is clearly rarer or more frequent" in said(evaluation, "Variety")
     evaluation["attributes"] |= {"errors": dict.fromkeys(evaluation["attributes"]["names"], 0.001)}
     evaluation["attributes"]["samples"] = evaluation["attributes"]["reals"] | {"Male": 0.425}  # sure, and no matter
-    assert "No attribute" in said(evaluation, "Variety")
+    assert "No single attribute" in said(evaluation, "Variety")
 
 
 def test_a_generator_that_only_drops_is_not_said_to_make_something_too_often() -> None:
@@ -99,12 +158,12 @@ def test_a_generator_that_only_drops_is_not_said_to_make_something_too_often() -
 @pytest.mark.parametrize(
     ("share", "count", "words"),
     [
-        (0.025, 5000, "more than by chance; look at their neighbours"),
-        (0.025, 400, "no sign of copies"),
-        (0.012, 5000, "no sign of copies"),
-        (0.0, 5000, "no sign of copies"),
-        (0.0, 200, "undecided with so few images"),
-        (0.3, 200, "more than by chance"),
+        (0.025, 5000, "Some samples may be copies"),
+        (0.025, 400, "No sign of copies"),
+        (0.012, 5000, "No sign of copies"),
+        (0.0, 5000, "No sign of copies"),
+        (0.0, 200, "Undecided with so few images"),
+        (0.3, 200, "look at the picture of their nearest training images"),
     ],
 )
 def test_copies_are_suspected_beyond_chance_only(share: float, count: int, words: str) -> None:
@@ -135,36 +194,44 @@ def test_chance_seldom_raises_the_suspicion() -> None:
         of_test, of_samples = random.normal(size=(2, 5000))
         evaluation = example()
         evaluation["metrics"]["memorised_attributes"] = float((of_samples < np.quantile(of_test, 0.01)).mean())
-        raised += "look at" in said(evaluation, "Originality")
+        raised += "may be copies" in said(evaluation, "Originality")
     assert raised <= 0.06 * 200
 
 
 def test_few_copies_say_little_of_samples_that_are_far_from_everything() -> None:
     evaluation = example()
-    assert "means little" not in said(evaluation, "Originality")
+    assert "overlooked" not in said(evaluation, "Originality")
     evaluation["metrics"]["distance_ratio_attributes"] = 1.6
-    assert "That means little: samples lie 1.6 times as far" in said(evaluation, "Originality")
+    assert "overlooked: most samples are far from every training image, 1.6 times as far" in said(
+        evaluation, "Originality"
+    )
+    evaluation["metrics"]["memorised_attributes"] = 0.2  # and these are copies
+    assert "overlooked" not in said(evaluation, "Originality")
 
 
 def test_repetition_is_said_beyond_chance() -> None:
     evaluation = example()
-    assert "the generator repeats itself" in said(evaluation, "Originality")
+    assert "Samples repeat each other: 2.1 % are" in said(evaluation, "Originality")
     evaluation["metrics"]["repeated_attributes"] = 0.013
-    assert "no more than by chance" in said(evaluation, "Originality")
+    assert "do not repeat each other more than chance explains" in said(evaluation, "Originality")
 
 
 def test_a_classifier_above_chance_recognises_samples_and_another_proves_nothing() -> None:
     evaluation = example()
-    assert "an accuracy of 93.1 % (95 % interval 91.9 to 94.1 %)" in said(evaluation, "A new classifier")
-    assert "it recognises samples" in said(evaluation, "A new classifier")
+    del evaluation["metrics"]["frechet_attributes"]
+    text = said(evaluation, "Quality")
+    assert text.startswith(
+        "Samples can be told from real images. A new classifier of samples and unseen images is right"
+    )
+    assert "for 93.1 % of them (95 % interval 91.9 to 94.1 %); guessing gives 50 %." in text
     evaluation["metrics"]["c2st_accuracy"] = 0.51
     evaluation["intervals"]["c2st_accuracy"] |= {"low": 0.49, "high": 0.53}
-    text = said(evaluation, "A new classifier")
-    assert "no better than chance" in text
-    assert "A larger network" in text
+    text = said(evaluation, "Quality")
+    assert text.startswith("No difference between samples and real images was found.")
+    assert "no better than guessing (50 %): a larger one" in text
     evaluation["intervals"] = {}
-    text = said(evaluation, "A new classifier")
-    assert text.endswith("an accuracy of 51.0 %; 50 % is chance.")
+    text = said(evaluation, "Quality")
+    assert text.startswith("A new classifier of samples and unseen images is right for 51.0 % of them; guessing gives")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 """Which attributes a generator drops and which it makes too often, as a chart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from celeba_gan.evaluation.documents import Attributes
 from celeba_gan.reporting.chart_style import FAINT, TEXT, Point, add_markers, finish, in_columns, only_title
+from celeba_gan.reporting.evaluation.differences import Difference, find_differences
 from celeba_gan.reporting.evaluation.writing import write_attribute
 
 _MOST_ROWS: Final = 40
@@ -18,21 +18,9 @@ _KINDS: Final = {
 _REALS: Final = {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": TEXT}}
 
 
-@dataclass(frozen=True)
-class _Share:
-    name: str
-    samples: float
-    reals: float
-    error: float
-
-    @property
-    def off(self) -> float:
-        return self.samples - self.reals
-
-    @property
-    def kind(self) -> str:
-        rarer, more, same = _KINDS
-        return same if abs(self.off) <= self.error else rarer if self.off < 0 else more
+def _kind(row: Difference) -> str:
+    rarer, more, same = _KINDS
+    return same if not row.seems_off else rarer if row.off < 0 else more
 
 
 def plot_attribute_shares(attributes: Attributes | None) -> Any:
@@ -44,8 +32,7 @@ def plot_attribute_shares(attributes: Attributes | None) -> Any:
     """
     if not attributes or not attributes.names:
         return only_title("No attribute classifier, so the samples’ attributes are unknown")
-    of = attributes
-    shares = {name: _Share(name, of.samples[name], of.reals[name], of.errors[name]) for name in of.names}
+    shares = {row.name: row for row in find_differences(attributes)}
     legend: set[str] = set()
 
     def add(figure: Any, names: Sequence[str], column: int) -> float:
@@ -55,15 +42,19 @@ def plot_attribute_shares(attributes: Attributes | None) -> Any:
 
     names = sorted(shares, key=lambda name: -abs(shares[name].off))[:_MOST_ROWS]
     ticks = {"tickfont": {"size": 11}, "ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0, 0, 0, 0)"}
-    kinds = [row.kind for row in shares.values()]
+    kinds = [_kind(row) for row in shares.values()]
     rarer, more, _ = (kinds.count(kind) for kind in _KINDS)
-    verb = "is" if rarer == 1 else "are"
-    title = f"Of {len(shares)} attributes {rarer} {verb} rarer among samples than among reals, {more} more frequent"
+    verb = "seems" if rarer == 1 else "seem"
+    clear = sum(row.is_clear for row in shares.values())
+    title = (
+        f"Of {len(shares)} attributes {rarer} {verb} rarer among samples than among real images, {more} more frequent; "
+        f"{clear or 'none'} of them clearly"
+    )
     cut = f"; the {_MOST_ROWS} furthest off" if len(shares) > _MOST_ROWS else ""
     return finish(in_columns(names, add, -2, **ticks), title + cut)  # from -2: markers at 0 are whole
 
 
-def _add(figure: Any, rows: Sequence[_Share], column: int, legend: set[str]) -> None:
+def _add(figure: Any, rows: Sequence[Difference], column: int, legend: set[str]) -> None:
     """Markers of the reals and of each kind of samples, which `legend` then has; with a line from one to the other."""
     figure.add_scatter(
         x=[x for row in rows for x in (100 * row.reals, 100 * row.samples, None)],
@@ -84,7 +75,7 @@ def _add(figure: Any, rows: Sequence[_Share], column: int, legend: set[str]) -> 
     reals = [(index, write_attribute(row.name), row.reals) for index, row in enumerate(rows)]
     markers("real images", reals, "real images", marker=_REALS)
     for kind, marker in _KINDS.items():
-        if here := {index: row for index, row in enumerate(rows) if row.kind == kind}:
+        if here := {index: row for index, row in enumerate(rows) if _kind(row) == kind}:
             samples = [(index, write_attribute(row.name), row.samples) for index, row in here.items()]
             errors = [100 * row.error for row in here.values()]
             bars = {"type": "data", "array": errors, "color": marker["color"], "thickness": 1.5, "width": 3}
