@@ -101,7 +101,8 @@ def _fill(make_snapshot: Callable[..., Snapshot], data: Path, *, finished: bool)
     manifest.write_text(json.dumps({
         "format_version": 2, "count": 4094, "size": 32, "shard_images": 4096, "source_digest": "", "images_digest": "",
         "recipe": {"crop": 178, "size": 32, "filter": "box", "background": "#ffffff", "decoder": 2, "pillow": "12"},
-        "splits": {}, "shards": [], "unreadable": [], "leaks": [], "duplicates": [], "digest": "",
+        "splits": {}, "shards": [], "unreadable": [],
+        "leaks": [{"image_id": "7.jpg", "reason": "as 9.jpg"}], "duplicates": [], "digest": "",
     }))  # fmt: skip
     best = BestTick(metric="swd_absolute_valid", value=11.5, evaluate_images=256, images=150_000)
     run = Run(data / "06_models/demo")
@@ -142,9 +143,10 @@ def test_the_whole_line_is_summarised_with_every_place(account: Say, project: Pa
     fill(project / "data", finished=True)
     lines = account("__default__", Summary(Tracked("sqlite:////x/mlflow.db")))
     assert "Indexed 4,096 images" in lines
-    assert "Rejected 2 images, listed with the reason in data/02_intermediate/synthetic/rejected_images.csv" in lines
-    assert "Left out 1 image, listed with the reason in data/05_model_input/synthetic/unreadable_images.csv" in lines
-    assert "Packed 4,094 images of 32x32 pixels" in lines
+    listed = "listed with the reason in data"
+    assert f"Rejected 2 other images when indexing, {listed}/02_intermediate/synthetic/rejected_images.csv" in lines
+    assert f"Left out 1 indexed image when packing, {listed}/05_model_input/synthetic/unreadable_images.csv" in lines
+    assert "Packed 4,094 images of 32x32 pixels; removed 1 of train that valid or test has, too" in lines
     assert (
         "Classes 2, with 1,300 to 2,000 training images each, listed in data/05_model_input/synthetic/classes.csv"
     ) in lines
@@ -181,7 +183,7 @@ def test_what_does_not_exist_is_not_listed(account: Say, project: Path, fill: Ca
     write_findings(report, ["Nothing unusual was found."])
     lines = [line for line in account("preprocess") if line]
     assert lines[:3] == [
-        "Packed 4,094 images of 32x32 pixels",
+        "Packed 4,094 images of 32x32 pixels; removed 1 of train that valid or test has, too",
         "Data Nothing unusual was found.",
         "Data report data/08_reporting/datasets/synthetic/data.html",
     ]

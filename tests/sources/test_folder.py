@@ -58,8 +58,10 @@ def test_images_of_every_kind_in_every_folder_are_indexed(tmp_path):
     (tmp_path / "phone.heic").write_bytes(b"x")
     (tmp_path / "broken.jpg").write_bytes(b"<html>gone</html>")
     (tmp_path / "readme.md").write_text("hello")
-    index = index_of(ImageFolder(tmp_path))
+    source = ImageFolder(tmp_path)
+    index = index_of(source)
     assert sorted(index.images["image_id"]) == sorted(files)
+    assert source.describe().startswith("9 images in ")  # as many as the report found, also those of other formats
     assert column(index, "width")["a.jpg"] == 30  # upright
     assert column(index, "width")["g.bmp"] == 40
     assert index.images.columns.tolist() == ["image_id", "split", "width", "height"]

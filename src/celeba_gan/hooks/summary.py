@@ -130,12 +130,16 @@ def _indexed(path: Path) -> Lines:
 
 def _rejected(path: Path) -> Lines:
     count = len(_read_rows(path))
-    yield "Rejected", counted(count, "image") + (f", listed with the reason in {shown(path)}" if count else "")
+    others = counted(count, "other image")
+    yield (
+        "Rejected",
+        f"{others} when indexing, listed with the reason in {shown(path)}" if count else counted(0, "image"),
+    )
 
 
 def _unreadable(path: Path) -> Lines:
     if count := len(_read_rows(path)):
-        yield "Left out", f"{counted(count, 'image')}, listed with the reason in {shown(path)}"
+        yield "Left out", f"{counted(count, 'indexed image')} when packing, listed with the reason in {shown(path)}"
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
@@ -148,7 +152,9 @@ def _packed(path: Path) -> Lines:
 
 
 def _packed_as(manifest: Manifest) -> Lines:
-    yield "Packed", f"{counted(manifest.count, 'image')} of {manifest.size}x{manifest.size} pixels"
+    removed = len(manifest.leaks)
+    without = f"; removed {removed:,} of train that valid or test has, too" if removed else ""
+    yield "Packed", f"{counted(manifest.count, 'image')} of {manifest.size}x{manifest.size} pixels{without}"
 
 
 def _classes(path: Path) -> Lines:

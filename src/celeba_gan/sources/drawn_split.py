@@ -57,7 +57,8 @@ def draw_missing_splits(images: DataFrame, settings: IngestSettings) -> Series[s
     for split, (begin, end) in drawn.items():
         splits[persons[persons.isin(free.index[begin:end])].index] = split
         logger.warning(
-            "No image is marked as %s: drew %s of the %d of train by their names (ingest.valid_share %g, seed %d)",
+            "No image is marked as %s: drew %s of the %d usable ones of train by their names (ingest.valid_share %g, "
+            "seed %d)",
             split, counted(int((splits == split).sum()), "image"), len(pool), settings.valid_share, settings.seed,
         )  # fmt: skip
     by_name = persons.map(places)

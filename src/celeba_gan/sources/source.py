@@ -164,12 +164,12 @@ class Source(ABC):
         return Portion(self.files.portion([name for name in names.values() if name in self.files]), names)
 
     def describe(self) -> str:
-        """One line for people: how many images, and where.
+        """One line for people: how many images were found, usable or not, and where.
 
         Raises:
             SourceError: As `files` does.
         """
-        return f"{counted(len(self.image_names), 'image')} in {self.files.path}"
+        return f"{counted(len(self.image_names) + len(self.files.rejected), 'image')} in {self.files.path}"
 
 
 @dataclass(frozen=True)
