@@ -287,7 +287,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, copy_trained: Callable
     ("number", "status"),
     [
         pytest.param(signal.SIGKILL, -9, id="kill -9"),
-        pytest.param(signal.SIGINT, 1, id="Ctrl-C", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 128 + signal.SIGINT, id="Ctrl-C", marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, 129, id="SIGHUP", marks=pytest.mark.slow),
     ],
