@@ -1,9 +1,11 @@
-"""The documentation's pictures of pages: kedro viz and MLflow's, of a project with runs, in headless Chromium.
+"""The documentation's pictures of pages: kedro viz, MLflow, the report and the explorer, in headless Chromium.
 
-The runs are those of docs/how-to/compare-runs.md; MLFLOW is the address of `make mlflow` without a page.
+The runs in MLflow are those of docs/how-to/compare-runs.md, the report is that of docs/tutorial.md. Addresses are
+those that `make mlflow` and `make explore ARGS="--model demo"` print, without a page. Only what is named is pictured.
 
     kedro viz build --include-previews
-    python benchmarks/page_pictures.py --project DIR --mlflow http://127.0.0.1:5000
+    python benchmarks/page_pictures.py --viz DIR/build --mlflow http://127.0.0.1:5000
+    python benchmarks/page_pictures.py --report evaluation.html --explorer http://127.0.0.1:7860
 """
 
 import argparse
@@ -25,8 +27,10 @@ SHOWN = {"code": False, "graph": True, "miniMap": False, "sidebar": False, "slic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--project", type=Path, required=True)
-    parser.add_argument("--mlflow", help="picture MLflow's pages at this address, too")
+    parser.add_argument("--viz", type=Path, metavar="BUILD", help="what `kedro viz build` has made")
+    parser.add_argument("--mlflow", metavar="ADDRESS")
+    parser.add_argument("--report", type=Path, metavar="PAGE")
+    parser.add_argument("--explorer", metavar="ADDRESS")
     arguments = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -34,10 +38,15 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        for theme, name in (("light", "kedro-viz"), ("dark", "kedro-viz-dark")):
-            picture_viz(browser, arguments.project / "build", theme, FOLDER / f"{name}.png")
+        if arguments.viz:
+            for theme, name in (("light", "kedro-viz"), ("dark", "kedro-viz-dark")):
+                picture_viz(browser, arguments.viz, theme, FOLDER / f"{name}.png")
         if arguments.mlflow:
             picture_mlflow(browser, arguments.mlflow)
+        if arguments.report:
+            picture_report(browser, arguments.report)
+        if arguments.explorer:
+            picture_explorer(browser, arguments.explorer)
         browser.close()
 
 
@@ -87,6 +96,33 @@ def picture_mlflow(browser: Any, address: str) -> None:
     page.locator("path.js-line").first.wait_for(state="attached")
     page.wait_for_timeout(4000)
     save(page, FOLDER / "mlflow-run.png")
+    page.close()
+
+
+def picture_report(browser: Any, file: Path) -> None:
+    """The beginning of an evaluation's page."""
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page.goto(file.resolve().as_uri())
+    page.wait_for_timeout(2000)
+    save(page, FOLDER / "tutorial-report.png")
+    page.close()
+
+
+def picture_explorer(browser: Any, address: str) -> None:
+    """A face with two directions moved."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(address)
+    page.get_by_label("Seed").fill("11")
+    page.get_by_label("Face").fill("3")
+    page.get_by_label("Face").press("Tab")
+    sliders = page.locator("input[type=number]")
+    sliders.nth(3).wait_for()
+    page.wait_for_timeout(3000)
+    for place, value in ((3, "0.5"), (6, "1.5")):
+        sliders.nth(place).fill(value)
+        sliders.nth(place).press("Tab")
+        page.wait_for_timeout(2000)
+    save(page, FOLDER / "explorer.png")
     page.close()
 
 
