@@ -63,7 +63,7 @@ docs: $(READY) ## the documentation, in build/docs: open build/docs/index.html; 
 	$(BIN)/python docs/hooks.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(or $(ARGS),build)
 
-bench: $(READY) ## all measurements, about three and a half hours: packing, speed, memory, modes, quality, ranking, metrics
+bench: $(READY) ## measurements, about three and a half hours: packing, speed, memory, modes, quality, ranking, metrics
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/feeding.py

@@ -20,7 +20,7 @@ def available_cores() -> int:
 class Contention:
     """Warns once where other programs take the cores that several threads of one computation want.
 
-    Such threads wait for the slowest of them, many times a second: two of them can be ten times as slow as one. Linux
+    Such threads wait for the slowest of them, many times a second, so that two can be slower than one. Linux
     counts how long a thread waited for a core; on other systems nothing is said.
     """
 

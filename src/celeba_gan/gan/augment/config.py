@@ -98,5 +98,5 @@ class AugmentSettings(Settings):
         return (
             f"The train split has only {counted(train_images, 'image')}. With fewer than about {FEW_IMAGES:,} and "
             "without augmentation a GAN soon memorises them. Start a new training with --params "
-            "train.augment.name=diffaugment (or ada, which is slower)"
+            "train.augment.name=diffaugment, in Python augment={'name': 'diffaugment'} (or ada, which is slower)"
         )
