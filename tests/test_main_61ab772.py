@@ -93,6 +93,7 @@ def as_now(card: Any) -> Any:
         card["network"]["article"].setdefault("discriminator_width", 64)
     if isinstance(card, dict) and "hardware" in card:
         card["hardware"].setdefault("ranks", 1)
+        card["hardware"]["device_name"] = ""  # a state that is saved again has that of this machine
     return card
 
 
