@@ -9,7 +9,7 @@ from typing import Final
 logger = logging.getLogger(__name__)
 
 _LOOK_AFTER: Final = 10.0  # seconds of work
-_BUSY: Final = 0.2  # of the time; alone on a machine it is a hundredth
+_BUSY: Final = 0.2  # of the time that a thread wanted a core
 
 
 def available_cores() -> int:

@@ -167,7 +167,8 @@ def train(
     if training.steps.graphs.works:  # what they hold is lost to the steps that are not recorded yet
         advice += ". CUDA graphs need memory of their own: train.graphs=false gives it back"
     estimate = Estimate(clock, training.images, hardware.device)
-    contention = Contention(hardware.threads, " (a resumed training: also train.threads=1)")
+    threads = hardware.threads if hardware.device == "cpu" else 1  # on a GPU the host's threads wait for nothing
+    contention = Contention(threads, " (a resumed training: also train.threads=1)")
     with StopSignal() as stop:
         stopping = Stopping(stop, ranks)
         while training.images < clock.length and not stopping.now(training.images):
