@@ -208,7 +208,7 @@ def test_training_goes_on_without_a_compiler_that_fails_and_says_why_once(
     settings = make_settings(precision="float32", kimg=0.08)
     with caplog.at_level(logging.WARNING):
         rows = iterate(images, settings.model_copy(update={"compile": True}))
-    assert [message for message in caplog.messages if "torch.compile" in message] == [
+    assert [message for message in caplog.messages if not message.startswith("The train split has only")] == [
         "Training runs without torch.compile, which failed (BackendCompilerFailed: backend='failing' raised:). "
         "Its results are as good, it is only slower; train.compile=false silences this"
     ]
