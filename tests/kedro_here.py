@@ -4,6 +4,7 @@ Tests about processes (signals, exit statuses, what is imported) start one of th
 """
 
 import contextlib
+import functools
 import io
 import os
 import subprocess
@@ -14,9 +15,18 @@ from pathlib import Path
 
 import torch
 from kedro.framework.cli.cli import KedroCLI
-from kedro.framework.project import settings
+from kedro.framework.project import configure_project, settings
 
 TRAINED = "train.keep_states=3,train.keep_best=true,train.evaluate_every_kimg=0.32"  # how `trained_project` was
+
+
+@functools.cache
+def configure() -> None:
+    """Makes this package the one of Kedro's settings and pipelines; once, as each time takes a third of a second.
+
+    `bootstrap_project` would also put the project's folder of sources on `sys.path` and into PYTHONPATH, for good.
+    """
+    configure_project("celeba_gan")
 
 
 def run_python(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

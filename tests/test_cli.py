@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from kedro.framework.project import configure_project
+
+from kedro_here import configure
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[1]
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_read(arguments: list[str], message: str) -> None:
-    configure_project("celeba_gan")
+    configure()
     from celeba_gan.cli import run
 
     done = CliRunner().invoke(run, arguments)
@@ -46,7 +47,7 @@ def test_what_cannot_work_is_refused_before_anything_is_read(arguments: list[str
     ],
 )
 def test_a_file_of_options_that_cannot_be_read_is_named(tmp_path: Path, text: str, message: str) -> None:
-    configure_project("celeba_gan")
+    configure()
     from celeba_gan.cli import run
 
     (tmp_path / "run.yml").write_text(text)

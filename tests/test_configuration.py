@@ -10,7 +10,6 @@ import pytest
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
 
 from celeba_gan.evaluation.config import EvaluateSettings
 from celeba_gan.exporting.config import ExportSettings
@@ -18,6 +17,7 @@ from celeba_gan.gan.sampling.config import GenerateSettings
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.images.config import PreprocessSettings
 from celeba_gan.sources.config import IngestSettings
+from kedro_here import configure
 
 REPOSITORY = Path(__file__).parents[1]
 ENVIRONMENTS = sorted(
@@ -40,7 +40,7 @@ def environment(request: pytest.FixtureRequest) -> str:
 
 
 def context_of(environment: str, **parameters: Any) -> KedroContext:
-    bootstrap_project(REPOSITORY)
+    configure()
     with KedroSession.create(REPOSITORY, env=environment, runtime_params=parameters) as session:
         return session.load_context()
 

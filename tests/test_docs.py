@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 import yaml
 from kedro.framework.project import pipelines
-from kedro.framework.startup import bootstrap_project
 from pydantic import BaseModel
 
 import celeba_gan
@@ -29,6 +28,7 @@ from celeba_gan.foundation.params import NAMES, read_params
 from celeba_gan.sources.celeba import CelebA
 from celeba_gan.sources.folder import ImageFolder
 from celeba_gan.storage.config import StorageSettings
+from kedro_here import configure
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
@@ -75,7 +75,7 @@ def hooks() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def sections(hooks: ModuleType) -> dict[str, type[BaseModel]]:
-    bootstrap_project(REPOSITORY)
+    configure()
     found: dict[str, type[BaseModel]] = hooks.sections()
     return found
 

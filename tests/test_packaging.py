@@ -23,6 +23,7 @@ from PIL import Image
 
 from celeba_gan.sources.download.download import check_mirror
 from celeba_gan.sources.errors import SourceError
+from kedro_here import configure
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "src" / "celeba_gan"
@@ -112,9 +113,7 @@ def test_a_download_without_its_package_names_the_extra(
 
 
 def test_kedro_viz_without_its_package_names_the_extra() -> None:
-    from kedro.framework.project import configure_project
-
-    configure_project("celeba_gan")
+    configure()
     from celeba_gan.cli import cli, viz
 
     assert "viz" not in cli.commands  # since it is installed here

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
 from numpy.typing import NDArray
 
 from celeba_gan.gan.inputs.conditions import Conditions
@@ -19,6 +18,7 @@ from celeba_gan.gan.runs.snapshot import Snapshot
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import Tick, train
 from celeba_gan.images.config import PreprocessSettings
+from kedro_here import configure
 
 REPOSITORY = Path(__file__).parents[1]
 ENVIRONMENTS = sorted(
@@ -65,7 +65,7 @@ def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def small_settings(environment: str, changes: dict[str, Any]) -> tuple[TrainSettings, int]:
     """The environment's `train`, narrowed and shortened to four ticks of one iteration, and its images' size."""
-    bootstrap_project(REPOSITORY)
+    configure()
     with KedroSession.create(REPOSITORY, env=environment) as session:
         parameters = session.load_context().params  # type: ignore[attr-defined]  # of every session there is
     preset = TrainSettings.model_validate(parameters["train"]).model_dump(exclude_unset=True)

@@ -5,10 +5,11 @@ from typing import Any
 import click
 import pytest
 from kedro.framework.cli.utils import _split_params
-from kedro.framework.project import configure_project, pipelines
+from kedro.framework.project import pipelines
 from kedro.validation import TypeExtractor
 
 from celeba_gan.foundation.params import ParamsError, kind_of, params_option, read_params, spell_param
+from kedro_here import configure
 
 TEXTS = [
     "1.10", "0123", "no", "on", "null", "~", "1e3", "1_000", "0x1F", "12:30", "2024-01-01", "=", "a=b", "*x", "&x",
@@ -20,7 +21,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def sections() -> dict[str, type]:
-    configure_project("celeba_gan")
+    configure()
     return TypeExtractor(dict(pipelines)).extract_types_from_pipelines()
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
+
+from kedro_here import configure
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +21,7 @@ def project(tmp_path: Path) -> Path:
     (folder / "src").mkdir()
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(ROOT / name, folder)
-    bootstrap_project(folder)
+    configure()
     return folder
 
 

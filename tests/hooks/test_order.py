@@ -12,11 +12,11 @@ import pytest
 from filelock import FileLock
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
 
 from celeba_gan.hooks.guards import ParameterError
 from celeba_gan.hooks.summary import Summary
 from celeba_gan.tracking.hook import MLflowTracking
+from kedro_here import configure
 
 ROOT = Path(__file__).parents[2]
 STAMP = re.compile(r"smoke\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d")
@@ -42,7 +42,7 @@ def session(
     project = Path(shutil.copytree(prepared, tmp_path / "project"))
     monkeypatch.setattr("sys.excepthook", sys.excepthook)
     monkeypatch.chdir(project)
-    bootstrap_project(project)
+    configure()
     before = settings.HOOKS
 
     def run(hooks: Hooks, *names: str, only_missing: bool = False, env: str = "smoke", **params: Any) -> str:
