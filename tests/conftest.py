@@ -1,6 +1,5 @@
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join([SOURCES, *filter(None, [os.environ.g
 # Tests run beside each other, a process per core; more threads than cores make torch many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"
+# Kedro asks for ibis, which is not installed, once for each parameter of each catalog; so it is not searched each time.
+sys.modules.setdefault("ibis", None)  # type: ignore[arg-type]  # as Python's import system documents
 
 settings.register_profile("printed", print_blob=True)  # with what a failure can be repeated
 settings.load_profile("printed")
@@ -76,7 +77,7 @@ def copy_project() -> Callable[[Path], Path]:
 @pytest.fixture(scope="session")
 def trained_project(tmp_path_factory: pytest.TempPathFactory, copy_project: Callable[[Path], Path]) -> Path:
     """A project after `kedro run --env smoke` that keeps three snapshots. One for all tests: copy what you change."""
-    from kedro_here import TRAINED
+    from kedro_here import TRAINED, kedro_run
 
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -85,10 +86,7 @@ def trained_project(tmp_path_factory: pytest.TempPathFactory, copy_project: Call
     with FileLock(root / "trained.lock"):
         if not log.exists():
             copy_project(project)
-            command = [sys.executable, "-m", "kedro", "run", "--env", "smoke", "--params", TRAINED]
-            done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
-            assert done.returncode == 0, done.stdout + done.stderr
-            log.write_text(done.stdout + done.stderr)
+            log.write_text(kedro_run(project, "--env", "smoke", "--params", TRAINED).text)
     return project
 
 

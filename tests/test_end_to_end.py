@@ -176,10 +176,7 @@ def test_another_experiment_leaves_this_one_alone_and_may_evaluate_it(project: P
 
 def test_missing_celeba_is_one_clear_error(tmp_path: Path, copy_project: Callable[[Path], Path]) -> None:
     project = copy_project(tmp_path / "project")
-    command = [sys.executable, "-m", "kedro", "run", "--env", "celeba"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
-    text = " ".join((done.stdout + done.stderr).split())
-    assert done.returncode == 1
+    text = kedro_run(project, "--env", "celeba", status=1).words
     assert "img_align_celeba.zip" in text
     assert "mmlab.ie.cuhk.edu.hk" in text
     assert "source.path=" in text

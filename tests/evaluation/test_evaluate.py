@@ -16,7 +16,8 @@ from celeba_gan.evaluation.image_sets import Discriminator, Models, Reals
 from reports import Reports
 
 SPLITS = {"train": (0, 10), "valid": (10, 50), "test": (50, 130)}
-SETTINGS = EvaluateSettings(swd_projections=32, swd_patches=8)
+SETTINGS = EvaluateSettings(swd_projections=32, swd_patches=8, two_sample_images=0)
+TWO_SAMPLE = SETTINGS.model_copy(update={"two_sample_images": 1000})
 
 
 def noise(count: int, seed: int, mean: float) -> NDArray[np.uint8]:
@@ -146,7 +147,7 @@ def more_reals(reals: Reals) -> Reals:
 def test_distances_between_features_come_with_floors_intervals_and_the_features_digest(
     models: Models, more_reals: Reals
 ) -> None:
-    result = evaluate(models, more_reals, SETTINGS, [Colours()]).evaluation.to_json()
+    result = evaluate(models, more_reals, TWO_SAMPLE, [Colours()]).evaluation.to_json()
     metrics, floor, intervals = result["metrics"], result["floor"], result["intervals"]
     assert result["protocol"]["features"] == {"colours": "c"}
     for name in ("frechet_colours", "kernel_distance_colours"):
@@ -170,7 +171,7 @@ def test_a_perfect_generator_scores_at_the_floors_and_one_that_copies_is_found_o
         chosen = np.random.default_rng(seed).integers(0, 300, count)
         yield more_reals.gather(chosen), no_labels(chosen)
 
-    good = evaluate(replace(models, sample=perfect), more_reals, SETTINGS, [Colours()]).evaluation.to_json()
+    good = evaluate(replace(models, sample=perfect), more_reals, TWO_SAMPLE, [Colours()]).evaluation.to_json()
     assert good["metrics"]["frechet_colours"] == pytest.approx(good["floor"]["frechet_colours"], rel=0.4)
     low, high = (good["intervals"]["kernel_distance_colours"][end] for end in ("low", "high"))
     assert low < 0 < high
@@ -185,7 +186,7 @@ def test_a_perfect_generator_scores_at_the_floors_and_one_that_copies_is_found_o
 
 
 def test_the_same_command_gives_the_same_numbers(models: Models, more_reals: Reals) -> None:
-    first, second = (evaluate(models, more_reals, SETTINGS, [Colours()]).evaluation.to_json() for _ in range(2))
+    first, second = (evaluate(models, more_reals, TWO_SAMPLE, [Colours()]).evaluation.to_json() for _ in range(2))
     assert first == second
 
 
@@ -207,7 +208,7 @@ def test_features_of_reals_and_floors_are_kept_for_the_next_time(
 
 def test_every_part_is_reported_to_its_end(models: Models, more_reals: Reals, tmp_path: Path) -> None:
     store, first, again = FeatureStore(tmp_path), Reports(), Reports()
-    evaluate(models, more_reals, SETTINGS, [Colours()], store, first)
+    evaluate(models, more_reals, TWO_SAMPLE, [Colours()], store, first)
     assert list(dict.fromkeys(first.parts)) == [
         "Sampling",
         "Scores of valid images",
@@ -225,7 +226,7 @@ def test_every_part_is_reported_to_its_end(models: Models, more_reals: Reals, tm
         "Reading training images",
         "Comparing training images",
     ]
-    evaluate(models, more_reals, SETTINGS, [Colours()], store, again)
+    evaluate(models, more_reals, TWO_SAMPLE, [Colours()], store, again)
     assert set(first.parts) - set(again.parts) == {
         "Features (colours) of test images",
         "Features (colours) of training images",
@@ -261,7 +262,7 @@ def test_the_new_discriminator_trains_on_four_fifths_of_valid_and_samples_of_the
         drawn.append(seed)
         yield noise(count, seed, 110), no_labels(np.arange(count))
 
-    evaluate(replace(models, sample=sample, new_discriminator=lambda: network), more_reals, SETTINGS)
+    evaluate(replace(models, sample=sample, new_discriminator=lambda: network), more_reals, TWO_SAMPLE)
     learnt = np.unique(np.array(network.learnt)[:, None].round(6))
     seen = {
         split: int((np.abs(learnt - (images.mean((1, 2, 3)) / 127.5 - 1)[:, None]).min(axis=1) < 5e-6).sum())

@@ -79,7 +79,9 @@ def test_its_code_for_celeba_gan_makes_the_generators_images(
     assert np.abs(found["pixels"].astype(int) - expected).max() <= 1  # on the fastest device that there is
 
 
-@pytest.mark.parametrize("kind", ["plain", "attributes", pytest.param("class", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["plain", *(pytest.param(one, marks=pytest.mark.slow) for one in ("attributes", "class"))]
+)
 def test_its_code_for_the_torch_program_makes_the_generators_images(
     kind: str, export_tiny: Callable[..., ExportedFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,8 @@ import onnx
 import pandas as pd
 import pytest
 from kedro.framework.project import pipelines
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 from onnx import TensorProto, helper
 from PIL import Image
 
@@ -21,17 +24,24 @@ from kedro_here import kedro_run
 Context = Callable[..., Any]
 
 
-def check(context: Any, pipeline: str = "__default__") -> EarlyChecks:
-    checks = EarlyChecks()
-    checks.before_pipeline_run(pipelines[pipeline], context.catalog)
-    return checks
+@dataclass(frozen=True)
+class Started:
+    """A session whose pipeline was checked; the checks of its nodes use the same catalog, as in Kedro."""
+
+    checks: EarlyChecks
+    catalog: DataCatalog
+
+    def before(self, node: str, **inputs: Any) -> None:
+        """Runs the checks before a node, on these inputs."""
+        found = next(one for one in pipelines["__default__"].nodes if one.short_name == node)
+        inputs = dict.fromkeys(found.inputs) | {"source_report": SimpleNamespace(notes=[])} | inputs
+        self.checks.before_node_run(found, self.catalog, inputs)
 
 
-def before(checks: EarlyChecks, context: Any, node: str, **inputs: Any) -> None:
-    """Runs the checks before a node, on these inputs."""
-    found = next(one for one in pipelines["__default__"].nodes if one.short_name == node)
-    inputs = dict.fromkeys(found.inputs) | {"source_report": SimpleNamespace(notes=[])} | inputs
-    checks.before_node_run(found, context.catalog, inputs)
+def check(context: Any, pipeline: str | Pipeline = "__default__") -> Started:
+    started = Started(EarlyChecks(), context.catalog)
+    started.checks.before_pipeline_run(pipelines[pipeline] if isinstance(pipeline, str) else pipeline, started.catalog)
+    return started
 
 
 @pytest.fixture
@@ -173,10 +183,10 @@ INDEXES: dict[str, tuple[dict[str, Any], pd.DataFrame, str]] = {
 def test_what_the_index_decides_is_refused_before_packing(load_context: Context, case: str) -> None:
     parameters, table, message = INDEXES[case]
     context = load_context("smoke", **parameters)
-    checks = check(context)
+    started = check(context)
     with pytest.raises((ValueError, PromotionError), match=message):
-        before(checks, context, "pack_images", image_index=table)
-    before(check(context, "preprocess"), context, "pack_images", image_index=table)  # nothing is trained or measured
+        started.before("pack_images", image_index=table)
+    check(context, "preprocess").before("pack_images", image_index=table)  # nothing is trained or measured
 
 
 @pytest.fixture(scope="module")
@@ -201,10 +211,9 @@ def test_what_packed_images_decide_is_refused_before_training(
     context = load_context(
         "smoke", experiment="new", train={"condition": {"name": "attributes"}}, generate={"labels": "Hat"}
     )
-    checks = EarlyChecks()
-    checks.before_pipeline_run(pipelines["train"] + pipelines["generate"], context.catalog)
+    started = check(context, pipelines["train"] + pipelines["generate"])
     with pytest.raises(ValueError, match="knows no 'Hat'"):
-        before(checks, context, "train_gan", **packed_inputs(trained))
+        started.before("train_gan", **packed_inputs(trained))
 
 
 @pytest.mark.parametrize(("stages", "node"), [("train", "train_gan"), ("evaluate", "fit_attribute_classifier")])
@@ -219,7 +228,7 @@ def test_a_damaged_shard_is_named_before_it_is_used(
     context = load_context("smoke")
     inputs = packed_inputs(project) | {"params:evaluate": {}}
     with pytest.raises(ValueError, match=r"shard-00001\.npy has changed since .*kedro run --pipelines preprocess"):
-        before(check(context, stages), context, node, **inputs)
+        check(context, stages).before(node, **inputs)
 
 
 def test_a_model_of_another_size_is_refused_before_the_attribute_classifier(
@@ -316,17 +325,17 @@ def test_added_images_are_refused_before_the_packed_ones_are_replaced(
     (project / "data").symlink_to(trained / "data")
     table = pd.read_parquet(trained / "data/03_primary/smoke/image_index.parquet")
     context = load_context("smoke")
-    before(check(context), context, "pack_images", image_index=table)
+    check(context).before("pack_images", image_index=table)
     more = pd.concat([table, table.head(2).assign(image_id=["new.jpg", "newer.jpg"])], ignore_index=True)
     added = "2 images added to the 160, and nothing else changed"
     with pytest.raises(RuntimeError, match=rf"{added}[\s\S]*experiment=NAME,train\.init_from=smoke"):
-        before(check(context), context, "pack_images", image_index=more)
+        check(context).before("pack_images", image_index=more)
     other = more.iloc[1:].replace({"split": {"valid": "test"}})
     with pytest.raises(RuntimeError, match="images: 2 added, 1 removed, 16 in another split"):
-        before(check(context), context, "pack_images", image_index=other)
+        check(context).before("pack_images", image_index=other)
     for pipeline, parameters in (
         ("preprocess", {}),  # nothing is trained
         ("__default__", {"experiment": "new"}),  # nothing is resumed
     ):
         context = load_context("smoke", **parameters)
-        before(check(context, pipeline), context, "pack_images", image_index=more)
+        check(context, pipeline).before("pack_images", image_index=more)

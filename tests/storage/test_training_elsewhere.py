@@ -33,7 +33,7 @@ from small_training import SMALL
 LENGTHS = [40, 40, 40, 7]
 PIXELS = np.random.default_rng(0).integers(0, 256, (sum(LENGTHS), 16, 16, 3), dtype=np.uint8)
 ADA = {"augment": {"name": "ada"}}  # which reads valid images as well
-SETTINGS = TrainSettings.model_validate(SMALL | {"kimg": 0.48, "tick_kimg": 0.16} | ADA)
+SETTINGS = TrainSettings.model_validate(SMALL | {"kimg": 0.24, "tick_kimg": 0.08} | ADA)
 SPLITS = {"train": (0, 90), "valid": (90, 120), "test": (120, 127)}
 
 

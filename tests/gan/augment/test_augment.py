@@ -265,8 +265,9 @@ def test_images_that_no_transformation_hits_stay_bit_for_bit(variant: str, name:
     assert (changed[hit] != pixels[hit]).flatten(1).any(dim=1).float().mean() > 0.4  # some flips and turns are none
 
 
+@pytest.mark.parametrize("fast", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["projected", "each"])
 @pytest.mark.parametrize(("variant", "name"), ALONE)
-def test_gradients_of_each_transformation_are_right(variant: str, name: str) -> None:
+def test_gradients_of_each_transformation_are_right(variant: str, name: str, fast: bool) -> None:
     settings = only(variant, name)
     noise = noise_of(settings, 2)
     torch.manual_seed(0)
@@ -275,8 +276,8 @@ def test_gradients_of_each_transformation_are_right(variant: str, name: str) -> 
     def changed(pixels: Tensor) -> Tensor:
         return augment(pixels, noise, settings, 1.0)
 
-    assert torch.autograd.gradcheck(changed, pixels)
-    assert torch.autograd.gradgradcheck(lambda pixels: changed(pixels).square(), pixels)
+    assert torch.autograd.gradcheck(changed, pixels, fast_mode=fast)
+    assert torch.autograd.gradgradcheck(lambda pixels: changed(pixels).square(), pixels, fast_mode=fast)
 
 
 @pytest.mark.parametrize("variant", ["diffaugment", "ada"])

@@ -38,7 +38,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "ada": {"augment": {"name": "ada", "ada": {"p": 0.5}}},
 }
 
-DEFAULT = {("wgan", "gradient_penalty"), ("rpgan", "all"), ("hinge", "r1_r2"), ("wgan", "none")}
+DEFAULT = {("wgan", "gradient_penalty"), ("rpgan", "all")}
 """The rest are slow."""
 
 SWITCHED_OFF = dict.fromkeys(("scaling", "rotation", "anisotropic_scaling", "fractional_translation", "hue"), 0)

@@ -26,7 +26,7 @@ def generator(request: pytest.FixtureRequest) -> TrainedGenerator:
 
     condition = {"condition": {"name": "class"}} if request.param else {}
     latent = {"size": 8, "distribution": "uniform" if request.param else "normal"}
-    settings = {"kimg": 2, "tick_kimg": 2, "batch_size": 8, "n_critic": 1, "latent": latent, "threads": 1, **condition}
+    settings = {"kimg": 1, "tick_kimg": 1, "batch_size": 8, "n_critic": 1, "latent": latent, "threads": 1, **condition}
     settings |= {"network": {"dcgan": {"width": 8}}, "precision": "float32", "grid": {"rows": 1, "columns": 1}}
     conditions = Conditions("class", ["Even", "Odd"], np.arange(100) % 2) if request.param else None
     *_, last = train(Pictures(), TrainSettings.model_validate(settings), conditions=conditions)
