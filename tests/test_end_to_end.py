@@ -25,7 +25,7 @@ from celeba_gan.portraits.synthetic import SyntheticCelebA
 from celeba_gan.sources.tables.celeba_tables import read_attributes, read_partition
 from kedro_here import TRAINED, kedro_run
 
-TRAIN = ["--env", "smoke", "--pipelines", "train", "--params", "train.kimg=6.4,train.tick_kimg=1.6,train.threads=1"]
+TRAIN = ["--env", "smoke", "--pipelines", "train", "--params", "train.kimg=3.2,train.tick_kimg=0.8,train.threads=1"]
 PACKED = ("01_raw", "03_primary", "05_model_input")
 
 
@@ -298,7 +298,7 @@ def test_stopped_training_resumes_to_the_same_weights(
 ) -> None:
     target = copy_trained(tmp_path / "project", *PACKED)
     process = start_training(target)
-    wait_for_tick(target, 1600, process)
+    wait_for_tick(target, 800, process)
     time.sleep(0.2)  # into the next tick
     os.killpg(process.pid, number)
     assert process.wait(timeout=60) == status, (target / "train.log").read_text()
@@ -315,7 +315,7 @@ def test_stopped_training_resumes_to_the_same_weights(
         for row in json.loads((target / f"data/07_model_output/smoke/metric_rows/{tick:012d}.json").read_text())
     ]
     assert rows == sorted(set(rows))
-    assert rows[-1] == 6400
+    assert rows[-1] == 3200
 
 
 @pytest.mark.slow
@@ -324,7 +324,7 @@ def test_unfinished_training_is_not_taken_for_complete_but_can_be_looked_at(
 ) -> None:
     target = copy_trained(tmp_path / "project", *PACKED)
     process = start_training(target)
-    wait_for_tick(target, 1600, process)
+    wait_for_tick(target, 800, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kedro_run(target, "--env", "smoke", "--pipelines", "evaluate,generate")
@@ -332,4 +332,4 @@ def test_unfinished_training_is_not_taken_for_complete_but_can_be_looked_at(
     assert protocol["finished"] is False
 
     kedro_run(target, *TRAIN, "--only-missing-outputs")
-    assert json.loads((target / "data/06_models/smoke/generator.json").read_text())["images"] == 6400
+    assert json.loads((target / "data/06_models/smoke/generator.json").read_text())["images"] == 3200

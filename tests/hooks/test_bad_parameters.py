@@ -191,7 +191,7 @@ def test_all_fields_are_walked() -> None:
     assert {name.rpartition(".")[2] for name in open_above} == {"seed"}  # of 64 bits; all others have an upper bound
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=st.sampled_from(CASES))
 def test_a_wrong_value_gives_one_line(load_context: Load, project: Path, case: tuple[Place, Any]) -> None:
     check(load_context, project, *case)

@@ -20,7 +20,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("world", "shard_images", "kept"),
     [
-        (3, 10, 0),
+        (2, 10, 0),
+        pytest.param(3, 10, 0, marks=pytest.mark.slow),
         pytest.param(2, 50, 0, marks=pytest.mark.slow),
         pytest.param(3, 200, 0, marks=pytest.mark.slow),  # one shard, of which a rank has all
         pytest.param(3, 10, 4, marks=pytest.mark.slow),  # an interrupted packing is continued

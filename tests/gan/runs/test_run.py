@@ -432,15 +432,18 @@ def test_an_unfinished_training_is_not_finished_whatever_is_exported(
 
 
 EXPORTS = [f"{prefix}{kind}" for prefix in ("", "best_") for kind in ("generator", "discriminator")]
-SOME = [
-    pytest.param(name, marks=[] if name in ("generator", "best_discriminator") else pytest.mark.slow)
-    for name in EXPORTS
+KILLS = [(name, end, at) for name in EXPORTS for end in ("safetensors", "json") for at in (240, 320)]
+QUICK = [
+    ("generator", "safetensors", 240),
+    ("generator", "json", 320),
+    ("best_discriminator", "safetensors", 320),
+    ("best_discriminator", "json", 240),
 ]
 
 
-@pytest.mark.parametrize("end", ["safetensors", "json"])
-@pytest.mark.parametrize("name", SOME)
-@pytest.mark.parametrize("at", [240, 320])
+@pytest.mark.parametrize(
+    ("name", "end", "at"), [pytest.param(*kill, marks=[] if kill in QUICK else pytest.mark.slow) for kill in KILLS]
+)
 def test_killed_between_commit_and_exports_the_snapshot_counts_and_the_next_append_repairs_them(
     images: TrainingImages,
     make_settings: MakeSettings,
@@ -628,7 +631,10 @@ def test_a_damaged_snapshot_without_another_is_refused_naming_it(
             read()
 
 
-@pytest.mark.parametrize("also", ["none", "the exports", "the best", "everything else"])
+@pytest.mark.parametrize(
+    "also",
+    ["none", "everything else", *(pytest.param(also, marks=pytest.mark.slow) for also in ("the exports", "the best"))],
+)
 def test_a_missing_newest_snapshot_costs_one_tick(
     images: TrainingImages,
     make_settings: MakeSettings,
