@@ -1,6 +1,7 @@
 """`kedro run` as this project has it, and the installed package without a project."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -58,7 +59,10 @@ def test_a_file_of_options_that_cannot_be_read_is_named(tmp_path: Path, text: st
 
 
 def python(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, *arguments], cwd=folder, env=os.environ, capture_output=True, text=True)
+    environment = {
+        name: value for name, value in os.environ.items() if name != "KEDRO_DISABLE_TELEMETRY"
+    }  # ours to set
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -83,6 +87,7 @@ def test_the_package_runs_in_an_empty_folder_with_archived_configuration(how: st
     if how == "module":
         done = python(empty, "-m", "celeba_gan", *options, "--pipelines=ingest")
         made = ["data/02_intermediate/0123/source_report.json"]
+        assert not re.findall("WARNING|DEBUG|anonymous usage", done.stdout + done.stderr)
     else:  # the whole line, twice in one process
         code = f"from celeba_gan.__main__ import main; main({options}); main({options}); print('went on')"
         done = python(empty, "-c", code)

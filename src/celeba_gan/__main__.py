@@ -4,6 +4,8 @@ It also works where only the package is installed, in a folder without a project
 `--conf-source`, and `data` is made in the current folder.
 """
 
+import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ def main(arguments: list[str] | None = None) -> Any:
     """
     project = find_kedro_project(Path.cwd())
     if project is None:
+        os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")  # the project's .telemetry, which is not in the package
+        for name in ("hooks", "hooks_utils"):  # they warn that there is no project for their files
+            logging.getLogger(f"kedro_viz.integrations.kedro.{name}").setLevel(logging.ERROR)
         configure_project("celeba_gan")
     else:
         bootstrap_project(project)
