@@ -1,10 +1,12 @@
 """The documentation's pictures of pages: kedro viz, MLflow, the report and the explorer, in headless Chromium.
 
-The runs in MLflow are those of docs/how-to/compare-runs.md, the report is that of docs/tutorial.md. Addresses are
-those that `make mlflow` and `make explore ARGS="--model demo"` print, without a page. Only what is named is pictured.
+The runs in MLflow are those of docs/how-to/compare-runs.md; the graph, the demo's run and the report are those of
+docs/tutorial.md. Addresses are those that `make mlflow` and `make explore ARGS="--model demo"` print, without a page.
+Only what is named is pictured.
 
     kedro viz build --include-previews
-    python benchmarks/page_pictures.py --viz DIR/build --mlflow http://127.0.0.1:5000
+    python benchmarks/page_pictures.py --viz DIR/build --demo http://127.0.0.1:5000
+    python benchmarks/page_pictures.py --mlflow http://127.0.0.1:5000
     python benchmarks/page_pictures.py --report evaluation.html --explorer http://127.0.0.1:7860
 """
 
@@ -28,7 +30,8 @@ SHOWN = {"code": False, "graph": True, "miniMap": False, "sidebar": False, "slic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--viz", type=Path, metavar="BUILD", help="what `kedro viz build` has made")
-    parser.add_argument("--mlflow", metavar="ADDRESS")
+    parser.add_argument("--demo", metavar="ADDRESS", help="MLflow's, after `make run`")
+    parser.add_argument("--mlflow", metavar="ADDRESS", help="MLflow's, after the three runs")
     parser.add_argument("--report", type=Path, metavar="PAGE")
     parser.add_argument("--explorer", metavar="ADDRESS")
     arguments = parser.parse_args()
@@ -41,6 +44,9 @@ def main() -> None:
         if arguments.viz:
             for theme, name in (("light", "kedro-viz"), ("dark", "kedro-viz-dark")):
                 picture_viz(browser, arguments.viz, theme, FOLDER / f"{name}.png")
+            picture_viz(browser, arguments.viz, "light", FOLDER / "tutorial-viz.png", "sample_grid")
+        if arguments.demo:
+            picture_demo(browser, arguments.demo)
         if arguments.mlflow:
             picture_mlflow(browser, arguments.mlflow)
         if arguments.report:
@@ -50,24 +56,30 @@ def main() -> None:
         browser.close()
 
 
-def picture_viz(browser: Any, build: Path, theme: str, file: Path) -> None:
-    """The whole graph, with the stages as boxes."""
+def picture_viz(browser: Any, build: Path, theme: str, file: Path, dataset: str | None = None) -> None:
+    """The whole graph, with the stages as boxes, or with the list of its parts and what is known of a dataset."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=str(build)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    page = browser.new_page(viewport=SCREEN, device_scale_factor=1.5)
-    state = {"visible": SHOWN, "theme": theme, "showFeatureHints": False}
+    screen = {"width": 1280, "height": 680} if dataset else SCREEN  # too low for the path of this computer
+    page = browser.new_page(viewport=screen, device_scale_factor=1 if dataset else 1.5)
+    visible = SHOWN | {"sidebar": bool(dataset), "slicing": not dataset}
+    state = {"visible": visible, "theme": theme, "showFeatureHints": False}
     page.add_init_script(f"localStorage.setItem('KedroViz', JSON.stringify({json.dumps(state)}))")
     page.goto(f"http://127.0.0.1:{server.server_port}/")
     page.locator(".pipeline-node--modularPipeline").nth(4).wait_for()
     page.wait_for_timeout(3000)  # it moves into its place
+    if dataset:
+        page.locator(f".pipeline-node:has(text:text-is('{dataset}'))").click()
+        page.locator(".pipeline-metadata img").wait_for()
+        page.wait_for_timeout(3000)
     save(page, file)
     page.close()
     server.shutdown()
 
 
-def picture_mlflow(browser: Any, address: str) -> None:
-    """The curves of three runs, and the page of one."""
-    page = browser.new_page(viewport=SCREEN)
+def mlflow_page(browser: Any, address: str, **viewport: int) -> Any:
+    """Of the experiment's runs, without what MLflow shows at the first visit."""
+    page = browser.new_page(viewport=SCREEN | viewport)
     settings = {
         "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
         "mlflow.assistant.panelOpen_v1": "false",
@@ -77,8 +89,31 @@ def picture_mlflow(browser: Any, address: str) -> None:
         page.add_init_script(f"localStorage.setItem({json.dumps(name)}, {json.dumps(value)})")
     page.goto(f"{address}/#/experiments/1/runs?compareRunsMode=CHART&workflowType=machine_learning")
     page.locator("path.js-line").first.wait_for(state="attached")
+    return page
+
+
+def picture_demo(browser: Any, address: str) -> None:
+    """The curves of the demo's run."""
+    page = mlflow_page(browser, address, width=1200, height=620)
+    picture_curves(page, "demo default", FOLDER / "tutorial-mlflow.png")
+    page.close()
+
+
+def picture_curves(page: Any, run: str, file: Path) -> None:
+    """The curves of a run in the list on this page."""
+    page.get_by_role("link", name=run, exact=False).first.click()
+    page.get_by_role("tab", name="Model metrics").click()
+    page.locator("path.js-line").first.wait_for(state="attached")
+    page.wait_for_timeout(4000)
+    save(page, file)
+
+
+def picture_mlflow(browser: Any, address: str) -> None:
+    """The curves of three runs, their samples, and the page of one."""
+    page = mlflow_page(browser, address)
     page.wait_for_timeout(4000)
     save(page, FOLDER / "mlflow-compare.png")
+    page.set_viewport_size({"width": 1440, "height": 1240})  # for the samples of all three
     page.get_by_role("button", name="Add chart").first.click()
     page.get_by_role("menuitem", name="Image grid").click()
     dialog = page.get_by_role("dialog")
@@ -91,11 +126,8 @@ def picture_mlflow(browser: Any, address: str) -> None:
     page.wait_for_timeout(3000)
     save(page, FOLDER / "mlflow-samples.png")
     dialog.get_by_role("button", name="Cancel").click()
-    page.get_by_role("link", name="rpgan-r1-r2", exact=False).first.click()
-    page.get_by_role("tab", name="Model metrics").click()
-    page.locator("path.js-line").first.wait_for(state="attached")
-    page.wait_for_timeout(4000)
-    save(page, FOLDER / "mlflow-run.png")
+    page.set_viewport_size(SCREEN)
+    picture_curves(page, "rpgan-r1-r2", FOLDER / "mlflow-run.png")
     page.close()
 
 
