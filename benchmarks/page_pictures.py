@@ -60,7 +60,7 @@ def picture_viz(browser: Any, build: Path, theme: str, file: Path, dataset: str 
     """The whole graph, with the stages as boxes, or with the list of its parts and what is known of a dataset."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=str(build)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    screen = {"width": 1280, "height": 680} if dataset else SCREEN  # too low for the path of this computer
+    screen = {"width": 1280, "height": 680} if dataset else SCREEN  # so low that no path is shown
     page = browser.new_page(viewport=screen, device_scale_factor=1 if dataset else 1.5)
     visible = SHOWN | {"sidebar": bool(dataset), "slicing": not dataset}
     state = {"visible": visible, "theme": theme, "showFeatureHints": False}
@@ -78,7 +78,7 @@ def picture_viz(browser: Any, build: Path, theme: str, file: Path, dataset: str 
 
 
 def mlflow_page(browser: Any, address: str, **viewport: int) -> Any:
-    """Of the experiment's runs, without what MLflow shows at the first visit."""
+    """The charts of all runs, without what MLflow shows at a first visit."""
     page = browser.new_page(viewport=SCREEN | viewport)
     settings = {
         "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",

@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="only the commands that an empty project has, too")
-    parser.add_argument("--only", choices=COMMANDS, metavar="COMMAND", help="only this command, as in the table")
+    parser.add_argument("--only", choices=[*FROM_NOTHING, *EVERYWHERE], help="only this command, which needs no other")
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="another checkout of this repository")
     arguments = parser.parse_args()
     checkouts = {"now": PROJECT} | ({"before": arguments.before.absolute()} if arguments.before else {})
