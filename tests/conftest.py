@@ -1,7 +1,10 @@
+import gc
 import os
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +28,27 @@ os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"
 # Kedro asks for ibis, which is not installed, once for each parameter of each catalog; so it is not searched each time.
 sys.modules.setdefault("ibis", None)  # type: ignore[arg-type]  # as Python's import system documents
 
+gc.set_threshold(10_000, 20, 20)  # else Python walks through all of torch and pandas a hundred times
+
 settings.register_profile("printed", print_blob=True)  # with what a failure can be repeated
 settings.load_profile("printed")
+
+
+def pytest_collection_finish() -> None:
+    """MLflow makes the tables of a process's first store, which takes seconds; those of later ones are copies."""
+    if (utils := sys.modules.get("mlflow.store.db.utils")) is None:
+        return
+    make, made = utils._initialize_tables, sqlite3.connect(":memory:")
+
+    def initialize(engine: Any) -> None:
+        with closing(sqlite3.connect(engine.url.database)) as database:
+            if made.execute("SELECT 1 FROM sqlite_master").fetchone():
+                made.backup(database)
+            else:
+                make(engine)
+                database.backup(made)
+
+    utils._initialize_tables = initialize
 
 
 @pytest.fixture(autouse=True)
