@@ -41,9 +41,9 @@ def test_a_resumed_run_is_bit_identical(images: TrainingImages, make_settings: M
 
 
 def test_what_is_augmented_trains_to_other_weights(images: TrainingImages, make_settings: MakeSettings) -> None:
-    plain = run(images, make_settings())[-1].snapshot.tensors
+    plain = run(images, make_settings(kimg=0.08))[-1].snapshot.tensors
     for variant in ("diffaugment", "ada of fixed p"):
-        changed = run(images, make_settings(**VARIANTS[variant]))[-1].snapshot.tensors
+        changed = run(images, make_settings(kimg=0.08, **VARIANTS[variant]))[-1].snapshot.tensors
         same = [torch.equal(plain[name], changed[name]) for name in plain if name.startswith("discriminator.")]
         assert not all(same)
 
@@ -94,13 +94,13 @@ def test_without_a_zero_the_valid_split_steers(
 ) -> None:
     """Exactly resumable, in the middle of two moves of p."""
     ada = {"name": "ada", "ada": {"interval": 3, "speed_kimg": 0.1}}
-    settings = make_settings(augment=ada, objective={"name": objective}, kimg=0.8, tick_kimg=0.4)
+    settings = make_settings(augment=ada, objective={"name": objective}, kimg=0.32, tick_kimg=0.16)
     whole = run(images, settings)
     resumed = run(images, settings, whole[1].snapshot)
     for name, tensor in whole[-1].snapshot.tensors.items():
         assert torch.equal(tensor, resumed[-1].snapshot.tensors[name]), name
     assert any("augment_p" in row for tick in whole for row in tick.rows)
-    # 50 iterations: two since the last move, each with a batch of the valid split.
+    # 20 iterations: two since the last move, each with a batch of the valid split.
     assert whole[-1].snapshot.tensors["augment.sums"][2, 1] == 16
 
 
