@@ -324,6 +324,7 @@ def test_zips_of_every_make_read_alike(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_zip_with_more_images_than_sixteen_bits_count(tmp_path):
     names = [f"{number:06d}.jpg" for number in range(66_000)]
     path = tmp_path / "images.zip"

@@ -32,24 +32,16 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_features_are_those_of_torch_fidelity_on_resized_images_for_any_batch(weights: Path) -> None:
+def test_features_and_probabilities_are_those_of_torch_fidelity_on_resized_images_for_any_batch(weights: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     extractor = InceptionFeatures(weights)
-    features = extractor(images)
-    assert features.shape == (3, 2048)
-    theirs = feature_extractor_inceptionv3.FeatureExtractorInceptionV3("any", ["2048"], weights)
-    expected = theirs(resize(torch.from_numpy(images)))[0].numpy()
-    assert np.allclose(features, expected, rtol=1e-4, atol=1e-5)
+    features, probabilities = extractor.describe(images)
+    assert (features.shape, probabilities.shape) == ((3, 2048), (3, 1008))
+    network = feature_extractor_inceptionv3.FeatureExtractorInceptionV3("any", ["2048", "logits_unbiased"], weights)
+    expected, logits = network(resize(torch.from_numpy(images)))
+    assert np.allclose(features, expected.numpy(), rtol=1e-4, atol=1e-5)
+    assert np.allclose(probabilities, logits.softmax(dim=1).numpy(), rtol=1e-4, atol=1e-7)
     assert np.allclose(extractor(images[1:2]), features[1:2], rtol=1e-5, atol=1e-5 * features.max())
-
-
-def test_probabilities_are_those_that_torch_fidelity_scores(weights: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    _, probabilities = InceptionFeatures(weights).describe(images)
-    theirs = feature_extractor_inceptionv3.FeatureExtractorInceptionV3("any", ["logits_unbiased"], weights)
-    assert probabilities.shape == (2, 1008)
-    expected = theirs(resize(torch.from_numpy(images)))[0].softmax(dim=1).numpy()
-    assert np.allclose(probabilities, expected, rtol=1e-4, atol=1e-7)
 
 
 def test_resizing_is_clean_fids() -> None:
