@@ -31,9 +31,9 @@ def imported(command: Commands, project: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("command", "allowed"),
     [
-        (["celeba_gan", "--help"], set()),
+        pytest.param(["celeba_gan", "--help"], set(), marks=pytest.mark.slow),
         (["kedro", "registry", "list"], set()),
-        (["kedro", "run", "--help"], set()),
+        pytest.param(["kedro", "run", "--help"], set(), marks=pytest.mark.slow),
         pytest.param(["kedro", "catalog", "list-patterns"], BY_KEDRO, marks=pytest.mark.slow),
         (["kedro", "catalog", "describe-datasets"], BY_KEDRO),
     ],

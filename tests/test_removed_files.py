@@ -127,13 +127,13 @@ def test_a_stage_without_its_inputs_says_what_makes_them(
     ("kept", "pipelines", "stages"),
     [
         ([], "preprocess", "ingest"),
-        ([], "train", "ingest,preprocess"),
+        pytest.param([], "train", "ingest,preprocess", marks=pytest.mark.slow),
         ([], "evaluate", "ingest,preprocess,train"),
-        ([], "generate", "ingest,preprocess,train"),
-        ([], "export", "ingest,preprocess,train"),
+        pytest.param([], "generate", "ingest,preprocess,train", marks=pytest.mark.slow),
+        pytest.param([], "export", "ingest,preprocess,train", marks=pytest.mark.slow),
         ([], "train,evaluate", "ingest,preprocess"),
         (["02_intermediate", "03_primary"], "generate", "preprocess,train"),
-        (["06_models"], "evaluate", "ingest,preprocess"),
+        pytest.param(["06_models"], "evaluate", "ingest,preprocess", marks=pytest.mark.slow),
         (["05_model_input"], "evaluate", "train"),
     ],
 )

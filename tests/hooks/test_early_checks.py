@@ -308,7 +308,15 @@ def test_another_batch_size_is_refused_before_the_first_node(
     check(load_context("smoke", train={"batch_size": 8}), "preprocess")
 
 
-@pytest.mark.parametrize("changes", [{"crop": 150}, {"filter": "box"}, {"shard_images": 32}, {"background": "#000000"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"crop": 150},
+        {"shard_images": 32},
+        pytest.param({"filter": "box"}, marks=pytest.mark.slow),
+        pytest.param({"background": "#000000"}, marks=pytest.mark.slow),
+    ],
+)
 def test_other_packing_is_refused_before_the_first_node(
     load_context: Context, trained: Path, project: Path, changes: dict[str, Any]
 ) -> None:

@@ -97,9 +97,9 @@ def kedro_run(folder: Path, *arguments: str, **variables: str) -> subprocess.Com
     ("arguments", "message"),
     [
         (["--params", "bugs.size=1"], "No stage reads the parameter 'bugs' in --params; did you mean 'bug'?"),
-        (["--pipelines", "nod"], "Failed to find the pipeline named 'nod'"),
+        pytest.param(["--pipelines", "nod"], "Failed to find the pipeline named 'nod'", marks=pytest.mark.slow),
         (["--pipelines", "load"], "Error: No images in [bold]/faces[/bold]; put them there\n"),
-        (["--pipelines", "absent"], "No such file or directory"),
+        pytest.param(["--pipelines", "absent"], "No such file or directory", marks=pytest.mark.slow),
         (["--pipelines", "node"], "Error: Too few images.\nGive more.\n"),
     ],
 )

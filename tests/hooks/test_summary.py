@@ -273,7 +273,9 @@ def test_another_models_numbers_come_from_its_own_folder_with_the_verdict_of_a_c
     [
         (False, {"resume": True, "resume_from": None}, "training is saved at 12,800 images; the same command resumes"),
         (False, {"resume": False}, "the same command without train.resume=false resumes"),
-        (False, {"resume_from": 10}, "the same command without train.resume_from resumes"),
+        pytest.param(
+            False, {"resume_from": 10}, "the same command without train.resume_from resumes", marks=pytest.mark.slow
+        ),
         (True, {"resume": True}, "training is finished (12,800 images) and saved; the same command does the rest"),
     ],
 )

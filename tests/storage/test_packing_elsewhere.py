@@ -125,7 +125,7 @@ def test_packing_again_uploads_nothing(new_dataset: Dataset, caplog: pytest.LogC
     assert f"Reusing the {COUNT - 1} packed images in {place}" in caplog.text
 
 
-@pytest.mark.parametrize("saves", range(1, 6))
+@pytest.mark.parametrize("saves", [1, 5, *(pytest.param(saves, marks=pytest.mark.slow) for saves in (2, 3, 4))])
 def test_an_interrupted_packing_carries_on(new_dataset: Dataset, on_disk: dict[str, bytes], saves: int) -> None:
     pack(new_dataset(), saves)
     assert not new_dataset().exists()

@@ -165,11 +165,11 @@ def test_a_model_has_one_version_however_often_it_is_measured(fresh: SimpleNames
     ("part", "there"),
     [
         ("data_digest", "e" * 64),
-        ("images_per_side", 51),
-        ("seed", 1),
         ("code", "2"),
-        ("split", "valid"),
         ("features", {"attributes": "g" * 16}),
+        pytest.param("images_per_side", 51, marks=pytest.mark.slow),
+        pytest.param("seed", 1, marks=pytest.mark.slow),
+        pytest.param("split", "valid", marks=pytest.mark.slow),
     ],
 )
 def test_numbers_of_another_protocol_move_nothing_until_the_champion_is_measured_anew(

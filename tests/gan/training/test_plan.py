@@ -24,9 +24,9 @@ def quick(settings: TrainSettings, size: int = 16, **known: Any) -> Plan:
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         {"kimg": 0.1, "tick_kimg": 0.03},  # neither is whole iterations
-        {"kimg": 0.2, "tick_kimg": 0.5},
+        {"kimg": 0.05, "tick_kimg": 0.5},
         {"kimg": 0.16, "tick_kimg": 0.016, "n_critic": 1},
     ],
 )

@@ -60,7 +60,7 @@ def _in_float64(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor,
     return tuple(values.double() for values in inputs)
 
 
-@pytest.mark.parametrize("augment", ["none", "diffaugment"])
+@pytest.mark.parametrize("augment", ["none", pytest.param("diffaugment", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_accumulated_gradients_are_those_of_the_whole_batch(
     images: TrainingImages, make_settings: MakeSettings, objective: str, augment: str
