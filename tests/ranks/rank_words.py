@@ -107,7 +107,6 @@ def busy(ranks: Ranks) -> dict[str, Any]:
 
 
 def orphaned(ranks: Ranks) -> dict[str, Any]:
-    ranks.wait()
     if ranks.leads:
         os.kill(int(os.environ["STORE_PROCESS"]), getattr(signal, os.environ["STORE_SIGNAL"]))
         return said(ranks.meet)
@@ -145,6 +144,7 @@ if __name__ == "__main__":
         keep_store(int(sys.argv[2]))
         sys.exit()
     ranks = join()
+    ranks.wait()  # else one might end while another still joins
     result = {word.__name__: word for word in WORDS}[sys.argv[1]](ranks)
     print(json.dumps(result), flush=True)
     ranks.finish() if sys.argv[1] in ("everything", "busy") else leave()
