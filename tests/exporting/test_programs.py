@@ -165,7 +165,7 @@ def test_a_program_that_does_not_agree_is_an_error(tmp_path: Path) -> None:
         export_programs(trained, tmp_path, torch_program=False)
 
 
-@pytest.mark.parametrize("kind", ["plain", "class"])
+@pytest.mark.parametrize("kind", ["plain", pytest.param("class", marks=pytest.mark.slow)])
 def test_exporting_prints_and_warns_nothing(
     kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -120,6 +120,7 @@ def test_a_bug_keeps_its_traceback(mini: Path) -> None:
     assert "ZeroDivisionError" in run.stderr
 
 
+@pytest.mark.slow
 def test_the_variable_keeps_every_traceback(mini: Path) -> None:
     run = kedro_run(mini, "--pipelines", "node", **{TRACEBACK_VARIABLE: "1"})
     assert run.returncode == 1

@@ -77,7 +77,9 @@ def test_allowed_runtime_parameters_pass(load_context: Load) -> None:
     load_context("celeba", source={"path": "/mnt/celeba"})
 
 
-@pytest.mark.parametrize("value", [5, 1.1, False, ["a"], {"nested": 1}])
+@pytest.mark.parametrize(
+    "value", [5, False, ["a"], *(pytest.param(one, marks=pytest.mark.slow) for one in (1.1, {"nested": 1}))]
+)
 def test_text_that_was_read_as_something_else_is_refused_with_its_spelling(load_context: Load, value: object) -> None:
     """From kedro viz, notebooks and files: there is no way back from 1.1 to the 1.10 that was typed."""
     message = refusal(load_context, experiment=value, train={"init_from": value})

@@ -103,7 +103,7 @@ def assert_same(mine: Source, its: Source) -> None:
     assert (shards, manifest.digest) == (packed(its, expected)[0], packed(its, expected)[1].digest)
 
 
-@pytest.mark.parametrize("labels", [None, "subfolders"])
+@pytest.mark.parametrize("labels", ["subfolders", pytest.param(None, marks=pytest.mark.slow)])
 def test_a_folder_elsewhere_is_indexed_and_packed_as_one_on_the_disk(
     new_place: Callable[..., Place], folder: Path, labels: str | None
 ) -> None:
