@@ -115,8 +115,18 @@ def test_a_set_is_at_distance_zero_from_itself(distance: Distance) -> None:
 SPOILS = (blur, noise, colour_shift, mode_dropping, collapse)
 
 
-@pytest.mark.parametrize("spoil", SPOILS, ids=lambda f: f.__name__)
-@pytest.mark.parametrize("distance", [swd, frechet], ids=lambda f: f.__name__)
+SLOW = ((swd, mode_dropping), (swd, colour_shift), (frechet, blur), (frechet, noise), (frechet, collapse))
+
+
+@pytest.mark.parametrize(
+    ("distance", "spoil"),
+    [
+        pytest.param(distance, spoil, marks=pytest.mark.slow if (distance, spoil) in SLOW else [])
+        for distance in (swd, frechet)
+        for spoil in SPOILS
+    ],
+    ids=lambda function: function.__name__,
+)
 def test_distances_grow_with_corruption(distance: Distance, spoil: Spoil) -> None:
     found = [distance(REALS, spoil(strength)) for strength in STRENGTHS]
     assert found == sorted(found)

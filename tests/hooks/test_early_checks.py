@@ -179,7 +179,12 @@ INDEXES: dict[str, tuple[dict[str, Any], pd.DataFrame, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", INDEXES)
+SLOW = ("few test images", "unknown label", "attributes of a direction without attributes", "no attributes")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow if case in SLOW else []) for case in INDEXES]
+)
 def test_what_the_index_decides_is_refused_before_packing(load_context: Context, case: str) -> None:
     parameters, table, message = INDEXES[case]
     context = load_context("smoke", **parameters)

@@ -155,7 +155,11 @@ def run(images: TrainingImages, row: Row, resumed: Snapshot | None = None) -> li
     return [replace(tick, snapshot=copy.deepcopy(tick.snapshot)) for tick in ticks]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(row.values()))
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, marks=pytest.mark.slow if number % 2 else []) for number, row in enumerate(ROWS)],
+    ids=["-".join(row.values()) for row in ROWS],
+)
 def test_what_is_allowed_trains_and_resumes_to_the_same_bits(
     images_at: Callable[[int], TrainingImages], row: Row
 ) -> None:
