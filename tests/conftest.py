@@ -28,7 +28,7 @@ os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"
 # Kedro asks for ibis, which is not installed, once for each parameter of each catalog; so it is not searched each time.
 sys.modules.setdefault("ibis", None)  # type: ignore[arg-type]  # as Python's import system documents
 
-gc.set_threshold(10_000, 20, 20)  # else Python walks through all of torch and pandas a hundred times
+gc.set_threshold(10_000, 20, 20)  # else Python walks through all of torch and pandas dozens of times
 
 settings.register_profile("printed", print_blob=True)  # with what a failure can be repeated
 settings.load_profile("printed")
@@ -38,7 +38,7 @@ def pytest_collection_finish() -> None:
     """MLflow makes the tables of a process's first store, which takes seconds; those of later ones are copies."""
     if (utils := sys.modules.get("mlflow.store.db.utils")) is None:
         return
-    make, made = utils._initialize_tables, sqlite3.connect(":memory:")
+    make, made = utils._initialize_tables, sqlite3.connect(":memory:", check_same_thread=False)
 
     def initialize(engine: Any) -> None:
         with closing(sqlite3.connect(engine.url.database)) as database:

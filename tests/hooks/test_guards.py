@@ -12,9 +12,7 @@ from kedro.framework.session import KedroSession
 from celeba_gan.hooks.guards import FolderError, ParameterError, check_folder
 
 Load = Callable[..., KedroContext]
-
-
-OTHERS = [["viz", "build"], ["catalog", "describe-datasets"]]
+OTHER_COMMANDS = [["viz", "build"], ["catalog", "describe-datasets"]]
 
 
 def refusal(load: Load, env: str | None = None, **runtime_params: object) -> str:
@@ -33,8 +31,7 @@ def test_every_environment_of_the_project_passes(load_context: Load, env: str) -
 
 
 @pytest.mark.parametrize(
-    "command",
-    [["run"], *(pytest.param(words, marks=pytest.mark.slow) for words in OTHERS)],
+    "command", [["run"], *(pytest.param(words, marks=pytest.mark.slow) for words in OTHER_COMMANDS)]
 )
 def test_a_folder_with_brackets_is_refused_by_every_command(project: Path, command: list[str]) -> None:
     renamed = project.rename(project.with_name("faces[1]"))
@@ -49,7 +46,7 @@ def test_a_folder_with_brackets_is_refused_by_every_command(project: Path, comma
     assert done.stderr.splitlines()[-1] == expected
 
 
-@pytest.mark.parametrize("command", [["run"], pytest.param(OTHERS[0], marks=pytest.mark.slow)])
+@pytest.mark.parametrize("command", [["run"], pytest.param(OTHER_COMMANDS[0], marks=pytest.mark.slow)])
 def test_an_environment_that_is_not_there_is_refused_by_every_command(project: Path, command: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "kedro", *command],

@@ -3,7 +3,6 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,9 @@ from celeba_gan.gan.runs.snapshot import Network
 from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.loop import TrainingError, train
 
+pytestmark = pytest.mark.usefixtures("two_iterations_a_tick")
 MakeSettings = Callable[..., TrainSettings]
 TICKS = (0, 80, 160, 240, 320)
-
-
-@pytest.fixture
-def make_settings(make_settings: MakeSettings) -> MakeSettings:
-    """Two iterations to a tick of 80 images instead of five: the proofs are about ticks."""
-    return partial(make_settings, batch_size=20)
 
 
 def scripted(*values: float) -> Callable[..., dict[str, float]]:

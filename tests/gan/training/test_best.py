@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,8 @@ from celeba_gan.gan.settings import TrainSettings
 from celeba_gan.gan.training.best import METRIC, Best, Sample
 from celeba_gan.gan.training.loop import Tick, train
 
+pytestmark = pytest.mark.usefixtures("two_iterations_a_tick")
 MakeSettings = Callable[..., TrainSettings]
-
-
-@pytest.fixture
-def make_settings(make_settings: MakeSettings) -> MakeSettings:
-    """Two iterations to a tick of 80 images instead of five: the proofs are about ticks."""
-    return partial(make_settings, batch_size=20)
 
 
 class Scripted:

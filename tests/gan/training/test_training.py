@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,8 @@ from celeba_gan.gan.training import steps
 from celeba_gan.gan.training.loop import Tick, TrainingError, train
 from celeba_gan.gan.training.pair import Pair, _adam
 
+pytestmark = pytest.mark.usefixtures("two_iterations_a_tick")
 MakeSettings = Callable[..., TrainSettings]
-
-
-@pytest.fixture
-def make_settings(make_settings: MakeSettings) -> MakeSettings:
-    """Two iterations to a tick of 80 images instead of five: the proofs are about ticks."""
-    return partial(make_settings, batch_size=20)
 
 
 def run(images: TrainingImages, settings: TrainSettings, resumed: Snapshot | None = None) -> list[Tick]:
